@@ -1,0 +1,152 @@
+"""The errors bkgflow raises.
+
+Every message says which file, which rule, which value broke it, and the cure::
+
+    BkgflowError
+     ├─ UsageError           the call or the command is wrong; nothing was started
+     │   ├─ SettingsError    a step argument is out of bounds
+     │   └─ PlanError        the program as a whole cannot be planned
+     ├─ InputError           one input cannot be used; its unit is QUARANTINED
+     │   ├─ AssociationError not JSON, no products, members that cannot be right
+     │   ├─ FileError        missing, unreadable, truncated, or without SCI, ERR, DQ
+     │   ├─ ShapeError       arrays that contradict each other or their window
+     │   ├─ WindowError      the place on the detector is unknown or does not fit
+     │   ├─ MetadataError    a keyword that the rule needs is missing or not a number
+     │   ├─ BackgroundError  the backgrounds hold nothing that could be subtracted
+     │   └─ ConflictError    two units would write the same file
+     ├─ OutputError          the product cannot be written where it was asked for
+     └─ RunError             the machinery failed (a worker, a read that may pass); may be retried
+
+Only ``RunError`` can be cured by a retry: its ``retryable`` is true.
+"""
+
+from __future__ import annotations
+
+from os import fspath
+from pathlib import Path
+from typing import Any, ClassVar
+
+__all__ = [
+    "AssociationError",
+    "BackgroundError",
+    "BkgflowError",
+    "ConflictError",
+    "FileError",
+    "InputError",
+    "MetadataError",
+    "OutputError",
+    "PlanError",
+    "RunError",
+    "SettingsError",
+    "ShapeError",
+    "UsageError",
+    "WindowError",
+]
+
+
+class BkgflowError(Exception):
+    """What all errors of bkgflow share.
+
+    Parameters
+    ----------
+    rule : str
+        What must hold, as a sentence without a full stop.
+    value : object, optional
+        What was found instead.
+    cure : str
+        What the user can do about it.
+    file : path-like, optional
+        The file at fault.
+    """
+
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self, rule: str, *, cure: str, value: object = None, file: str | Path | None = None
+    ) -> None:
+        self.rule = rule
+        self.value = None if value is None else str(value)
+        self.cure = cure
+        self.file = None if file is None else fspath(file)
+        super().__init__(self.message)
+
+    @property
+    def message(self) -> str:
+        """File, rule, value and cure in one line."""
+        where = f"{self.file}: " if self.file else ""
+        found = f" (found: {self.value})" if self.value is not None else ""
+        return f"{where}{self.rule}{found}. {self.cure}."
+
+    def to_dict(self) -> dict[str, str | None]:
+        """Return the parts as plain strings, for JSON."""
+        return {
+            "error": type(self).__name__,
+            "file": self.file,
+            "rule": self.rule,
+            "value": self.value,
+            "cure": self.cure,
+        }
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by the parts, so that the error crosses processes whole."""
+        return _rebuild, (type(self), self.rule, self.cure, self.value, self.file)
+
+
+def _rebuild(
+    kind: type[BkgflowError], rule: str, cure: str, value: str | None, file: str | None
+) -> BkgflowError:
+    return kind(rule, cure=cure, value=value, file=file)
+
+
+class UsageError(BkgflowError):
+    """The call or the command is wrong; nothing was started."""
+
+
+class SettingsError(UsageError):
+    """A step argument is out of bounds."""
+
+
+class PlanError(UsageError):
+    """The program as a whole cannot be planned."""
+
+
+class InputError(BkgflowError):
+    """One input cannot be used."""
+
+
+class AssociationError(InputError):
+    """An association that cannot be parsed, or whose members cannot be right."""
+
+
+class FileError(InputError):
+    """A file that is missing, unreadable, truncated or lacks an extension."""
+
+
+class ShapeError(InputError):
+    """Arrays that contradict each other or the window they claim."""
+
+
+class WindowError(InputError):
+    """A place on the detector that is unknown or does not fit."""
+
+
+class MetadataError(InputError):
+    """A keyword that a rule needs is missing or not a number."""
+
+
+class BackgroundError(InputError):
+    """Backgrounds that hold nothing which could be subtracted."""
+
+
+class ConflictError(InputError):
+    """Two units that would write the same file."""
+
+
+class OutputError(BkgflowError):
+    """A product that cannot be written where it was asked for."""
+
+
+class RunError(BkgflowError):
+    """The machinery failed; the same work may succeed when tried again."""
+
+    retryable: ClassVar[bool] = True
