@@ -72,9 +72,7 @@ class Window:
 def enclosing(windows: Sequence[Window]) -> Window:
     """Return the smallest window that contains all the given ones (at least one)."""
     x0, y0 = min(w.x0 for w in windows), min(w.y0 for w in windows)
-    return Window(
-        x0, y0, max(w.x1 for w in windows) - x0, max(w.y1 for w in windows) - y0
-    )
+    return Window(x0, y0, max(w.x1 for w in windows) - x0, max(w.y1 for w in windows) - y0)
 
 
 def full_frame(instrument: str, shape: tuple[int, int]) -> Window | None:

@@ -1,0 +1,1 @@
+"""Lazy stacks, tasks, and the plan they are built from."""

@@ -1,0 +1,1 @@
+"""Files and data models to arrays, and back."""

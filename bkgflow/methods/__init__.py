@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: no dask, no files, no data models."""

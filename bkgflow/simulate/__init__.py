@@ -1,0 +1,10 @@
+"""Synthetic JWST programs with a known truth, for the demo, tests and benchmarks."""
+
+from __future__ import annotations
+
+from bkgflow.simulate.imaging import simulate_imaging
+from bkgflow.simulate.spectra import simulate_nods, simulate_tso
+from bkgflow.simulate.truth import Truth
+from bkgflow.simulate.writing import Simulated
+
+__all__ = ["Simulated", "Truth", "simulate_imaging", "simulate_nods", "simulate_tso"]

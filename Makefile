@@ -1,0 +1,43 @@
+# Everything a fresh machine needs: Python 3.11 or newer with pip, and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+PIP = $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check
+DEMO ?= demo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint clean
+
+help: ## Show what there is to make
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(VENV)/.installed ## Simulate a small mixed program, run it here, show where the results are
+	$(BIN)/bkgflow demo $(DEMO)
+
+test: $(VENV)/.tested ## Run every test
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/.linted ## ruff, mypy, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean: ## Remove the environment and the demo's results
+	rm -rf $(VENV) $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# The environment is made without its own pip, which Debian keeps in a package of its own.
+$(BIN)/python:
+	$(PYTHON) -m venv --without-pip $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[plot]'
+	@touch $@
+
+$(VENV)/.tested: pyproject.toml constraints.txt $(VENV)/.installed
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+$(VENV)/.linted: pyproject.toml constraints.txt $(VENV)/.tested
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[lint]'
+	@touch $@

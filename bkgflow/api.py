@@ -1,0 +1,261 @@
+"""The one facade: what a notebook, a script or the command line calls."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dask.utils import parse_bytes
+
+from bkgflow.association import load
+from bkgflow.campaign.events import Listener
+from bkgflow.campaign.executors import ClusterExecutor, ThreadExecutor
+from bkgflow.campaign.result import RunResult
+from bkgflow.campaign.runner import run_plan
+from bkgflow.clusters.open import connected
+from bkgflow.errors import AssociationError, SettingsError
+from bkgflow.graph.lazy import combine, open_exposure, open_stack
+from bkgflow.graph.plan import Plan
+from bkgflow.graph.planner import DEFAULT_MEMORY, make_plan
+from bkgflow.graph.single import subtract_one
+from bkgflow.io.models import write_model
+from bkgflow.io.products import check_writable
+from bkgflow.report.pictures import draw_subtraction
+from bkgflow.settings import StepSettings, split_list
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from distributed import Client
+
+__all__ = [
+    "combine",
+    "draw",
+    "open_exposure",
+    "open_stack",
+    "plan",
+    "run",
+    "subtract",
+    "subtract_to_file",
+    "task_memory",
+]
+
+MIN_WORKER_MEMORY = 256 << 20
+"""Bytes: less than this and a worker cannot even import what it needs."""
+
+log = logging.getLogger(__name__)
+
+
+def subtract(
+    target: Any,
+    bkg_list: Any = None,
+    *,
+    output_dir: str | Path | None = None,
+    **step_arguments: Any,
+) -> Any:
+    """Subtract the combined background from one exposure.
+
+    Parameters
+    ----------
+    target : path, data model or association
+        The exposure; or an association of one product, whose background members count
+        before ``bkg_list``.
+    bkg_list : sequence of paths or data models, or a comma-separated string
+        The background exposures.
+    output_dir : path, optional
+        Where ``save_combined_background`` writes; the current folder by default.
+    **step_arguments
+        ``sigma``, ``maxiters``, ``save_combined_background``, ``propagate_errors``: see
+        `bkgflow.settings.StepSettings`.
+
+    Returns
+    -------
+    JwstDataModel
+        A new model of the target's type; ``meta.cal_step.bkg_subtract`` says COMPLETE or
+        SKIPPED, ``meta.bkgflow`` what was done. The target itself is never changed.
+
+    Raises
+    ------
+    BkgflowError
+        With file, rule, value and cure, if an argument or an input is bad.
+    """
+    settings = StepSettings.of(**step_arguments)
+    target, backgrounds = _resolved(target, bkg_list)
+    return subtract_one(target, backgrounds, settings, Path(output_dir or ".")).model
+
+
+def subtract_to_file(
+    target: str | Path,
+    bkg_list: Any = None,
+    output_dir: str | Path = ".",
+    **step_arguments: Any,
+) -> Path:
+    """Do `subtract` and write the product, named as the pipeline names it; return its path."""
+    settings = StepSettings.of(**step_arguments)
+    check_writable(output_dir)
+    target, backgrounds = _resolved(target, bkg_list)
+    done = subtract_one(target, backgrounds, settings, Path(output_dir))
+    with done.model as model:
+        write_model(model, done.output)
+    return done.output
+
+
+def plan(
+    program: Any,
+    output: str | Path,
+    *,
+    memory: int = DEFAULT_MEMORY,
+    **step_arguments: Any,
+) -> Plan:
+    """Look at a program once and decide everything that a run will do.
+
+    Parameters
+    ----------
+    program : path, list of paths, or folder
+        An association, several, or a folder of ``*_asn.json``.
+    output : path
+        Folder of the products.
+    memory : int
+        Bytes of pixels that one combine task may hold at a time.
+    **step_arguments
+        As for `subtract`.
+
+    Returns
+    -------
+    Plan
+        Frozen; prints as a table; ``save`` keeps it as JSON.
+
+    Raises
+    ------
+    UsageError, OutputError
+        If nothing can be planned. A unit with a bad input does not raise: it is QUARANTINED
+        in the plan, with its error.
+    """
+    return make_plan(program, output, StepSettings.of(**step_arguments), memory)
+
+
+def run(
+    plan: Plan,
+    cluster: str | Client = "local",
+    *,
+    workers: int | None = None,
+    memory: str | None = None,
+    listeners: Iterable[Listener] = (),
+) -> RunResult:
+    """Compute a plan and write its products.
+
+    Parameters
+    ----------
+    plan : Plan
+        From `plan`, or `Plan.load`.
+    cluster : "local", "threads", an address, or Client
+        Worker processes on this machine; threads of this process; the scheduler at an address
+        such as ``tcp://host:8786``; or a client that is already connected.
+    workers : int, optional
+        Processes of a local cluster, or threads; one per core by default.
+    memory : str, optional
+        Memory limit of each process of a local cluster ("4GiB").
+    listeners : iterable of callables
+        Told of every event (`bkgflow.campaign.events`) as it happens.
+
+    Returns
+    -------
+    RunResult
+        The end of every unit; prints as a table.
+
+    Raises
+    ------
+    UsageError
+        If there is no such cluster.
+    """
+    if cluster == "threads":
+        return run_plan(plan, ThreadExecutor(workers), listeners)
+    with connected(cluster, workers, memory) as client:
+        return run_plan(plan, ClusterExecutor(client), listeners)
+
+
+def draw(target: str | Path, product: str | Path, picture: str | Path) -> Path:
+    """Draw a target before, what was subtracted from it, and its product, as PNG.
+
+    Of a cube, the mean over the integrations is drawn.
+
+    Parameters
+    ----------
+    target, product : path
+        The exposure and what became of it.
+    picture : path
+        Of the PNG.
+
+    Raises
+    ------
+    InputError
+        If a file is bad.
+    UsageError
+        If matplotlib is not installed.
+    """
+    before, after = (_image(path) for path in (target, product))
+    return draw_subtraction(
+        before.values,
+        (before - after).values,
+        after.values,
+        picture,
+        title=Path(product).name,
+        unit=before.attrs.get("units", ""),
+    )
+
+
+def _image(path: str | Path) -> xr.DataArray:
+    sci = open_exposure(path)["sci"]
+    return sci.mean("integration", keep_attrs=True) if "integration" in sci.dims else sci
+
+
+def task_memory(worker_memory: str | None) -> int:
+    """Return the bytes that a combine task may hold, at most a quarter of a worker's limit.
+
+    Raises
+    ------
+    SettingsError
+        If the limit cannot be read.
+    """
+    if worker_memory is None or worker_memory == "auto":
+        return DEFAULT_MEMORY
+    try:
+        limit = int(parse_bytes(worker_memory))
+    except ValueError:
+        limit = 0
+    if limit < MIN_WORKER_MEMORY:
+        raise SettingsError(
+            f"A worker's memory limit is a size of at least {MIN_WORKER_MEMORY >> 20} MiB",
+            value=worker_memory,
+            cure="Give a size such as 4GiB",
+        )
+    return min(DEFAULT_MEMORY, limit // 4)
+
+
+def _resolved(target: Any, bkg_list: Any) -> tuple[Any, list[Any]]:
+    """Return target and backgrounds, out of an association where one was given."""
+    backgrounds = split_list(bkg_list)
+    if isinstance(target, str | Path) and Path(target).suffix.lower() == ".json":
+        return _only_product(target, backgrounds)
+    return target, backgrounds
+
+
+def _only_product(path: str | Path, backgrounds: list[Any]) -> tuple[str, list[Any]]:
+    """Return the target and backgrounds of an association that has one product."""
+    association = load(path)
+    for _, error in association.refused:
+        raise error
+    if len(association.products) > 1:
+        raise AssociationError(
+            "A single subtraction takes an association of one product",
+            file=path,
+            value=f"{len(association.products)} products",
+            cure="Use bkgflow run (bkgflow.plan and bkgflow.run) for all of them",
+        )
+    product = association.products[0]
+    for note in product.notes:
+        log.info("%s: %s", association.path, note)
+    for kind, member in product.others:
+        log.info("%s: %s member %s is left alone", association.path, kind, member)
+    return product.science, list(product.backgrounds) or backgrounds

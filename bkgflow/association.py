@@ -1,0 +1,217 @@
+"""Level-2 associations: parsed, checked, and nothing opened.
+
+An association is a JSON file with ``products``; each product names members by ``expname``
+(relative to the association's folder) and ``exptype`` (in any case).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bkgflow.errors import AssociationError, PlanError
+
+__all__ = ["Association", "Product", "load", "load_program"]
+
+PATTERN = "*_asn.json"
+"""How the pipeline names association files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """One product of an association: a science exposure and what belongs to it.
+
+    Attributes
+    ----------
+    name : str
+        The product's name.
+    science : str
+        Absolute path of the science exposure.
+    backgrounds : tuple of str
+        Absolute paths of the background exposures, without repeats, in the order given.
+    others : tuple of (str, str)
+        Kind and path of the members that the background subtraction leaves alone.
+    notes : tuple of str
+        What a user should know about how the members were read.
+    """
+
+    name: str
+    science: str
+    backgrounds: tuple[str, ...]
+    others: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Association:
+    """A parsed association: products that can be worked on, errors for those that can't."""
+
+    path: str
+    products: tuple[Product, ...]
+    refused: tuple[tuple[str, AssociationError], ...] = ()
+
+
+def load(path: str | Path) -> Association:
+    """Parse one association file.
+
+    A product whose members cannot be right is refused by itself; its neighbours stay.
+
+    Raises
+    ------
+    AssociationError
+        If the file is missing, is not JSON, or has no products at all.
+    """
+    path = Path(path).absolute()
+    products: list[Product] = []
+    refused: list[tuple[str, AssociationError]] = []
+    for number, raw in enumerate(_raw_products(path), start=1):
+        name = str(raw.get("name", "")) if isinstance(raw, dict) else ""
+        name = name or f"product {number}"
+        try:
+            products.append(_product(path, name, raw))
+        except AssociationError as error:
+            refused.append((name, error))
+    return Association(str(path), tuple(products), tuple(refused))
+
+
+def load_program(program: Any) -> tuple[list[Association], list[tuple[str, AssociationError]]]:
+    """Read an association, a list of them, or a folder of ``*_asn.json``.
+
+    Returns
+    -------
+    associations, refused
+        What could be parsed, and (path, error) of what could not.
+
+    Raises
+    ------
+    PlanError
+        If there is no association at all.
+    """
+    associations: list[Association] = []
+    refused: list[tuple[str, AssociationError]] = []
+    for path in _association_files(program):
+        try:
+            associations.append(load(path))
+        except AssociationError as error:
+            refused.append((str(path), error))
+    return associations, refused
+
+
+def _association_files(program: Any) -> list[Path]:
+    if isinstance(program, str | Path):
+        path = Path(program)
+        if not path.is_dir():
+            return [path]
+        found = sorted(path.glob(PATTERN))
+        if not found:
+            raise PlanError(
+                f"A program's folder holds associations named {PATTERN}",
+                file=path,
+                value=f"{sum(1 for _ in path.iterdir())} files, none of that name",
+                cure="Give the folder of the associations, or an association itself",
+            )
+        return found
+    if isinstance(program, Iterable):
+        paths = [Path(item) for item in program]
+        if paths:
+            return paths
+    raise PlanError(
+        "A program is an association, a list of associations, or a folder of them",
+        value=repr(program),
+        cure=f"Give a path, a list of paths, or a folder that holds {PATTERN}",
+    )
+
+
+def _raw_products(path: Path) -> list[Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise AssociationError(
+            "An association is a readable text file",
+            file=path,
+            value=getattr(problem, "strerror", None) or "not UTF-8 text",
+            cure="Check the path and the permissions",
+        ) from None
+    try:
+        content = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as problem:
+        raise AssociationError(
+            "An association is JSON",
+            file=path,
+            value=str(problem),
+            cure="Write it again with the association generator, or mend the line",
+        ) from None
+    products = content.get("products") if isinstance(content, dict) else None
+    if not isinstance(products, list) or not products:
+        raise AssociationError(
+            "An association has a list of products with at least one in it",
+            file=path,
+            value=f"products = {products!r}",
+            cure="Write it again with the association generator",
+        )
+    return products
+
+
+def _product(path: Path, name: str, raw: Any) -> Product:
+    members: dict[str, list[str]] = {}
+    for member in _members(path, name, raw):
+        members.setdefault(str(member["exptype"]).lower(), []).append(str(member["expname"]))
+    science = members.pop("science", [])
+    if len(science) != 1:
+        raise AssociationError(
+            f"Product {name} has exactly one science member",
+            file=path,
+            value=f"{len(science)}: {', '.join(science) or 'none'}",
+            cure="Give every science exposure a product of its own",
+        )
+    backgrounds = members.pop("background", [])
+    target = _inside(path, name, science[0])
+    paths = [_inside(path, name, expname) for expname in backgrounds]
+    if target in paths:
+        raise AssociationError(
+            f"The target of product {name} is not one of its own backgrounds",
+            file=path,
+            value=science[0],
+            cure="Remove it from the background members",
+        )
+    unique = tuple(dict.fromkeys(paths))
+    notes = [f"{len(paths) - len(unique)} repeated background members count once"]
+    others = tuple(
+        (kind, _inside(path, name, expname))
+        for kind, expnames in members.items()
+        for expname in expnames
+    )
+    return Product(name, target, unique, others, tuple(notes if len(unique) < len(paths) else ()))
+
+
+def _members(path: Path, name: str, raw: Any) -> list[dict[str, Any]]:
+    members = raw.get("members") if isinstance(raw, dict) else None
+    good = isinstance(members, list) and all(
+        isinstance(m, dict) and m.get("expname") and m.get("exptype") for m in members
+    )
+    if not good:
+        raise AssociationError(
+            f"Product {name} lists its members, each with expname and exptype",
+            file=path,
+            value=f"members = {members!r}"[:200],
+            cure="Write it again with the association generator",
+        )
+    return list(members or [])
+
+
+def _inside(path: Path, name: str, expname: str) -> str:
+    """Return the member's absolute path; it must lie in the association's folder or below."""
+    folder = path.parent
+    member = Path(expname)
+    inside = not member.is_absolute() and ".." not in member.parts
+    if not inside:
+        raise AssociationError(
+            f"The members of product {name} lie in the association's folder or below it",
+            file=path,
+            value=expname,
+            cure="Put the exposures beside the association, or link them there",
+        )
+    return str(folder / member)

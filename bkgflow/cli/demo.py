@@ -1,0 +1,52 @@
+"""``bkgflow demo``: a small mixed program, simulated, run and drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["demo"]
+
+
+def demo(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write to.")] = Path("demo"),
+    size: Annotated[int, typer.Option(help="Side of the simulated images in pixels.")] = 1024,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes.", show_default="one per core")
+    ] = None,
+) -> None:
+    """Simulate a small mixed program, run it on a local cluster, and draw what it did."""
+    from bkgflow import api
+    from bkgflow.cli.run import execute
+    from bkgflow.simulate import simulate_imaging, simulate_nods, simulate_tso
+
+    program, products, pictures = out / "program", out / "products", out / "pictures"
+    typer.echo(f"Simulating a program in {program}")
+    written = [
+        simulate_imaging(program / "imaging", targets=4, backgrounds=8, size=size),
+        simulate_nods(program / "nods", points=5),
+        simulate_tso(program / "tso", integrations=10, backgrounds=2, size=min(size, 256)),
+    ]
+    first = {str(each.associations[0].absolute()) for each in written}
+    associations = [str(path) for each in written for path in each.associations]
+    result = execute(
+        associations,
+        products,
+        cluster="local",
+        workers=workers,
+        memory=None,
+        quiet=False,
+        arguments={"save_combined_background": True},
+    )
+    drawn = [
+        api.draw(unit.target, ended.products[0], pictures / f"{Path(ended.products[0]).stem}.png")
+        for unit, ended in result.pairs()
+        if ended.products and unit.association in first
+    ]
+    typer.echo(f"Products: {products.absolute()}")
+    for path in drawn:
+        typer.echo(f"Picture: {path.absolute()}")
+    if not result.ok:
+        raise typer.Exit(1)

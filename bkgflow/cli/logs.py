@@ -1,0 +1,74 @@
+"""The log file of a run, kept beside its products."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bkgflow.campaign.events import Event, RunFinished, RunStarted, UnitFinished
+
+__all__ = ["LogListener", "log_file", "log_to_terminal"]
+
+FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+log = logging.getLogger("bkgflow.run")
+
+
+@contextmanager
+def log_file(path: Path) -> Iterator[None]:
+    """Append everything that bkgflow logs to a file."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter(FORMAT))
+    root = logging.getLogger("bkgflow")
+    before = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(before)
+        handler.close()
+
+
+def log_to_terminal(level: int) -> None:
+    """Show bkgflow's log on standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    root = logging.getLogger("bkgflow")
+    root.addHandler(handler)
+    root.setLevel(level)
+
+
+class LogListener:
+    """Writes every event of a run to the log."""
+
+    def __call__(self, event: Event) -> None:
+        """Take an event in."""
+        match event:
+            case RunStarted(plan=plan, where=where):
+                log.info(
+                    "bkgflow %s: %d units on %s, settings %s",
+                    plan.version,
+                    len(plan.units),
+                    where,
+                    plan.settings.model_dump(),
+                )
+            case UnitFinished(unit=unit, result=result):
+                for note in unit.notes:
+                    log.info("%s: %s", unit.target, note)
+                for name in result.unused:
+                    log.warning("%s: %s has no valid pixel here", unit.target, name)
+                if result.n_unsubtracted:
+                    log.warning(
+                        "%s: %d pixels have no valid background",
+                        unit.target,
+                        result.n_unsubtracted,
+                    )
+                level = logging.INFO if result.outcome.good else logging.ERROR
+                word = result.reason or ", ".join(result.products)
+                log.log(level, "%s: %s %s", unit.target, result.outcome, word)
+            case RunFinished(seconds=seconds):
+                log.info("the run ended after %.1f s", seconds)

@@ -1,0 +1,100 @@
+"""``bkgflow simulate``: synthetic programs with known truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from bkgflow.simulate import Simulated
+
+__all__ = ["simulate"]
+
+simulate = typer.Typer(
+    name="simulate",
+    help="Write a synthetic program: exposures, associations, and the truth.",
+    no_args_is_help=True,
+)
+
+Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write to.")]
+Size = Annotated[
+    int | None,
+    typer.Option(help="Side of the detector window in pixels.", show_default="the whole subarray"),
+]
+Seed = Annotated[int, typer.Option(help="Of the random numbers; same seed, same program.")]
+
+
+@simulate.command()
+def imaging(
+    out: Out,
+    targets: Annotated[int, typer.Option(help="Target exposures.")] = 4,
+    backgrounds: Annotated[int, typer.Option(help="Background exposures they share.")] = 4,
+    size: Size = None,
+    seed: Seed = 1,
+    instrument: Annotated[str, typer.Option(help="NIRCam or MIRI.")] = "NIRCam",
+    subarrays: Annotated[
+        bool, typer.Option("--subarrays", help="Mix subarrays and full frames.")
+    ] = False,
+) -> None:
+    """Targets that share dedicated background exposures (rate images)."""
+    from bkgflow.simulate import simulate_imaging
+
+    _write(
+        lambda note: simulate_imaging(
+            out,
+            targets=targets,
+            backgrounds=backgrounds,
+            size=size,
+            seed=seed,
+            instrument=instrument.upper(),
+            subarrays=subarrays,
+            on_exposure=note,
+        )
+    )
+
+
+@simulate.command()
+def nods(
+    out: Out,
+    points: Annotated[int, typer.Option(help="Nod positions.")] = 5,
+    size: Size = None,
+    seed: Seed = 1,
+) -> None:
+    """A NIRSpec nod pattern: each exposure is the background of the others."""
+    from bkgflow.simulate import simulate_nods
+
+    _write(lambda note: simulate_nods(out, points=points, size=size, seed=seed, on_exposure=note))
+
+
+@simulate.command()
+def tso(
+    out: Out,
+    integrations: Annotated[int, typer.Option(help="Integrations of the target.")] = 10,
+    backgrounds: Annotated[int, typer.Option(help="Background exposures.")] = 2,
+    size: Size = None,
+    seed: Seed = 1,
+) -> None:
+    """A time series with a transit (rateints cubes)."""
+    from bkgflow.simulate import simulate_tso
+
+    _write(
+        lambda note: simulate_tso(
+            out,
+            integrations=integrations,
+            backgrounds=backgrounds,
+            size=size,
+            seed=seed,
+            on_exposure=note,
+        )
+    )
+
+
+def _write(make: Callable[[Callable[[Path], None]], Simulated]) -> None:
+    written = make(typer.echo)
+    typer.echo(
+        f"{len(written.exposures)} exposures and {len(written.associations)} associations "
+        f"in {written.folder}"
+    )

@@ -1,0 +1,55 @@
+"""``bkgflow subtract``: one target, here and now."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bkgflow.cli.options import (
+    BkgList,
+    Maxiters,
+    OutputDir,
+    PropagateErrors,
+    Quiet,
+    SaveCombinedBackground,
+    Sigma,
+)
+
+__all__ = ["subtract"]
+
+
+def subtract(
+    target: Annotated[
+        str,
+        typer.Argument(metavar="TARGET", help="An exposure, or an association of one product."),
+    ],
+    bkg_list: BkgList = None,
+    output_dir: OutputDir = Path(),
+    sigma: Sigma = 3.0,
+    maxiters: Maxiters = None,
+    save_combined_background: SaveCombinedBackground = False,
+    propagate_errors: PropagateErrors = False,
+    quiet: Quiet = False,
+) -> None:
+    """Subtract the combined background from one exposure and write its product.
+
+    The product is named as the pipeline names it: exp_001_rate.fits becomes
+    exp_001_bsub.fits, and exp_001_rateints.fits becomes exp_001_bsubints.fits.
+    """
+    from bkgflow import api
+    from bkgflow.cli.logs import log_to_terminal
+
+    log_to_terminal(logging.ERROR if quiet else logging.INFO)
+    product = api.subtract_to_file(
+        target,
+        bkg_list,
+        output_dir,
+        sigma=sigma,
+        maxiters=maxiters,
+        save_combined_background=save_combined_background,
+        propagate_errors=propagate_errors,
+    )
+    typer.echo(product)

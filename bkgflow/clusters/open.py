@@ -1,0 +1,87 @@
+"""Where a run computes: a local cluster, or one that is already there."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from distributed import Client, LocalCluster
+
+from bkgflow.errors import UsageError
+
+__all__ = ["SCHEMES", "connected"]
+
+SCHEMES = ("tcp://", "tls://", "ws://", "wss://")
+"""How the address of a scheduler begins."""
+
+CONNECT_TIMEOUT = 15
+"""Seconds that a scheduler may take to answer."""
+
+
+@contextmanager
+def connected(
+    cluster: str | Client, workers: int | None = None, memory: str | None = None
+) -> Iterator[Client]:
+    """Give a client, and clear away afterwards what was started for it.
+
+    Parameters
+    ----------
+    cluster : "local", an address, or Client
+        A local cluster is started and closed; an address is connected to and left running; a
+        client is used as it is.
+    workers : int, optional
+        Worker processes of a local cluster; one per core by default.
+    memory : str, optional
+        Memory limit of each worker of a local cluster, as dask writes it ("4GiB").
+
+    Raises
+    ------
+    UsageError
+        If no scheduler answers, or the word is none of these.
+    """
+    if isinstance(cluster, Client):
+        yield cluster
+    elif cluster == "local":
+        with _local(workers, memory) as own, Client(own) as client:
+            yield client
+    elif cluster.startswith(SCHEMES):
+        with _at(cluster) as client:
+            yield client
+    else:
+        raise UsageError(
+            "A cluster is local, threads, the address of a scheduler, or a Client",
+            value=cluster,
+            cure=f"Give one of these; an address begins with {', '.join(SCHEMES)}",
+        )
+
+
+def _local(workers: int | None, memory: str | None) -> LocalCluster:
+    count = workers or os.cpu_count() or 1
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Port .* is already in use")
+        try:
+            return LocalCluster(
+                n_workers=count,
+                threads_per_worker=1,
+                memory_limit=memory or "auto",
+                dashboard_address="127.0.0.1:8787",
+            )
+        except ValueError as problem:
+            raise UsageError(
+                "Workers and memory make a cluster",
+                value=f"workers={workers}, memory={memory}: {problem}",
+                cure="Give a number of workers and a memory such as 4GiB",
+            ) from None
+
+
+def _at(address: str) -> Client:
+    try:
+        return Client(address, timeout=CONNECT_TIMEOUT)
+    except (OSError, TimeoutError, ValueError) as problem:
+        raise UsageError(
+            "A scheduler answers at the address that was given",
+            value=f"{address}: {type(problem).__name__}",
+            cure="Check the address and that the scheduler runs and can be reached from here",
+        ) from None

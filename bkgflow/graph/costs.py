@@ -1,0 +1,58 @@
+"""What a plan will read, write and hold, predicted from headers alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bkgflow.graph.combine import BYTES_PER_PIXEL
+from bkgflow.graph.families import OUTPUT_BYTES_PER_PIXEL, band_rows, families
+from bkgflow.graph.plan import CombinedPlan, Costs, Unit
+from bkgflow.io.exposure import ExposureFacts
+from bkgflow.outcome import Outcome
+from bkgflow.settings import StepSettings
+
+__all__ = ["predict"]
+
+
+def predict(
+    units: Sequence[Unit],
+    combined: Sequence[CombinedPlan],
+    exposures: Mapping[str, ExposureFacts],
+    settings: StepSettings,
+    memory: int,
+) -> Costs:
+    """Add up what the tasks of a plan will move and hold.
+
+    A background's overlap with the window is read once for each family that uses it; a target
+    is read whole and written whole.
+
+    Returns
+    -------
+    Costs
+        In bytes.
+    """
+    read, combine_task = 0, 0
+    for family in families(combined):
+        for path in family.members:
+            facts = exposures[path]
+            held = facts.window.overlap(family.window)
+            rows = held.ny * facts.window.nx if held else 0
+            read += rows * (facts.n_integrations or 1) * BYTES_PER_PIXEL
+        rows = min(band_rows(family.window), family.window.ny)
+        results = rows * family.window.nx * OUTPUT_BYTES_PER_PIXEL * len(family.backgrounds)
+        combine_task = max(combine_task, memory + results)
+    written, subtract_task = 0, 0
+    for unit in units:
+        if unit.outcome == Outcome.QUARANTINED:
+            continue
+        facts = exposures[unit.target]
+        size = facts.identity.size
+        pixels = facts.window.nx * facts.window.ny
+        read += size
+        written += size
+        if settings.save_combined_background and unit.outcome is None:
+            written += pixels * BYTES_PER_PIXEL
+        # The model is read whole and written through one more copy of its largest array.
+        held_bytes = size + facts.n_pixels * 4 + pixels * OUTPUT_BYTES_PER_PIXEL
+        subtract_task = max(subtract_task, held_bytes)
+    return Costs(read, written, combine_task, subtract_task)

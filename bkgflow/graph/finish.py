@@ -1,0 +1,183 @@
+"""The tasks that end a unit: open the target, subtract, describe, write."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bkgflow.detector import Window
+from bkgflow.errors import BackgroundError, ShapeError
+from bkgflow.graph.combine import Band
+from bkgflow.io.models import open_model, write_model
+from bkgflow.io.products import COMBINED_SUFFIX, combined_model, describe, product_name
+from bkgflow.methods.clip import Combined
+from bkgflow.methods.image import add_errors, subtract
+from bkgflow.outcome import Outcome
+
+__all__ = ["Assignment", "UnitResult", "finish_file", "finish_model", "join", "save_combined"]
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What the last task of a unit needs to know.
+
+    Attributes
+    ----------
+    key : str
+        The unit's.
+    target : str
+        Path of the science exposure.
+    window : Window
+        Of the target on the detector.
+    output : str
+        Path of the product.
+    propagate_errors, save_combined : bool
+        Step arguments.
+    record : mapping
+        What goes into the product's metadata, as far as the plan knows it.
+    backgrounds : tuple of str
+        Paths of the background exposures.
+    skip_reason : str
+        Why nothing is subtracted; empty if something is.
+    """
+
+    key: str
+    target: str
+    window: Window
+    output: str
+    propagate_errors: bool = False
+    save_combined: bool = False
+    record: Mapping[str, Any] = field(default_factory=dict)
+    backgrounds: tuple[str, ...] = ()
+    skip_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UnitResult:
+    """How a unit ended.
+
+    Attributes
+    ----------
+    key : str
+        The unit's.
+    outcome : Outcome
+        The end.
+    reason : str
+        Why, in a sentence; empty for COMPLETE.
+    products : tuple of str
+        Paths of the files that were written.
+    n_unsubtracted : int
+        Pixels of the window without any valid background.
+    unused : tuple of str
+        Background exposures that had no valid pixel in the window.
+    error : dict or None
+        File, rule, value and cure of a QUARANTINED unit.
+    """
+
+    key: str
+    outcome: Outcome
+    reason: str = ""
+    products: tuple[str, ...] = ()
+    n_unsubtracted: int = 0
+    unused: tuple[str, ...] = ()
+    error: dict[str, str | None] | None = None
+
+
+def finish_file(work: Assignment, *bands: Band) -> UnitResult:
+    """Finish a unit whose target is a file: write its product, say how it went."""
+    with open_model(work.target) as model:
+        result = finish_model(work, model, bands)
+        write_model(model, work.output)
+        products = [work.output]
+        if work.save_combined and bands:
+            products.append(save_combined(work, model, bands))
+    return UnitResult(
+        result.key,
+        result.outcome,
+        result.reason,
+        tuple(products),
+        result.n_unsubtracted,
+        result.unused,
+    )
+
+
+def finish_model(work: Assignment, model: Any, bands: Sequence[Band]) -> UnitResult:
+    """Subtract from an open data model, in place, and describe it.
+
+    Raises
+    ------
+    BackgroundError
+        If the backgrounds hold no valid pixel in the target's window.
+    """
+    if work.skip_reason:
+        describe(model, Outcome.SKIPPED, work.skip_reason, work.record)
+        return UnitResult(work.key, Outcome.SKIPPED, work.skip_reason)
+    unsubtracted = int(sum(np.count_nonzero(band.pixels.n_used == 0) for band in bands))
+    if unsubtracted == work.window.nx * work.window.ny:
+        raise _nothing_valid(work)
+    unused = _unused_everywhere(bands)
+    _subtract_bands(work, model, bands)
+    details = {
+        "unsubtracted_pixels": unsubtracted,
+        "unused_backgrounds": [Path(name).name for name in unused],
+    }
+    describe(model, Outcome.COMPLETE, "", {**work.record, **details})
+    return UnitResult(work.key, Outcome.COMPLETE, n_unsubtracted=unsubtracted, unused=unused)
+
+
+def _subtract_bands(work: Assignment, model: Any, bands: Sequence[Band]) -> None:
+    sci, err, dq = model.data, model.err, model.dq
+    if sci.shape[-2:] != work.window.shape:
+        raise ShapeError(
+            "The target is as large as it was when it was planned",
+            file=work.target,
+            value=f"{sci.shape[-2:]}, planned {work.window.shape}",
+            cure="Plan the program again",
+        )
+    for band in bands:
+        part = (..., *band.window.slices_in(work.window))
+        pixels = band.pixels
+        subtract(sci[part], dq[part], pixels.sci, pixels.dq, pixels.n_used)
+        if work.propagate_errors:
+            add_errors(err[part], pixels.err, pixels.n_used)
+
+
+def join(bands: Sequence[Band]) -> Combined:
+    """Put the bands of a combined background together, first row first."""
+    ordered = [band.pixels for band in sorted(bands, key=lambda band: band.window.y0)]
+    return Combined(
+        np.concatenate([pixels.sci for pixels in ordered]),
+        np.concatenate([pixels.err for pixels in ordered]),
+        np.concatenate([pixels.dq for pixels in ordered]),
+        np.concatenate([pixels.n_used for pixels in ordered]),
+    )
+
+
+def save_combined(work: Assignment, model: Any, bands: Sequence[Band]) -> str:
+    """Write the combined background beside the product; return its path."""
+    whole = join(bands)
+    path = Path(work.output).with_name(product_name(work.target, COMBINED_SUFFIX))
+    with combined_model(model, whole.sci, whole.err, whole.dq, work.record) as combined:
+        write_model(combined, path)
+    return str(path)
+
+
+def _unused_everywhere(bands: Sequence[Band]) -> tuple[str, ...]:
+    """Name the exposures that had no valid pixel in any band."""
+    if not bands:
+        return ()
+    return tuple(name for name in bands[0].unused if all(name in band.unused for band in bands[1:]))
+
+
+def _nothing_valid(work: Assignment) -> BackgroundError:
+    files = ", ".join(Path(path).name for path in work.backgrounds)
+    return BackgroundError(
+        "At least one pixel of the target has a valid background",
+        file=work.backgrounds[0] if len(work.backgrounds) == 1 else work.target,
+        value=f"every pixel of {files} in {work.window} is NaN or infinite",
+        cure="Check the backgrounds, or take them out of the association",
+    )

@@ -1,0 +1,60 @@
+"""Failure as data: a task that cannot be done returns its error, and its neighbours go on."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from bkgflow.errors import BkgflowError, RunError
+
+__all__ = ["Failure", "guarded"]
+
+ATTEMPTS = 3
+
+PAUSE = 0.5
+"""Seconds before the second attempt; each further one waits twice as long."""
+
+PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EINTR, errno.ENETRESET}
+"""Errors of network file systems that may be gone a moment later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error that travels through the graph in place of a result."""
+
+    error: BkgflowError
+
+
+def guarded(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Call a function; return its result, or a `Failure` that says what went wrong.
+
+    A failure among the arguments is passed on: what depends on a bad input fails with that
+    input's error. Read errors that may pass are tried three times.
+    """
+    for argument in arguments:
+        if isinstance(argument, Failure):
+            return argument
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            return function(*arguments, **options)
+        except BkgflowError as error:
+            return Failure(error)
+        except OSError as problem:
+            if problem.errno not in PASSING or attempt == ATTEMPTS:
+                return Failure(_run_error(problem, attempt))
+            time.sleep(PAUSE * 2 ** (attempt - 1))
+        except Exception as problem:
+            return Failure(_run_error(problem, attempt))
+    raise AssertionError("unreachable: the last attempt returns")
+
+
+def _run_error(problem: Exception, attempts: int) -> RunError:
+    return RunError(
+        "A task ends without an unforeseen error",
+        file=getattr(problem, "filename", None),
+        value=f"{type(problem).__name__}: {problem} (attempt {attempts})"[:500],
+        cure="Run it again; if it fails again, report it with the log",
+    )

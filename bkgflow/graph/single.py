@@ -1,0 +1,155 @@
+"""One target, here and now: the same tasks as a run's, on threads of this process."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from dask.threaded import get as threaded_get
+
+from bkgflow.detector import Window
+from bkgflow.graph.combine import Band, combine_band
+from bkgflow.graph.decide import Decision, decide
+from bkgflow.graph.families import band_rows
+from bkgflow.graph.finish import Assignment, finish_model, save_combined
+from bkgflow.graph.planner import DEFAULT_MEMORY, combined_key, product_suffix, unit_key
+from bkgflow.io.exposure import ExposureFacts, inspect
+from bkgflow.io.memory import is_model, model_facts, model_source
+from bkgflow.io.models import open_model
+from bkgflow.io.products import check_writable, product_name
+from bkgflow.io.sources import FileSource, Source
+from bkgflow.settings import StepSettings
+from bkgflow.version import VERSION
+
+__all__ = ["Subtracted", "subtract_one"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Subtracted:
+    """A model that was subtracted, and the path that its product gets if it is written."""
+
+    model: Any
+    output: Path
+
+
+def subtract_one(
+    target: Any, backgrounds: Sequence[Any], settings: StepSettings, output_dir: Path
+) -> Subtracted:
+    """Subtract backgrounds from one target; paths and data models may be mixed.
+
+    Parameters
+    ----------
+    target : path or data model
+        Never changed.
+    backgrounds : sequence of paths or data models
+        May be empty: then the result is SKIPPED.
+    settings : StepSettings
+        The step's arguments.
+    output_dir : Path
+        Where a combined background is saved, if it is.
+
+    Returns
+    -------
+    Subtracted
+        A new model of the target's type, and where its product belongs.
+
+    Raises
+    ------
+    BkgflowError
+        If an input is bad, or the combined background cannot be written.
+    """
+    facts = _facts(target, "target")
+    roles = {id(background): f"background {i}" for i, background in enumerate(backgrounds, 1)}
+    looked_at = [_facts(background, roles[id(background)]) for background in backgrounds]
+    decision = decide(facts, looked_at)
+    members = {
+        member.path: (member, background)
+        for member, background in zip(looked_at, backgrounds, strict=True)
+    }
+    bands = _combine(facts.window, decision, members, settings) if decision.used else []
+    work = _assignment(facts, decision, settings, output_dir)
+    model = target.copy() if is_model(target) else open_model(target)
+    try:
+        result = finish_model(work, model, bands)
+        if settings.save_combined_background and bands:
+            check_writable(output_dir)
+            log.info("combined background written to %s", save_combined(work, model, bands))
+    except BaseException:
+        model.close()
+        raise
+    _log_result(facts, decision, result.reason, result.n_unsubtracted)
+    return Subtracted(model, Path(work.output))
+
+
+def _facts(thing: Any, role: str) -> ExposureFacts:
+    if is_model(thing):
+        name = thing.meta.filename or role
+        return model_facts(thing, name if role == "target" else f"{role} ({name})")
+    return inspect(thing)
+
+
+def _combine(
+    window: Window,
+    decision: Decision,
+    members: dict[str, tuple[ExposureFacts, Any]],
+    settings: StepSettings,
+) -> list[Band]:
+    sources: list[Source] = []
+    for used in sorted(decision.used, key=lambda facts: facts.path):
+        thing = members[used.path][1]
+        sources.append(model_source(thing, used) if is_model(thing) else FileSource.of(used))
+    tasks = {
+        ("combine", number): (
+            partial(
+                combine_band,
+                sources,
+                [range(len(sources))],
+                band,
+                **settings.numeric(),
+                budget=DEFAULT_MEMORY,
+            ),
+        )
+        for number, band in enumerate(window.bands(band_rows(window)))
+    }
+    return [family[0] for family in threaded_get(tasks, list(tasks))]
+
+
+def _assignment(
+    facts: ExposureFacts, decision: Decision, settings: StepSettings, output_dir: Path
+) -> Assignment:
+    combined = combined_key(settings, facts.window, decision.used) if decision.used else ""
+    key = unit_key(settings, facts, combined or decision.skip_reason)
+    paths = tuple(sorted(used.path for used in decision.used))
+    return Assignment(
+        key=key,
+        target=facts.path,
+        window=facts.window,
+        output=str(output_dir / product_name(facts.path, product_suffix(facts))),
+        propagate_errors=settings.propagate_errors,
+        save_combined=settings.save_combined_background,
+        record={
+            "version": VERSION,
+            "key": key,
+            "background_key": combined,
+            "backgrounds": [Path(path).name for path in paths],
+            "settings": settings.model_dump(),
+            "notes": list(decision.notes),
+        },
+        backgrounds=paths,
+        skip_reason=decision.skip_reason,
+    )
+
+
+def _log_result(facts: ExposureFacts, decision: Decision, reason: str, unsubtracted: int) -> None:
+    for note in decision.notes:
+        log.warning("%s: %s", facts.path, note)
+    if reason:
+        log.warning("%s: skipped, %s", facts.path, reason)
+    if unsubtracted:
+        log.warning("%s: %d pixels have no valid background", facts.path, unsubtracted)

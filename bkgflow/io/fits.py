@@ -1,0 +1,241 @@
+"""FITS files read by byte range: where each array lies, and bands of rows out of it.
+
+A background is never opened as a data model. Its headers are walked once, and then the rows
+that are wanted are read straight into native arrays: SCI and ERR swapped, DQ (signed integers
+with BZERO = 2**31, which astropy refuses to memory-map) swapped with the top bit flipped.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+from astropy.io.fits import Header
+from numpy.typing import NDArray
+
+from bkgflow.detector import Window
+from bkgflow.errors import FileError
+
+__all__ = ["Extension", "Place", "open_binary", "plane", "read_rows", "walk"]
+
+BLOCK = 2880
+"""A FITS file is made of blocks of this many bytes (FITS standard 4.0, section 3.1)."""
+
+SCRATCH_BYTES = 1 << 20
+"""Raw bytes read at a time: small enough to stay in a core's cache until they are swapped."""
+
+GZIP_MAGIC = b"\x1f\x8b"
+
+UNSIGNED_ZERO = {16: 1 << 15, 32: 1 << 31}
+"""BZERO with which FITS stores unsigned integers of 16 and 32 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an image extension's array lies in its file.
+
+    Attributes
+    ----------
+    offset : int
+        Byte of the first pixel.
+    shape : tuple of int
+        (ny, nx) or (n_integrations, ny, nx).
+    bitpix : int
+        FITS's name of the type: 8, 16, 32, 64, -32, -64; stored big-endian.
+    bscale, bzero : float
+        True value = bscale × stored + bzero.
+    """
+
+    offset: int
+    shape: tuple[int, ...]
+    bitpix: int
+    bscale: float = 1.0
+    bzero: float = 0.0
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the array, without padding."""
+        return int(np.prod(self.shape, dtype=np.int64)) * abs(self.bitpix) // 8
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """The stored type."""
+        kind = "f" if self.bitpix < 0 else ("u" if self.bitpix == 8 else "i")
+        return np.dtype(f">{kind}{abs(self.bitpix) // 8}")
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """One header-and-data unit: its name, header, and where its data lie."""
+
+    name: str
+    header: Header
+    place: Place
+
+
+@contextmanager
+def open_binary(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a file for reading bytes; a gzip file is read through.
+
+    Raises
+    ------
+    FileError
+        If it does not exist, is a folder, or may not be read.
+    """
+    try:
+        raw = Path(path).open("rb")  # noqa: SIM115 - closed below, outside of this try
+    except OSError as problem:
+        raise FileError(
+            "An exposure is a readable file",
+            file=path,
+            value=problem.strerror,
+            cure="Check the path and the permissions",
+        ) from None
+    with raw:
+        packed = raw.read(2) == GZIP_MAGIC
+        raw.seek(0)
+        if packed:
+            with gzip.open(raw) as unpacked:
+                yield cast(BinaryIO, unpacked)
+        else:
+            yield raw
+
+
+def walk(path: str | Path) -> dict[str, Extension]:
+    """Read every header of a file and prove that its data are all there.
+
+    Returns
+    -------
+    dict
+        Extensions by name; the first of a name counts, the primary is ``PRIMARY``.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read, is not FITS, or ends before its last extension does.
+    """
+    found: dict[str, Extension] = {}
+    try:
+        with open_binary(path) as stream:
+            end = stream.seek(0, 2)
+            position = 0
+            while position < end:
+                stream.seek(position)
+                extension, position = _read_unit(path, stream, first=not found)
+                if position > end:
+                    raise _truncated(path, extension.name, position, end)
+                found.setdefault(extension.name, extension)
+    except (EOFError, gzip.BadGzipFile) as problem:
+        raise _unreadable(path, str(problem)) from None
+    if not found:
+        raise _unreadable(path, "an empty file")
+    return found
+
+
+def _read_unit(path: str | Path, stream: BinaryIO, *, first: bool) -> tuple[Extension, int]:
+    start = stream.tell()
+    signature = stream.read(8)
+    if first and signature != b"SIMPLE  ":
+        raise _unreadable(path, f"the file begins with {signature!r}")
+    stream.seek(start)
+    try:
+        header = Header.fromfile(stream)
+    except (OSError, EOFError, ValueError) as problem:
+        raise _unreadable(path, str(problem)) from None
+    offset = stream.tell()
+    naxis = int(header.get("NAXIS", 0))
+    shape = tuple(int(header[f"NAXIS{axis}"]) for axis in range(naxis, 0, -1))
+    place = Place(
+        offset,
+        shape,
+        int(header["BITPIX"]),
+        float(header.get("BSCALE", 1.0)),
+        float(header.get("BZERO", 0.0)),
+    )
+    name = "PRIMARY" if first else str(header.get("EXTNAME", "")).upper()
+    size = int(header.data_size)
+    return Extension(name, header, place), offset + -(-size // BLOCK) * BLOCK
+
+
+def read_rows(stream: BinaryIO, place: Place, part: Window, out: NDArray[np.generic]) -> None:
+    """Read a part of one image plane into a native array.
+
+    Parameters
+    ----------
+    stream : binary file
+        The open file.
+    place : Place
+        A 2-D place; for a cube, see `plane`.
+    part : Window
+        Columns and rows of the array (0-based in the array, not on the detector).
+    out : (part.ny, part.nx) float32, float64 or uint32
+        Filled in place.
+    """
+    width = place.shape[-1]
+    itemsize = place.dtype.itemsize
+    rows_at_once = max(1, SCRATCH_BYTES // (width * itemsize))
+    scratch = np.empty((min(rows_at_once, part.ny), width), place.dtype)
+    stream.seek(place.offset + part.y0 * width * itemsize)
+    for row in range(0, part.ny, rows_at_once):
+        raw = scratch[: min(rows_at_once, part.ny - row)]
+        if _read_into(stream, raw) != raw.nbytes:
+            raise FileError(
+                "The data are as long as the header says",
+                file=getattr(stream, "name", None),
+                value="the file ended early",
+                cure="Fetch the file again; it changed or was cut since it was planned",
+            )
+        _convert(raw[:, part.x0 : part.x1], place, out[row : row + len(raw)])
+
+
+def _read_into(stream: BinaryIO, raw: NDArray[np.generic]) -> int:
+    """Fill an array with bytes, as far as the file goes; return how many there were."""
+    count: int = cast(Any, stream).readinto(raw.view(np.uint8))
+    return count
+
+
+def plane(place: Place, integration: int) -> Place:
+    """Return the place of one integration of a cube."""
+    single = Place(place.offset, place.shape[1:], place.bitpix, place.bscale, place.bzero)
+    return Place(
+        place.offset + integration * single.nbytes,
+        single.shape,
+        place.bitpix,
+        place.bscale,
+        place.bzero,
+    )
+
+
+def _convert(raw: NDArray[np.generic], place: Place, out: NDArray[np.generic]) -> None:
+    """Swap, and undo BSCALE and BZERO, into ``out``."""
+    if place.bscale == 1.0 and place.bzero == 0.0:
+        np.copyto(out, raw, casting="unsafe")
+    elif out.dtype.kind == "u" and place.bscale == 1.0 and place.bitpix in UNSIGNED_ZERO:
+        # Adding 2**31 to a signed integer is flipping its top bit; unsigned addition wraps.
+        np.copyto(out, raw, casting="unsafe")
+        np.add(out, out.dtype.type(int(place.bzero)), out=out)
+    else:
+        np.copyto(out, raw.astype(np.float64) * place.bscale + place.bzero, casting="unsafe")
+
+
+def _truncated(path: str | Path, name: str, wanted: int, found: int) -> FileError:
+    return FileError(
+        f"The file holds all of its extension {name or 'without a name'}",
+        file=path,
+        value=f"{found} bytes of {wanted}",
+        cure="Fetch the file again; it was cut off",
+    )
+
+
+def _unreadable(path: str | Path, what: str) -> FileError:
+    return FileError(
+        "An exposure is a FITS file",
+        file=path,
+        value=what,
+        cure="Fetch the file again, or give the right one",
+    )

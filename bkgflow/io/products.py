@@ -1,0 +1,121 @@
+"""Products: named as the pipeline names them, and described so that nothing is silent."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from stdatamodels.jwst import datamodels
+from stdatamodels.jwst.datamodels import JwstDataModel
+
+from bkgflow.io.models import not_writable
+from bkgflow.outcome import Outcome
+
+__all__ = [
+    "COMBINED_SUFFIX",
+    "check_writable",
+    "combined_model",
+    "describe",
+    "product_name",
+]
+
+COMBINED_SUFFIX = "combinedbackground"
+"""What the reference step calls a saved combined background."""
+
+_KNOWN_SUFFIX = re.compile(
+    r"_(rate|rateints|assign_?wcs(step)?|cal|calints|bsub|bsubints|imprint(_?subtract)?(step)?"
+    r"|flat_?field(step)?|msa_?flagging(step)?|badpix_?selfcal(step)?|clean_?flicker_?noise(step)?)$"
+)
+"""Suffixes of the products that the step is given; the pipeline replaces them by its own."""
+
+
+def product_name(target: str | Path, suffix: str) -> str:
+    """Return the file name of a product, as the pipeline forms it from its input's name."""
+    name = Path(target).name
+    stem = re.sub(r"\.(fits(\.gz)?|asdf)$", "", name)
+    return f"{_KNOWN_SUFFIX.sub('', stem)}_{suffix}.fits"
+
+
+def describe(
+    model: JwstDataModel, outcome: Outcome, reason: str, record: Mapping[str, Any]
+) -> None:
+    """Write into a model what was done to it.
+
+    ``S_BKDSUB`` gets the outcome, ``meta.bkgflow`` (in the ASDF extension) the whole record,
+    and the FITS HISTORY the same in words.
+    """
+    model.meta.cal_step.bkg_subtract = outcome.value
+    full = {"outcome": outcome.value, "reason": reason, **record}
+    model.meta.bkgflow = full
+    for line in _history(full):
+        model.add_history_entry(_ascii(line))
+
+
+def _history(record: Mapping[str, Any]) -> Iterable[str]:
+    yield f"bkgflow {record['version']}: background subtraction {record['outcome']}"
+    for name, value in record.items():
+        if name in {"version", "outcome"} or value in (None, "", [], {}):
+            continue
+        yield f"bkgflow {name}: {_in_words(value)}"
+
+
+def _ascii(line: str) -> str:
+    """FITS headers hold ASCII only; what has no likeness there becomes a question mark."""
+    return line.translate({ord("–"): "-", ord("×"): "x"}).encode("ascii", "replace").decode()
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={item}" for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(str(item) for item in value)
+    return str(value)
+
+
+def combined_model(
+    target: JwstDataModel,
+    sci: NDArray[np.float32],
+    err: NDArray[np.float32],
+    dq: NDArray[np.uint32],
+    record: Mapping[str, Any],
+) -> JwstDataModel:
+    """Return a combined background as an ImageModel with its target's place and settings.
+
+    Parameters
+    ----------
+    target : JwstDataModel
+        Whose detector, optics and subarray it is for.
+    sci, err, dq : (ny, nx)
+        The combined background, in the unit of the target.
+    record : mapping
+        What it was made of.
+    """
+    model = datamodels.ImageModel(sci.shape)
+    model.update(target)
+    model.data, model.err, model.dq = sci, err, dq
+    model.meta.cal_step.bkg_subtract = None
+    model.meta.model_type = "ImageModel"
+    model.meta.bkgflow = dict(record)
+    return model
+
+
+def check_writable(folder: str | Path) -> None:
+    """Make an output folder and prove that files can be written into it.
+
+    Raises
+    ------
+    OutputError
+        If not.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as problem:
+        raise not_writable(folder, problem) from None

@@ -1,0 +1,279 @@
+"""The compiled loops behind ``clip``: pixels in tiles, exposures in the outer loop.
+
+A tile is a run of neighbouring pixels with all their exposures, small enough to stay in the
+cache. Every inner loop runs along the tile, does the same to each pixel and has no branch, so
+that the compiler turns it into SIMD. What a pixel gets depends on its own values alone, never
+on its place in a tile: the result is the same, bit for bit, however an image is cut.
+
+One vectorised pass finds the pixels of which a value may lie outside the first bounds. Only
+those, a few percent, are clipped one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+__all__ = ["average", "compiled", "sorting_network"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Reals = NDArray[Any]
+Doubles = NDArray[np.float64]
+Flags = NDArray[np.uint32]
+
+CACHED_VALUES = 1024
+"""Values of one tile that are held at a time: 4 or 8 kB, a fraction of any L1 data cache."""
+
+NARROWEST, WIDEST = 64, 512
+"""Tile widths, pixels: below, the loops' overhead counts; above, the cache lines collide."""
+
+CAUTION = 1.0 - 1e-9
+"""Shrinks the first bounds of the search for suspects well beyond rounding, so that it finds
+too many rather than too few."""
+
+
+def compiled(function: Function, **options: Any) -> Function:
+    """Compile in numba's nopython mode, without the GIL, as IEEE 754 has it.
+
+    The machine code is kept on disk: beside the source, else in ``NUMBA_CACHE_DIR`` or the
+    user's cache folder, and where none of them can be written it is made anew in each process.
+    """
+    options |= {"nogil": True, "error_model": "numpy"}
+    try:
+        return cast(Function, njit(cache=True, **options)(function))
+    except RuntimeError:  # numba found no place for a cache
+        return cast(Function, njit(**options)(function))
+
+
+def reordered(function: Function) -> Function:
+    """Compile with sums in any order (SIMD along one pixel's values); NaN and inf stay safe."""
+    return compiled(function, fastmath={"reassoc", "nsz"})
+
+
+@lru_cache(maxsize=64)
+def sorting_network(n: int) -> NDArray[np.int64]:
+    """Return the pairs (i, j), i < j, to compare and swap in turn so that n values get sorted.
+
+    (n_pairs, 2) int64. Batcher's merge exchange: Knuth, The Art of Computer Programming,
+    volume 3, section 5.2.2, algorithm M. The order of comparisons does not depend on the
+    values, which lets one instruction sort many pixels.
+    """
+    pairs = []
+    half = 1
+    while half < n:
+        step = half
+        while step:
+            for first in range(step % half, n - step, 2 * step):
+                for i in range(first, min(first + step, n - step)):
+                    if i // (2 * half) == (i + step) // (2 * half):
+                        pairs.append((i, i + step))
+            step //= 2
+        half *= 2
+    network = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    network.flags.writeable = False
+    return network
+
+
+@compiled
+def _load(sci: Reals, start: int, stop: int, values: Reals, mean: Doubles, count: Reals) -> None:
+    """Copy a tile, inf for what is not finite; average what is."""
+    width = stop - start
+    mean[:width] = 0.0
+    count[:width] = 0.0
+    for k in range(sci.shape[0]):
+        row, kept = sci[k, start:stop], values[k]
+        for t in range(width):
+            x = row[t]
+            finite = abs(x) < np.inf
+            kept[t] = x if finite else np.inf
+            mean[t] += np.float64(x) if finite else 0.0
+            count[t] += 1.0 if finite else 0.0
+    for t in range(width):
+        mean[t] /= count[t]
+
+
+@compiled
+def _scatter(values: Reals, width: int, mean: Doubles, squares: Doubles) -> None:
+    """Sum the squared deviations from the mean: two passes, or large levels would cancel."""
+    squares[:width] = 0.0
+    for k in range(values.shape[0]):
+        row = values[k]
+        for t in range(width):
+            x = row[t]
+            deviation = np.float64(x) - mean[t]
+            squares[t] += deviation * deviation if x < np.inf else 0.0
+
+
+@compiled
+def _sort(values: Reals, width: int, network: NDArray[np.int64], ordered: Reals) -> None:
+    """Sort every pixel of a tile along the exposures; inf comes last."""
+    for k in range(values.shape[0]):
+        row, copy = values[k], ordered[k]
+        for t in range(width):
+            copy[t] = row[t]
+    for p in range(network.shape[0]):
+        low, high = ordered[network[p, 0]], ordered[network[p, 1]]
+        for t in range(width):
+            x, y = low[t], high[t]
+            low[t] = x if x < y else y
+            high[t] = y if x < y else x
+
+
+@compiled
+def _farthest(ordered: Reals, width: int, count: Reals, reach: Doubles) -> None:
+    """Find how far the extreme values of each pixel are from its median."""
+    n = ordered.shape[0]
+    bottom, left, right, top = ordered[0], ordered[(n - 1) // 2], ordered[n // 2], ordered[n - 1]
+    for t in range(width):
+        median = 0.5 * (np.float64(left[t]) + np.float64(right[t]))
+        below, above = median - np.float64(bottom[t]), np.float64(top[t]) - median
+        reach[t] = below if below > above else above
+    for t in range(width):
+        m = int(count[t])
+        if m < n:
+            median = 0.5 * (np.float64(ordered[(m - 1) // 2, t]) + np.float64(ordered[m // 2, t]))
+            below, above = median - np.float64(bottom[t]), np.float64(ordered[m - 1, t]) - median
+            reach[t] = max(below, above) if m > 0 else 0.0
+
+
+@compiled
+def _suspect(
+    width: int, sigma: float, count: Reals, squares: Doubles, reach: Doubles, found: NDArray[Any]
+) -> bool:
+    """Mark the pixels of which a value may be outside: reach > sigma * std, without a root."""
+    limit = sigma * sigma * CAUTION
+    some = False
+    for t in range(width):
+        beyond = reach[t] * reach[t] * count[t] > limit * squares[t]
+        found[t] = beyond
+        some |= beyond
+    return some
+
+
+@reordered
+def _mean(column: Doubles) -> float:
+    """Average finite values; NaN for none."""
+    total = 0.0
+    for i in range(column.size):
+        total += column[i]
+    return total / column.size
+
+
+@reordered
+def _deviations(column: Doubles, mean: float) -> float:
+    """Sum the squared deviations of finite values from their mean."""
+    squares = 0.0
+    for i in range(column.size):
+        squares += (column[i] - mean) * (column[i] - mean)
+    return squares
+
+
+@compiled
+def _inside(column: Doubles, lower: float, upper: float) -> tuple[int, int]:
+    """Find the range of the sorted values that are not outside the bounds."""
+    first, last = 0, column.size
+    while first < last and column[first] < lower:
+        first += 1
+    while last > first and column[last - 1] > upper:
+        last -= 1
+    return first, last
+
+
+@compiled
+def _final_bounds(
+    column: Doubles, squares: float, sigma: float, maxiters: int
+) -> tuple[float, float]:
+    """Clip sorted values until none is dropped; who survives is always a range of them."""
+    iteration = 0
+    while True:
+        n = column.size
+        half = sigma * np.sqrt(squares / n)
+        median = 0.5 * (column[(n - 1) // 2] + column[n // 2])
+        lower, upper = median - half, median + half
+        first, last = _inside(column, lower, upper)
+        iteration += 1
+        if last - first == n or last == first or iteration == maxiters:
+            return lower, upper
+        column = column[first:last]
+        squares = _deviations(column, _mean(column))
+
+
+@compiled
+def _clip_pixel(
+    t: int, sigma: float, maxiters: int, squares: Doubles, ordered: Reals, buffer: Doubles,
+    values: Reals, mean: Doubles, count: Reals,
+) -> None:  # fmt: skip
+    """Clip one pixel: inf for what is outside the final bounds, the mean of the others."""
+    column = buffer[: int(count[t])]
+    for i in range(column.size):
+        column[i] = ordered[i, t]
+    lower, upper = _final_bounds(column, squares[t], sigma, maxiters)
+    first, last = _inside(column, lower, upper)
+    mean[t] = _mean(column[first:last])
+    count[t] = last - first
+    for k in range(values.shape[0]):
+        if values[k, t] < lower or values[k, t] > upper:
+            values[k, t] = np.inf
+
+
+@compiled
+def _quadrature(
+    values: Reals, err: Reals, dq: Flags, start: int, stop: int, variance: Doubles, bits: Flags
+) -> None:
+    """Sum ERR² of what was kept, and join the DQ of all."""
+    width = stop - start
+    variance[:width] = 0.0
+    bits[:width] = 0
+    for k in range(values.shape[0]):
+        row, sigmas, flags = values[k], err[k, start:stop], dq[k, start:stop]
+        for t in range(width):
+            e = np.float64(sigmas[t])
+            variance[t] += e * e if row[t] < np.inf else 0.0
+            bits[t] |= flags[t]
+
+
+@compiled
+def average(
+    sci: Reals, err: Reals, dq: Flags, network: NDArray[np.int64], sigma: float, maxiters: int,
+    mean_out: Reals, err_out: Reals, dq_out: Flags, n_out: NDArray[np.uint16],
+) -> None:  # fmt: skip
+    """Clip and average (n, n_pixels) stacks into (n_pixels,) outputs.
+
+    ``sigma`` = inf means no clip at all, ``maxiters`` = 0 to convergence. ``network`` is
+    ``sorting_network(n)``.
+    """
+    n, n_pixels = sci.shape
+    tile = min(max(CACHED_VALUES // n, NARROWEST), WIDEST)
+    values, ordered = np.empty((n, tile), sci.dtype), np.empty((n, tile), sci.dtype)
+    mean, squares, reach = np.empty(tile), np.empty(tile), np.empty(tile)
+    count, bits = np.empty(tile, np.float32), np.empty(tile, np.uint32)
+    found, column = np.empty(tile, np.bool_), np.empty(n)
+    for start in range(0, n_pixels, tile):
+        stop = min(start + tile, n_pixels)
+        width = stop - start
+        _load(sci, start, stop, values, mean, count)
+        if sigma < np.inf:
+            _scatter(values, width, mean, squares)
+            _sort(values, width, network, ordered)
+            _farthest(ordered, width, count, reach)
+            if _suspect(width, sigma, count, squares, reach, found):
+                for t in range(width):
+                    if found[t]:
+                        _clip_pixel(
+                            t, sigma, maxiters, squares, ordered, column, values, mean, count
+                        )
+        _quadrature(values, err, dq, start, stop, squares, bits)
+        means, errs, flags, used = (
+            mean_out[start:stop], err_out[start:stop], dq_out[start:stop], n_out[start:stop]
+        )  # fmt: skip
+        for t in range(width):
+            means[t] = mean[t]
+            errs[t] = np.sqrt(squares[t]) / np.float64(count[t])
+        for t in range(width):
+            flags[t] = bits[t]
+            used[t] = count[t]

@@ -1,0 +1,136 @@
+"""Pictures of results that people would rather look at than read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bkgflow.errors import UsageError
+
+__all__ = ["draw_panels", "draw_subtraction"]
+
+STRETCH = (2.0, 98.0)
+"""Percentiles that black and white stand for."""
+
+
+def draw_subtraction(
+    before: NDArray[np.floating],
+    background: NDArray[np.floating],
+    after: NDArray[np.floating],
+    path: str | Path,
+    *,
+    title: str,
+    unit: str = "",
+) -> Path:
+    """Draw a target before, its background, and the target after, side by side.
+
+    Target and background share one grey scale; the result, whose sky is near zero, has its
+    own, as wide as the first.
+
+    Parameters
+    ----------
+    before, background, after : (ny, nx)
+        In one unit; NaN is drawn in red.
+    path : path
+        Of the PNG.
+    title : str
+        Above the picture.
+    unit : str
+        Below the colour bars.
+
+    Returns
+    -------
+    Path
+        The picture.
+
+    Raises
+    ------
+    UsageError
+        If matplotlib is not installed.
+    """
+    low, high = _limits(before)
+    panels = [
+        (f"before: median {np.nanmedian(before):.4g}", before, (low, high)),
+        (f"background: median {np.nanmedian(background):.4g}", background, (low, high)),
+        (f"after: median {np.nanmedian(after):.4g}", after, _around_zero(after, high - low)),
+    ]
+    return draw_panels(panels, path, title=title, unit=unit)
+
+
+def draw_panels(
+    panels: Sequence[tuple[str, NDArray[Any], tuple[float, float]]],
+    path: str | Path,
+    *,
+    title: str,
+    unit: str = "",
+) -> Path:
+    """Draw images side by side, each with its title, limits and colour bar.
+
+    Long, narrow windows are stacked instead.
+
+    Raises
+    ------
+    UsageError
+        If matplotlib is not installed.
+    """
+    figure_class = _figure_class()
+    ny, nx = panels[0][1].shape
+    stacked = nx > 3 * ny
+    count = len(panels)
+    size = (9.0, 0.8 + 2.0 * count) if stacked else (4.6 * count, 5.0)
+    figure = figure_class(figsize=size, layout="constrained")
+    axes = figure.subplots(count if stacked else 1, 1 if stacked else count, squeeze=False)
+    for axis, (name, image, (low, high)) in zip(axes.flat, panels, strict=True):
+        drawn = axis.imshow(
+            image,
+            origin="lower",
+            cmap=_grey_with_red(),
+            vmin=low,
+            vmax=high,
+            interpolation="nearest",
+            aspect="auto" if stacked else "equal",
+        )
+        axis.set_title(name, fontsize=10)
+        figure.colorbar(drawn, ax=axis, shrink=0.8, label=unit)
+    figure.suptitle(title, fontsize=11)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+    return path
+
+
+def _limits(image: NDArray[np.floating]) -> tuple[float, float]:
+    finite = image[np.isfinite(image)]
+    if not finite.size:
+        return 0.0, 1.0
+    low, high = np.percentile(finite, STRETCH)
+    return float(low), float(high if high > low else low + 1.0)
+
+
+def _around_zero(image: NDArray[np.floating], width: float) -> tuple[float, float]:
+    middle = float(np.nanmedian(image)) if np.isfinite(image).any() else 0.0
+    return middle - width / 2, middle + width / 2
+
+
+def _figure_class() -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise UsageError(
+            "Pictures are drawn with matplotlib",
+            value="it is not installed",
+            cure="Install bkgflow with its plot extra: pip install 'bkgflow[plot]'",
+        ) from None
+    return Figure
+
+
+def _grey_with_red() -> Any:
+    from matplotlib import colormaps
+
+    grey = colormaps["gray"].copy()
+    grey.set_bad("firebrick")
+    return grey

@@ -1,0 +1,52 @@
+"""Tables, on a terminal and as plain text."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+__all__ = ["as_text", "human_bytes", "make_table"]
+
+PLAIN_WIDTH = 10_000
+"""Columns of a table that is not drawn on a terminal: as wide as its longest line, so that
+no file name is broken."""
+
+
+def make_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    caption: str | None = None,
+) -> Table:
+    """Return a table to print with rich; the cells are shown as they are, without markup."""
+    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(_escaped(cell) for cell in row))
+    return table
+
+
+def as_text(table: Table, width: int = PLAIN_WIDTH) -> str:
+    """Draw a table as plain text, without colour."""
+    buffer = io.StringIO()
+    Console(file=buffer, width=width, color_system=None, force_terminal=False).print(table)
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
+
+
+def human_bytes(number: int) -> str:
+    """Write a number of bytes with a unit: 1536 → '1.5 KiB'."""
+    amount = float(number)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} TiB"
+
+
+def _escaped(cell: object) -> str:
+    """Keep rich from reading square brackets in file names as markup."""
+    return str(cell).replace("[", r"\[")

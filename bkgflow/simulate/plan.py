@@ -1,0 +1,143 @@
+"""What the simulated programs share: bounds of arguments, names, pointings, times."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from bkgflow.detector import Window
+from bkgflow.errors import SettingsError
+from bkgflow.simulate.headers import root_name
+from bkgflow.simulate.modes import Mode
+from bkgflow.simulate.truth import Dither, Exposure, Truth
+
+__all__ = [
+    "BACKGROUND",
+    "MOST",
+    "RAY_FRACTION",
+    "TARGET",
+    "assemble",
+    "check_number",
+    "check_size",
+    "plan_exposure",
+]
+
+START = datetime(2024, 3, 5, 6, 0, 0)
+"""When a simulated program's first exposure starts, UTC."""
+
+OVERHEAD = timedelta(minutes=2)
+"""Between the end of one exposure and the start of the next."""
+
+FIELD = (53.16, -27.79)
+"""Where a simulated program points, in degrees: near the Hubble Ultra Deep Field."""
+
+TARGET, BACKGROUND = 0, 1
+"""The roles' numbers in the exposures' keys."""
+
+RAY_FRACTION = 1e-3
+"""Pixels of a dedicated background that an unnoticed cosmic ray struck."""
+
+SMALLEST = 16
+"""The smallest side of a cut-out, in pixels."""
+
+MOST = 999
+"""Observations, or exposures of one, that three digits can count."""
+
+
+def plan_exposure(
+    mode: Mode,
+    key: tuple[int, int],
+    window: Window,
+    *,
+    observation: int = 1,
+    number: int | None = None,
+    offset: tuple[float, float] = (0.0, 0.0),
+    dither: Dither | None = None,
+    **values: Any,
+) -> Exposure:
+    """Return an exposure with its name and pointing worked out.
+
+    Parameters
+    ----------
+    mode, key, window, observation
+        As in ``Exposure``.
+    number : int, optional
+        Within its observation; by default the number within its role, from 1.
+    offset : (float, float)
+        Distance from the program's field in RA and Dec, in degrees.
+    dither : Dither, optional
+        How far its sources have moved on the detector, in arcsec.
+    **values
+        The other fields of ``Exposure``.
+    """
+    number = key[1] + 1 if number is None else number
+    dither = dither or Dither()
+    ra, dec = FIELD[0] + offset[0], FIELD[1] + offset[1]
+    # A source that moved by (x, y) on the detector says that the telescope moved the other way.
+    east, north = (-(row[0] * dither.x + row[1] * dither.y) / 3600.0 for row in mode.rotation())
+    return Exposure(
+        name=f"{root_name(mode, observation, number)}_{mode.suffix}.fits",
+        role="target" if key[0] == TARGET else "background",
+        key=key,
+        window=window,
+        ra=ra + east / math.cos(math.radians(dec)),
+        dec=dec + north,
+        observation=observation,
+        number=number,
+        start=START,
+        dither=dither,
+        **values,
+    )
+
+
+def assemble(mode: Mode, seed: int, exposures: Sequence[Exposure]) -> Truth:
+    """Return the truth of a program whose exposures are taken one after the other."""
+    timed, start = [], START
+    for exposure in exposures:
+        timed.append(exposure.model_copy(update={"start": start}))
+        seconds = mode.readout.integration_time * (exposure.integrations or 1)
+        start += timedelta(seconds=seconds) + OVERHEAD
+    return Truth(
+        mode=mode.exp_type,
+        program=mode.program,
+        seed=seed,
+        plane=mode.sky,
+        detector=mode.readout.detector(),
+        exposures=tuple(timed),
+    )
+
+
+def check_size(size: int | None, mode: Mode) -> None:
+    """Refuse a side that is no cut-out of the mode's detector.
+
+    Raises
+    ------
+    SettingsError
+        Where it is not a whole number of pixels, too small, or larger than the detector.
+    """
+    if size is not None:
+        check_number("size", size, SMALLEST, min(mode.frame.shape))
+
+
+def check_number(
+    name: str, value: int, least: int, most: int | None = None, but_not: int | None = None
+) -> None:
+    """Refuse an argument that is not a whole number within its bounds.
+
+    Raises
+    ------
+    SettingsError
+        Where it is not a whole number, below the least, above the most, or the one left out.
+    """
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if whole and least <= value and (most is None or value <= most) and value != but_not:
+        return
+    bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
+    without = "" if but_not is None else f", but not {but_not}"
+    raise SettingsError(
+        f"{name} must be a whole number {bounds}{without}",
+        value=repr(value),
+        cure=f"Give a {name} within these bounds",
+    )

@@ -1,0 +1,55 @@
+"""The step's arguments: bounds and words."""
+
+import math
+
+import pytest
+
+from bkgflow.errors import SettingsError
+from bkgflow.settings import StepSettings, split_list
+
+
+def test_defaults_are_the_reference_steps():
+    settings = StepSettings.of()
+    assert (settings.sigma, settings.maxiters) == (3.0, None)
+    assert settings.save_combined_background is False
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ({"sigma": 0}, "greater than 0"),
+        ({"sigma": -1.5}, "greater than 0"),
+        ({"sigma": math.nan}, "finite"),
+        ({"sigma": "wide"}, "number"),
+        ({"maxiters": -1}, "greater than or equal to 0"),
+        ({"maxiters": 1.5}, "integer"),
+        ({"sigmas": 3}, "not an argument"),
+    ],
+)
+def test_out_of_bounds(arguments, word):
+    (name,) = arguments
+    with pytest.raises(SettingsError) as caught:
+        StepSettings.of(**arguments)
+    assert word in caught.value.rule
+    assert name in caught.value.value
+    assert caught.value.cure
+
+
+def test_none_and_zero_iterations_mean_the_same():
+    assert StepSettings.of(maxiters=0).numeric() == StepSettings.of().numeric()
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        (None, []),
+        ("", []),
+        ("a.fits", ["a.fits"]),
+        ("a.fits,b.fits", ["a.fits", "b.fits"]),
+        ("a.fits, b.fits,", ["a.fits", "b.fits"]),
+        (["a.fits", ""], ["a.fits"]),
+        (("a.fits",), ["a.fits"]),
+    ],
+)
+def test_lists_as_strun_users_write_them(given, read):
+    assert split_list(given) == read
