@@ -13,8 +13,12 @@ from bkgflow.errors import UsageError
 
 __all__ = ["draw_panels", "draw_subtraction"]
 
-STRETCH = (2.0, 98.0)
-"""Percentiles that black and white stand for."""
+STRETCH = 4.0
+"""Black and white stand this many robust standard deviations from the median: the sky is seen,
+and sources are white."""
+
+MAD_TO_SIGMA = 1.4826
+"""Standard deviation of a normal distribution over its median absolute deviation."""
 
 
 def draw_subtraction(
@@ -95,7 +99,9 @@ def draw_panels(
             aspect="auto" if stacked else "equal",
         )
         axis.set_title(name, fontsize=10)
-        figure.colorbar(drawn, ax=axis, shrink=0.8, label=unit)
+        axis.set_xlabel("column")
+        axis.set_ylabel("row")
+        figure.colorbar(drawn, ax=axis, shrink=1.0 if stacked else 0.65, label=unit)
     figure.suptitle(title, fontsize=11)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -107,8 +113,9 @@ def _limits(image: NDArray[np.floating]) -> tuple[float, float]:
     finite = image[np.isfinite(image)]
     if not finite.size:
         return 0.0, 1.0
-    low, high = np.percentile(finite, STRETCH)
-    return float(low), float(high if high > low else low + 1.0)
+    middle = float(np.median(finite))
+    half = STRETCH * MAD_TO_SIGMA * float(np.median(np.abs(finite - middle)))
+    return middle - half, middle + (half or 1.0)
 
 
 def _around_zero(image: NDArray[np.floating], width: float) -> tuple[float, float]:
