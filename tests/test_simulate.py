@@ -627,7 +627,8 @@ def test_models_are_written_whole_or_not_at_all(tmp_path):
         assert again.meta.filename == "jw1_rate.fits"
         np.testing.assert_array_equal(again.data, image)
     with pytest.raises(OutputError):
-        write_model(model, tmp_path / "none" / "jw1_rate.fits")
+        write_model(model, path / "below_a_file" / "jw1_rate.fits")
+    assert list(tmp_path.iterdir()) == [path]
     model.close()
 
 
