@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,12 @@ from bkgflow.campaign.executors import ClusterExecutor, ThreadExecutor
 from bkgflow.campaign.result import RunResult
 from bkgflow.campaign.runner import run_plan
 from bkgflow.clusters.open import connected
-from bkgflow.errors import AssociationError, SettingsError
+from bkgflow.errors import AssociationError, ConflictError, SettingsError, UsageError
 from bkgflow.graph.lazy import combine, open_exposure, open_stack
 from bkgflow.graph.plan import Plan
 from bkgflow.graph.planner import DEFAULT_MEMORY, make_plan
 from bkgflow.graph.single import subtract_one
-from bkgflow.io.models import write_model
+from bkgflow.io.models import not_writable, write_model
 from bkgflow.io.products import check_writable
 from bkgflow.report.pictures import draw_subtraction
 from bkgflow.settings import StepSettings, split_list
@@ -59,8 +60,8 @@ def subtract(
     Parameters
     ----------
     target : path, data model or association
-        The exposure; or an association of one product, whose background members count
-        before ``bkg_list``.
+        The exposure; or an association of one product: its background members are used, and
+        ``bkg_list`` only if it has none.
     bkg_list : sequence of paths or data models, or a comma-separated string
         The background exposures.
     output_dir : path, optional
@@ -91,14 +92,34 @@ def subtract_to_file(
     output_dir: str | Path = ".",
     **step_arguments: Any,
 ) -> Path:
-    """Do `subtract` and write the product, named as the pipeline names it; return its path."""
+    """Do `subtract` and write the product, named as the pipeline names it; return its path.
+
+    Raises
+    ------
+    BkgflowError
+        As `subtract`; and if the product cannot be written, or would replace an input.
+    """
     settings = StepSettings.of(**step_arguments)
     check_writable(output_dir)
     target, backgrounds = _resolved(target, bkg_list)
     done = subtract_one(target, backgrounds, settings, Path(output_dir))
     with done.model as model:
+        _check_overwrite(done.output, [target, *backgrounds])
         write_model(model, done.output)
     return done.output
+
+
+def _check_overwrite(output: Path, inputs: list[Any]) -> None:
+    """Refuse to write a product over an exposure that it was made of."""
+    place = os.path.realpath(output)
+    for path in inputs:
+        if isinstance(path, str | Path) and os.path.realpath(path) == place:
+            raise ConflictError(
+                "A product is not written over an exposure",
+                file=path,
+                value=output,
+                cure="Give another output folder",
+            )
 
 
 def plan(
@@ -113,9 +134,9 @@ def plan(
     Parameters
     ----------
     program : path, list of paths, or folder
-        An association, several, or a folder of ``*_asn.json``.
+        An association, a folder of ``*_asn.json``, or a list of these.
     output : path
-        Folder of the products.
+        Folder of the products; a run makes it if it is not there.
     memory : int
         Bytes of pixels that one combine task may hold at a time.
     **step_arguments
@@ -167,8 +188,14 @@ def run(
     Raises
     ------
     UsageError
-        If there is no such cluster.
+        If this is no plan, or there is no such cluster.
     """
+    if not isinstance(plan, Plan):
+        raise UsageError(
+            "A run takes a plan",
+            value=repr(plan)[:200],
+            cure="Make one with bkgflow.plan(program, output), or read one with Plan.load",
+        )
     if cluster == "threads":
         return run_plan(plan, ThreadExecutor(workers), listeners)
     with connected(cluster, workers, memory) as client:
@@ -193,16 +220,21 @@ def draw(target: str | Path, product: str | Path, picture: str | Path) -> Path:
         If a file is bad.
     UsageError
         If matplotlib is not installed.
+    OutputError
+        If the picture cannot be written.
     """
     before, after = (_image(path) for path in (target, product))
-    return draw_subtraction(
-        before.values,
-        (before - after).values,
-        after.values,
-        picture,
-        title=Path(product).name,
-        unit=before.attrs.get("units", ""),
-    )
+    try:
+        return draw_subtraction(
+            before.values,
+            (before - after).values,
+            after.values,
+            picture,
+            title=Path(product).name,
+            unit=before.attrs.get("units", ""),
+        )
+    except OSError as problem:
+        raise not_writable(Path(picture), problem) from None
 
 
 def _image(path: str | Path) -> xr.DataArray:
@@ -258,4 +290,6 @@ def _only_product(path: str | Path, backgrounds: list[Any]) -> tuple[str, list[A
         log.info("%s: %s", association.path, note)
     for kind, member in product.others:
         log.info("%s: %s member %s is left alone", association.path, kind, member)
+    if product.backgrounds and backgrounds:
+        log.warning("%s: its own background members are used, not bkg_list", association.path)
     return product.science, list(product.backgrounds) or backgrounds

@@ -7,7 +7,7 @@ An association is a JSON file with ``products``; each product names members by `
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ def load(path: str | Path) -> Association:
 
 
 def load_program(program: Any) -> tuple[list[Association], list[tuple[str, AssociationError]]]:
-    """Read an association, a list of them, or a folder of ``*_asn.json``.
+    """Read an association, a folder of ``*_asn.json``, or a list of these.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def load_program(program: Any) -> tuple[list[Association], list[tuple[str, Assoc
     Raises
     ------
     PlanError
-        If there is no association at all.
+        If there is no association at all, or a folder holds none.
     """
     associations: list[Association] = []
     refused: list[tuple[str, AssociationError]] = []
@@ -103,37 +103,56 @@ def load_program(program: Any) -> tuple[list[Association], list[tuple[str, Assoc
 def _association_files(program: Any) -> list[Path]:
     if isinstance(program, str | Path):
         path = Path(program)
-        if not path.is_dir():
-            return [path]
-        found = sorted(path.glob(PATTERN))
-        if not found:
+        if not path.exists():
             raise PlanError(
-                f"A program's folder holds associations named {PATTERN}",
+                "A program is an association that is there, or a folder of them",
                 file=path,
-                value=f"{sum(1 for _ in path.iterdir())} files, none of that name",
-                cure="Give the folder of the associations, or an association itself",
+                value="no such file or folder",
+                cure="Check the path",
             )
-        return found
-    if isinstance(program, Iterable):
-        paths = [Path(item) for item in program]
-        if paths:
-            return paths
+        return _in_folder(path)
+    if isinstance(program, list | tuple | set | Iterator):
+        items = list(program)
+        if items and all(isinstance(item, str | Path) for item in items):
+            return [path for item in items for path in _in_folder(Path(item))]
     raise PlanError(
-        "A program is an association, a list of associations, or a folder of them",
-        value=repr(program),
+        "A program is an association, a folder of associations, or a list of these",
+        value=repr(program)[:200],
         cure=f"Give a path, a list of paths, or a folder that holds {PATTERN}",
     )
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    """Return the associations of a folder; of a file, itself."""
+    if not folder.is_dir():
+        return [folder]
+    found = sorted(folder.glob(PATTERN))
+    if not found:
+        raise PlanError(
+            f"A program's folder holds associations named {PATTERN}",
+            file=folder,
+            value=f"{sum(1 for _ in folder.iterdir())} files, none of that name",
+            cure="Give the folder of the associations, or an association itself",
+        )
+    return found
 
 
 def _raw_products(path: Path) -> list[Any]:
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
+    except OSError as problem:
         raise AssociationError(
             "An association is a readable text file",
             file=path,
-            value=getattr(problem, "strerror", None) or "not UTF-8 text",
+            value=problem.strerror,
             cure="Check the path and the permissions",
+        ) from None
+    except UnicodeDecodeError:
+        raise AssociationError(
+            "An association is a text file",
+            file=path,
+            value="not UTF-8 text",
+            cure="Give the association (JSON), not an exposure",
         ) from None
     try:
         content = json.loads(text)

@@ -278,6 +278,12 @@ def test_layout_and_byte_order_make_no_difference() -> None:
             np.testing.assert_array_equal(getattr(got, name), getattr(want, name))
 
 
+def test_err_in_float64_is_not_rounded() -> None:
+    sci, _, dq = stack(6, (4, 3, 5), bad=0.0)
+    fine = np.full(sci.shape, 0.1)
+    np.testing.assert_allclose(collapse(sci, fine, dq).err, 0.05, rtol=1e-15)
+
+
 def test_bands_can_be_written_into_a_frame() -> None:
     sci, err, dq = stack(4, (9, 10, 30), "outliers")
     want = combine(sci, err, dq)
@@ -289,29 +295,22 @@ def test_bands_can_be_written_into_a_frame() -> None:
         np.testing.assert_array_equal(getattr(frame, name), getattr(want, name))
 
 
-def farthest(n: int, between: float) -> Array:
-    """One value at 1, as many as the median allows at ``between``, the others at 0."""
-    free = n // 2 - 1 if n % 2 == 0 else (n - 3) // 2
-    return np.array([0.0] * (n - free - 1) + [between] * free + [1.0])
+def reach(values: Array) -> Array:
+    """How many standard deviations the farthest value is from the median."""
+    return np.abs(values - np.median(values, axis=0)).max(axis=0) / values.std(axis=0)
 
 
 @pytest.mark.parametrize("n", range(3, 41))
 def test_can_clip_knows_how_far_a_value_can_stand(n: int) -> None:
-    def reach(values: Array) -> Array:
-        return np.abs(values - np.median(values, axis=0)).max(axis=0) / values.std(axis=0)
-
+    away = n // 2 + 2
+    worst = np.array([0.0] * (away - 1) + [1 / away] * (n - away) + [1.0])
+    assert can_clip(n, reach(worst) * (1 - 1e-12))
+    assert not can_clip(n, reach(worst) * (1 + 1e-12))
     rng = np.random.default_rng(n)
-    found = [reach(rng.normal(size=(n, 2000)) ** power) for power in (1, 3, 9)]
-    most = max(
-        max(f.max() for f in found), *(reach(farthest(n, b)) for b in np.linspace(0, 1, 201))
-    )
-    assert not can_clip(n, most * 1.25)
-    assert all(can_clip(n, f.max() * 0.999) for f in found)
-    assert can_clip(n, reach(farthest(n, 0.0)) * (1 - 1e-9))
-    if n % 2:  # the mean of the others, where those between do not widen the spread
-        mean = 1 / (n - (n - 3) // 2)
-        assert can_clip(n, reach(farthest(n, mean)) * (1 - 1e-9))
-        assert not can_clip(n, reach(farthest(n, mean)) * (1 + 1e-9))
+    random = [reach(rng.normal(size=(n, 5000)) ** power).max() for power in (1, 3, 9, 27)]
+    near = reach(worst[:, None] + rng.normal(size=(n, 5000)) * 10.0 ** rng.uniform(-6, 0, 5000))
+    assert can_clip(n, max(*random, near.max()) * (1 - 1e-12))
+    assert near.max() > 0.999 * reach(worst)
 
 
 def test_one_or_two_values_are_clipped_only_below_one_sigma() -> None:

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from bkgflow.graph.finish import UnitResult
 from bkgflow.graph.plan import Plan, Unit
+from bkgflow.io.products import write_text
 from bkgflow.outcome import Outcome
 from bkgflow.report.tables import as_text, make_table
 
@@ -96,8 +97,14 @@ class RunResult:
         }
 
     def save(self, path: str | Path) -> None:
-        """Write `to_dict` as JSON."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=1), encoding="utf-8")
+        """Write `to_dict` as JSON.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written there.
+        """
+        write_text(path, json.dumps(self.to_dict(), indent=1))
 
 
 def _word(result: UnitResult) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
+from collections.abc import Callable
 
 import typer
 
@@ -16,6 +18,9 @@ from bkgflow.version import VERSION
 
 __all__ = ["app", "main"]
 
+STOPPED = 130
+"""What typer makes of Ctrl-C: 128 and the number of SIGINT, as shells have it."""
+
 app = typer.Typer(
     name="bkgflow",
     help="Background subtraction for whole JWST programs, as dask task graphs.",
@@ -28,11 +33,19 @@ app = typer.Typer(
         "token_normalize_func": lambda token: token.replace("_", "-"),
     },
 )
-app.command()(subtract)
-app.command()(plan)
-app.command()(run)
+
+
+def _flowing(command: Callable[..., None]) -> str:
+    """The docstring as help: typer would keep its line breaks and break the lines again."""
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+app.command(help=_flowing(subtract))(subtract)
+app.command(help=_flowing(plan))(plan)
+app.command(help=_flowing(run))(run)
 app.add_typer(simulate)
-app.command()(demo)
+app.command(help=_flowing(demo))(demo)
 
 
 def _show_version(wanted: bool) -> None:
@@ -53,10 +66,11 @@ def _common(
 def main() -> None:
     """Run the command line; every error of bkgflow becomes a line and an exit code."""
     try:
-        app()
+        app(prog_name="bkgflow")
     except BkgflowError as error:
         typer.echo(f"bkgflow: {error}", err=True)
         sys.exit(2 if isinstance(error, UsageError | OutputError) else 1)
-    except KeyboardInterrupt:
-        typer.echo("bkgflow: stopped; products that were written are whole", err=True)
-        sys.exit(130)
+    except SystemExit as end:
+        if end.code == STOPPED:
+            typer.echo("bkgflow: stopped; products that were written are whole", err=True)
+        raise

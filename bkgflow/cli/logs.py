@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bkgflow.campaign.events import Event, RunFinished, RunStarted, UnitFinished
+from bkgflow.errors import OutputError
 
 __all__ = ["LogListener", "log_file", "log_to_terminal"]
 
@@ -18,8 +19,23 @@ log = logging.getLogger("bkgflow.run")
 
 @contextmanager
 def log_file(path: Path) -> Iterator[None]:
-    """Append everything that bkgflow logs to a file."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+    """Append everything that bkgflow logs to a file; its folder is made if it is not there.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written there.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(path, encoding="utf-8")
+    except OSError as problem:
+        raise OutputError(
+            "A run keeps its log beside its products",
+            file=path,
+            value=problem.strerror,
+            cure="Give another output folder, or mend its permissions or its free space",
+        ) from None
     handler.setFormatter(logging.Formatter(FORMAT))
     root = logging.getLogger("bkgflow")
     before = root.level

@@ -57,5 +57,5 @@ OutputDir = Annotated[
     Path, typer.Option(help="Folder of the products.", metavar="DIR", show_default="this folder")
 ]
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Plain lines, and only what went wrong and a summary.")
+    bool, typer.Option("--quiet", "-q", help="Say only what went wrong, and what was written.")
 ]

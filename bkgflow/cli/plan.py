@@ -13,7 +13,9 @@ __all__ = ["Program", "plan"]
 
 Program = Annotated[
     list[str],
-    typer.Argument(metavar="PROGRAM…", help="A folder of *_asn.json, an association, or several."),
+    typer.Argument(
+        metavar="PROGRAM", help="Folders of *_asn.json, or associations: one or several."
+    ),
 ]
 
 
@@ -32,8 +34,8 @@ def plan(
 ) -> None:
     """Look at every exposure of a program and show what a run would do.
 
-    Nothing is computed. Exit code 0: everything can be done; 1: some unit cannot; 2: there is
-    nothing to plan.
+    Nothing is computed or written. Exit code 0: everything can be done; 1: some unit cannot;
+    2: wrong usage, or nothing to plan.
     """
     from bkgflow import api
     from bkgflow.cli.show import show

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import warnings
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,6 +18,9 @@ SCHEMES = ("tcp://", "tls://", "ws://", "wss://")
 
 CONNECT_TIMEOUT = 15
 """Seconds that a scheduler may take to answer."""
+
+DASHBOARD = ("127.0.0.1", 8787)
+"""Where a local cluster shows what it does, as dask does by default, but to nobody outside."""
 
 
 @contextmanager
@@ -39,14 +42,14 @@ def connected(
     Raises
     ------
     UsageError
-        If no scheduler answers, or the word is none of these.
+        If no scheduler answers, the workers cannot start, or the word is none of these.
     """
     if isinstance(cluster, Client):
         yield cluster
     elif cluster == "local":
         with _local(workers, memory) as own, Client(own) as client:
             yield client
-    elif cluster.startswith(SCHEMES):
+    elif isinstance(cluster, str) and cluster.startswith(SCHEMES):
         with _at(cluster) as client:
             yield client
     else:
@@ -58,28 +61,45 @@ def connected(
 
 
 def _local(workers: int | None, memory: str | None) -> LocalCluster:
-    count = workers or os.cpu_count() or 1
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Port .* is already in use")
+    try:
+        return LocalCluster(
+            n_workers=workers or os.cpu_count() or 1,
+            threads_per_worker=1,
+            memory_limit=memory or "auto",
+            dashboard_address=_dashboard_address(),
+        )
+    except ValueError as problem:
+        raise UsageError(
+            "Workers and memory make a cluster",
+            value=f"workers={workers}, memory={memory}: {problem}",
+            cure="Give a number of workers and a memory such as 4GiB",
+        ) from None
+    except RuntimeError as problem:
+        # A worker process imports the script that started it, and would start workers again.
+        raise UsageError(
+            "Worker processes can be started on this machine",
+            value=problem,
+            cure='Give cluster="threads"; or, in a script, call bkgflow.run only under '
+            'if __name__ == "__main__"',
+        ) from problem
+
+
+def _dashboard_address() -> str:
+    """The usual address, or a free port where another cluster has it already."""
+    host, port = DASHBOARD
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            return LocalCluster(
-                n_workers=count,
-                threads_per_worker=1,
-                memory_limit=memory or "auto",
-                dashboard_address="127.0.0.1:8787",
-            )
-        except ValueError as problem:
-            raise UsageError(
-                "Workers and memory make a cluster",
-                value=f"workers={workers}, memory={memory}: {problem}",
-                cure="Give a number of workers and a memory such as 4GiB",
-            ) from None
+            probe.bind(DASHBOARD)
+        except OSError:
+            port = 0
+    return f"{host}:{port}"
 
 
 def _at(address: str) -> Client:
     try:
         return Client(address, timeout=CONNECT_TIMEOUT)
-    except (OSError, TimeoutError, ValueError) as problem:
+    except Exception as problem:  # what is no scheduler answers with anything, HTTP for one
         raise UsageError(
             "A scheduler answers at the address that was given",
             value=f"{address}: {type(problem).__name__}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from bkgflow.errors import BackgroundError, InputError
 from bkgflow.io.exposure import ExposureFacts
 
-__all__ = ["Decision", "decide"]
+__all__ = ["Decision", "decide", "own_background"]
 
 GWA_TOLERANCE = 1e-8
 """Degrees by which a background's grating-wheel tilt may differ from its target's, absolute;
@@ -53,16 +54,12 @@ def decide(target: ExposureFacts, backgrounds: Sequence[ExposureFacts]) -> Decis
         If the target is its own background, or no background overlaps it.
     """
     _check_method(target)
-    unique = tuple({background.path: background for background in backgrounds}.values())
+    places = {_place(background): background for background in backgrounds}
+    unique = tuple(places.values())
     if not unique:
         return Decision(skip_reason=NO_BACKGROUND)
-    if target.path in {background.path for background in unique}:
-        raise BackgroundError(
-            "A target is not its own background",
-            file=target.path,
-            value=Path(target.path).name,
-            cure="Remove it from the list of backgrounds",
-        )
+    if _place(target) in places:
+        raise own_background(target.path)
     mismatch = _tilt_mismatch(target, unique)
     if mismatch:
         return Decision(skip_reason=mismatch)
@@ -78,6 +75,21 @@ def decide(target: ExposureFacts, backgrounds: Sequence[ExposureFacts]) -> Decis
     if len(unique) < len(backgrounds):
         notes.append(f"{len(backgrounds) - len(unique)} repeated background(s) count once")
     return Decision(used, notes=tuple(notes))
+
+
+def _place(facts: ExposureFacts) -> str:
+    """Where a file really lies, through links; the name of a model that is no file."""
+    return os.path.realpath(facts.path) if Path(facts.path).is_absolute() else facts.path
+
+
+def own_background(path: str) -> BackgroundError:
+    """Return the error for a target that is among its backgrounds."""
+    return BackgroundError(
+        "A target is not its own background",
+        file=path,
+        value=Path(path).name,
+        cure="Remove it from the list of backgrounds",
+    )
 
 
 def _tilt_mismatch(target: ExposureFacts, backgrounds: Iterable[ExposureFacts]) -> str:

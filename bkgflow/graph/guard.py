@@ -32,7 +32,7 @@ def guarded(function: Callable[..., Any], *arguments: Any, **options: Any) -> An
     """Call a function; return its result, or a `Failure` that says what went wrong.
 
     A failure among the arguments is passed on: what depends on a bad input fails with that
-    input's error. Read errors that may pass are tried three times.
+    input's error. What failed on an error that may pass is tried three times.
     """
     for argument in arguments:
         if isinstance(argument, Failure):
@@ -40,18 +40,25 @@ def guarded(function: Callable[..., Any], *arguments: Any, **options: Any) -> An
     for attempt in range(1, ATTEMPTS + 1):
         try:
             return function(*arguments, **options)
-        except BkgflowError as error:
-            return Failure(error)
-        except OSError as problem:
-            if problem.errno not in PASSING or attempt == ATTEMPTS:
-                return Failure(_run_error(problem, attempt))
-            time.sleep(PAUSE * 2 ** (attempt - 1))
         except Exception as problem:
-            return Failure(_run_error(problem, attempt))
+            if attempt == ATTEMPTS or not _may_pass(problem):
+                return Failure(_as_error(problem, attempt))
+        time.sleep(PAUSE * 2 ** (attempt - 1))
     raise AssertionError("unreachable: the last attempt returns")
 
 
-def _run_error(problem: Exception, attempts: int) -> RunError:
+def _may_pass(problem: BaseException | None) -> bool:
+    """Whether an error, or one that it was raised for, may be gone a moment later."""
+    while problem is not None:
+        if isinstance(problem, OSError) and problem.errno in PASSING:
+            return True
+        problem = problem.__cause__ or problem.__context__
+    return False
+
+
+def _as_error(problem: Exception, attempts: int) -> BkgflowError:
+    if isinstance(problem, BkgflowError):
+        return problem
     return RunError(
         "A task ends without an unforeseen error",
         file=getattr(problem, "filename", None),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -70,13 +70,16 @@ def open_exposure(path: str | Path, *, memory: int = DEFAULT_CHUNK) -> xr.Datase
 
 
 def open_stack(
-    paths: Sequence[str | Path], window: Window | None = None, *, memory: int = DEFAULT_CHUNK
+    paths: str | Path | Iterable[str | Path],
+    window: Window | None = None,
+    *,
+    memory: int = DEFAULT_CHUNK,
 ) -> xr.Dataset:
     """Open background exposures as one lazy stack, registered on the detector.
 
     Parameters
     ----------
-    paths : sequence of paths
+    paths : path or sequence of paths
         The exposures. Images, cubes, full frames and subarrays may be mixed.
     window : Window, optional
         The part of the detector wanted; by default the smallest that holds all exposures.
@@ -101,6 +104,7 @@ def open_stack(
     WindowError
         If the window holds no pixel of any exposure.
     """
+    paths = [paths] if isinstance(paths, str | Path) else list(paths)
     if not paths:
         raise SettingsError(
             "A stack has at least one exposure", value="none", cure="Give one or more paths"
@@ -169,7 +173,8 @@ def combine(stack: xr.Dataset, *, sigma: float = 3.0, maxiters: int | None = Non
         output_dtypes=[np.float32, np.float32, np.uint32, np.uint16],
     )
     names = ("sci", "err", "dq", "n_used")
-    attrs = {**stack.attrs, **settings.numeric()}
+    # 0 means what None means, and can be written to netCDF and zarr.
+    attrs = {**stack.attrs, "sigma": settings.sigma, "maxiters": settings.maxiters or 0}
     combined = xr.Dataset(dict(zip(names, results, strict=True)), attrs=attrs)
     combined["n_used"].attrs = {"long_name": "exposures kept"}
     return _with_units(combined, stack["sci"].attrs.get("units", ""))

@@ -14,6 +14,7 @@ from rich.table import Table
 from bkgflow.detector import Window
 from bkgflow.errors import PlanError
 from bkgflow.io.exposure import ExposureFacts
+from bkgflow.io.products import write_text
 from bkgflow.outcome import Outcome
 from bkgflow.report.tables import as_text, human_bytes, make_table
 from bkgflow.settings import StepSettings
@@ -146,8 +147,14 @@ class Plan:
         return _adapter().dump_json(self, indent=1).decode()
 
     def save(self, path: str | Path) -> None:
-        """Write the plan as JSON."""
-        Path(path).write_text(self.to_json(), encoding="utf-8")
+        """Write the plan as JSON.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written there.
+        """
+        write_text(path, self.to_json())
 
     @classmethod
     def load(cls, path: str | Path) -> Plan:

@@ -18,7 +18,7 @@ from bkgflow.graph.costs import predict
 from bkgflow.graph.decide import decide
 from bkgflow.graph.plan import CombinedPlan, Plan, Unit
 from bkgflow.io.exposure import ExposureFacts, inspect
-from bkgflow.io.products import check_writable, product_name
+from bkgflow.io.products import COMBINED_SUFFIX, check_writable, product_name
 from bkgflow.outcome import Outcome
 from bkgflow.settings import StepSettings
 from bkgflow.version import VERSION
@@ -40,7 +40,7 @@ def make_plan(
     program : path, list of paths, or folder
         Associations, or a folder of ``*_asn.json``.
     output : path
-        Folder of the products; made if it is not there.
+        Folder of the products; a run makes it if it is not there.
     settings : StepSettings
         The step's arguments.
     memory : int
@@ -60,7 +60,7 @@ def make_plan(
     units = [_refused_unit(path, "", error) for path, error in refused]
     for association in associations:
         units.extend(planner.units_of(association))
-    units = _without_conflicts(_without_repeats(units), output, planner.looked_at)
+    units = _without_conflicts(_without_repeats(units), settings, output, planner.looked_at)
     return planner.plan(units, output, memory)
 
 
@@ -183,34 +183,53 @@ def _without_repeats(units: list[Unit]) -> list[Unit]:
     return list(first.values())
 
 
-def _without_conflicts(units: list[Unit], output: Path, exposures: Iterable[str]) -> list[Unit]:
+def _without_conflicts(
+    units: list[Unit], settings: StepSettings, output: Path, exposures: Iterable[str]
+) -> list[Unit]:
     """Quarantine units that would write one file, or write over an exposure."""
     writers: dict[str, list[Unit]] = defaultdict(list)
     for unit in units:
-        if unit.output:
-            writers[unit.output].append(unit)
+        for name in _files(unit, settings):
+            writers[name].append(unit)
     inputs = {os.path.realpath(path) for path in exposures}
-    return [_conflict(unit, writers, inputs, output) for unit in units]
+    checked = []
+    for unit in units:
+        errors = (_conflict(unit, n, writers[n], inputs, output) for n in _files(unit, settings))
+        checked.append(_quarantined(unit, next(filter(None, errors), None)))
+    return checked
 
 
-def _conflict(unit: Unit, writers: dict[str, list[Unit]], inputs: set[str], output: Path) -> Unit:
-    error: ConflictError | None = None
-    if len(writers.get(unit.output, ())) > 1:
-        askers = sorted({Path(other.association).name for other in writers[unit.output]})
-        error = ConflictError(
+def _files(unit: Unit, settings: StepSettings) -> list[str]:
+    """Name the files that a unit will write."""
+    if not unit.output:
+        return []
+    if settings.save_combined_background and unit.outcome is None:
+        return [unit.output, product_name(unit.target, COMBINED_SUFFIX)]
+    return [unit.output]
+
+
+def _conflict(
+    unit: Unit, name: str, writers: list[Unit], inputs: set[str], output: Path
+) -> ConflictError | None:
+    if len(writers) > 1:
+        askers = sorted({Path(other.association).name for other in writers})
+        return ConflictError(
             "Every unit writes a file of its own",
             file=unit.target,
-            value=f"{len(writers[unit.output])} different units would write {unit.output} "
-            f"({', '.join(askers)})",
+            value=f"{len(writers)} different units would write {name} ({', '.join(askers)})",
             cure="Run these associations into different output folders",
         )
-    elif unit.output and os.path.realpath(output / unit.output) in inputs:
-        error = ConflictError(
+    if os.path.realpath(output / name) in inputs:
+        return ConflictError(
             "No product is written over an exposure of the program",
             file=unit.target,
-            value=str(output / unit.output),
+            value=str(output / name),
             cure="Give another output folder",
         )
+    return None
+
+
+def _quarantined(unit: Unit, error: ConflictError | None) -> Unit:
     if error is None:
         return unit
     return replace(unit, outcome=Outcome.QUARANTINED, reason=error.message, error=error.to_dict())

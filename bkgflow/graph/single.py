@@ -12,8 +12,9 @@ from typing import Any
 from dask.threaded import get as threaded_get
 
 from bkgflow.detector import Window
+from bkgflow.errors import UsageError
 from bkgflow.graph.combine import Band, combine_band
-from bkgflow.graph.decide import Decision, decide
+from bkgflow.graph.decide import Decision, decide, own_background
 from bkgflow.graph.families import band_rows
 from bkgflow.graph.finish import Assignment, finish_model, save_combined
 from bkgflow.graph.planner import DEFAULT_MEMORY, combined_key, product_suffix, unit_key
@@ -64,6 +65,7 @@ def subtract_one(
     BkgflowError
         If an input is bad, or the combined background cannot be written.
     """
+    _check_kinds(target, backgrounds)
     facts = _facts(target, "target")
     roles = {id(background): f"background {i}" for i, background in enumerate(backgrounds, 1)}
     looked_at = [_facts(background, roles[id(background)]) for background in backgrounds]
@@ -85,6 +87,18 @@ def subtract_one(
         raise
     _log_result(facts, decision, result.reason, result.n_unsubtracted)
     return Subtracted(model, Path(work.output))
+
+
+def _check_kinds(target: Any, backgrounds: Sequence[Any]) -> None:
+    for thing in (target, *backgrounds):
+        if not isinstance(thing, str | Path) and not is_model(thing):
+            raise UsageError(
+                "Target and backgrounds are paths or JWST data models",
+                value=f"{type(thing).__name__}: {thing!r}"[:200],
+                cure="Give the path of an exposure, or the data model that it opens as",
+            )
+    if is_model(target) and any(background is target for background in backgrounds):
+        raise own_background(target.meta.filename or "target")
 
 
 def _facts(thing: Any, role: str) -> ExposureFacts:

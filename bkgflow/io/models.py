@@ -54,7 +54,7 @@ def write_model(model: JwstDataModel, path: str | Path) -> Path:
     """Save a model so that its file appears whole or not at all.
 
     It is written into a hidden folder beside its place, synced, and renamed. Its FILENAME is
-    the path's.
+    the path's, as far as ASCII goes: FITS headers hold nothing else.
 
     Returns
     -------
@@ -71,7 +71,7 @@ def write_model(model: JwstDataModel, path: str | Path) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = tempfile.mkdtemp(prefix=".bkgflow-", dir=path.parent)
-        part = Path(scratch) / path.name
+        part = Path(scratch) / path.name.encode("ascii", "replace").decode().replace("?", "_")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model.save(str(part))

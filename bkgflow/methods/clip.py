@@ -133,14 +133,14 @@ def collapse(
 def can_clip(n: int, sigma: float) -> bool:
     """Whether the clip can ever drop one of n values.
 
-    One of n values stands farthest from the median, in standard deviations, where all at or
-    below the median are equal and those between are at the mean, where they add nothing to the
-    variance. With m = n // 2 + 1 (n even) or (n + 3) // 2 (n odd) values away from the mean,
-    that is sqrt(n m / (m - 1)): 2.96 for seven values, 3.16 for eight.
+    One of n values stands farthest from the median, in standard deviations, where the
+    n // 2 + 1 values around and below the median are equal and those between are at the mean,
+    where they add nothing to the variance. With m = n // 2 + 2 values away from the mean, that
+    is sqrt(n m / (m - 1)): 2.96 for seven values, 3.10 for eight.
     """
     if n <= 2:
         return n == 2 and sigma < 1.0
-    m = n // 2 + 1 if n % 2 == 0 else (n + 3) // 2
+    m = n // 2 + 2
     return sigma < math.sqrt(n * m / (m - 1))
 
 
