@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Hashable
 from typing import Any, Protocol
 
@@ -16,7 +15,9 @@ from bkgflow.graph.guard import Failure
 
 __all__ = ["ClusterExecutor", "Executor", "Lost", "OnEnd", "ThreadExecutor"]
 
-log = logging.getLogger(__name__)
+COMPUTED_AGAIN = {"lost", "pending"}
+"""A future is in one of these states when the worker that held its result has died: the
+scheduler computes it once more."""
 
 
 class Lost:
@@ -81,6 +82,9 @@ class ClusterExecutor:
         waiting = as_completed(futures, raise_errors=False)
         del futures  # a result is released by the cluster as soon as it was announced
         for future in waiting:
+            if future.status in COMPUTED_AGAIN:
+                waiting.add(future)
+                continue
             on_end(key_of[future.key], _result_of(future))
 
 
