@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+import distributed
 import matplotlib.image
 import numpy as np
 import pytest
@@ -402,6 +403,8 @@ def test_a_scheduler_that_is_not_there(folder, bkgflow_, monkeypatch):
     assert (code, out) == (2, "")
     assert address in err
     assert "A scheduler answers at the address" in err
+    with pytest.raises(ValueError, match="No clients found"):  # nothing later waits for it
+        distributed.default_client()
 
 
 def test_something_that_is_no_scheduler(folder, bkgflow_, monkeypatch):

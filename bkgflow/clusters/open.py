@@ -47,7 +47,7 @@ def connected(
     if isinstance(cluster, Client):
         yield cluster
     elif cluster == "local":
-        with _local(workers, memory) as own, Client(own) as client:
+        with _local(workers, memory) as own, Client(own, set_as_default=False) as client:
             yield client
     elif isinstance(cluster, str) and cluster.startswith(SCHEMES):
         with _at(cluster) as client:
@@ -98,7 +98,8 @@ def _dashboard_address() -> str:
 
 def _at(address: str) -> Client:
     try:
-        return Client(address, timeout=CONNECT_TIMEOUT)
+        # As the default it would outlive a failed start, and catch the next computation.
+        return Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False)
     except Exception as problem:  # what is no scheduler answers with anything, HTTP for one
         raise UsageError(
             "A scheduler answers at the address that was given",
