@@ -138,6 +138,4 @@ def _figure_class() -> Any:
 def _grey_with_red() -> Any:
     from matplotlib import colormaps
 
-    grey = colormaps["gray"].copy()
-    grey.set_bad("firebrick")
-    return grey
+    return colormaps["gray"].with_extremes(bad="firebrick")
