@@ -46,6 +46,7 @@ class SourceCatalog:
     dec: NDArray[np.float64]
 
     def __len__(self) -> int:
+        """How many sources there are."""
         return len(self.label)
 
     def brighter(self, limit: float | None) -> SourceCatalog:

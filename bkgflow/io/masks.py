@@ -53,7 +53,7 @@ def read_mask(path: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
         raise FileError(
             "The values of a mask are whole numbers", file=path, value=_seen(values), cure=CURE
         )
-    background = values != 0
+    background: NDArray[np.bool_] = values != 0
     if not any_number and not np.array_equal(values, background):
         raise FileError(
             "An image that serves as a mask holds 0 and 1 alone",
@@ -90,8 +90,7 @@ def _image(unit: Any) -> bool:
 def _from_asdf(path: str | Path) -> tuple[NDArray[Any], bool]:
     try:
         with asdf.open(path) as tree:
-            mask = tree.get("mask")
-            return (np.zeros(0, object) if mask is None else np.array(mask)), True
+            mask = np.array(tree["mask"]) if "mask" in tree else None
     except Exception as problem:  # asdf and yaml each raise their own
         raise FileError(
             "A mask is a readable FITS or ASDF file",
@@ -99,6 +98,9 @@ def _from_asdf(path: str | Path) -> tuple[NDArray[Any], bool]:
             value=f"{type(problem).__name__}: {problem}"[:200],
             cure=CURE,
         ) from problem
+    if mask is None:
+        raise FileError("An ASDF mask file has mask", file=path, value="none", cure=CURE)
+    return mask, True
 
 
 def _seen(values: NDArray[Any]) -> str:

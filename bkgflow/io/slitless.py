@@ -163,17 +163,19 @@ def source_corners(
             raise _no_order(model, order) from None
         known.append(order)
         places.append(pairs)
+    if not known:
+        raise _no_order(model, *ranges)
     shape = (len(known), 2, 2, len(catalog), catalog.ra.shape[1])  # order, wavelength, x or y
     found = np.array(places, np.float64).reshape(shape)
     x, y = np.moveaxis(found, (2, 3), (0, 1))
     return Corners(x, y, tuple(known))
 
 
-def _no_order(model: Any, order: int) -> BkgflowError:
+def _no_order(model: Any, *orders: int) -> BkgflowError:
     return MetadataError(
         "The exposure's WCS has every order that is to be boxed",
         file=model.meta.filename,
-        value=f"no order {order}",
+        value=f"no order {', '.join(map(str, orders))}",
         cure="Assign the WCS anew, or give the wavelengthrange reference that belongs to it",
     )
 

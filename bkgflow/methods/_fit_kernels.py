@@ -66,17 +66,17 @@ def _normal_sums(s: Reals, b: Reals, w: Doubles, n: int, matrix: Doubles, vector
     """Fill the normal equations from the first n pixels; return how many have a weight."""
     used = 0
     for i in range(n):
-        used += w[i] > 0.0 and s[i] == s[i]
+        used += w[i] > 0.0 and not np.isnan(s[i])
     for k in range(b.shape[0]):
         total = 0.0
         for i in range(n):
-            kept = s[i] == s[i]
+            kept = not np.isnan(s[i])
             total += w[i] * b[k, i] * s[i] if kept else 0.0
         vector[k] = total
         for j in range(k + 1):
             total = 0.0
             for i in range(n):
-                kept = s[i] == s[i]
+                kept = not np.isnan(s[i])
                 total += w[i] * b[k, i] * b[j, i] if kept else 0.0
             matrix[k, j] = total
             matrix[j, k] = total
@@ -95,7 +95,7 @@ def residuals(s: Reals, b: Reals, n: int, step: int, factors: Doubles, out: Doub
         for k in range(1, b.shape[0]):
             model += factors[k] * b[k, i]
         residual = s[i] - model
-        if residual == residual:
+        if not np.isnan(residual):
             out[found] = residual
             found += 1
     return found
@@ -180,7 +180,7 @@ def profile_rms(s: Reals, b: Reals, counts: Indices, factors: Doubles) -> float:
             for k in range(1, b.shape[0]):
                 model += factors[k] * b[k, i]
             residual = s[i] - model
-            if residual == residual:
+            if not np.isnan(residual):
                 scratch[n] = residual
                 n += 1
         first += counts[line]

@@ -89,7 +89,8 @@ def boxes_to_mask(boxes: NDArray[np.int64], shape: tuple[int, int]) -> NDArray[n
         np.add.at(steps, (y, x), step)
     np.cumsum(steps, axis=0, out=steps)
     np.cumsum(steps, axis=1, out=steps)
-    return steps[:ny, :nx] == 0
+    background: NDArray[np.bool_] = steps[:ny, :nx] == 0
+    return background
 
 
 def _extent(
