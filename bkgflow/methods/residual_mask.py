@@ -128,7 +128,7 @@ def _smoothed(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
 def _faint_side(sci: Reals, valid: NDArray[np.bool_], templates: Reals) -> NDArray[np.bool_]:
     """Return the pixels that are near the most frequent ratio of data to the summed templates."""
     sky = templates.sum(axis=0, dtype=np.float64)
-    usable = valid & (sky != 0)
+    usable: NDArray[np.bool_] = valid & (sky != 0)
     if not usable.any():
         return usable
     ratio = np.divide(sci, sky, out=np.full(sci.shape, np.nan), where=usable)
