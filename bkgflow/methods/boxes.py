@@ -97,9 +97,9 @@ def _extent(
     positions: NDArray[np.floating],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Least and greatest of each box, rounded to the nearest pixel; NaN where all are NaN."""
-    flat = positions.astype(np.float64).reshape(*positions.shape[:2], -1)
-    low = np.fmin.reduce(flat, axis=-1, initial=np.nan)
-    high = np.fmax.reduce(flat, axis=-1, initial=np.nan)
+    flat = positions.astype(np.float64)
+    low = np.fmin.reduce(flat, axis=(2, 3), initial=np.nan)
+    high = np.fmax.reduce(flat, axis=(2, 3), initial=np.nan)
     return np.floor(low + 0.5), np.floor(high + 0.5)
 
 
