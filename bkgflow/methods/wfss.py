@@ -1,0 +1,326 @@
+"""Scaling reference skies to a slitless exposure and subtracting them.
+
+    factor = Σ(s·b/v) / Σ(b²/v),  v = ERR²
+
+over the background pixels; with several templates, the weighted least squares of all of them
+together. Then residuals below percentile p or above 100 - p are rejected and the fit repeated,
+on what the round before left. The rejection serves the fit alone, the output keeps all pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bkgflow.detector import DO_NOT_USE
+from bkgflow.errors import SettingsError, ShapeError
+from bkgflow.methods._fit_kernels import profile_rms
+from bkgflow.methods._fit_pixels import BackgroundPixels
+
+__all__ = [
+    "LEAST_FRACTION",
+    "ScaleFit",
+    "enough_background",
+    "fit_background",
+    "fit_scale",
+    "subtract_scaled",
+    "usable_pixels",
+]
+
+LEAST_FRACTION = 0.05
+"""Of all pixels, what an automatic mask must leave (more than this), as the reference step."""
+
+TO_SIGMA = 1.482602218505602
+"""Standard deviation over median absolute deviation of a normal distribution."""
+
+Reals = NDArray[Any]
+Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleFit:
+    """How strongly each template is in an exposure.
+
+    Attributes
+    ----------
+    coefficients : (n_templates,) float64
+        Data over template, 0 where there is no fit.
+    covariance : (n_templates, n_templates) float64
+        Of the coefficients; NaN where there is no fit.
+    n_used : int
+        Pixels with a weight that the last fit rests on.
+    fraction : float
+        ``n_used`` over all pixels of the image.
+    iterations : int
+        Rounds of rejection.
+    noise_scale : float
+        By how much the scatter of the residuals exceeds ERR, at least 1; the covariance
+        includes it squared.
+    reason : str or None
+        Why there is no fit.
+    """
+
+    coefficients: Doubles
+    covariance: Doubles
+    n_used: int
+    fraction: float
+    iterations: int
+    noise_scale: float
+    reason: str | None = None
+
+    @property
+    def standard_errors(self) -> Doubles:
+        """One standard deviation of each coefficient, (n_templates,) float64."""
+        errors: Doubles = np.sqrt(np.diagonal(self.covariance))
+        return errors
+
+    @classmethod
+    def failed(cls, n_templates: int, reason: str, iterations: int = 0) -> ScaleFit:
+        """Return the fit that could not be made."""
+        nothing = np.full((n_templates, n_templates), np.nan)
+        return cls(np.zeros(n_templates), nothing, 0, 0.0, iterations, 1.0, reason)
+
+
+def fit_scale(
+    sci: Reals,
+    err: Reals,
+    mask: NDArray[np.bool_],
+    templates: Reals,
+    *,
+    maxiter: int = 5,
+    rms_stop: float = 0.0,
+    outlier_percent: float = 1.0,
+    dispersion_axis: int | None = None,
+) -> ScaleFit:
+    """Fit the templates to the background pixels of an exposure.
+
+    The standard errors come from the weights of the pixels that were kept. That is not
+    optimistic: trimming the tails of normal noise costs less than the lost weight claims. Where
+    the residuals of all background pixels scatter more than ERR says (a robust measure, which
+    single outliers do not move), they are enlarged by that ratio. Noise that is correlated from
+    pixel to pixel, and light of sources that is not masked, are not in them.
+
+    Parameters
+    ----------
+    sci, err : (ny, nx) float, DN/s
+        The exposure and its uncertainty. NaN and ERR = 0 do not take part. Left as they are.
+    mask : (ny, nx) bool
+        True for background.
+    templates : (n_templates, ny, nx) or (ny, nx) float
+        The reference skies.
+    maxiter : int
+        Rounds of rejection at most; 0 for a plain fit of the mask as it is.
+    rms_stop : float, percent
+        Stop where the rms of the median profile gains less than this in a round; 0 for never.
+    outlier_percent : float
+        Percentile rejected at each end in each round.
+    dispersion_axis : int or None
+        1 for x, 2 for y; wanted for ``rms_stop``.
+
+    Returns
+    -------
+    ScaleFit
+        With a ``reason`` where no finite factor exists.
+
+    Raises
+    ------
+    SettingsError
+        An argument is out of bounds, or ``rms_stop`` lacks its axis.
+    ShapeError
+        The arrays do not fit each other.
+    """
+    _check_settings(maxiter, rms_stop, outlier_percent, dispersion_axis)
+    templates = _as_stack(sci, err, mask, templates)
+    by_columns = rms_stop > 0 and dispersion_axis == 1
+    pixels = BackgroundPixels.of(sci, err, mask, templates, by_columns=by_columns)
+    if not pixels.n:
+        return ScaleFit.failed(len(templates), _why_nothing(sci, err, mask, templates))
+    sample = pixels.sample()
+    factors, covariance, reason = pixels.solve()
+    last_rms, iteration = np.inf, 0
+    while reason is None and iteration < maxiter:
+        if rms_stop > 0:
+            rms = profile_rms(pixels.s, pixels.b, pixels.counts, factors)
+            if not last_rms - rms >= rms_stop / 100 * last_rms:
+                break
+            last_rms = rms
+        iteration += 1
+        pixels.reject(factors, outlier_percent)
+        factors, covariance, reason = pixels.solve()
+    if reason is not None:
+        if not pixels.used:
+            reason = _why_nothing(sci, err, mask, templates)
+        return ScaleFit.failed(len(templates), reason, iteration)
+    scale = _noise_scale(sample, factors)
+    used = pixels.used
+    return ScaleFit(factors, covariance * scale**2, used, used / sci.size, iteration, scale)
+
+
+def fit_background(
+    sci: Reals,
+    err: Reals,
+    dq: NDArray[np.unsignedinteger],
+    mask: NDArray[np.bool_],
+    templates: Reals,
+    *,
+    users: bool = False,
+    **options: Any,
+) -> ScaleFit:
+    """Fit the templates if the mask leaves enough background, else say why not.
+
+    Parameters
+    ----------
+    sci, err, mask, templates
+        See `fit_scale`.
+    dq : (ny, nx) uint32
+        The exposure's flags, which count in `enough_background` alone.
+    users : bool
+        Whether a user made the mask.
+    **options
+        Those of `fit_scale`.
+    """
+    reason = enough_background(mask, dq, templates, users=users)
+    if reason is not None:
+        return ScaleFit.failed(1 if templates.ndim == 2 else len(templates), reason)
+    return fit_scale(sci, err, mask, templates, **options)
+
+
+def usable_pixels(
+    mask: NDArray[np.bool_], dq: NDArray[np.unsignedinteger], templates: Reals | None = None
+) -> int:
+    """Count background pixels without DO_NOT_USE where any template differs from 0.
+
+    Without templates, all pixels count as covered.
+    """
+    good = mask & ((dq & DO_NOT_USE) == 0)
+    if templates is not None:
+        good &= np.any(templates.reshape(-1, *mask.shape) != 0, axis=0)
+    return int(np.count_nonzero(good))
+
+
+def enough_background(
+    mask: NDArray[np.bool_],
+    dq: NDArray[np.unsignedinteger],
+    templates: Reals,
+    *,
+    users: bool = False,
+) -> str | None:
+    """Return None where the mask leaves enough to fit, else why it does not.
+
+    Parameters
+    ----------
+    mask : (ny, nx) bool
+        True for background.
+    dq : (ny, nx) uint32
+        The exposure's flags.
+    templates : (n_templates, ny, nx) or (ny, nx) float
+        The reference skies.
+    users : bool
+        Whether a user made the mask: one usable pixel is enough then, whatever the reference
+        holds there. An automatic mask must leave more than 5 % of all pixels.
+    """
+    count = usable_pixels(mask, dq, None if users else templates)
+    least = 0 if users else int(LEAST_FRACTION * mask.size)
+    if count > least:
+        return None
+    share = 100 * count / mask.size
+    return (
+        "Too few background pixels: "
+        f"{count} of {mask.size} ({share:.2g} %) are usable, more than {least} are needed"
+    )
+
+
+def subtract_scaled(
+    sci: Reals,
+    dq: NDArray[np.unsignedinteger],
+    templates: Reals,
+    coefficients: Doubles,
+    template_dq: NDArray[np.unsignedinteger],
+) -> None:
+    """Subtract the scaled templates in place and combine the flags.
+
+    A pixel for which a template is NaN becomes NaN, as in the reference step.
+
+    Parameters
+    ----------
+    sci : (ny, nx) float, DN/s
+        The exposure. Changed.
+    dq : (ny, nx) uint32
+        Its flags. Changed: bitwise OR with the reference's.
+    templates : (n_templates, ny, nx) or (ny, nx) float
+        The reference skies.
+    coefficients : (n_templates,) float64
+        As fitted.
+    template_dq : (ny, nx) uint32
+        The reference's flags.
+    """
+    templates = templates.reshape(-1, *sci.shape)
+    for row in range(sci.shape[0]):  # row by row: the sky in float64 stays small
+        sky = coefficients[0] * templates[0, row].astype(np.float64)
+        for factor, template in zip(coefficients[1:], templates[1:], strict=True):
+            sky += factor * template[row]
+        np.subtract(sci[row], sky, out=sci[row], casting="same_kind")
+    np.bitwise_or(dq, template_dq, out=dq)
+
+
+def _noise_scale(sample: tuple[Reals, Reals, Doubles], factors: Doubles) -> float:
+    """Scatter of residual / ERR as a standard deviation, robustly; at least 1."""
+    s, b, w = sample
+    weighted = w > 0
+    if not weighted.any():
+        return 1.0
+    ratio = np.abs(s - np.tensordot(factors, b, 1))[weighted] * np.sqrt(w[weighted])
+    return max(1.0, TO_SIGMA * float(np.median(ratio)))
+
+
+def _as_stack(sci: Reals, err: Reals, mask: NDArray[np.bool_], templates: Reals) -> Reals:
+    stack = templates[np.newaxis] if templates.ndim == 2 else templates
+    shapes = {sci.shape, err.shape, mask.shape, stack.shape[1:]}
+    if len(shapes) > 1 or sci.ndim != 2 or stack.ndim != 3 or not len(stack):
+        raise ShapeError(
+            "SCI, ERR, mask and every template are images of one shape",
+            value=f"SCI {sci.shape}, ERR {err.shape}, mask {mask.shape}, "
+            f"templates {templates.shape}",
+            cure="Cut all of them to the exposure's window",
+        )
+    return stack
+
+
+def _check_settings(maxiter: int, rms_stop: float, percent: float, axis: int | None) -> None:
+    if maxiter < 0:
+        raise SettingsError(
+            "wfss_maxiter must not be negative", value=maxiter, cure="Give 0 for a plain fit"
+        )
+    if not 0 <= percent < 50:
+        raise SettingsError(
+            "wfss_outlier_percent is at least 0 and below 50",
+            value=percent,
+            cure="Give the percentile to reject at each end, such as 1",
+        )
+    if not rms_stop >= 0:
+        raise SettingsError(
+            "wfss_rms_stop must not be negative", value=rms_stop, cure="Give 0 for never"
+        )
+    if rms_stop > 0 and axis not in (1, 2):
+        raise SettingsError(
+            "wfss_rms_stop needs the dispersion axis, 1 or 2",
+            value=axis,
+            cure="Assign a WCS to the exposure, which sets DISPAXIS, or give wfss_rms_stop 0",
+        )
+
+
+def _why_nothing(sci: Reals, err: Reals, mask: NDArray[np.bool_], templates: Reals) -> str:
+    """Say which condition no pixel meets."""
+    if not mask.any():
+        return "No finite factor: the mask leaves no background pixel"
+    variance = err[mask] * err[mask]
+    if not ((variance > 0) & np.isfinite(variance)).any():
+        return "No finite factor: ERR is 0 or not finite at every background pixel"
+    if not np.isfinite(sci[mask]).any():
+        return "No finite factor: SCI is not finite at any background pixel"
+    if not any((np.isfinite(t[mask]) & (t[mask] != 0)).any() for t in templates):
+        return "No finite factor: the reference is 0 or not finite at every background pixel"
+    return "No finite factor: no background pixel has SCI, ERR and reference all at once"
