@@ -21,6 +21,9 @@ __all__ = [
     "drop_sources",
     "finite_ratios",
     "gather",
+    "narrow",
+    "pixel_moments",
+    "side_sums",
     "square_residuals",
     "subtract_sky",
 ]
@@ -40,6 +43,9 @@ HALF = np.uint32(16)
 
 BLOCK = 512
 """Ratios worked on at a time: 2 kB, which stay in the first cache."""
+
+FINE_BINS = 1 << 12
+"""Bins that an interval is cut into to find an order statistic in it: 32 kB."""
 
 
 @compiled
@@ -90,7 +96,8 @@ def gather(
     edges : (2,) int64
         Column behind the last one that may be left, first column that may be right.
     values, pixels : two of (capacity,) uint32
-        The collected bits and where they lie in a frame, left and right. Changed.
+        The collected bits and where they lie in a flat (ny, columns) frame, left and right.
+        Changed.
     ends : (n_integrations + 1, 2) int64
         How much is collected up to each integration. Changed.
     first : int
@@ -118,11 +125,11 @@ def gather(
                     continue
                 if x < edges[0]:
                     values[0][left] = word
-                    pixels[0][left] = y * nx + x
+                    pixels[0][left] = y * columns + x
                     left += 1
                 if x >= edges[1]:
                     values[1][right] = word
-                    pixels[1][right] = y * nx + x
+                    pixels[1][right] = y * columns + x
                     right += 1
         ends[first + i + 1] = left, right
 
@@ -153,57 +160,169 @@ def finite_ratios(values: Floats, pixels: Words, template: Floats, out: Floats) 
 
 @compiled
 def bracket_ratios(
-    values: Floats, pixels: Words, template: Floats, bounds: Floats, below: Counts, out: Floats
-) -> tuple[int, int]:
-    """Count the ratios below each of three intervals and keep those inside any.
+    values: Floats,
+    pixels: Words,
+    template: Floats,
+    bounds: Floats,
+    below: Counts,
+    kept: Counts,
+    near: Floats,
+    out: Floats,
+) -> int:
+    """Count the ratios below each of three intervals and keep those inside.
 
     Parameters
     ----------
     values, pixels, template : (n,) float32, (n,) uint32, (n_pixels,) float32
         What to divide; ratios that are not finite do not count.
     bounds : (3, 2) float32
-        Lowest and highest ratio of each interval, both inclusive.
-    below : (3,) int64
-        Counts. Changed.
-    out : (capacity,) float32
-        The ratios kept. Changed.
+        Lowest and highest ratio of each interval, both inclusive; they may overlap.
+    below, kept : (3,) int64
+        How many are below each interval, how many inside; −1 inside the first one where some
+        did not fit into ``near``. Changed.
+    near : (capacity,) float32
+        The ratios inside any interval. Changed.
+    out : (3, capacity + 1) float32
+        The ratios inside each. Changed.
 
     Returns
     -------
-    (int, int)
-        How many ratios are finite, how many were kept; −1 where they did not fit.
+    int
+        How many ratios are finite.
     """
     ratio = np.empty(BLOCK, np.float32)
+    flags = np.empty(BLOCK, np.uint8)
+    nothing = np.float32(np.nan)
     below[:] = 0
-    finite = kept = 0
+    kept[:] = 0
+    finite = total = 0
     (low0, high0), (low1, high1), (low2, high2) = bounds[0], bounds[1], bounds[2]
     for start in range(0, values.size, BLOCK):
+        if total + BLOCK > near.size:
+            kept[0] = -1
+            return finite
         width = min(BLOCK, values.size - start)
-        if kept + width > out.size:
-            return finite, -1
+        value, pixel = values[start : start + width], pixels[start : start + width]
         for t in range(width):
-            each = values[start + t] / template[pixels[start + t]]
-            ratio[t] = each if abs(each) < np.inf else np.float32(np.nan)
-        counts0 = counts1 = counts2 = count = np.int32(0)
-        for t in range(width):
+            each = value[t] / template[pixel[t]]
+            ratio[t] = each if abs(each) < np.float32(np.inf) else nothing
+        ratio[width:] = nothing
+        count = count0 = count1 = count2 = np.int32(0)
+        for t in range(BLOCK):
             each = ratio[t]
-            count += np.int32(each == each)  # noqa: PLR0124 - false for NaN alone
-            counts0 += np.int32(each < low0)
-            counts1 += np.int32(each < low1)
-            counts2 += np.int32(each < low2)
-        below[0] += counts0
-        below[1] += counts1
-        below[2] += counts2
+            count += np.int32(1) if each == each else np.int32(0)  # noqa: PLR0124 - not NaN
+            count0 += np.int32(1) if each < low0 else np.int32(0)
+            count1 += np.int32(1) if each < low1 else np.int32(0)
+            count2 += np.int32(1) if each < low2 else np.int32(0)
         finite += count
-        for t in range(width):
+        below[0] += count0
+        below[1] += count1
+        below[2] += count2
+        for t in range(BLOCK):
             each = ratio[t]
-            out[kept] = each
-            kept += (
+            flags[t] = np.uint8(
                 ((each >= low0) & (each <= high0))
                 | ((each >= low1) & (each <= high1))
                 | ((each >= low2) & (each <= high2))
             )
-    return finite, kept
+        for t in range(BLOCK):
+            near[total] = ratio[t]
+            total += flags[t]
+    for k in range(total):
+        each = near[k]
+        out[0, kept[0]] = out[1, kept[1]] = out[2, kept[2]] = each
+        kept[0] += (each >= low0) & (each <= high0)
+        kept[1] += (each >= low1) & (each <= high1)
+        kept[2] += (each >= low2) & (each <= high2)
+    return finite
+
+
+@compiled
+def narrow(values: Floats, low: float, high: float, first: int, last: int, out: Floats) -> Any:
+    """Keep the few of many values among which two order statistics lie.
+
+    Parameters
+    ----------
+    values : (n,) float32
+        All within ``low`` and ``high``.
+    first, last : int
+        Ranks from 0; the second is not below the first.
+    out : (n,) float32
+        What is kept. Changed.
+
+    Returns
+    -------
+    (int, int)
+        How many were kept, and the rank of the smallest of them.
+    """
+    bins = np.zeros(FINE_BINS + 1, np.int64)
+    factor = FINE_BINS / (np.float64(high) - np.float64(low))
+    for k in range(values.size):
+        bins[np.int64((np.float64(values[k]) - low) * factor)] += 1
+    start, begin = 0, 0
+    while start + bins[begin] <= first:
+        start += bins[begin]
+        begin += 1
+    stop, end = start + bins[begin], begin
+    while stop <= last:
+        end += 1
+        stop += bins[end]
+    kept = 0
+    for k in range(values.size):
+        place = np.int64((np.float64(values[k]) - low) * factor)
+        out[kept] = values[k]
+        kept += begin <= place <= end
+    return kept, start
+
+
+@compiled
+def pixel_moments(
+    values: Floats, pixels: Words, count: Counts, mean: Doubles, squares: Doubles
+) -> None:
+    """Average the values at each pixel and sum their squared deviations; all (n_pixels,).
+
+    ``count``, ``mean`` and ``squares`` hold zeros and are changed.
+    """
+    for k in range(values.size):
+        count[pixels[k]] += 1
+        mean[pixels[k]] += np.float64(values[k])
+    for p in range(count.size):
+        mean[p] /= max(count[p], 1)
+    for k in range(values.size):
+        deviation = np.float64(values[k]) - mean[pixels[k]]
+        squares[pixels[k]] += deviation * deviation
+
+
+@compiled
+def side_sums(
+    template: Floats,
+    n_good: NDArray[np.uint32],
+    count: Counts,
+    mean: Doubles,
+    squares: Doubles,
+    scale: float,
+) -> tuple[float, int, int]:
+    """Sum squared residuals from the moments at each pixel, where the template is usable.
+
+    All values at a pixel have one template: their squares are those about their own mean and
+    those of the mean. Nothing but a pixel with a template of 0 or NaN is left out.
+
+    Returns
+    -------
+    (float, int, int)
+        The sum, the kept values and the good ones, sources too.
+    """
+    total, n_kept, n_all = 0.0, 0, 0
+    for p in range(template.size):
+        sky = np.float64(template[p])
+        if sky == 0 or np.isnan(sky):
+            continue
+        gap = mean[p] - sky * scale
+        if count[p]:
+            total += squares[p] + count[p] * gap * gap
+        n_kept += count[p]
+        n_all += n_good[p]
+    return total, n_kept, n_all
 
 
 def _square_residuals(values: Floats, pixels: Words, template: Floats, scale: float) -> Any:

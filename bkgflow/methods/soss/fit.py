@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bkgflow.errors import ShapeError
-from bkgflow.methods.soss._kernels import square_residuals
+from bkgflow.methods.soss._kernels import side_sums, square_residuals
 from bkgflow.methods.soss.gather import Gathered, Segment, Side, gather_sky
 from bkgflow.methods.soss.ranks import Middle, middle_ratio
 from bkgflow.methods.soss.regions import STEP_STOP, discontinuity, side_templates
@@ -143,24 +143,32 @@ def _fit_template(
     notes: list[str],
 ) -> _Best | None:
     """Fit one template on both sides; write its rms, or a note on why it has none."""
-    flat = halves[0].reshape(-1), halves[1].reshape(-1)
     middles, fractions = [], []
-    for i, (side, half) in enumerate(zip(sky.sides, flat, strict=True)):
+    for i, (side, half) in enumerate(zip(sky.sides, halves, strict=True)):
         middle = middle_ratio(side.values, side.pixels, half, percentiles)
         if middle is None:
             notes.append(f"template {index}: {_why(side, half)} {SIDES[i]} of its step")
             continue
-        total, count = square_residuals(side.values, side.pixels, half, middle.scale)
-        rms[i] = math.sqrt(total / count)
+        rms[i], n_good = _residual_rms(sky, side, half, middle)
         middles.append(middle)
-        on_side = np.isfinite(halves[i][:, : sky.n_good.shape[1]])
-        fractions.append(middle.n_kept / int(sky.n_good[on_side].sum()))
+        fractions.append(middle.n_kept / n_good)
     if len(middles) < 2 or not np.isfinite(rms).all():
         if len(middles) == 2:
             notes.append(f"template {index}: infinite values")
         rms[...] = np.where(np.isfinite(rms), rms, np.inf)
         return None
-    return _Best(index, flat, (middles[0], middles[1]), (fractions[0], fractions[1]))
+    return _Best(index, halves, (middles[0], middles[1]), (fractions[0], fractions[1]))
+
+
+def _residual_rms(
+    sky: Gathered, side: Side, half: NDArray[np.float32], middle: Middle
+) -> tuple[float, int]:
+    """Return the rms of data − scale × template over kept pixels, and how many are good."""
+    moments = side.count, side.mean, side.squares
+    total, n, n_good = side_sums(half, sky.n_good.reshape(-1), *moments, middle.scale)
+    if n != middle.n_kept:  # some ratios overflow: the template is next to nothing there
+        total, n = square_residuals(side.values, side.pixels, half, middle.scale)
+    return math.sqrt(total / n), n_good
 
 
 def _why(side: Side, half: NDArray[np.float32]) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bkgflow.errors import ShapeError
-from bkgflow.methods.soss._kernels import BINS, count_high, drop_sources, gather
+from bkgflow.methods.soss._kernels import BINS, count_high, drop_sources, gather, pixel_moments
 from bkgflow.methods.soss.ranks import interpolate, neighbours
 from bkgflow.methods.soss.regions import LAST_FIT_COLUMN
 
@@ -77,14 +77,21 @@ class Side:
     values : (n,) float32
         Their SCI, integration after integration.
     pixels : (n,) uint32
-        Where they lie in a flat frame.
+        Where they lie in a flat frame of (ny, columns), the columns that are fitted.
     ends : (n_integrations + 1,) int64
         Where each integration's begin, and the last one's end.
+    count : (n_pixels,) int64
+        How many of them lie at each pixel of a flat frame.
+    mean, squares : (n_pixels,) float64
+        Their mean at each pixel, 0 without any, and the sum of squares about it.
     """
 
     values: NDArray[np.float32]
     pixels: NDArray[np.uint32]
     ends: NDArray[np.int64]
+    count: NDArray[np.int64]
+    mean: NDArray[np.float64]
+    squares: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,9 +145,8 @@ def gather_sky(
     columns = min(nx, LAST_FIT_COLUMN + 1)
     good = np.zeros((ny, columns), np.uint32)
     if not n_good:
-        nothing = Side(
-            np.empty(0, np.float32), np.empty(0, np.uint32), np.zeros(sum(lengths) + 1, np.int64)
-        )
+        empty = np.empty(0, np.uint32)
+        nothing = _side(empty, empty, np.zeros(sum(lengths) + 1, np.int64), np.float32(0), good.size)
         return Gathered((nothing, nothing), float("nan"), good, lengths)
     # A float32 fraction, because the data are float32: that is how numpy rounds a percentile.
     fraction = np.float32(percentile) / np.float32(100)
@@ -162,7 +168,7 @@ def gather_sky(
         *(_value(*each) for each in zip(high, low_bins, (first, last) - before, strict=True)),
         weight,
     )
-    sides = (_side(values[i], pixels[i], ends[:, i].copy(), threshold) for i in (0, 1))
+    sides = (_side(values[i], pixels[i], ends[:, i].copy(), threshold, good.size) for i in (0, 1))
     return Gathered((next(sides), next(sides)), float(threshold), good, lengths)
 
 
@@ -171,10 +177,15 @@ def _side(
     pixels: NDArray[np.uint32],
     ends: NDArray[np.int64],
     threshold: np.float32,
+    n_pixels: int,
 ) -> Side:
     values = bits.view(np.float32)
     drop_sources(values, pixels, ends, threshold)
-    return Side(values[: ends[-1]], pixels[: ends[-1]], ends)
+    values, pixels = values[: ends[-1]], pixels[: ends[-1]]
+    count = np.zeros(n_pixels, np.int64)
+    mean, squares = np.zeros(n_pixels), np.zeros(n_pixels)
+    pixel_moments(values, pixels, count, mean, squares)
+    return Side(values, pixels, ends, count, mean, squares)
 
 
 def _value(high: int, low_bins: NDArray[np.int64], rank: int) -> np.float32:

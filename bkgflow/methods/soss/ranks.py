@@ -13,14 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bkgflow.methods.soss._kernels import bracket_ratios, finite_ratios
+from bkgflow.methods.soss._kernels import bracket_ratios, finite_ratios, narrow
 
 __all__ = ["Middle", "interpolate", "middle_ratio", "neighbours"]
 
-SAMPLE = 1 << 16
-"""Ratios in the sample; fewer than four times as many are not sampled."""
+SAMPLE = 1 << 15
+"""Ratios in the sample."""
 
-CAUTION = 5.0
+FEW = 1 << 18
+"""Fewer ratios than this are not sampled."""
+
+CAUTION = 4.5
 """Half width of what is kept around an order statistic, in standard deviations of its place
 in the sample."""
 
@@ -88,8 +91,8 @@ def middle_ratio(
     Middle or None
         None without any finite ratio, or without any strictly between.
     """
-    if values.size >= 4 * SAMPLE:
-        found = _by_brackets(values, pixels, template, percentiles)
+    if values.size >= FEW:
+        found = _by_intervals(values, pixels, template, percentiles)
         if found is not None:
             return found
     ratios = np.empty(values.size, np.float32)
@@ -104,52 +107,69 @@ def middle_ratio(
     return Middle(float(scale), float(lower), float(upper), ratios.size, between.size)
 
 
-def _by_brackets(
+@dataclass(frozen=True, slots=True)
+class _Interval:
+    """All ratios of an interval, and how many are below it."""
+
+    low: np.float32
+    high: np.float32
+    ratios: NDArray[np.float32]
+    below: int
+
+    def pair(self, first: int, last: int) -> tuple[np.float32, np.float32] | None:
+        """Return two neighbours by their ranks among all, if the interval holds both."""
+        first, last = first - self.below, last - self.below
+        if first < 0 or last >= self.ratios.size:
+            return None
+        near, start = self.ratios, 0
+        if np.isfinite(self.low) and np.isfinite(self.high) and self.low < self.high:
+            near = np.empty_like(self.ratios)
+            kept, start = narrow(self.ratios, self.low, self.high, first, last, near)
+            near = near[:kept]
+        near = np.sort(near)
+        return near[first - start], near[last - start]
+
+
+def _by_intervals(
     values: NDArray[np.float32],
     pixels: NDArray[np.uint32],
     template: NDArray[np.float32],
     percentiles: tuple[float, float],
 ) -> Middle | None:
-    """Return the same by sampled intervals; None where they miss an order statistic."""
+    """Return the same out of sampled intervals; None where they miss an order statistic."""
     low, high = (np.float64(each) / np.float64(100.0) for each in percentiles)
-    bounds = _brackets(values, pixels, template, (low, high, (low + high) / 2))
+    bounds = _bounds(values, pixels, template, (low, high, (low + high) / 2))
     if bounds is None:
         return None
-    below = np.empty(3, np.int64)
+    below, kept = np.empty(3, np.int64), np.empty(3, np.int64)
     near = np.empty(values.size // 8, np.float32)
-    n, kept = bracket_ratios(values, pixels, template, bounds, below, near)
-    if kept < 0:
+    out = np.empty((3, near.size + 1), np.float32)
+    n = bracket_ratios(values, pixels, template, bounds, below, kept, near, out)
+    if kept[0] < 0:
         return None
-    near = near[:kept]
-    near.sort()
-    starts = np.searchsorted(near, bounds[:, 0], side="left")
-    stops = np.searchsorted(near, bounds[:, 1], side="right")
-
-    def ranked(which: int, rank: int) -> Any:
-        """The ratio of a rank among all, if the interval holds it."""
-        place = starts[which] + rank - below[which]
-        return near[place] if starts[which] <= place < stops[which] else None
-
+    at_low, at_high, at_middle = (
+        _Interval(*bounds[i], out[i, : kept[i]], int(below[i])) for i in range(3)
+    )
     edges = []
-    for which, fraction in enumerate((low, high)):
-        before, after, weight = neighbours(n, fraction)
-        pair = ranked(which, before), ranked(which, after)
-        if pair[0] is None or pair[1] is None:
+    for interval, fraction in ((at_low, low), (at_high, high)):
+        first, last, weight = neighbours(n, fraction)
+        pair = interval.pair(first, last)
+        if pair is None:
             return None
         edges.append(interpolate(*pair, weight))
     lower, upper = edges
-    first = below[0] + np.searchsorted(near, lower, side="right") - starts[0]
-    stop = below[1] + np.searchsorted(near, upper, side="left") - starts[1]
+    first = at_low.below + int(np.count_nonzero(at_low.ratios <= lower))
+    stop = at_high.below + int(np.count_nonzero(at_high.ratios < upper))
     if stop <= first:
         return None
-    pair = ranked(2, (first + stop - 1) // 2), ranked(2, (first + stop) // 2)
-    if pair[0] is None or pair[1] is None:
+    pair = at_middle.pair((first + stop - 1) // 2, (first + stop) // 2)
+    if pair is None:
         return None
     scale = np.median(np.array(pair, np.float32))
-    return Middle(float(scale), float(lower), float(upper), n, int(stop - first))
+    return Middle(float(scale), float(lower), float(upper), n, stop - first)
 
 
-def _brackets(
+def _bounds(
     values: NDArray[np.float32],
     pixels: NDArray[np.uint32],
     template: NDArray[np.float32],

@@ -49,12 +49,12 @@ def discontinuity(template: NDArray[np.float32]) -> NDArray[np.int64]:
 def side_templates(
     template: NDArray[np.float32], steps: NDArray[np.int64]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return a template's two sides as they are fitted: (ny, nx) float32, NaN elsewhere.
+    """Return a template's two sides as they are fitted, flat, NaN elsewhere.
 
-    The right side ends with column 950.
+    Two of (ny × columns,) float32: the columns up to 950.
     """
-    columns = np.arange(template.shape[1])
-    left = columns < steps[:, None]
-    right = ~left & (columns <= LAST_FIT_COLUMN)
+    fitted = template[:, : LAST_FIT_COLUMN + 1]
+    left = np.arange(fitted.shape[1]) < steps[:, None]
     nothing: Any = np.float32(np.nan)
-    return np.where(left, template, nothing), np.where(right, template, nothing)
+    sides = np.where(left, fitted, nothing), np.where(left, nothing, fitted)
+    return sides[0].reshape(-1), sides[1].reshape(-1)
