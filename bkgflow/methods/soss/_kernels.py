@@ -41,6 +41,9 @@ EXPONENT = np.uint32(0x7F800000)
 LOW = np.uint32(BINS - 1)
 HALF = np.uint32(16)
 
+NOT_GOOD = np.uint32(0xFFFFFFFF)
+"""Stands in for the ordered bits of a pixel that is not good; no finite number has them."""
+
 BLOCK = 512
 """Ratios worked on at a time: 2 kB, which stay in the first cache."""
 
@@ -95,7 +98,7 @@ def gather(
         Good pixels in the columns that are fitted. Changed.
     edges : (2,) int64
         Column behind the last one that may be left, first column that may be right.
-    values, pixels : two of (capacity,) uint32
+    values, pixels : two of (capacity + 1,) uint32
         The collected bits and where they lie in a flat (ny, columns) frame, left and right.
         Changed.
     ends : (n_integrations + 1, 2) int64
@@ -105,32 +108,31 @@ def gather(
     """
     n, ny, nx = bits.shape
     columns = n_good.shape[1]
+    row = np.empty(nx, np.uint32)
+    limit = np.uint32(high[1] * BINS + BINS - 1)
     for i in range(n):
         left, right = ends[first + i]
         for y in range(ny):
+            words, flags, good = bits[i, y], dq[i, y], n_good[y]
             for x in range(nx):
-                word = bits[i, y, x]
-                if (dq[i, y, x] & BAD) != 0 or (word & EXPONENT) == EXPONENT:
-                    continue
-                ordered = ~word if word & SIGN else word | SIGN
-                place = np.int64(ordered >> HALF)
-                if place == high[0]:
-                    low_bins[0, ordered & LOW] += 1
-                elif place == high[1]:
-                    low_bins[1, ordered & LOW] += 1
-                if x >= columns:
-                    continue
-                n_good[y, x] += np.uint32(1)
-                if place > high[1]:
-                    continue
-                if x < edges[0]:
-                    values[0][left] = word
-                    pixels[0][left] = y * columns + x
-                    left += 1
-                if x >= edges[1]:
-                    values[1][right] = word
-                    pixels[1][right] = y * columns + x
-                    right += 1
+                word = words[x]
+                bad = ((flags[x] & BAD) != 0) | ((word & EXPONENT) == EXPONENT)
+                ordered = word ^ SIGN if word < SIGN else ~word
+                row[x] = NOT_GOOD if bad else ordered
+            for x in range(columns):
+                good[x] += np.uint32(1) if row[x] != NOT_GOOD else np.uint32(0)
+            for x in range(nx):
+                if row[x] >> HALF == high[0]:
+                    low_bins[0, row[x] & LOW] += 1
+                elif row[x] >> HALF == high[1]:
+                    low_bins[1, row[x] & LOW] += 1
+            # Without branches: a wrong guess costs more than a write that is undone.
+            for x in range(edges[0]):
+                values[0][left], pixels[0][left] = words[x], y * columns + x
+                left += row[x] <= limit
+            for x in range(edges[1], columns):
+                values[1][right], pixels[1][right] = words[x], y * columns + x
+                right += row[x] <= limit
         ends[first + i + 1] = left, right
 
 

@@ -154,7 +154,7 @@ def gather_sky(
     below = np.cumsum(counts)
     high = np.searchsorted(below, (first, last), side="right")
     widths = edges[0], max(0, columns - edges[1])
-    room = [min(int(below[high[1]]), sum(lengths) * ny * width) for width in widths]
+    room = [min(int(below[high[1]]), sum(lengths) * ny * width) + 1 for width in widths]
     values = np.empty(room[0], np.uint32), np.empty(room[1], np.uint32)
     pixels = np.empty(room[0], np.uint32), np.empty(room[1], np.uint32)
     ends = np.zeros((sum(lengths) + 1, 2), np.int64)

@@ -17,7 +17,7 @@ from bkgflow.methods.soss._kernels import bracket_ratios, finite_ratios, narrow
 
 __all__ = ["Middle", "interpolate", "middle_ratio", "neighbours"]
 
-SAMPLE = 1 << 15
+SAMPLE = 1 << 14
 """Ratios in the sample."""
 
 FEW = 1 << 18
