@@ -148,9 +148,7 @@ def gather_sky(
         empty = np.empty(0, np.uint32)
         nothing = _side(empty, empty, np.zeros(sum(lengths) + 1, np.int64), np.float32(0), good.size)
         return Gathered((nothing, nothing), float("nan"), good, lengths)
-    # A float32 fraction, because the data are float32: that is how numpy rounds a percentile.
-    fraction = np.float32(percentile) / np.float32(100)
-    first, last, weight = neighbours(n_good, fraction)
+    first, last, weight = neighbours(n_good, percentile / 100)
     below = np.cumsum(counts)
     high = np.searchsorted(below, (first, last), side="right")
     widths = edges[0], max(0, columns - edges[1])

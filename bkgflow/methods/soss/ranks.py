@@ -7,6 +7,7 @@ the sample misled, or there are few ratios, numpy does it on all of them.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,22 +50,24 @@ class Middle:
     n_used: int
 
 
-def neighbours(n: int, fraction: Any) -> tuple[int, int, Any]:
+def neighbours(n: int, fraction: float) -> tuple[int, int, float]:
     """Return the ranks (from 0) between which a quantile of n values lies, and how far along.
 
-    Linear interpolation, Hyndman and Fan (1996) type 7, as numpy's default. The place is worked
-    out in the type of ``fraction``, as numpy does: beyond 2**24 values, float32 can be off by
-    some ranks.
+    Linear interpolation, Hyndman and Fan (1996) type 7, as numpy's default.
     """
-    place = type(fraction)(n - 1) * fraction
+    place = (n - 1) * float(fraction)
     if place >= n - 1:
-        return n - 1, n - 1, type(fraction)(0)
-    previous = np.floor(place)
-    return int(previous), min(int(previous + type(fraction)(1)), n - 1), place - previous
+        return n - 1, n - 1, 0.0
+    previous = math.floor(place)
+    return previous, previous + 1, place - previous
 
 
-def interpolate(low: Any, high: Any, weight: Any) -> Any:
-    """Return the value between two neighbours, rounded as numpy's percentiles are."""
+def interpolate(low: Any, high: Any, weight: float) -> Any:
+    """Return the value between two neighbours, rounded as numpy's percentiles are.
+
+    That is to the neighbours' type for a Python float (numpy's single percentiles), in float64
+    for a numpy one (its lists of percentiles).
+    """
     rise = high - low
     return high - rise * (1 - weight) if weight >= 0.5 else low + rise * weight
 
@@ -137,7 +140,7 @@ def _by_intervals(
     percentiles: tuple[float, float],
 ) -> Middle | None:
     """Return the same out of sampled intervals; None where they miss an order statistic."""
-    low, high = (np.float64(each) / np.float64(100.0) for each in percentiles)
+    low, high = (each / 100 for each in percentiles)
     bounds = _bounds(values, pixels, template, (low, high, (low + high) / 2))
     if bounds is None:
         return None
@@ -156,7 +159,7 @@ def _by_intervals(
         pair = interval.pair(first, last)
         if pair is None:
             return None
-        edges.append(interpolate(*pair, weight))
+        edges.append(interpolate(*pair, np.float64(weight)))
     lower, upper = edges
     first = at_low.below + int(np.count_nonzero(at_low.ratios <= lower))
     stop = at_high.below + int(np.count_nonzero(at_high.ratios < upper))
