@@ -19,8 +19,8 @@ from bkgflow.errors import FileError, OutputError
 
 __all__ = ["ModelKind", "build_model", "not_writable", "open_model", "write_model"]
 
-ModelKind = Literal["ImageModel", "CubeModel", "IFUImageModel"]
-"""The data models that rate and rateints files hold."""
+ModelKind = Literal["ImageModel", "CubeModel", "IFUImageModel", "SossBkgModel"]
+"""The data models that rate and rateints files and SOSS sky libraries hold."""
 
 
 def build_model(

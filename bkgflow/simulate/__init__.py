@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 from bkgflow.simulate.imaging import simulate_imaging
+from bkgflow.simulate.soss import SimulatedSoss, simulate_soss
 from bkgflow.simulate.spectra import simulate_nods, simulate_tso
 from bkgflow.simulate.truth import Truth
 from bkgflow.simulate.writing import Simulated
 
-__all__ = ["Simulated", "Truth", "simulate_imaging", "simulate_nods", "simulate_tso"]
+__all__ = [
+    "Simulated",
+    "SimulatedSoss",
+    "Truth",
+    "simulate_imaging",
+    "simulate_nods",
+    "simulate_soss",
+    "simulate_tso",
+]

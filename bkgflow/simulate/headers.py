@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bkgflow.simulate.modes import Mode
 from bkgflow.simulate.truth import Exposure
 
-__all__ = ["exposure_meta", "integration_times", "root_name"]
+__all__ = ["GROUP", "exposure_meta", "integration_times", "root_name"]
 
 GROUP = "02101"
 """Visit group, parallel sequence and activity of every simulated exposure, as in file names."""

@@ -20,6 +20,7 @@ __all__ = [
     "MIR_IMAGE",
     "MIR_LRS_SLITLESS",
     "MODES",
+    "NIR_FRAME",
     "NRC_IMAGE",
     "NRS_FIXEDSLIT",
     "Mode",
@@ -27,6 +28,8 @@ __all__ = [
 ]
 
 NIR_FRAME = Window(0, 0, 2048, 2048)
+"""The whole of a near-infrared detector."""
+
 MIRI_FRAME = Window(0, 0, 1032, 1024)
 
 NIR_STEPS = ("dq_init", "saturation", "superbias", "refpix", "linearity", "dark_sub")

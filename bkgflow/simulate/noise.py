@@ -50,6 +50,8 @@ class Stream(IntEnum):
     RAYS = 2
     JUMPS = 3
     DEFECTS = 4
+    SKY = 5
+    STRIPES = 6
 
 
 def generator(seed: int, *key: int) -> np.random.Generator:

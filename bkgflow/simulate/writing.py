@@ -19,7 +19,15 @@ from bkgflow.simulate.modes import MODES, Mode
 from bkgflow.simulate.noise import DEAD, HOT, Stream, defects, draw_rate, generator, jumps
 from bkgflow.simulate.truth import Exposure, Truth
 
-__all__ = ["Simulated", "exposure_arrays", "write_program"]
+__all__ = [
+    "HOT_EXCESS",
+    "Simulated",
+    "exposure_arrays",
+    "prepare_folder",
+    "unwritable",
+    "write_association",
+    "write_program",
+]
 
 HOT_EXCESS = 20.0
 """A hot pixel's rate over the sky's level at the detector's centre."""
@@ -75,7 +83,7 @@ def write_program(
     OutputError
         Where the folder cannot be written to, or holds another simulated program.
     """
-    folder = _prepare_folder(folder, truth)
+    folder = prepare_folder(folder, truth)
     mode = MODES[truth.mode]
     exposures = []
     for exposure in truth.exposures:
@@ -84,12 +92,12 @@ def write_program(
             on_exposure(exposures[-1])
     try:
         associations = tuple(
-            _write_association(folder, mode, truth.exposure(name), names)
+            write_association(folder, mode, truth.exposure(name), names)
             for name, names in backgrounds.items()
         )
         truth.save(folder)
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
     return Simulated(folder, associations, tuple(exposures), truth)
 
 
@@ -125,13 +133,13 @@ def exposure_arrays(truth: Truth, exposure: Exposure) -> dict[str, NDArray[Any]]
     return arrays
 
 
-def _prepare_folder(folder: str | Path, truth: Truth) -> Path:
+def prepare_folder(folder: str | Path, truth: Truth) -> Path:
     """Create a program's folder, which may hold the same program, but no other one."""
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
     if _holds_another(folder, truth):
         raise OutputError(
             "A folder must hold no more than one simulated program",
@@ -156,10 +164,18 @@ def _write_exposure(folder: Path, truth: Truth, mode: Mode, exposure: Exposure) 
         return write_model(model, folder / exposure.name)
 
 
-def _write_association(
-    folder: Path, mode: Mode, science: Exposure, backgrounds: Sequence[str]
+def write_association(
+    folder: Path,
+    mode: Mode,
+    science: Exposure,
+    backgrounds: Sequence[str],
+    number: int | None = None,
 ) -> Path:
-    """Write the association of one target exposure, as the level-2 generator lays it out."""
+    """Write the association of one target exposure, as the level-2 generator lays it out.
+
+    Its number is the exposure's, unless another is given.
+    """
+    number = science.number if number is None else number
     asn_type, rule = mode.association
     members = [(science.name, "science"), *((name, "background") for name in backgrounds)]
     content = {
@@ -182,7 +198,7 @@ def _write_association(
             }
         ],
     }
-    name = f"jw{mode.program}-o{science.observation:03d}_{asn_type}_{science.number:05d}_asn.json"
+    name = f"jw{mode.program}-o{science.observation:03d}_{asn_type}_{number:05d}_asn.json"
     path = folder / name
     path.write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")
     return path
@@ -193,12 +209,13 @@ def _holds_another(folder: Path, truth: Truth) -> bool:
     if not (folder / "truth" / "truth.json").exists():
         return False
     try:
-        return Truth.load(folder) != truth
+        return type(truth).load(folder) != truth
     except FileError:
         return True
 
 
-def _unwritable(folder: Path, error: OSError) -> OutputError:
+def unwritable(folder: Path, error: OSError) -> OutputError:
+    """Return the error for a folder that cannot be written to."""
     return OutputError(
         "A simulated program must be written to a folder that is writable and has room",
         value=error,

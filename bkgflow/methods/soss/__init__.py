@@ -1,0 +1,10 @@
+"""NIRISS SOSS: a library of sky templates fitted to time series, and subtracted."""
+
+from __future__ import annotations
+
+from bkgflow.methods.soss.apply import subtract_soss
+from bkgflow.methods.soss.fit import SossMode, fit_soss
+from bkgflow.methods.soss.gather import ArraySegment, Segment
+from bkgflow.methods.soss.result import SossFit
+
+__all__ = ["ArraySegment", "Segment", "SossFit", "SossMode", "fit_soss", "subtract_soss"]

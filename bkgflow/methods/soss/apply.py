@@ -1,0 +1,56 @@
+"""Subtracting a fitted SOSS sky, in place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bkgflow.errors import ShapeError
+from bkgflow.methods.soss._kernels import subtract_sky
+from bkgflow.methods.soss.regions import discontinuity
+from bkgflow.methods.soss.result import SossFit
+
+__all__ = ["subtract_soss"]
+
+
+def subtract_soss(
+    sci: NDArray[Any], library: NDArray[np.float32], fit: SossFit, first: int = 0
+) -> None:
+    """Subtract the fitted sky from some integrations of a segment, in place.
+
+    Left of the template's step its left scale counts, from the step to the end of the row the
+    right one. A pixel where the template is not finite gets NaN: its sky is unknown. Without a
+    template nothing changes.
+
+    Parameters
+    ----------
+    sci : (ny, nx) or (n, ny, nx) float32 or float64
+        Changed. The difference is worked out in float64 and rounded once.
+    library : (n_templates, ny, nx) float32
+        What was fitted.
+    fit : SossFit
+        The segment's fit.
+    first : int
+        Which integration of the segment (from 0) ``sci`` begins with.
+
+    Raises
+    ------
+    ShapeError
+        The array does not fit the library, or the fit has fewer integrations.
+    """
+    if fit.template is None:
+        return
+    template = np.asarray(library[fit.template], np.float32)
+    cube = sci if sci.ndim == 3 else sci[None]
+    n = fit.scales.shape[1]
+    if cube.shape[1:] != template.shape or (n > 1 and first + len(cube) > n):
+        raise ShapeError(
+            "SCI has the rows and columns of the library and no more integrations than the fit",
+            value=f"SCI {sci.shape} from {first}, library {library.shape}, fit of {n}",
+            cure="Fit the segment that is subtracted from, with the same library",
+        )
+    left, right = (np.ascontiguousarray(each) for each in fit.at(first, first + len(cube)))
+    usable = np.where(np.isfinite(template), template, np.float32(np.nan))
+    subtract_sky(cube, usable, discontinuity(template), left, right)

@@ -1,0 +1,296 @@
+"""The SOSS fit: which template of a library, and how much of it on either side of its step.
+
+The numbers are those of the reference step: the ratio of data to template over pixels below
+the source threshold, the median of the ratios between two percentiles as the scale, and the
+template with the lowest sum of both sides' residual rms, the first one on ties.
+
+The scale is biased low by construction: only dark pixels count, and only the darker part of
+their ratios. The uncertainty covers that. Were all good pixels of a side sky with Gaussian
+noise, the kept fraction f would be the lowest f of them, and the scale the f × p quantile, p
+being midway between the two percentiles; how far that lies below the centre follows from the
+distance between the percentiles' values. This offset is added in quadrature to the random
+error, but not less than the ratios' standard deviation, if they were spread evenly.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bkgflow.errors import ShapeError
+from bkgflow.methods.soss._kernels import side_sums, square_residuals
+from bkgflow.methods.soss.gather import Gathered, Segment, Side, gather_sky
+from bkgflow.methods.soss.ranks import Middle, middle_ratio
+from bkgflow.methods.soss.regions import STEP_STOP, discontinuity, side_templates
+from bkgflow.methods.soss.result import SossFit
+
+__all__ = ["SossMode", "fit_soss"]
+
+SossMode = Literal["exposure", "file", "integration"]
+
+SIDES = ("left", "right")
+
+Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class _Best:
+    """A template's index, its two fitted sides flat, and what was found with them."""
+
+    index: int
+    sides: tuple[NDArray[np.float32], NDArray[np.float32]]
+    middles: tuple[Middle, Middle]
+    fractions: tuple[float, float]
+
+
+def fit_soss(
+    segments: Sequence[Segment],
+    library: NDArray[np.float32],
+    *,
+    soss_source_percentile: float = 35.0,
+    soss_bkg_percentile: Sequence[float] = (25.0, 50.0),
+    soss_fit: SossMode = "exposure",
+) -> tuple[SossFit, ...]:
+    """Fit a library of sky templates to the segments of one SOSS exposure.
+
+    Parameters
+    ----------
+    segments : sequence of Segment
+        (n, ny, nx) each; every one is read twice.
+    library : (n_templates, ny, nx) float32
+        The templates, cut to the subarray; nx > 725.
+    soss_source_percentile : float
+        Pixels at or above this percentile of all good ones are sources.
+    soss_bkg_percentile : (float, float)
+        Ratios strictly between these percentiles count.
+    soss_fit : "exposure", "file" or "integration"
+        One template and pair of scales for all segments; for each segment, as the reference
+        step does; or one template for all, and a pair of scales for each integration.
+
+    Returns
+    -------
+    tuple of SossFit
+        One for each segment. A segment that holds nothing takes the others' fit, but for
+        "file".
+
+    Raises
+    ------
+    ShapeError
+        Segments or library do not fit each other.
+    """
+    percentiles = (float(soss_bkg_percentile[0]), float(soss_bkg_percentile[1]))
+    if soss_fit == "file":
+        alone = ([segment] for segment in segments)
+        return tuple(
+            _fit(each, library, soss_source_percentile, percentiles, series=False)[0]
+            for each in alone
+        )
+    series = soss_fit == "integration"
+    return _fit(segments, library, soss_source_percentile, percentiles, series=series)
+
+
+def _fit(
+    segments: Sequence[Segment],
+    library: NDArray[np.float32],
+    source_percentile: float,
+    percentiles: tuple[float, float],
+    *,
+    series: bool,
+) -> tuple[SossFit, ...]:
+    _check_library(segments, library)
+    library = np.asarray(library, np.float32)
+    steps = [discontinuity(template) for template in library]
+    edges = max(int(each.max()) for each in steps), min(int(each.min()) for each in steps)
+    sky = gather_sky(segments, source_percentile, edges)
+    rms = np.full((len(library), 2), np.inf)
+    best: _Best | None = None
+    notes = []
+    for index, (template, step) in enumerate(zip(library, steps, strict=True)):
+        halves = side_templates(template, step)
+        found = _fit_template(sky, index, halves, percentiles, rms[index], notes)
+        if found is not None and (best is None or rms[index].sum() < rms[best.index].sum()):
+            best = found
+    whole = _whole_fit(sky, best, percentiles, rms, notes)
+    if best is None or not series:
+        return (whole,) * len(segments)
+    return _time_series(sky, best, whole, percentiles)
+
+
+def _check_library(segments: Sequence[Segment], library: NDArray[np.float32]) -> None:
+    frame = segments[0].shape[1:] if segments else None
+    if library.ndim == 3 and library.shape[1:] == frame and frame[1] > STEP_STOP + 1:
+        return
+    raise ShapeError(
+        f"A SOSS library has the rows and columns of the exposure, more than {STEP_STOP + 1} "
+        "columns",
+        value=f"library {library.shape}, exposure {frame}",
+        cure="Cut the library to the exposure's subarray",
+    )
+
+
+def _fit_template(
+    sky: Gathered,
+    index: int,
+    halves: tuple[NDArray[np.float32], NDArray[np.float32]],
+    percentiles: tuple[float, float],
+    rms: Doubles,
+    notes: list[str],
+) -> _Best | None:
+    """Fit one template on both sides; write its rms, or a note on why it has none."""
+    middles, fractions = [], []
+    for i, (side, half) in enumerate(zip(sky.sides, halves, strict=True)):
+        middle = middle_ratio(side.values, side.pixels, half, percentiles)
+        if middle is None:
+            notes.append(f"template {index}: {_why(side, half)} {SIDES[i]} of its step")
+            continue
+        rms[i], n_good = _residual_rms(sky, side, half, middle)
+        middles.append(middle)
+        fractions.append(middle.n_kept / n_good)
+    if len(middles) < 2 or not np.isfinite(rms).all():
+        if len(middles) == 2:
+            notes.append(f"template {index}: infinite values")
+        rms[...] = np.where(np.isfinite(rms), rms, np.inf)
+        return None
+    return _Best(index, halves, (middles[0], middles[1]), (fractions[0], fractions[1]))
+
+
+def _residual_rms(
+    sky: Gathered, side: Side, half: NDArray[np.float32], middle: Middle
+) -> tuple[float, int]:
+    """Return the rms of data − scale × template over kept pixels, and how many are good."""
+    moments = side.count, side.mean, side.squares
+    total, n, n_good = side_sums(half, sky.n_good.reshape(-1), *moments, middle.scale)
+    if n != middle.n_kept:  # some ratios overflow: the template is next to nothing there
+        total, n = square_residuals(side.values, side.pixels, half, middle.scale)
+    return math.sqrt(total / n), n_good
+
+
+def _why(side: Side, half: NDArray[np.float32]) -> str:
+    if not side.values.size:
+        return "no pixel below the source threshold"
+    if not (np.nan_to_num(half, posinf=0.0, neginf=0.0) != 0).any():
+        return "zero or not a number everywhere"
+    return "no ratio between the percentiles"
+
+
+def _whole_fit(
+    sky: Gathered,
+    best: _Best | None,
+    percentiles: tuple[float, float],
+    rms: Doubles,
+    notes: Sequence[str],
+) -> SossFit:
+    """Return the fit that holds for all integrations, or why there is none."""
+    scales, errors, random_errors = (np.full((2, 1), np.nan) for _ in range(3))
+    if best is not None:
+        for i, (middle, fraction) in enumerate(zip(best.middles, best.fractions, strict=True)):
+            scales[i] = middle.scale
+            random_errors[i], errors[i] = _uncertainty(middle, fraction, percentiles)
+    counts = [(m.n_kept, m.n_used) for m in best.middles] if best else [(0, 0), (0, 0)]
+    n_kept, n_used = np.array(counts, np.int64).T
+    return SossFit(
+        template=None if best is None else best.index,
+        reason="" if best is not None else _nothing(sky),
+        scales=scales,
+        errors=errors,
+        random_errors=random_errors,
+        rms=rms,
+        n_kept=n_kept,
+        n_used=n_used,
+        threshold=sky.threshold,
+        notes=tuple(notes),
+    )
+
+
+def _nothing(sky: Gathered) -> str:
+    if math.isnan(sky.threshold):
+        return "no pixel is finite and without DO_NOT_USE and REFERENCE_PIXEL"
+    if not any(side.values.size for side in sky.sides):
+        return "no pixel to fit is below the source threshold"
+    return "no template of the library fits on both sides of its step"
+
+
+def _time_series(
+    sky: Gathered, best: _Best, whole: SossFit, percentiles: tuple[float, float]
+) -> tuple[SossFit, ...]:
+    """Return fits with a pair of scales for each integration, one fit for each segment."""
+    n = sum(sky.lengths)
+    scales, errors, random_errors = (np.full((2, n), np.nan) for _ in range(3))
+    missing: set[int] = set()
+    for i, side in enumerate(sky.sides):
+        for k in range(n):
+            part = slice(side.ends[k], side.ends[k + 1])
+            middle = middle_ratio(
+                side.values[part], side.pixels[part], best.sides[i], percentiles
+            )
+            if middle is None:
+                missing.add(k)
+                continue
+            scales[i, k] = middle.scale
+            random_errors[i, k], errors[i, k] = _uncertainty(
+                middle, best.fractions[i], percentiles
+            )
+    for k in missing:
+        scales[:, k], errors[:, k] = whole.scales[:, 0], whole.errors[:, 0]
+        random_errors[:, k] = whole.random_errors[:, 0]
+    fits, start = [], 0
+    for length in sky.lengths:
+        part = slice(start, start + length)
+        here = tuple(
+            f"integration {k - start + 1}: nothing to fit; it has the scales of the whole exposure"
+            for k in sorted(missing)
+            if start <= k < start + length
+        )
+        fits.append(
+            SossFit(
+                template=whole.template,
+                reason="",
+                scales=scales[:, part],
+                errors=errors[:, part],
+                random_errors=random_errors[:, part],
+                rms=whole.rms,
+                n_kept=whole.n_kept,
+                n_used=whole.n_used,
+                threshold=whole.threshold,
+                notes=whole.notes + here,
+            )
+        )
+        start += length
+    return tuple(fits)
+
+
+def _uncertainty(
+    middle: Middle, fraction: float, percentiles: tuple[float, float]
+) -> tuple[float, float]:
+    """Return a scale's random error, and its error with the bias of the selection in it.
+
+    The random error is that of a quantile, sqrt(p (1 − p) / n) over the density of the ratios;
+    the density is the mean one between the percentiles.
+
+    Parameters
+    ----------
+    middle : Middle
+        The scale and the percentiles' values.
+    fraction : float
+        Kept pixels over good ones on this side.
+    percentiles : (float, float)
+        From 0 to 100.
+    """
+    low, high = (each / 100 for each in percentiles)
+    centre, n = (low + high) / 2, middle.n_kept
+    spread = (middle.upper - middle.lower) / (high - low)
+    random = spread * math.sqrt(centre * (1 - centre) / n)
+
+    def normal(share: float) -> float:
+        """The Gaussian quantile of a share of the kept pixels, the outermost half a pixel in."""
+        share = min(max(share, 0.5 / n), 1 - 0.5 / n) * min(fraction, 1.0)
+        return NormalDist().inv_cdf(min(share, 1 - 1e-12))
+
+    offset = spread * (high - low) * abs(normal(centre)) / (normal(high) - normal(low))
+    return random, math.hypot(random, max(offset, spread / math.sqrt(12)))

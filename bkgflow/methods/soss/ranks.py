@@ -1,0 +1,195 @@
+"""Percentiles and medians of ratios by selection: exact, without sorting or a copy of all.
+
+A sample of the ratios says roughly where the wanted order statistics lie. One look at all of
+them counts what is below and keeps what is near, and the rest is done on a few percent. Where
+the sample misled, or there are few ratios, numpy does it on all of them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bkgflow.methods.soss._kernels import bracket_ratios, finite_ratios, narrow
+
+__all__ = ["Middle", "interpolate", "middle_ratio", "neighbours"]
+
+SAMPLE = 1 << 14
+"""Ratios in the sample."""
+
+FEW = 1 << 18
+"""Fewer ratios than this are not sampled."""
+
+CAUTION = 4.5
+"""Half width of what is kept around an order statistic, in standard deviations of its place
+in the sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class Middle:
+    """The median of the ratios strictly between two percentiles.
+
+    Attributes
+    ----------
+    scale : float
+        That median.
+    lower, upper : float
+        The values of the percentiles.
+    n_kept, n_used : int
+        Finite ratios, and those strictly between.
+    """
+
+    scale: float
+    lower: float
+    upper: float
+    n_kept: int
+    n_used: int
+
+
+def neighbours(n: int, fraction: float) -> tuple[int, int, float]:
+    """Return the ranks (from 0) between which a quantile of n values lies, and how far along.
+
+    Linear interpolation, Hyndman and Fan (1996) type 7, as numpy's default.
+    """
+    place = (n - 1) * float(fraction)
+    if place >= n - 1:
+        return n - 1, n - 1, 0.0
+    previous = math.floor(place)
+    return previous, previous + 1, place - previous
+
+
+def interpolate(low: Any, high: Any, weight: float) -> Any:
+    """Return the value between two neighbours, rounded as numpy's percentiles are.
+
+    That is to the neighbours' type for a Python float (numpy's single percentiles), in float64
+    for a numpy one (its lists of percentiles).
+    """
+    rise = high - low
+    return high - rise * (1 - weight) if weight >= 0.5 else low + rise * weight
+
+
+def middle_ratio(
+    values: NDArray[np.float32],
+    pixels: NDArray[np.uint32],
+    template: NDArray[np.float32],
+    percentiles: tuple[float, float],
+) -> Middle | None:
+    """Return the median of value over template between two percentiles of these ratios.
+
+    Parameters
+    ----------
+    values, pixels : (n,) float32, (n,) uint32
+        Values, and where they lie in the template.
+    template : (n_pixels,) float32
+        Pixels where it is 0 or NaN do not count.
+    percentiles : (float, float)
+        From 0 to 100, rising.
+
+    Returns
+    -------
+    Middle or None
+        None without any finite ratio, or without any strictly between.
+    """
+    if values.size >= FEW:
+        found = _by_intervals(values, pixels, template, percentiles)
+        if found is not None:
+            return found
+    ratios = np.empty(values.size, np.float32)
+    ratios = ratios[: finite_ratios(values, pixels, template, ratios)]
+    if not ratios.size:
+        return None
+    lower, upper = np.percentile(ratios, list(percentiles), overwrite_input=True)
+    between = ratios[(ratios > lower) & (ratios < upper)]
+    if not between.size:
+        return None
+    scale = np.median(between, overwrite_input=True)
+    return Middle(float(scale), float(lower), float(upper), ratios.size, between.size)
+
+
+@dataclass(frozen=True, slots=True)
+class _Interval:
+    """All ratios of an interval, and how many are below it."""
+
+    low: np.float32
+    high: np.float32
+    ratios: NDArray[np.float32]
+    below: int
+
+    def pair(self, first: int, last: int) -> tuple[np.float32, np.float32] | None:
+        """Return two neighbours by their ranks among all, if the interval holds both."""
+        first, last = first - self.below, last - self.below
+        if first < 0 or last >= self.ratios.size:
+            return None
+        near, start = self.ratios, 0
+        if np.isfinite(self.low) and np.isfinite(self.high) and self.low < self.high:
+            near = np.empty_like(self.ratios)
+            kept, start = narrow(self.ratios, self.low, self.high, first, last, near)
+            near = near[:kept]
+        near = np.sort(near)
+        return near[first - start], near[last - start]
+
+
+def _by_intervals(
+    values: NDArray[np.float32],
+    pixels: NDArray[np.uint32],
+    template: NDArray[np.float32],
+    percentiles: tuple[float, float],
+) -> Middle | None:
+    """Return the same out of sampled intervals; None where they miss an order statistic."""
+    low, high = (each / 100 for each in percentiles)
+    bounds = _bounds(values, pixels, template, (low, high, (low + high) / 2))
+    if bounds is None:
+        return None
+    below, kept = np.empty(3, np.int64), np.empty(3, np.int64)
+    near = np.empty(values.size // 8, np.float32)
+    out = np.empty((3, near.size + 1), np.float32)
+    n = bracket_ratios(values, pixels, template, bounds, below, kept, near, out)
+    if kept[0] < 0:
+        return None
+    at_low, at_high, at_middle = (
+        _Interval(*bounds[i], out[i, : kept[i]], int(below[i])) for i in range(3)
+    )
+    edges = []
+    for interval, fraction in ((at_low, low), (at_high, high)):
+        first, last, weight = neighbours(n, fraction)
+        pair = interval.pair(first, last)
+        if pair is None:
+            return None
+        edges.append(interpolate(*pair, np.float64(weight)))
+    lower, upper = edges
+    first = at_low.below + int(np.count_nonzero(at_low.ratios <= lower))
+    stop = at_high.below + int(np.count_nonzero(at_high.ratios < upper))
+    if stop <= first:
+        return None
+    pair = at_middle.pair((first + stop - 1) // 2, (first + stop) // 2)
+    if pair is None:
+        return None
+    scale = np.median(np.array(pair, np.float32))
+    return Middle(float(scale), float(lower), float(upper), n, stop - first)
+
+
+def _bounds(
+    values: NDArray[np.float32],
+    pixels: NDArray[np.uint32],
+    template: NDArray[np.float32],
+    fractions: tuple[float, ...],
+) -> NDArray[np.float32] | None:
+    """Return an interval around each quantile, from a sample: (3, 2) float32."""
+    step = values.size // SAMPLE | 1  # odd, so that it does not run along columns
+    sample = np.empty(-(-values.size // step), np.float32)
+    m = finite_ratios(values[::step].copy(), pixels[::step].copy(), template, sample)
+    if m < SAMPLE // 8:
+        return None
+    sample = sample[:m]
+    sample.sort()
+    bounds = np.empty((3, 2), np.float32)
+    for i, fraction in enumerate(fractions):
+        reach = CAUTION * np.sqrt(m * fraction * (1 - fraction)) + 2
+        first, last = int(m * fraction - reach), int(m * fraction + reach) + 1
+        bounds[i, 0] = sample[first] if first >= 0 else -np.inf
+        bounds[i, 1] = sample[last] if last < m else np.inf
+    return bounds

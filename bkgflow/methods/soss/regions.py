@@ -1,0 +1,60 @@
+"""Where a SOSS sky template steps, and the two sides of the step.
+
+The columns are those of the reference step (jwst 3.0.0).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+__all__ = ["FIRST_STEP_COLUMN", "LAST_FIT_COLUMN", "STEP_STOP", "discontinuity", "side_templates"]
+
+FIRST_STEP_COLUMN, STEP_STOP = 685, 725
+"""The step is looked for in columns 685 to 724."""
+
+LAST_FIT_COLUMN = 950
+"""Beyond it the traces contaminate the sky: it is subtracted there, but not fitted."""
+
+SMOOTHING = 3.0
+"""Standard deviation of the filter that is applied before the gradient, in pixels."""
+
+REACH = 13
+"""Columns around those of the step that their smoothed gradient depends on: scipy's filter
+ends at 4 standard deviations, and the gradient looks one pixel further."""
+
+
+def discontinuity(template: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the first column right of the step, for every row.
+
+    Parameters
+    ----------
+    template : (ny, nx) float32
+        A sky, any unit; nx > 725.
+
+    Returns
+    -------
+    (ny,) int64
+        Where the smoothed template rises most steeply: 685 to 724.
+    """
+    first = FIRST_STEP_COLUMN - REACH
+    near = gaussian_filter(template[:, first : STEP_STOP + REACH], SMOOTHING)
+    steepness = np.gradient(near, axis=1)[:, REACH : REACH + STEP_STOP - FIRST_STEP_COLUMN]
+    return np.argmax(steepness, axis=1).astype(np.int64) + FIRST_STEP_COLUMN
+
+
+def side_templates(
+    template: NDArray[np.float32], steps: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return a template's two sides as they are fitted, flat, NaN elsewhere.
+
+    Two of (ny × columns,) float32: the columns up to 950.
+    """
+    fitted = template[:, : LAST_FIT_COLUMN + 1]
+    left = np.arange(fitted.shape[1]) < steps[:, None]
+    nothing: Any = np.float32(np.nan)
+    sides = np.where(left, fitted, nothing), np.where(left, nothing, fitted)
+    return sides[0].reshape(-1), sides[1].reshape(-1)
