@@ -79,7 +79,7 @@ class ClusterExecutor:
         keys = list(graph.ends)
         futures = self.client.get(graph.tasks, keys, sync=False)
         key_of = {future.key: key for future, key in zip(futures, keys, strict=True)}
-        waiting = as_completed(futures, raise_errors=False)
+        waiting = as_completed(futures, loop=self.client.loop, raise_errors=False)
         del futures  # a result is released by the cluster as soon as it was announced
         for future in waiting:
             if future.status in COMPUTED_AGAIN:
