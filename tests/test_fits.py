@@ -231,3 +231,12 @@ def test_tilt_missing_or_not_a_number(tmp_path, tilt):
     path = write_fits(tmp_path / "x.fits", image(), GWA_XTIL=0.1, GWA_YTIL=tilt)
     with pytest.raises(MetadataError, match="GWA_YTIL"):
         inspect(path).gwa_tilt()
+
+
+def test_a_slit_that_does_not_say_where_it_is(write_exposure):
+    path = write_exposure("slit_rate.fits", np.ones((4, 5)))
+    with fits.open(path, mode="update") as units:
+        units["SCI"].header["SLTSTRT1"], units["SCI"].header["SLTSTRT2"] = "left", 1
+        units["SCI"].header["SLTSIZE1"], units["SCI"].header["SLTSIZE2"] = 5, 4
+    with pytest.raises(WindowError, match="left"):
+        inspect(path)

@@ -165,13 +165,18 @@ def _place_on_detector(primary: Header, sci: Header) -> tuple[tuple[Any, Any], t
 def slit_corner(corner: tuple[Any, Any], start: tuple[Any, Any]) -> tuple[Any, Any]:
     """Return the detector's 1-based corner of a cut-out that begins at ``start`` in its frame.
 
-    Where one of the numbers is missing, so is the corner's.
+    Where one of the numbers is missing, so is the corner's; what is no number comes back as it
+    is, for `window_of` to refuse.
     """
-    x, y = (
-        None if frame is None or cut is None else frame + cut - 1
-        for frame, cut in zip(corner, start, strict=True)
-    )
+    x, y = (_shifted(frame, cut) for frame, cut in zip(corner, start, strict=True))
     return x, y
+
+
+def _shifted(frame: Any, cut: Any) -> Any:
+    if frame is None or cut is None:
+        return None
+    wrong = [value for value in (frame, cut) if not isinstance(value, int | float)]
+    return wrong[0] if wrong else frame + cut - 1
 
 
 def _common_shape(path: Path, units: dict[str, Extension]) -> tuple[int, ...]:
