@@ -71,7 +71,13 @@ class BackgroundPixels:
         """Return the factors, their covariance, and why there are none."""
         norm = np.sqrt(np.diagonal(self.matrix))
         sums_good = np.isfinite(norm).all() and np.isfinite(self.vector).all()
-        if not (self.used and sums_good and norm.all()):
+        if not self.used:
+            return (
+                self.vector,
+                self.matrix,
+                "No finite factor: no background pixel with a weight is left",
+            )
+        if not (sums_good and norm.all()):
             reason = "No finite factor: a template has no weight at the background pixels"
             return self.vector, self.matrix, reason
         scaled = self.matrix / np.outer(norm, norm)

@@ -137,7 +137,7 @@ def fit_scale(
     by_columns = rms_stop > 0 and dispersion_axis == 1
     pixels = BackgroundPixels.of(sci, err, mask, templates, by_columns=by_columns)
     if not pixels.n:
-        return ScaleFit.failed(len(templates), _why_nothing(sci, err, mask, templates))
+        return _no_fit(sci, err, mask, templates, None, 0)
     sample = pixels.sample()
     factors, covariance, reason = pixels.solve()
     last_rms, iteration = np.inf, 0
@@ -151,9 +151,7 @@ def fit_scale(
         pixels.reject(factors, outlier_percent)
         factors, covariance, reason = pixels.solve()
     if reason is not None:
-        if not pixels.used:
-            reason = _why_nothing(sci, err, mask, templates)
-        return ScaleFit.failed(len(templates), reason, iteration)
+        return _no_fit(sci, err, mask, templates, reason, iteration)
     scale = _noise_scale(sample, factors)
     used = pixels.used
     return ScaleFit(factors, covariance * scale**2, used, used / sci.size, iteration, scale)
@@ -312,15 +310,24 @@ def _check_settings(maxiter: int, rms_stop: float, percent: float, axis: int | N
         )
 
 
-def _why_nothing(sci: Reals, err: Reals, mask: NDArray[np.bool_], templates: Reals) -> str:
-    """Say which condition no pixel meets."""
-    if not mask.any():
-        return "No finite factor: the mask leaves no background pixel"
+def _no_fit(
+    sci: Reals,
+    err: Reals,
+    mask: NDArray[np.bool_],
+    templates: Reals,
+    reason: str | None,
+    iterations: int,
+) -> ScaleFit:
+    """Return the fit that failed, with the plainest reason that holds."""
     variance = err[mask] * err[mask]
-    if not ((variance > 0) & np.isfinite(variance)).any():
-        return "No finite factor: ERR is 0 or not finite at every background pixel"
-    if not np.isfinite(sci[mask]).any():
-        return "No finite factor: SCI is not finite at any background pixel"
-    if not any((np.isfinite(t[mask]) & (t[mask] != 0)).any() for t in templates):
-        return "No finite factor: the reference is 0 or not finite at every background pixel"
-    return "No finite factor: no background pixel has SCI, ERR and reference all at once"
+    if not mask.any():
+        reason = "No finite factor: the mask leaves no background pixel"
+    elif not ((variance > 0) & np.isfinite(variance)).any():
+        reason = "No finite factor: ERR is 0 or not finite at every background pixel"
+    elif not np.isfinite(sci[mask]).any():
+        reason = "No finite factor: SCI is not finite at any background pixel"
+    elif not any((np.isfinite(t[mask]) & (t[mask] != 0)).any() for t in templates):
+        reason = "No finite factor: the reference is 0 or not finite at every background pixel"
+    elif reason is None:
+        reason = "No finite factor: no background pixel has SCI, ERR and reference all at once"
+    return ScaleFit.failed(len(templates), reason, iterations)
