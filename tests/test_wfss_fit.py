@@ -291,9 +291,8 @@ def test_subtraction():
     templates[1, 2, 3] = np.nan
     dq = rng.integers(0, 9, sci.shape).astype(np.uint32)
     flags = rng.integers(0, 99, sci.shape).astype(np.uint32)
-    expected = (sci - (0.3 * templates[0].astype(float) - 1.7 * templates[1].astype(float))).astype(
-        np.float32
-    )
+    sky = 0.3 * templates[0].astype(float) - 1.7 * templates[1].astype(float)
+    expected = (sci - sky).astype(np.float32)
     before = dq.copy()
     subtract_scaled(sci, dq, templates, np.array([0.3, -1.7]), flags)
     np.testing.assert_array_equal(sci, expected)
