@@ -176,7 +176,7 @@ def test_which_wheel_holds_the_filter():
 @pytest.mark.parametrize("orders", ["extract", "all"])
 def test_a_missing_filter_names_those_there_are(tmp_path, orders):
     ranges = write_ranges(tmp_path / "r.asdf", NIRISS, filters=("F150W", "F090W"))
-    with pytest.raises(MetadataError, match="F115W.*it holds F090W, F150W") as caught:
+    with pytest.raises(MetadataError, match=r"F115W.*it holds F090W, F150W") as caught:
         wavelength_ranges(ranges, "F115W", orders=orders)
     assert caught.value.file == str(ranges)
 
@@ -369,11 +369,6 @@ def test_exposures_without_a_grism_wcs(tmp_path):
     model = exposure(NIRCAM, SHAPE, wcs=False)
     with pytest.raises(MetadataError, match="assign_wcs"):
         slitless_inputs(model, sky, **files)
-    grism = exposure(NIRCAM, SHAPE).meta.wcs
-    model.meta.wcs = type(grism)(
-        [(grism.detector, grism.get_transform("detector", "world")), (grism.world, None)]
-    )
-    assert slitless_inputs(model, sky).corners is None
     model.meta.wcs = _imaging_wcs()
     with pytest.raises(MetadataError, match="2 inputs"):
         slitless_inputs(model, sky, **files)
