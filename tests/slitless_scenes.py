@@ -128,7 +128,7 @@ def imaging(corner, pixel=0.063):
     return to_plane | Pix2Sky_TAN() | RotateNative2Celestial(RA, DEC, 180.0)
 
 
-def grism_wcs(mode, corner):
+def grism_wcs(mode, corner, transform=None):
     """A WCS with the frames that assign_wcs gives: grism_detector, detector, world."""
     spectral = cf.SpectralFrame(name="spectral", axes_order=(2,), unit=(u.micron,))
     order = cf.CoordinateFrame(1, "OTHER", (3,), unit=(u.one,), name="order")
@@ -138,7 +138,11 @@ def grism_wcs(mode, corner):
     detector = cf.CompositeFrame([pixels, spectral, order], name="detector")
     world = cf.CompositeFrame([sky, spectral, order], name="world")
     return WCS(
-        [(grism, dispersion(mode)), (detector, imaging(corner) & Identity(2)), (world, None)]
+        [
+            (grism, transform or dispersion(mode)),
+            (detector, imaging(corner) & Identity(2)),
+            (world, None),
+        ]
     )
 
 

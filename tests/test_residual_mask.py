@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from bkgflow.methods.residual_mask import residual_mask
-from bkgflow.methods.wfss import enough_background, fit_scale
+from bkgflow.methods.slitless import enough_background
+from bkgflow.methods.wfss import fit_scale
 
 SKY = 0.7
 

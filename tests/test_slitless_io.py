@@ -11,6 +11,10 @@ from astropy.table import QTable
 from jwst.assign_wcs.util import create_grism_bbox
 from jwst.background.background_sub_wfss import _mask_from_source_cat
 from stdatamodels.jwst import datamodels
+from stdatamodels.jwst.transforms.models import (
+    NIRCAMBackwardGrismDispersion,
+    NIRCAMForwardRowGrismDispersion,
+)
 
 from bkgflow.detector import Window
 from bkgflow.errors import (
@@ -27,7 +31,14 @@ from bkgflow.io.slitless import slitless_inputs, source_corners
 from bkgflow.io.templates import read_templates
 from bkgflow.io.wavelengths import blocking_filter, wavelength_ranges
 from bkgflow.methods.boxes import boxes_to_mask, grism_boxes
-from tests.slitless_scenes import MODES, exposure, write_catalog, write_ranges, write_reference
+from tests.slitless_scenes import (
+    MODES,
+    exposure,
+    grism_wcs,
+    write_catalog,
+    write_ranges,
+    write_reference,
+)
 
 logging.getLogger("jwst").setLevel(logging.ERROR)
 
@@ -67,6 +78,37 @@ def test_masks_are_the_peers_to_the_pixel(name, tmp_path):
         np.testing.assert_array_equal(boxes_to_mask(boxes, shape), expected)
         covered += np.count_nonzero(~expected)
     assert covered > 1000
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("number", ["0010", "0011"])
+def test_real_dispersion_and_catalogue_give_the_peers_mask(real_data, tmp_path, number):
+    """Full frame; dispersion of a CRDS reference (legacy form), the catalogue of a pipeline."""
+    path = real_data / "references" / f"jwst_nircam_specwcs_{number}.asdf"
+    with asdf.open(path) as reference:
+        tree = reference.tree
+        models = {
+            "lmodels": list(tree["displ"]),
+            "xmodels": list(tree["dispx"]),
+            "ymodels": list(tree["dispy"]),
+            "inv_lmodels": list(tree["invdispl"]),
+        }
+        orders = list(tree["orders"])
+        mode = MODES["A-R" if tree["meta"]["instrument"]["pupil"] == "GRISMR" else "A-C"]
+        model = exposure(mode, (2048, 2048), wcs=False)
+        transform = NIRCAMForwardRowGrismDispersion(orders, **models)
+        transform.inverse = NIRCAMBackwardGrismDispersion(orders, **models)
+        model.meta.wcs = grism_wcs(mode, (0, 0), transform)
+    catalog = real_data / "references" / "test_cat.ecsv"
+    ranges = write_ranges(tmp_path / "r.asdf", mode)
+    model.meta.source_catalog = str(catalog)
+    for limit in (None, 24.0):
+        ours = boxes_to_mask(our_boxes(model, mode, catalog, ranges, limit), (2048, 2048))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            expected = _mask_from_source_cat(model, str(ranges), limit)
+        assert 0 < np.count_nonzero(~expected) < expected.size
+        np.testing.assert_array_equal(ours, expected)
 
 
 def test_all_orders_mask_the_zeroth_too(tmp_path):

@@ -14,12 +14,8 @@ from jwst.background.background_sub_wfss import (
 )
 
 from bkgflow.errors import SettingsError, ShapeError
-from bkgflow.methods.wfss import (
-    enough_background,
-    fit_background,
-    fit_scale,
-    subtract_scaled,
-)
+from bkgflow.methods.slitless import enough_background, fit_background, subtract_scaled
+from bkgflow.methods.wfss import fit_scale
 
 logging.getLogger("jwst").setLevel(logging.ERROR)
 
