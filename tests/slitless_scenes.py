@@ -137,13 +137,9 @@ def grism_wcs(mode, corner, transform=None):
     grism = cf.Frame2D(name="grism_detector", axes_order=(0, 1), unit=(u.pix, u.pix))
     detector = cf.CompositeFrame([pixels, spectral, order], name="detector")
     world = cf.CompositeFrame([sky, spectral, order], name="world")
-    return WCS(
-        [
-            (grism, transform or dispersion(mode)),
-            (detector, imaging(corner) & Identity(2)),
-            (world, None),
-        ]
-    )
+    to_detector = dispersion(mode) if transform is None else transform
+    to_sky = imaging(corner) & Identity(2)
+    return WCS([(grism, to_detector), (detector, to_sky), (world, None)])
 
 
 def exposure(mode, shape, corner=(0, 0), *, rng=None, wcs=True):

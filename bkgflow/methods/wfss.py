@@ -145,13 +145,13 @@ def fit_scale(
     return ScaleFit(factors, covariance * scale**2, used, used / sci.size, iteration, scale)
 
 
-def _noise_scale(sample: tuple[Reals, Reals, Doubles], factors: Doubles) -> float:
+def _noise_scale(sample: tuple[Reals, Reals, Reals], factors: Doubles) -> float:
     """Scatter of residual / ERR as a standard deviation, robustly; at least 1."""
-    s, b, w = sample
-    weighted = w > 0
+    s, b, v = sample
+    weighted = v < np.inf
     if not weighted.any():
         return 1.0
-    ratio = np.abs(s - np.tensordot(factors, b, 1))[weighted] * np.sqrt(w[weighted])
+    ratio = np.abs(s - np.tensordot(factors, b, 1))[weighted] / np.sqrt(v[weighted])
     return max(1.0, TO_SIGMA * float(np.median(ratio)))
 
 
