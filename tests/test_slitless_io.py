@@ -22,7 +22,6 @@ from bkgflow.errors import (
     FileError,
     MetadataError,
     ShapeError,
-    UsageError,
     WindowError,
 )
 from bkgflow.io.catalogs import read_catalog
@@ -399,7 +398,7 @@ def test_slitless_inputs(tmp_path):
     assert found.corners is None and len(found.templates.sci) == 2
     found = slitless_inputs(model, sky)
     assert found.corners is None and found.mask is None
-    with pytest.raises(UsageError, match="override_wavelengthrange"):
+    with pytest.raises(FileError, match="override_wavelengthrange"):
         slitless_inputs(model, sky, catalog=catalog)
 
 
@@ -414,6 +413,12 @@ def test_exposures_without_a_grism_wcs(tmp_path):
     model.meta.wcs = _imaging_wcs()
     with pytest.raises(MetadataError, match="2 inputs"):
         slitless_inputs(model, sky, **files)
+
+
+def test_a_cube_is_refused(tmp_path):
+    model = datamodels.CubeModel((2, *SHAPE))
+    with pytest.raises(ShapeError, match=r"\(2, 120, 160\).*rateints"):
+        slitless_inputs(model, tmp_path / "sky.fits")
 
 
 def _imaging_wcs():
