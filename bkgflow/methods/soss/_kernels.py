@@ -216,7 +216,7 @@ def bracket_ratios(
             count0 += np.int32(1) if each < low0 else np.int32(0)
             count1 += np.int32(1) if each < low1 else np.int32(0)
             count2 += np.int32(1) if each < low2 else np.int32(0)
-        finite += count
+        finite += int(count)
         below[0] += count0
         below[1] += count1
         below[2] += count2
@@ -263,7 +263,7 @@ def narrow(values: Floats, low: float, high: float, first: int, last: int, out: 
         bins[np.int64((np.float64(values[k]) - low) * factor)] += 1
     start, begin = 0, 0
     while start + bins[begin] <= first:
-        start += bins[begin]
+        start += int(bins[begin])
         begin += 1
     stop, end = start + bins[begin], begin
     while stop <= last:

@@ -110,7 +110,7 @@ def _fit(
     sky = gather_sky(segments, source_percentile, edges)
     rms = np.full((len(library), 2), np.inf)
     best: _Best | None = None
-    notes = []
+    notes: list[str] = []
     for index, (template, step) in enumerate(zip(library, steps, strict=True)):
         halves = side_templates(template, step)
         found = _fit_template(sky, index, halves, percentiles, rms[index], notes)
@@ -226,16 +226,12 @@ def _time_series(
     for i, side in enumerate(sky.sides):
         for k in range(n):
             part = slice(side.ends[k], side.ends[k + 1])
-            middle = middle_ratio(
-                side.values[part], side.pixels[part], best.sides[i], percentiles
-            )
+            middle = middle_ratio(side.values[part], side.pixels[part], best.sides[i], percentiles)
             if middle is None:
                 missing.add(k)
                 continue
             scales[i, k] = middle.scale
-            random_errors[i, k], errors[i, k] = _uncertainty(
-                middle, best.fractions[i], percentiles
-            )
+            random_errors[i, k], errors[i, k] = _uncertainty(middle, best.fractions[i], percentiles)
     for k in missing:
         scales[:, k], errors[:, k] = whole.scales[:, 0], whole.errors[:, 0]
         random_errors[:, k] = whole.random_errors[:, 0]
