@@ -268,7 +268,7 @@ def narrow(values: Floats, low: float, high: float, first: int, last: int, out: 
     stop, end = start + bins[begin], begin
     while stop <= last:
         end += 1
-        stop += bins[end]
+        stop += int(bins[end])
     kept = 0
     for k in range(values.size):
         place = np.int64((np.float64(values[k]) - low) * factor)
