@@ -192,7 +192,7 @@ def bracket_ratios(
     int
         How many ratios are finite.
     """
-    ratio = np.empty(BLOCK, np.float32)
+    ratio, sky = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
     flags = np.empty(BLOCK, np.uint8)
     nothing = np.float32(np.nan)
     below[:] = 0
@@ -205,8 +205,10 @@ def bracket_ratios(
             return finite
         width = min(BLOCK, values.size - start)
         value, pixel = values[start : start + width], pixels[start : start + width]
+        for t in range(width):  # apart from the division, which then takes many at once
+            sky[t] = template[pixel[t]]
         for t in range(width):
-            each = value[t] / template[pixel[t]]
+            each = value[t] / sky[t]
             ratio[t] = each if abs(each) < np.float32(np.inf) else nothing
         ratio[width:] = nothing
         count = count0 = count1 = count2 = np.int32(0)
@@ -261,19 +263,19 @@ def narrow(values: Floats, low: float, high: float, first: int, last: int, out: 
     factor = FINE_BINS / (np.float64(high) - np.float64(low))
     for k in range(values.size):
         bins[np.int64((np.float64(values[k]) - low) * factor)] += 1
-    start, begin = 0, 0
+    start, begin = np.int64(0), 0
     while start + bins[begin] <= first:
-        start += int(bins[begin])
+        start += bins[begin]
         begin += 1
     stop, end = start + bins[begin], begin
     while stop <= last:
         end += 1
-        stop += int(bins[end])
+        stop += bins[end]
     kept = 0
     for k in range(values.size):
         place = np.int64((np.float64(values[k]) - low) * factor)
         out[kept] = values[k]
-        kept += begin <= place <= end
+        kept += 1 if begin <= place <= end else 0
     return kept, start
 
 
