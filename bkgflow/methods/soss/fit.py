@@ -3,13 +3,6 @@
 The numbers are those of the reference step: the ratio of data to template over pixels below
 the source threshold, the median of the ratios between two percentiles as the scale, and the
 template with the lowest sum of both sides' residual rms, the first one on ties.
-
-The scale is biased low by construction: only dark pixels count, and only the darker part of
-their ratios. The uncertainty covers that. Were all good pixels of a side sky with Gaussian
-noise, the kept fraction f would be the lowest f of them, and the scale the f × p quantile, p
-being midway between the two percentiles; how far that lies below the centre follows from the
-distance between the percentiles' values. This offset is added in quadrature to the random
-error, but not less than the ratios' standard deviation, if they were spread evenly.
 """
 
 from __future__ import annotations
@@ -17,18 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bkgflow.errors import ShapeError
-from bkgflow.methods.soss._kernels import side_sums, square_residuals
+from bkgflow.methods.soss._ratios import side_sums, square_residuals
 from bkgflow.methods.soss.gather import Gathered, Segment, Side, gather_sky
 from bkgflow.methods.soss.ranks import Middle, middle_ratio
 from bkgflow.methods.soss.regions import STEP_STOP, discontinuity, side_templates
 from bkgflow.methods.soss.result import SossFit
+from bkgflow.methods.soss.uncertainty import uncertainty
 
 __all__ = ["SossMode", "fit_soss"]
 
@@ -191,7 +184,7 @@ def _whole_fit(
     if best is not None:
         for i, (middle, fraction) in enumerate(zip(best.middles, best.fractions, strict=True)):
             scales[i] = middle.scale
-            random_errors[i], errors[i] = _uncertainty(middle, fraction, percentiles)
+            random_errors[i], errors[i] = uncertainty(middle, fraction, percentiles)
     counts = [(m.n_kept, m.n_used) for m in best.middles] if best else [(0, 0), (0, 0)]
     n_kept, n_used = np.array(counts, np.int64).T
     return SossFit(
@@ -231,7 +224,7 @@ def _time_series(
                 missing.add(k)
                 continue
             scales[i, k] = middle.scale
-            random_errors[i, k], errors[i, k] = _uncertainty(middle, best.fractions[i], percentiles)
+            random_errors[i, k], errors[i, k] = uncertainty(middle, best.fractions[i], percentiles)
     for k in missing:
         scales[:, k], errors[:, k] = whole.scales[:, 0], whole.errors[:, 0]
         random_errors[:, k] = whole.random_errors[:, 0]
@@ -259,34 +252,3 @@ def _time_series(
         )
         start += length
     return tuple(fits)
-
-
-def _uncertainty(
-    middle: Middle, fraction: float, percentiles: tuple[float, float]
-) -> tuple[float, float]:
-    """Return a scale's random error, and its error with the bias of the selection in it.
-
-    The random error is that of a quantile, sqrt(p (1 − p) / n) over the density of the ratios;
-    the density is the mean one between the percentiles.
-
-    Parameters
-    ----------
-    middle : Middle
-        The scale and the percentiles' values.
-    fraction : float
-        Kept pixels over good ones on this side.
-    percentiles : (float, float)
-        From 0 to 100.
-    """
-    low, high = (each / 100 for each in percentiles)
-    centre, n = (low + high) / 2, middle.n_kept
-    spread = (middle.upper - middle.lower) / (high - low)
-    random = spread * math.sqrt(centre * (1 - centre) / n)
-
-    def normal(share: float) -> float:
-        """The Gaussian quantile of a share of the kept pixels, the outermost half a pixel in."""
-        share = min(max(share, 0.5 / n), 1 - 0.5 / n) * min(fraction, 1.0)
-        return NormalDist().inv_cdf(min(share, 1 - 1e-12))
-
-    offset = spread * (high - low) * abs(normal(centre)) / (normal(high) - normal(low))
-    return random, math.hypot(random, max(offset, spread / math.sqrt(12)))

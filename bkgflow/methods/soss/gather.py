@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bkgflow.errors import ShapeError
-from bkgflow.methods.soss._kernels import BINS, count_high, drop_sources, gather, pixel_moments
+from bkgflow.methods.soss._stream import BINS, count_high, drop_sources, gather, pixel_moments
 from bkgflow.methods.soss.ranks import interpolate, neighbours
 from bkgflow.methods.soss.regions import LAST_FIT_COLUMN
 

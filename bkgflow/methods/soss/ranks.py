@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bkgflow.methods.soss._kernels import bracket_ratios, finite_ratios, narrow
+from bkgflow.methods.soss._ratios import bracket_ratios, finite_ratios, narrow
 
 __all__ = ["Middle", "interpolate", "middle_ratio", "neighbours"]
 
