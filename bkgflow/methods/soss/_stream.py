@@ -91,6 +91,9 @@ def gather(
     n, ny, nx = bits.shape
     columns = n_good.shape[1]
     row = np.empty(nx, np.uint32)
+    near = np.zeros((nx + 7) // 8 * 8, np.uint8)
+    eights = near.view(np.uint64)
+    high0, high1 = np.uint32(high[0]), np.uint32(high[1])
     limit = np.uint32(high[1] * BINS + BINS - 1)
     for i in range(n):
         left, right = ends[first + i]
@@ -104,10 +107,14 @@ def gather(
             for x in range(columns):
                 good[x] += np.uint32(1) if row[x] != NOT_GOOD else np.uint32(0)
             for x in range(nx):
-                if row[x] >> HALF == high[0]:
-                    low_bins[0, row[x] & LOW] += 1
-                elif row[x] >> HALF == high[1]:
-                    low_bins[1, row[x] & LOW] += 1
+                near[x] = (row[x] >> HALF == high0) | (row[x] >> HALF == high1)
+            for eight in range(eights.size):
+                if eights[eight]:
+                    for x in range(8 * eight, min(8 * eight + 8, nx)):
+                        if row[x] >> HALF == high0:
+                            low_bins[0, row[x] & LOW] += 1
+                        elif row[x] >> HALF == high1:
+                            low_bins[1, row[x] & LOW] += 1
             # Without branches: a wrong guess costs more than a write that is undone.
             for x in range(edges[0]):
                 values[0][left], pixels[0][left] = words[x], y * columns + x
