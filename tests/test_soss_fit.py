@@ -151,6 +151,16 @@ def test_a_stream_gives_what_the_whole_gives(series, size):
     same(fit_soss([big_endian], library)[0], whole)
 
 
+def test_threads_give_what_one_gives(series):
+    sci, dq, library = series
+    many = np.concatenate([library, library * np.float32(1.1), library[::-1], library * 0])
+    one = fit_soss([ArraySegment(sci, dq)], many)[0]
+    three = fit_soss([ArraySegment(sci, dq)], many, threads=3)[0]
+    same(three, one)
+    assert three.notes == one.notes
+    assert len(one.notes) == 2 * len(library)
+
+
 def test_segments_together_are_fitted_as_one_exposure(series):
     sci, dq, library = series
     whole = fit_soss([ArraySegment(sci, dq)], library)[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,6 +50,7 @@ def fit_soss(
     soss_source_percentile: float = 35.0,
     soss_bkg_percentile: Sequence[float] = (25.0, 50.0),
     soss_fit: SossMode = "exposure",
+    threads: int = 1,
 ) -> tuple[SossFit, ...]:
     """Fit a library of sky templates to the segments of one SOSS exposure.
 
@@ -65,6 +67,8 @@ def fit_soss(
     soss_fit : "exposure", "file" or "integration"
         One template and pair of scales for all segments; for each segment, as the reference
         step does; or one template for all, and a pair of scales for each integration.
+    threads : int
+        Templates that are fitted at a time. The result is the same.
 
     Returns
     -------
@@ -81,11 +85,11 @@ def fit_soss(
     if soss_fit == "file":
         alone = ([segment] for segment in segments)
         return tuple(
-            _fit(each, library, soss_source_percentile, percentiles, series=False)[0]
+            _fit(each, library, soss_source_percentile, percentiles, threads, series=False)[0]
             for each in alone
         )
     series = soss_fit == "integration"
-    return _fit(segments, library, soss_source_percentile, percentiles, series=series)
+    return _fit(segments, library, soss_source_percentile, percentiles, threads, series=series)
 
 
 def _fit(
@@ -93,6 +97,7 @@ def _fit(
     library: NDArray[np.float32],
     source_percentile: float,
     percentiles: tuple[float, float],
+    threads: int,
     *,
     series: bool,
 ) -> tuple[SossFit, ...]:
@@ -104,15 +109,24 @@ def _fit(
     rms = np.full((len(library), 2), np.inf)
     best: _Best | None = None
     notes: list[str] = []
-    for index, (template, step) in enumerate(zip(library, steps, strict=True)):
-        halves = side_templates(template, step)
-        found = _fit_template(sky, index, halves, percentiles, rms[index], notes)
-        if found is not None and (best is None or rms[index].sum() < rms[best.index].sum()):
-            best = found
+
+    def fit_one(index: int) -> tuple[_Best | None, list[str]]:
+        halves = side_templates(library[index], steps[index])
+        return _fit_template(sky, index, halves, percentiles, rms[index])
+
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        for found, why in pool.map(fit_one, range(len(library))):
+            notes += why
+            if found is not None and (best is None or _total(rms, found) < _total(rms, best)):
+                best = found
     whole = _whole_fit(sky, best, percentiles, rms, notes)
     if best is None or not series:
         return (whole,) * len(segments)
     return _time_series(sky, best, whole, percentiles)
+
+
+def _total(rms: Doubles, found: _Best) -> float:
+    return float(rms[found.index].sum())
 
 
 def _check_library(segments: Sequence[Segment], library: NDArray[np.float32]) -> None:
@@ -133,10 +147,10 @@ def _fit_template(
     halves: tuple[NDArray[np.float32], NDArray[np.float32]],
     percentiles: tuple[float, float],
     rms: Doubles,
-    notes: list[str],
-) -> _Best | None:
-    """Fit one template on both sides; write its rms, or a note on why it has none."""
+) -> tuple[_Best | None, list[str]]:
+    """Fit one template on both sides; write its rms, and say why it has none."""
     middles, fractions = [], []
+    notes: list[str] = []
     for i, (side, half) in enumerate(zip(sky.sides, halves, strict=True)):
         middle = middle_ratio(side.values, side.pixels, half, percentiles)
         if middle is None:
@@ -149,8 +163,9 @@ def _fit_template(
         if len(middles) == 2:
             notes.append(f"template {index}: infinite values")
         rms[...] = np.where(np.isfinite(rms), rms, np.inf)
-        return None
-    return _Best(index, halves, (middles[0], middles[1]), (fractions[0], fractions[1]))
+        return None, notes
+    best = _Best(index, halves, (middles[0], middles[1]), (fractions[0], fractions[1]))
+    return best, notes
 
 
 def _residual_rms(
