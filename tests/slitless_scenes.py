@@ -128,7 +128,7 @@ def imaging(corner, pixel=0.063):
     return to_plane | Pix2Sky_TAN() | RotateNative2Celestial(RA, DEC, 180.0)
 
 
-def grism_wcs(mode, corner):
+def grism_wcs(mode, corner, transform=None):
     """A WCS with the frames that assign_wcs gives: grism_detector, detector, world."""
     spectral = cf.SpectralFrame(name="spectral", axes_order=(2,), unit=(u.micron,))
     order = cf.CoordinateFrame(1, "OTHER", (3,), unit=(u.one,), name="order")
@@ -137,9 +137,9 @@ def grism_wcs(mode, corner):
     grism = cf.Frame2D(name="grism_detector", axes_order=(0, 1), unit=(u.pix, u.pix))
     detector = cf.CompositeFrame([pixels, spectral, order], name="detector")
     world = cf.CompositeFrame([sky, spectral, order], name="world")
-    return WCS(
-        [(grism, dispersion(mode)), (detector, imaging(corner) & Identity(2)), (world, None)]
-    )
+    to_detector = dispersion(mode) if transform is None else transform
+    to_sky = imaging(corner) & Identity(2)
+    return WCS([(grism, to_detector), (detector, to_sky), (world, None)])
 
 
 def exposure(mode, shape, corner=(0, 0), *, rng=None, wcs=True):

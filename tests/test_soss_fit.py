@@ -11,9 +11,9 @@ from stdatamodels.jwst import datamodels
 
 from bkgflow.errors import ShapeError
 from bkgflow.methods.soss import ArraySegment, fit_soss, gather, ranks, subtract_soss
-from bkgflow.methods.soss.fit import _uncertainty
 from bkgflow.methods.soss.ranks import Middle, middle_ratio
 from bkgflow.methods.soss.regions import discontinuity
+from bkgflow.methods.soss.uncertainty import uncertainty
 
 DO_NOT_USE, SATURATED, REFERENCE_PIXEL = 1, 2, 1 << 31
 
@@ -149,6 +149,16 @@ def test_a_stream_gives_what_the_whole_gives(series, size):
     same(fit_soss([Stream(sci, dq, size)], library)[0], whole)
     big_endian = Stream(sci.astype(">f4"), dq, size)
     same(fit_soss([big_endian], library)[0], whole)
+
+
+def test_threads_give_what_one_gives(series):
+    sci, dq, library = series
+    many = np.concatenate([library, library * np.float32(1.1), library[::-1], library * 0])
+    one = fit_soss([ArraySegment(sci, dq)], many)[0]
+    three = fit_soss([ArraySegment(sci, dq)], many, threads=3)[0]
+    same(three, one)
+    assert three.notes == one.notes
+    assert len(one.notes) == 2 * len(library)
 
 
 def test_segments_together_are_fitted_as_one_exposure(series):
@@ -386,7 +396,47 @@ def test_the_random_error_is_the_scatter_from_draw_to_draw():
         values = np.sort(rng.normal(5, 1, 8000))[:4000].astype(np.float32)
         middle = middle_ratio(values, pixels, template, (25.0, 50.0))
         scales.append(middle.scale)
-        errors.append(_uncertainty(middle, 0.5, (25.0, 50.0)))
+        errors.append(uncertainty(middle, 0.5, (25.0, 50.0)))
     random, total = np.mean(errors, axis=0)
     assert random == pytest.approx(np.std(scales), rel=0.5)
     assert total == pytest.approx(5 - np.mean(scales), rel=0.1)  # the bias of the selection
+
+
+def test_rms_and_counts_are_those_of_the_kept_pixels(series):
+    sci, dq, library = series
+    fit = fit_soss([ArraySegment(sci, dq)], library)[0]
+    good = np.isfinite(sci) & ((dq & (DO_NOT_USE | REFERENCE_PIXEL)) == 0)
+    dark = good & (sci < np.nanpercentile(sci[good], 35.0))
+    columns = np.arange(NX)
+    for k, template in enumerate(library):
+        left = columns < discontinuity(template)[:, None]
+        for side, region in enumerate((left, ~left & (columns <= 950))):
+            ratio = (sci / template)[dark & region]
+            lower, upper = np.percentile(ratio, [25.0, 50.0])
+            between = ratio[(ratio > lower) & (ratio < upper)]
+            rest = sci - template * np.float64(np.median(between))
+            expected = np.sqrt(np.mean(rest[dark & region] ** 2))
+            assert fit.rms[k, side] == pytest.approx(expected, rel=1e-9)
+            if k == fit.template:
+                assert fit.scales[side, 0] == np.median(between)
+                assert (fit.n_kept[side], fit.n_used[side]) == (ratio.size, between.size)
+    assert fit.template == np.argmin(fit.rms.sum(axis=1))
+
+
+def test_a_template_that_is_next_to_nothing_somewhere(series):
+    """The ratios overflow there: they do not count, as for the peer."""
+    sci, dq, library = series
+    tiny = library.copy()
+    tiny[:, 20:60, 100:200] = 1e-39
+    left, fit = ours(sci, dq, tiny)
+    np.testing.assert_array_equal(left, peers(sci, dq, tiny))
+    assert np.all(fit.rms < 2)
+
+
+def test_many_ratios_are_not_all_sorted():
+    rng = np.random.default_rng(12)
+    values = rng.normal(4, 0.4, ranks.FEW).astype(np.float32)
+    template, pixels = np.full(7, 2.0, np.float32), np.zeros(ranks.FEW, np.uint32)
+    quick = ranks._by_intervals(values, pixels, template, (25.0, 50.0))
+    assert quick == middle_ratio(values, pixels, template, (25.0, 50.0))
+    assert quick is not None

@@ -1,5 +1,6 @@
 """The scale fit: against the peer's, against known truth, and where there is none."""
 
+import io
 import logging
 import warnings
 import zipfile
@@ -13,12 +14,8 @@ from jwst.background.background_sub_wfss import (
 )
 
 from bkgflow.errors import SettingsError, ShapeError
-from bkgflow.methods.wfss import (
-    enough_background,
-    fit_background,
-    fit_scale,
-    subtract_scaled,
-)
+from bkgflow.methods.slitless import enough_background, fit_background, subtract_scaled
+from bkgflow.methods.wfss import fit_scale
 
 logging.getLogger("jwst").setLevel(logging.ERROR)
 
@@ -41,6 +38,7 @@ def scene(rng, shape):
         (err, 1e27, 0.01), (template, 0.0, 0.02), (sci, 1e6, 0.002), (err, 1e-7, 0.001),
     ):  # fmt: skip
         array[rng.random(shape) < share] = value
+    err[np.isnan(sci)] = np.nan  # as the pipeline has it
     mask = rng.random(shape) < rng.uniform(0.2, 1)
     mask[:, : rng.integers(0, nx // 2)] = False
     return sci.astype(np.float32), err.astype(np.float32), mask, template.astype(np.float32)
@@ -90,6 +88,15 @@ def test_the_factor_is_the_peers_on_a_frame_larger_than_the_sample(stop):
     assert fit.iterations == rounds
 
 
+def test_nan_in_sci_alone_does_not_make_the_factor_smaller():
+    """The peer leaves such pixels out of one of its two sums only."""
+    sci, err, template = np.full((3, 10, 10), 2.0, np.float32)
+    sci[:5] = np.nan
+    mask = np.ones(sci.shape, bool)
+    assert fit_scale(sci, err, mask, template).coefficients[0] == pytest.approx(1)
+    assert peers(sci, err, mask, template)[0] == 0.5
+
+
 def test_doubles_and_big_endian_arrays_give_the_same():
     sci, err, mask, template = scene(np.random.default_rng(1), (64, 64))
     first = fit_scale(sci, err, mask, template).coefficients
@@ -104,7 +111,7 @@ def test_two_templates_are_least_squares():
     second = np.linspace(0, 1, 80, dtype=np.float32) ** 2 + np.zeros_like(first)
     sci += 0.7 * second
     fit = fit_scale(sci, err, mask, np.stack([first, second]), maxiter=0)
-    use = mask & np.isfinite(sci * first) & (err > 0) & np.isfinite(err)
+    use = mask & np.isfinite(sci * first) & (err > 0) & (err < 1e20)
     design = (np.stack([first, second])[:, use] / err[use].astype(float)).T
     truth, *_ = np.linalg.lstsq(design, sci[use] / err[use].astype(float), rcond=None)
     np.testing.assert_allclose(fit.coefficients, truth, rtol=1e-5)
@@ -115,14 +122,14 @@ def test_two_templates_are_least_squares():
     assert fit.fraction == use.sum() / sci.size
 
 
-@pytest.mark.parametrize("n_templates", [1, 2])
 @pytest.mark.parametrize(
-    ("claimed", "options"),
+    ("n_templates", "claimed", "options"),
     [
-        (1.0, {}),
-        (1.0, {"maxiter": 0}),
-        (0.4, {"outlier_percent": 0.2}),  # ERR too small by 2.5
-        (2.0, {"outlier_percent": 8.0}),
+        (1, 1.0, {}),
+        (2, 1.0, {}),
+        (1, 1.0, {"maxiter": 0}),
+        (2, 0.4, {"outlier_percent": 0.2}),  # ERR too small by 2.5
+        (1, 1.0, {"outlier_percent": 8.0}),
     ],
 )
 def test_the_truth_is_within_three_standard_errors(n_templates, claimed, options):
@@ -134,7 +141,7 @@ def test_the_truth_is_within_three_standard_errors(n_templates, claimed, options
     templates = templates[:n_templates]
     truth = np.array([0.5, 0.2])[:n_templates]
     mask = np.zeros(shape, bool)
-    mask[::4, ::8] = True
+    mask[::8, ::8] = True
     err = np.full(shape, 1.0, np.float32)
     err[mask] = 0.05 * (1 + x[mask])
     sky = np.tensordot(truth, templates, 1)[mask]
@@ -269,7 +276,8 @@ def test_a_users_mask_needs_one_pixel():
     sci = np.ones((20, 30), np.float32)
     fit = fit_background(sci, sci, dq | 1, mask, sci, users=True)
     assert fit.reason == reason
-    assert fit_background(sci, sci, dq, mask, sci, users=True, maxiter=0).coefficients[0] == 1
+    fit = fit_background(sci, sci, dq, mask, sci, users=True, maxiter=0)
+    assert fit.coefficients[0] == pytest.approx(1)
 
 
 def test_subtraction():
@@ -279,7 +287,8 @@ def test_subtraction():
     templates[1, 2, 3] = np.nan
     dq = rng.integers(0, 9, sci.shape).astype(np.uint32)
     flags = rng.integers(0, 99, sci.shape).astype(np.uint32)
-    expected = (sci - (0.3 * templates[0].astype(float) - 1.7 * templates[1])).astype(np.float32)
+    sky = 0.3 * templates[0].astype(float) - 1.7 * templates[1].astype(float)
+    expected = (sci - sky).astype(np.float32)
     before = dq.copy()
     subtract_scaled(sci, dq, templates, np.array([0.3, -1.7]), flags)
     np.testing.assert_array_equal(sci, expected)
@@ -292,8 +301,10 @@ def test_subtraction():
 def test_a_real_sky_goes(real_data, grism):
     """The projection of the residual on the real template falls at least fifty-fold."""
     path = real_data / "nircam_wfss" / f"median_bkg_F356W_modA_{grism}.fits.zip"
-    with zipfile.ZipFile(path) as archive, archive.open(archive.namelist()[0]) as stream:
-        template = fits.getdata(stream).astype(np.float32)
+    with zipfile.ZipFile(path) as archive:
+        content = io.BytesIO(archive.read(archive.namelist()[0]))
+    with fits.open(content) as units:
+        template = units[0].data.astype(np.float32)
     rng = np.random.default_rng(1)
     level = float(np.nanmedian(template))
     scale, sigma = 1.3, 0.1 * 1.3 * level

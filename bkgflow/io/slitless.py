@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bkgflow.errors import BkgflowError, MetadataError, UsageError
+from bkgflow.errors import BkgflowError, FileError, MetadataError, ShapeError
 from bkgflow.io.catalogs import SourceCatalog, read_catalog
 from bkgflow.io.exposure import window_of
 from bkgflow.io.masks import read_mask
@@ -99,6 +99,13 @@ def slitless_inputs(
     """
     meta = model.meta
     place = meta.subarray
+    if model.data.ndim != 2:
+        raise ShapeError(
+            "A slitless exposure is an image (ny, nx)",
+            file=meta.filename,
+            value=model.data.shape,
+            cure="Give the rate product, not the rateints",
+        )
     window = window_of(
         meta.filename or "the exposure",
         str(meta.instrument.name or ""),
@@ -111,7 +118,7 @@ def slitless_inputs(
     corners = None
     if mask is None and catalog is not None:
         if wavelengthrange is None:
-            raise UsageError(
+            raise FileError(
                 "Boxes of sources need a wavelengthrange reference",
                 file=meta.filename,
                 value="none",

@@ -30,14 +30,14 @@ def gather(
     by_columns: bool,
     s: Reals,
     b: Reals,
-    w: Doubles,
+    v: Reals,
     counts: Indices,
 ) -> int:
-    """Copy the usable pixels into s, b (k, n) and w = 1 / ERR²; return how many there are.
+    """Copy the usable pixels into s, b (k, n) and v = ERR²; return how many there are.
 
     They come row by row, or column by column; ``counts`` gets how many each one gave. A pixel
     is usable where SCI and all templates are finite and ERR is not 0. Where ERR is not finite,
-    its weight is 0: it takes part in the percentiles, as in the reference step, but in no sum.
+    v is infinite: it takes part in the percentiles, as in the reference step, but in no sum.
     """
     n = 0
     lines, length = sci.shape
@@ -54,7 +54,7 @@ def gather(
                 usable = usable and np.isfinite(templates[k, row, column])
             if usable:
                 s[n] = value
-                w[n] = 1.0 / np.float64(variance) if variance > 0.0 else 0.0
+                v[n] = variance if variance > 0.0 else np.inf
                 for k in range(templates.shape[0]):
                     b[k, n] = templates[k, row, column]
                 n += 1
@@ -62,22 +62,22 @@ def gather(
     return n
 
 
-def _normal_sums(s: Reals, b: Reals, w: Doubles, n: int, matrix: Doubles, vector: Doubles) -> int:
+def _normal_sums(s: Reals, b: Reals, v: Reals, n: int, matrix: Doubles, vector: Doubles) -> int:
     """Fill the normal equations from the first n pixels; return how many have a weight."""
     used = 0
     for i in range(n):
-        used += w[i] > 0.0 and not np.isnan(s[i])
+        used += v[i] < np.inf and not np.isnan(s[i])
     for k in range(b.shape[0]):
         total = 0.0
         for i in range(n):
             kept = not np.isnan(s[i])
-            total += w[i] * b[k, i] * s[i] if kept else 0.0
+            total += b[k, i] / np.float64(v[i]) * s[i] if kept else 0.0
         vector[k] = total
         for j in range(k + 1):
             total = 0.0
             for i in range(n):
                 kept = not np.isnan(s[i])
-                total += w[i] * b[k, i] * b[j, i] if kept else 0.0
+                total += b[k, i] / np.float64(v[i]) * b[j, i] if kept else 0.0
             matrix[k, j] = total
             matrix[j, k] = total
     return used
@@ -141,7 +141,7 @@ def tails(
 def drop(
     s: Reals,
     b: Reals,
-    w: Doubles,
+    v: Reals,
     values: Doubles,
     where: Indices,
     low: float,
@@ -158,9 +158,9 @@ def drop(
         if values[place] < low or values[place] > high:
             i = where[place]
             gone += 1
-            weighted += w[i] > 0.0
+            weighted += v[i] < np.inf
             for k in range(b.shape[0]):
-                share = w[i] * b[k, i]
+                share = b[k, i] / np.float64(v[i])
                 vector[k] += share * s[i]
                 for j in range(b.shape[0]):
                     matrix[k, j] += share * b[j, i]

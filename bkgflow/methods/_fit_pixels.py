@@ -15,7 +15,7 @@ __all__ = ["BackgroundPixels"]
 SAMPLE = 1 << 14
 """Residuals looked at to guess where a percentile lies before it is found exactly."""
 
-NOISE_SAMPLE = 1 << 16
+NOISE_SAMPLE = 1 << 15
 """Pixels whose residuals say by how much ERR is too small: good to half a percent."""
 
 SINGULAR = 1e-10
@@ -34,7 +34,7 @@ class BackgroundPixels:
 
     s: Reals
     b: Reals
-    w: Doubles
+    v: Reals
     counts: NDArray[np.int64]
     n: int
     """How many were gathered: the first n of each array."""
@@ -53,25 +53,31 @@ class BackgroundPixels:
         real = np.result_type(sci.dtype, err.dtype, templates.dtype)
         real = np.dtype(np.float32 if real.itemsize <= 4 else np.float64)
         size, most = len(templates), int(np.count_nonzero(mask))
-        s, b, w = np.empty(most, real), np.empty((size, most), real), np.empty(most, np.float64)
+        s, b, v = np.empty(most, real), np.empty((size, most), real), np.empty(most, real)
         counts = np.empty(mask.shape[1 if by_columns else 0], np.int64)
         arrays = [np.require(array, real, "C") for array in (sci, err, templates)]
         sci, err, templates = (_fixed(array) for array in arrays)
         mask = _fixed(np.require(mask, np.bool_, "C"))
-        n = gather(sci, err, mask, templates, by_columns, s, b, w, counts)
-        pixels = cls(s, b, w, counts, n, n, 0, np.empty((size, size)), np.empty(size))
+        n = gather(sci, err, mask, templates, by_columns, s, b, v, counts)
+        pixels = cls(s, b, v, counts, n, n, 0, np.empty((size, size)), np.empty(size))
         pixels.add_up()
         return pixels
 
     def add_up(self) -> None:
         """Fill the normal equations from all pixels that are left."""
-        self.used = normal_sums(self.s, self.b, self.w, self.n, self.matrix, self.vector)
+        self.used = normal_sums(self.s, self.b, self.v, self.n, self.matrix, self.vector)
 
     def solve(self) -> tuple[Doubles, Doubles, str | None]:
         """Return the factors, their covariance, and why there are none."""
         norm = np.sqrt(np.diagonal(self.matrix))
         sums_good = np.isfinite(norm).all() and np.isfinite(self.vector).all()
-        if not (self.used and sums_good and norm.all()):
+        if not self.used:
+            return (
+                self.vector,
+                self.matrix,
+                "No finite factor: no background pixel with a weight is left",
+            )
+        if not (sums_good and norm.all()):
             reason = "No finite factor: a template has no weight at the background pixels"
             return self.vector, self.matrix, reason
         scaled = self.matrix / np.outer(norm, norm)
@@ -87,8 +93,8 @@ class BackgroundPixels:
             return
         values, where, low, high = self._outer(factors, percent)
         matrix, vector = np.zeros_like(self.matrix), np.zeros_like(self.vector)
-        s, b, w = self.s, self.b, self.w
-        gone, weighted = drop(s, b, w, values, where, low, high, matrix, vector)
+        s, b, v = self.s, self.b, self.v
+        gone, weighted = drop(s, b, v, values, where, low, high, matrix, vector)
         self.left -= gone
         self.used -= weighted
         self.matrix -= matrix
@@ -126,10 +132,10 @@ class BackgroundPixels:
         low, high = np.quantile(sample, (share, 1 - share))
         return float(low), float(high), min(self.left, int(2.5 * share * self.left))
 
-    def sample(self) -> tuple[Reals, Reals, Doubles]:
-        """Return an even choice of s, b and w, copied."""
+    def sample(self) -> tuple[Reals, Reals, Reals]:
+        """Return an even choice of s, b and v, copied."""
         chosen = slice(None, self.n, -(-self.n // NOISE_SAMPLE) | 1)
-        return self.s[chosen].copy(), self.b[:, chosen].copy(), self.w[chosen].copy()
+        return self.s[chosen].copy(), self.b[:, chosen].copy(), self.v[chosen].copy()
 
 
 def _ranked(values: Doubles, position: float) -> float:

@@ -7,8 +7,9 @@ the sky is fitted anew to the rest, and so on until the mask stays as it is.
 
 The first sky comes from the faint side of the data: sources only add light. Light that stays
 below the threshold after smoothing, such as the far wings of bright spectra, is not masked and
-makes the sky too bright. With spectra from a tenth to thirty times the sky and noise of a tenth
-of it, that was 0.1 % where a third of the frame was free, and 1 % where a fifth was.
+makes the sky too bright. With spectra from a twentieth to thirty times the sky and noise of a
+tenth of it, that was at most 0.2 % where a quarter of the frame was free of light, and 1 to 2 %
+where a seventh was.
 """
 
 from __future__ import annotations
@@ -26,10 +27,16 @@ from bkgflow.methods.wfss import fit_scale
 __all__ = ["ResidualMask", "residual_mask"]
 
 MOST_ROUNDS = 30
-"""Rounds after which the mask is taken as it is; it settles in about ten."""
+"""Rounds after which the mask is taken as it is; most settle in three or four."""
+
+ONE_WAY = 8
+"""From this round on the mask can only grow: a few pixels at the threshold may swing for ever."""
 
 SETTLED = 1e-4
 """The mask is stable when a smaller part of the frame than this changes in a round."""
+
+ALONG = 6
+"""Spectra are long and narrow: so is the kernel, which shows fainter ones."""
 
 LEAST_WEIGHT = 0.3
 """Smoothed residuals with less valid weight than this below the kernel are not judged."""
@@ -65,9 +72,10 @@ def residual_mask(
     dq: NDArray[np.unsignedinteger],
     templates: Reals,
     *,
+    dispersion_axis: int | None = None,
     threshold: float = 2.5,
-    smooth: float = 2.0,
-    grow: int = 3,
+    smooth: float = 1.5,
+    grow: int = 2,
 ) -> ResidualMask:
     """Find the pixels that show nothing but sky.
 
@@ -79,11 +87,13 @@ def residual_mask(
         Its flags; DO_NOT_USE pixels are left out of smoothing and masked.
     templates : (n_templates, ny, nx) or (ny, nx) float
         The reference skies.
+    dispersion_axis : int or None
+        1 where spectra run along x, 2 along y; None smooths alike in both.
     threshold : float
         Standard deviations of the smoothed sky, above and below it, at which a pixel is masked;
         two-sided, so that cutting the noise does not move the sky.
     smooth : float, pixels
-        Standard deviation of the Gaussian that smooths.
+        Standard deviation of the Gaussian that smooths; along spectra, six times as much.
     grow : int, pixels
         By how much masked patches are grown, along rows, columns and diagonals.
 
@@ -95,7 +105,8 @@ def residual_mask(
     templates = templates.reshape(-1, *sci.shape)
     valid = np.isfinite(sci) & np.isfinite(templates).all(axis=0) & (err > 0)
     valid &= (dq & DO_NOT_USE) == 0
-    weight = _smoothed(valid.astype(np.float32), smooth)
+    widths = tuple(smooth * (ALONG if dispersion_axis == axis else 1) for axis in (2, 1))
+    weight = _smoothed(valid.astype(np.float32), widths)
     judged = valid & (weight > LEAST_WEIGHT)
     mask = _faint_side(sci, valid, templates)
     square = np.ones((3, 3), bool)
@@ -105,7 +116,7 @@ def residual_mask(
             return ResidualMask(np.zeros_like(valid), rounds, stable=False)
         factors = fit.coefficients.astype(np.float32)
         residual = np.where(valid, sci - np.tensordot(factors, templates, 1), 0)
-        level = _smoothed(residual.astype(np.float32), smooth)
+        level = _smoothed(residual.astype(np.float32), widths)
         np.divide(level, weight, out=level, where=judged)
         centre, sigma = _sky_of(level[judged])
         bright = judged & (np.abs(level - centre) > threshold * sigma)
@@ -113,6 +124,8 @@ def residual_mask(
         if grow:
             grown = binary_dilation(bright, square, iterations=grow)
         new: NDArray[np.bool_] = judged & ~grown
+        if rounds >= ONE_WAY:
+            new &= mask
         changed = np.count_nonzero(new != mask)
         mask = new
         if changed <= SETTLED * mask.size:
@@ -120,7 +133,7 @@ def residual_mask(
     return ResidualMask(mask, MOST_ROUNDS, stable=False)
 
 
-def _smoothed(image: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
+def _smoothed(image: NDArray[np.float32], sigma: tuple[float, ...]) -> NDArray[np.float32]:
     smoothed: NDArray[np.float32] = gaussian_filter(image, sigma, mode="constant", truncate=3.0)
     return smoothed
 

@@ -1,4 +1,4 @@
-"""Scaling reference skies to a slitless exposure and subtracting them.
+"""Fitting reference skies to the background pixels of a slitless exposure.
 
     factor = Σ(s·b/v) / Σ(b²/v),  v = ERR²
 
@@ -15,23 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bkgflow.detector import DO_NOT_USE
 from bkgflow.errors import SettingsError, ShapeError
 from bkgflow.methods._fit_kernels import profile_rms
 from bkgflow.methods._fit_pixels import BackgroundPixels
 
-__all__ = [
-    "LEAST_FRACTION",
-    "ScaleFit",
-    "enough_background",
-    "fit_background",
-    "fit_scale",
-    "subtract_scaled",
-    "usable_pixels",
-]
-
-LEAST_FRACTION = 0.05
-"""Of all pixels, what an automatic mask must leave (more than this), as the reference step."""
+__all__ = ["ScaleFit", "fit_scale"]
 
 TO_SIGMA = 1.482602218505602
 """Standard deviation over median absolute deviation of a normal distribution."""
@@ -137,7 +125,7 @@ def fit_scale(
     by_columns = rms_stop > 0 and dispersion_axis == 1
     pixels = BackgroundPixels.of(sci, err, mask, templates, by_columns=by_columns)
     if not pixels.n:
-        return ScaleFit.failed(len(templates), _why_nothing(sci, err, mask, templates))
+        return _no_fit(sci, err, mask, templates, None, 0)
     sample = pixels.sample()
     factors, covariance, reason = pixels.solve()
     last_rms, iteration = np.inf, 0
@@ -151,128 +139,19 @@ def fit_scale(
         pixels.reject(factors, outlier_percent)
         factors, covariance, reason = pixels.solve()
     if reason is not None:
-        if not pixels.used:
-            reason = _why_nothing(sci, err, mask, templates)
-        return ScaleFit.failed(len(templates), reason, iteration)
+        return _no_fit(sci, err, mask, templates, reason, iteration)
     scale = _noise_scale(sample, factors)
     used = pixels.used
     return ScaleFit(factors, covariance * scale**2, used, used / sci.size, iteration, scale)
 
 
-def fit_background(
-    sci: Reals,
-    err: Reals,
-    dq: NDArray[np.unsignedinteger],
-    mask: NDArray[np.bool_],
-    templates: Reals,
-    *,
-    users: bool = False,
-    **options: Any,
-) -> ScaleFit:
-    """Fit the templates if the mask leaves enough background, else say why not.
-
-    Parameters
-    ----------
-    sci, err, mask, templates
-        See `fit_scale`.
-    dq : (ny, nx) uint32
-        The exposure's flags, which count in `enough_background` alone.
-    users : bool
-        Whether a user made the mask.
-    **options
-        Those of `fit_scale`.
-    """
-    reason = enough_background(mask, dq, templates, users=users)
-    if reason is not None:
-        return ScaleFit.failed(1 if templates.ndim == 2 else len(templates), reason)
-    return fit_scale(sci, err, mask, templates, **options)
-
-
-def usable_pixels(
-    mask: NDArray[np.bool_], dq: NDArray[np.unsignedinteger], templates: Reals | None = None
-) -> int:
-    """Count background pixels without DO_NOT_USE where any template differs from 0.
-
-    Without templates, all pixels count as covered.
-    """
-    good = mask & ((dq & DO_NOT_USE) == 0)
-    if templates is not None:
-        good &= np.any(templates.reshape(-1, *mask.shape) != 0, axis=0)
-    return int(np.count_nonzero(good))
-
-
-def enough_background(
-    mask: NDArray[np.bool_],
-    dq: NDArray[np.unsignedinteger],
-    templates: Reals,
-    *,
-    users: bool = False,
-) -> str | None:
-    """Return None where the mask leaves enough to fit, else why it does not.
-
-    Parameters
-    ----------
-    mask : (ny, nx) bool
-        True for background.
-    dq : (ny, nx) uint32
-        The exposure's flags.
-    templates : (n_templates, ny, nx) or (ny, nx) float
-        The reference skies.
-    users : bool
-        Whether a user made the mask: one usable pixel is enough then, whatever the reference
-        holds there. An automatic mask must leave more than 5 % of all pixels.
-    """
-    count = usable_pixels(mask, dq, None if users else templates)
-    least = 0 if users else int(LEAST_FRACTION * mask.size)
-    if count > least:
-        return None
-    share = 100 * count / mask.size
-    return (
-        "Too few background pixels: "
-        f"{count} of {mask.size} ({share:.2g} %) are usable, more than {least} are needed"
-    )
-
-
-def subtract_scaled(
-    sci: Reals,
-    dq: NDArray[np.unsignedinteger],
-    templates: Reals,
-    coefficients: Doubles,
-    template_dq: NDArray[np.unsignedinteger],
-) -> None:
-    """Subtract the scaled templates in place and combine the flags.
-
-    A pixel for which a template is NaN becomes NaN, as in the reference step.
-
-    Parameters
-    ----------
-    sci : (ny, nx) float, DN/s
-        The exposure. Changed.
-    dq : (ny, nx) uint32
-        Its flags. Changed: bitwise OR with the reference's.
-    templates : (n_templates, ny, nx) or (ny, nx) float
-        The reference skies.
-    coefficients : (n_templates,) float64
-        As fitted.
-    template_dq : (ny, nx) uint32
-        The reference's flags.
-    """
-    templates = templates.reshape(-1, *sci.shape)
-    for row in range(sci.shape[0]):  # row by row: the sky in float64 stays small
-        sky = coefficients[0] * templates[0, row].astype(np.float64)
-        for factor, template in zip(coefficients[1:], templates[1:], strict=True):
-            sky += factor * template[row]
-        np.subtract(sci[row], sky, out=sci[row], casting="same_kind")
-    np.bitwise_or(dq, template_dq, out=dq)
-
-
-def _noise_scale(sample: tuple[Reals, Reals, Doubles], factors: Doubles) -> float:
+def _noise_scale(sample: tuple[Reals, Reals, Reals], factors: Doubles) -> float:
     """Scatter of residual / ERR as a standard deviation, robustly; at least 1."""
-    s, b, w = sample
-    weighted = w > 0
+    s, b, v = sample
+    weighted = v < np.inf
     if not weighted.any():
         return 1.0
-    ratio = np.abs(s - np.tensordot(factors, b, 1))[weighted] * np.sqrt(w[weighted])
+    ratio = np.abs(s - np.tensordot(factors, b, 1))[weighted] / np.sqrt(v[weighted])
     return max(1.0, TO_SIGMA * float(np.median(ratio)))
 
 
@@ -312,15 +191,24 @@ def _check_settings(maxiter: int, rms_stop: float, percent: float, axis: int | N
         )
 
 
-def _why_nothing(sci: Reals, err: Reals, mask: NDArray[np.bool_], templates: Reals) -> str:
-    """Say which condition no pixel meets."""
-    if not mask.any():
-        return "No finite factor: the mask leaves no background pixel"
+def _no_fit(
+    sci: Reals,
+    err: Reals,
+    mask: NDArray[np.bool_],
+    templates: Reals,
+    reason: str | None,
+    iterations: int,
+) -> ScaleFit:
+    """Return the fit that failed, with the plainest reason that holds."""
     variance = err[mask] * err[mask]
-    if not ((variance > 0) & np.isfinite(variance)).any():
-        return "No finite factor: ERR is 0 or not finite at every background pixel"
-    if not np.isfinite(sci[mask]).any():
-        return "No finite factor: SCI is not finite at any background pixel"
-    if not any((np.isfinite(t[mask]) & (t[mask] != 0)).any() for t in templates):
-        return "No finite factor: the reference is 0 or not finite at every background pixel"
-    return "No finite factor: no background pixel has SCI, ERR and reference all at once"
+    if not mask.any():
+        reason = "No finite factor: the mask leaves no background pixel"
+    elif not ((variance > 0) & np.isfinite(variance)).any():
+        reason = "No finite factor: ERR is 0 or not finite at every background pixel"
+    elif not np.isfinite(sci[mask]).any():
+        reason = "No finite factor: SCI is not finite at any background pixel"
+    elif not any((np.isfinite(t[mask]) & (t[mask] != 0)).any() for t in templates):
+        reason = "No finite factor: the reference is 0 or not finite at every background pixel"
+    elif reason is None:
+        reason = "No finite factor: no background pixel has SCI, ERR and reference all at once"
+    return ScaleFit.failed(len(templates), reason, iterations)

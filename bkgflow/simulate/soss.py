@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,12 @@ from bkgflow.detector import REFERENCE_PIXEL
 from bkgflow.errors import SettingsError
 from bkgflow.io.models import build_model, write_model
 from bkgflow.simulate.headers import GROUP, exposure_meta, integration_times
-from bkgflow.simulate.modes import NIR_FRAME, Mode, Readout
+from bkgflow.simulate.modes import Mode
 from bkgflow.simulate.noise import DEAD, HOT, Stream, defects, draw_rate, generator, jumps
 from bkgflow.simulate.plan import MOST, TARGET, assemble, check_number, plan_exposure
-from bkgflow.simulate.sky import SkyPlane, Trace, Transit
-from bkgflow.simulate.soss_truth import STRIP96, STRIP256, SossSegment, SossSky, SossTruth
+from bkgflow.simulate.sky import Transit
+from bkgflow.simulate.soss_modes import SOSS_MODES, Subarray, soss_traces
+from bkgflow.simulate.soss_truth import STRIP256, SossSegment, SossSky, SossTruth
 from bkgflow.simulate.writing import (
     HOT_EXCESS,
     Simulated,
@@ -30,54 +31,8 @@ from bkgflow.simulate.writing import (
 
 __all__ = ["SimulatedSoss", "plan_series", "segment_arrays", "simulate_soss"]
 
-Subarray = Literal["SUBSTRIP256", "SUBSTRIP96"]
-
 LIBRARY = "jwst_niriss_soss_bkg.fits"
 """The reference file's name in a simulated program's folder."""
-
-NIS_SOSS = Mode(
-    program="99005",
-    exp_type="NIS_SOSS",
-    instrument="NIRISS",
-    detector="NIS",
-    aperture="NIS_SUBSTRIP256",
-    suffix="rateints",
-    kind="CubeModel",
-    association=("tso-spec2", "Asn_Lv2SpecTSO"),
-    optics={"filter": "CLEAR", "pupil": "GR700XD"},
-    steps=(
-        "dq_init", "saturation", "superbias", "refpix", "linearity", "dark_sub", "jump", "ramp_fit"
-    ),
-    frame=NIR_FRAME,
-    native=STRIP256,
-    subarray="SUBSTRIP256",
-    axes=(-2, -1),
-    readout=Readout("NISRAPID", 5.494, 1, 0, 8, gain=1.6, noise=6.0),
-    pointing=(-290.1, -697.5, -0.57),
-    scale=0.0656,
-    sky=SkyPlane(level=5.0, slope_x=0.0, slope_y=0.0, frame=NIR_FRAME),
-)  # fmt: skip
-
-MODES = {
-    "SUBSTRIP256": NIS_SOSS,
-    "SUBSTRIP96": replace(
-        NIS_SOSS,
-        aperture="NIS_SUBSTRIP96",
-        native=STRIP96,
-        subarray="SUBSTRIP96",
-        readout=replace(NIS_SOSS.readout, frame_time=2.214, ngroups=20),
-    ),
-}
-
-TRACES = (
-    # centre above the strip's first row, tilt, peak in DN/s, last column
-    (60.0, 0.012, 900.0, 2300.0),
-    (95.0, 0.035, 250.0, 1900.0),
-    (150.0, 0.050, 60.0, 1100.0),
-)
-"""Orders 1 to 3; they are Gaussian across the dispersion and have no far wings."""
-
-TRACE_SIGMA = 7.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +91,9 @@ def simulate_soss(
         Where an argument is out of bounds; where the folder cannot be written to, or holds
         another simulated program.
     """
-    if subarray not in MODES:
+    if subarray not in SOSS_MODES:
         raise SettingsError(
-            f"subarray must be {' or '.join(MODES)}", value=subarray, cure="Give one of these"
+            f"subarray must be {' or '.join(SOSS_MODES)}", value=subarray, cure="Give one of these"
         )
     check_number("integrations", integrations, 1)
     check_number("segments", segments, 1, min(MOST, integrations))
@@ -152,7 +107,7 @@ def simulate_soss(
     truth = plan_series(
         subarray, integrations, segments, sky=sky, transit=transit, stripes=stripes, seed=seed
     )
-    return _write(out, truth, MODES[subarray], on_exposure)
+    return _write(out, truth, SOSS_MODES[subarray], on_exposure)
 
 
 def _draw_sky(templates: int, drift: float, seed: int) -> SossSky:
@@ -182,19 +137,8 @@ def plan_series(
     seed: int,
 ) -> SossTruth:
     """Return the truth of a time series, for arguments that are within their bounds."""
-    mode = MODES[subarray]
-    traces = tuple(
-        Trace(
-            axis="x",
-            centre=STRIP256.y0 + row,
-            tilt=tilt,
-            sigma=TRACE_SIGMA,
-            peak=peak,
-            start=-200.0,
-            stop=stop,
-        )
-        for row, tilt, peak, stop in TRACES
-    )
+    mode = SOSS_MODES[subarray]
+    traces = soss_traces()
     base = plan_exposure(
         mode,
         (TARGET, 0),
@@ -306,7 +250,7 @@ def segment_arrays(truth: SossTruth, segment: SossSegment) -> dict[str, NDArray[
         ``data``, ``err``, ``var_poisson``, ``var_rnoise`` (n, ny, nx) float32, DN/s and its
         square; ``dq`` uint32; ``int_times`` (n,) structured.
     """
-    mode = MODES[truth.subarray]
+    mode = SOSS_MODES[truth.subarray]
     window, n = segment.window, segment.integrations or 1
     flags = defects(window, mode.frame, mode.instrument, truth.seed)
     light = (flags & REFERENCE_PIXEL) == 0

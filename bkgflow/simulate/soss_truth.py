@@ -60,7 +60,7 @@ class SossSky(BaseModel):
         """Return the noiseless sky without its drift: (256, 2048) float64, DN/s."""
         template = self._template(self.true).astype(np.float32)
         left = np.arange(STRIP256.nx) < discontinuity(template)[:, None]
-        return template * np.where(left, *self.scales)
+        return np.asarray(template * np.where(left, *self.scales), np.float64)
 
     def course(self, integrations: int) -> NDArray[np.float64]:
         """Return the sky over its mean in each integration: (integrations,) float64."""
@@ -72,8 +72,10 @@ class SossSky(BaseModel):
         rows, columns = np.arange(STRIP256.ny)[:, None], np.arange(STRIP256.nx)
         rise = 1.0 / (1.0 + np.exp(-(columns - 700.0 - 0.01 * (rows - 128.0)) / 5.0))
         left = 4.7 * (1.0 + 0.15 * place * (columns - 350.0) / 350.0)
-        right = 7.4 * (1.0 + 0.3 * place) - 3.8 * (np.clip(columns - 700.0, 0.0, None) / 1348) ** 1.5
-        return (left * (1.0 - rise) + right * rise) * (1.0 + 0.2 * place * (rows - 128.0) / 128.0)
+        fall = 3.8 * (np.clip(columns - 700.0, 0.0, None) / 1348.0) ** 1.5
+        right = 7.4 * (1.0 + 0.3 * place) - fall
+        tilt = 1.0 + 0.2 * place * (rows - 128.0) / 128.0
+        return np.asarray((left * (1.0 - rise) + right * rise) * tilt, np.float64)
 
 
 class SossSegment(Exposure):
@@ -98,7 +100,7 @@ class SossSegment(Exposure):
 
     def image(self) -> Image:
         """Return the star's orders out of transit: (ny, nx) float64, DN/s."""
-        return np.sum([trace.image(self.window) for trace in self.traces], axis=0)
+        return np.asarray(sum(trace.image(self.window) for trace in self.traces), np.float64)
 
     def light_curve(self) -> NDArray[np.float64]:
         """Return the share of the light in each of its integrations."""

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bkgflow.errors import ShapeError
-from bkgflow.methods.soss._kernels import subtract_sky
+from bkgflow.methods.soss._stream import subtract_sky
 from bkgflow.methods.soss.regions import discontinuity
 from bkgflow.methods.soss.result import SossFit
 

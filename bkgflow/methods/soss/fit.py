@@ -3,32 +3,26 @@
 The numbers are those of the reference step: the ratio of data to template over pixels below
 the source threshold, the median of the ratios between two percentiles as the scale, and the
 template with the lowest sum of both sides' residual rms, the first one on ties.
-
-The scale is biased low by construction: only dark pixels count, and only the darker part of
-their ratios. The uncertainty covers that. Were all good pixels of a side sky with Gaussian
-noise, the kept fraction f would be the lowest f of them, and the scale the f × p quantile, p
-being midway between the two percentiles; how far that lies below the centre follows from the
-distance between the percentiles' values. This offset is added in quadrature to the random
-error, but not less than the ratios' standard deviation, if they were spread evenly.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bkgflow.errors import ShapeError
-from bkgflow.methods.soss._kernels import side_sums, square_residuals
+from bkgflow.methods.soss._ratios import side_sums, square_residuals
 from bkgflow.methods.soss.gather import Gathered, Segment, Side, gather_sky
 from bkgflow.methods.soss.ranks import Middle, middle_ratio
 from bkgflow.methods.soss.regions import STEP_STOP, discontinuity, side_templates
 from bkgflow.methods.soss.result import SossFit
+from bkgflow.methods.soss.uncertainty import uncertainty
 
 __all__ = ["SossMode", "fit_soss"]
 
@@ -56,6 +50,7 @@ def fit_soss(
     soss_source_percentile: float = 35.0,
     soss_bkg_percentile: Sequence[float] = (25.0, 50.0),
     soss_fit: SossMode = "exposure",
+    threads: int = 1,
 ) -> tuple[SossFit, ...]:
     """Fit a library of sky templates to the segments of one SOSS exposure.
 
@@ -72,6 +67,8 @@ def fit_soss(
     soss_fit : "exposure", "file" or "integration"
         One template and pair of scales for all segments; for each segment, as the reference
         step does; or one template for all, and a pair of scales for each integration.
+    threads : int
+        Templates that are fitted at a time. The result is the same.
 
     Returns
     -------
@@ -88,11 +85,11 @@ def fit_soss(
     if soss_fit == "file":
         alone = ([segment] for segment in segments)
         return tuple(
-            _fit(each, library, soss_source_percentile, percentiles, series=False)[0]
+            _fit(each, library, soss_source_percentile, percentiles, threads, series=False)[0]
             for each in alone
         )
     series = soss_fit == "integration"
-    return _fit(segments, library, soss_source_percentile, percentiles, series=series)
+    return _fit(segments, library, soss_source_percentile, percentiles, threads, series=series)
 
 
 def _fit(
@@ -100,6 +97,7 @@ def _fit(
     library: NDArray[np.float32],
     source_percentile: float,
     percentiles: tuple[float, float],
+    threads: int,
     *,
     series: bool,
 ) -> tuple[SossFit, ...]:
@@ -110,16 +108,25 @@ def _fit(
     sky = gather_sky(segments, source_percentile, edges)
     rms = np.full((len(library), 2), np.inf)
     best: _Best | None = None
-    notes = []
-    for index, (template, step) in enumerate(zip(library, steps, strict=True)):
-        halves = side_templates(template, step)
-        found = _fit_template(sky, index, halves, percentiles, rms[index], notes)
-        if found is not None and (best is None or rms[index].sum() < rms[best.index].sum()):
-            best = found
+    notes: list[str] = []
+
+    def fit_one(index: int) -> tuple[_Best | None, list[str]]:
+        halves = side_templates(library[index], steps[index])
+        return _fit_template(sky, index, halves, percentiles, rms[index])
+
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        for found, why in pool.map(fit_one, range(len(library))):
+            notes += why
+            if found is not None and (best is None or _total(rms, found) < _total(rms, best)):
+                best = found
     whole = _whole_fit(sky, best, percentiles, rms, notes)
     if best is None or not series:
         return (whole,) * len(segments)
     return _time_series(sky, best, whole, percentiles)
+
+
+def _total(rms: Doubles, found: _Best) -> float:
+    return float(rms[found.index].sum())
 
 
 def _check_library(segments: Sequence[Segment], library: NDArray[np.float32]) -> None:
@@ -140,10 +147,10 @@ def _fit_template(
     halves: tuple[NDArray[np.float32], NDArray[np.float32]],
     percentiles: tuple[float, float],
     rms: Doubles,
-    notes: list[str],
-) -> _Best | None:
-    """Fit one template on both sides; write its rms, or a note on why it has none."""
+) -> tuple[_Best | None, list[str]]:
+    """Fit one template on both sides; write its rms, and say why it has none."""
     middles, fractions = [], []
+    notes: list[str] = []
     for i, (side, half) in enumerate(zip(sky.sides, halves, strict=True)):
         middle = middle_ratio(side.values, side.pixels, half, percentiles)
         if middle is None:
@@ -156,8 +163,9 @@ def _fit_template(
         if len(middles) == 2:
             notes.append(f"template {index}: infinite values")
         rms[...] = np.where(np.isfinite(rms), rms, np.inf)
-        return None
-    return _Best(index, halves, (middles[0], middles[1]), (fractions[0], fractions[1]))
+        return None, notes
+    best = _Best(index, halves, (middles[0], middles[1]), (fractions[0], fractions[1]))
+    return best, notes
 
 
 def _residual_rms(
@@ -191,7 +199,7 @@ def _whole_fit(
     if best is not None:
         for i, (middle, fraction) in enumerate(zip(best.middles, best.fractions, strict=True)):
             scales[i] = middle.scale
-            random_errors[i], errors[i] = _uncertainty(middle, fraction, percentiles)
+            random_errors[i], errors[i] = uncertainty(middle, fraction, percentiles)
     counts = [(m.n_kept, m.n_used) for m in best.middles] if best else [(0, 0), (0, 0)]
     n_kept, n_used = np.array(counts, np.int64).T
     return SossFit(
@@ -226,16 +234,12 @@ def _time_series(
     for i, side in enumerate(sky.sides):
         for k in range(n):
             part = slice(side.ends[k], side.ends[k + 1])
-            middle = middle_ratio(
-                side.values[part], side.pixels[part], best.sides[i], percentiles
-            )
+            middle = middle_ratio(side.values[part], side.pixels[part], best.sides[i], percentiles)
             if middle is None:
                 missing.add(k)
                 continue
             scales[i, k] = middle.scale
-            random_errors[i, k], errors[i, k] = _uncertainty(
-                middle, best.fractions[i], percentiles
-            )
+            random_errors[i, k], errors[i, k] = uncertainty(middle, best.fractions[i], percentiles)
     for k in missing:
         scales[:, k], errors[:, k] = whole.scales[:, 0], whole.errors[:, 0]
         random_errors[:, k] = whole.random_errors[:, 0]
@@ -263,34 +267,3 @@ def _time_series(
         )
         start += length
     return tuple(fits)
-
-
-def _uncertainty(
-    middle: Middle, fraction: float, percentiles: tuple[float, float]
-) -> tuple[float, float]:
-    """Return a scale's random error, and its error with the bias of the selection in it.
-
-    The random error is that of a quantile, sqrt(p (1 − p) / n) over the density of the ratios;
-    the density is the mean one between the percentiles.
-
-    Parameters
-    ----------
-    middle : Middle
-        The scale and the percentiles' values.
-    fraction : float
-        Kept pixels over good ones on this side.
-    percentiles : (float, float)
-        From 0 to 100.
-    """
-    low, high = (each / 100 for each in percentiles)
-    centre, n = (low + high) / 2, middle.n_kept
-    spread = (middle.upper - middle.lower) / (high - low)
-    random = spread * math.sqrt(centre * (1 - centre) / n)
-
-    def normal(share: float) -> float:
-        """The Gaussian quantile of a share of the kept pixels, the outermost half a pixel in."""
-        share = min(max(share, 0.5 / n), 1 - 0.5 / n) * min(fraction, 1.0)
-        return NormalDist().inv_cdf(min(share, 1 - 1e-12))
-
-    offset = spread * (high - low) * abs(normal(centre)) / (normal(high) - normal(low))
-    return random, math.hypot(random, max(offset, spread / math.sqrt(12)))

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bkgflow.errors import ShapeError
-from bkgflow.methods.soss._kernels import BINS, count_high, drop_sources, gather, pixel_moments
+from bkgflow.methods.soss._stream import BINS, count_high, drop_sources, gather, pixel_moments
 from bkgflow.methods.soss.ranks import interpolate, neighbours
 from bkgflow.methods.soss.regions import LAST_FIT_COLUMN
 
@@ -116,9 +116,7 @@ class Gathered:
     lengths: tuple[int, ...]
 
 
-def gather_sky(
-    segments: Sequence[Segment], percentile: float, edges: tuple[int, int]
-) -> Gathered:
+def gather_sky(segments: Sequence[Segment], percentile: float, edges: tuple[int, int]) -> Gathered:
     """Find the source threshold of all segments together and collect what is below.
 
     Parameters
@@ -145,8 +143,8 @@ def gather_sky(
     columns = min(nx, LAST_FIT_COLUMN + 1)
     good = np.zeros((ny, columns), np.uint32)
     if not n_good:
-        empty = np.empty(0, np.uint32)
-        nothing = _side(empty, empty, np.zeros(sum(lengths) + 1, np.int64), np.float32(0), good.size)
+        none, ends = np.empty(0, np.uint32), np.zeros(sum(lengths) + 1, np.int64)
+        nothing = _side(none, none, ends, 0.0, good.size)
         return Gathered((nothing, nothing), float("nan"), good, lengths)
     first, last, weight = neighbours(n_good, percentile / 100)
     below = np.cumsum(counts)
@@ -162,10 +160,8 @@ def gather_sky(
     if high[0] == high[1]:
         low_bins[1] = low_bins[0]
     before = below[high] - counts[high]
-    threshold = interpolate(
-        *(_value(*each) for each in zip(high, low_bins, (first, last) - before, strict=True)),
-        weight,
-    )
+    low, top = (_value(high[i], low_bins[i], k - before[i]) for i, k in enumerate((first, last)))
+    threshold = interpolate(low, top, weight)
     sides = (_side(values[i], pixels[i], ends[:, i].copy(), threshold, good.size) for i in (0, 1))
     return Gathered((next(sides), next(sides)), float(threshold), good, lengths)
 
@@ -174,7 +170,7 @@ def _side(
     bits: NDArray[np.uint32],
     pixels: NDArray[np.uint32],
     ends: NDArray[np.int64],
-    threshold: np.float32,
+    threshold: float,
     n_pixels: int,
 ) -> Side:
     values = bits.view(np.float32)
@@ -186,7 +182,7 @@ def _side(
     return Side(values, pixels, ends, count, mean, squares)
 
 
-def _value(high: int, low_bins: NDArray[np.int64], rank: int) -> np.float32:
+def _value(high: int, low_bins: NDArray[np.int64], rank: int) -> Any:
     """Return the float32 of a rank within a bin of the upper halves."""
     low = int(np.searchsorted(np.cumsum(low_bins), rank, side="right"))
     ordered = int(high) << 16 | low

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bkgflow.methods.soss._kernels import bracket_ratios, finite_ratios, narrow
+from bkgflow.methods.soss._ratios import bracket_ratios, finite_ratios, narrow
 
 __all__ = ["Middle", "interpolate", "middle_ratio", "neighbours"]
 
@@ -114,8 +114,8 @@ def middle_ratio(
 class _Interval:
     """All ratios of an interval, and how many are below it."""
 
-    low: np.float32
-    high: np.float32
+    low: Any
+    high: Any
     ratios: NDArray[np.float32]
     below: int
 
@@ -151,7 +151,7 @@ def _by_intervals(
     if kept[0] < 0:
         return None
     at_low, at_high, at_middle = (
-        _Interval(*bounds[i], out[i, : kept[i]], int(below[i])) for i in range(3)
+        _Interval(bounds[i, 0], bounds[i, 1], out[i, : kept[i]], int(below[i])) for i in range(3)
     )
     edges = []
     for interval, fraction in ((at_low, low), (at_high, high)):

@@ -43,7 +43,7 @@ def discontinuity(template: NDArray[np.float32]) -> NDArray[np.int64]:
     first = FIRST_STEP_COLUMN - REACH
     near = gaussian_filter(template[:, first : STEP_STOP + REACH], SMOOTHING)
     steepness = np.gradient(near, axis=1)[:, REACH : REACH + STEP_STOP - FIRST_STEP_COLUMN]
-    return np.argmax(steepness, axis=1).astype(np.int64) + FIRST_STEP_COLUMN
+    return np.asarray(np.argmax(steepness, axis=1) + FIRST_STEP_COLUMN, np.int64)
 
 
 def side_templates(

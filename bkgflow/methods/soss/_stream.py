@@ -1,0 +1,170 @@
+"""The compiled loops along a stream of integrations: one look at each pixel, no copy of a cube.
+
+A float32 is ordered by its bits once the sign is taken care of. The upper 16 bits name one of
+65536 bins, the lower 16 the place in it: two counts find any order statistic exactly.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bkgflow.detector import DO_NOT_USE, REFERENCE_PIXEL
+from bkgflow.methods._kernels import compiled
+
+__all__ = ["BINS", "count_high", "drop_sources", "gather", "pixel_moments", "subtract_sky"]
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Words = NDArray[np.uint32]
+Counts = NDArray[np.int64]
+
+BINS = 1 << 16
+
+BAD = np.uint32(DO_NOT_USE | REFERENCE_PIXEL)
+SIGN = np.uint32(1 << 31)
+EXPONENT = np.uint32(0x7F800000)
+LOW = np.uint32(BINS - 1)
+HALF = np.uint32(16)
+
+NOT_GOOD = np.uint32(0xFFFFFFFF)
+"""Stands in for the ordered bits of a pixel that is not good; no finite number has them."""
+
+
+@compiled
+def count_high(bits: Words, dq: Words, bins: Counts) -> None:
+    """Count the good pixels by the upper half of their ordered bits.
+
+    Parameters
+    ----------
+    bits, dq : (n,) uint32
+        SCI as its bits, and the flags.
+    bins : (2, 65537) int64
+        Two counts to be added up: neighbours fall into one bin, and a bin that was just
+        written must be waited for. The last place takes what is not good.
+    """
+    for k in range(bits.size):
+        word = bits[k]
+        good = (dq[k] & BAD) == 0 and (word & EXPONENT) != EXPONENT
+        ordered = ~word if word & SIGN else word | SIGN
+        bins[k & 1, np.int64(ordered >> HALF) if good else BINS] += 1
+
+
+@compiled
+def gather(
+    bits: Words,
+    dq: Words,
+    high: Counts,
+    low_bins: Counts,
+    n_good: NDArray[np.uint32],
+    edges: Counts,
+    values: tuple[Words, Words],
+    pixels: tuple[Words, Words],
+    ends: Counts,
+    first: int,
+) -> None:
+    """Collect the pixels of the fit that may be sky, and count within the threshold's bins.
+
+    Parameters
+    ----------
+    bits, dq : (n, ny, nx) uint32
+        SCI as its bits, and the flags, of n integrations.
+    high : (2,) int64
+        The bins of the two order statistics around the threshold; the first is not above the
+        second. Pixels above the second bin are sources.
+    low_bins : (2, 65536) int64
+        Counts within those bins. Changed.
+    n_good : (ny, columns) uint32
+        Good pixels in the columns that are fitted. Changed.
+    edges : (2,) int64
+        Column behind the last one that may be left, first column that may be right.
+    values, pixels : two of (capacity + 1,) uint32
+        The collected bits and where they lie in a flat (ny, columns) frame, left and right.
+        Changed.
+    ends : (n_integrations + 1, 2) int64
+        How much is collected up to each integration. Changed.
+    first : int
+        Which integration this chunk begins with.
+    """
+    n, ny, nx = bits.shape
+    columns = n_good.shape[1]
+    row = np.empty(nx, np.uint32)
+    near = np.zeros((nx + 7) // 8 * 8, np.uint8)
+    eights = near.view(np.uint64)
+    high0, high1 = np.uint32(high[0]), np.uint32(high[1])
+    limit = np.uint32(high[1] * BINS + BINS - 1)
+    for i in range(n):
+        left, right = ends[first + i]
+        for y in range(ny):
+            words, flags, good = bits[i, y], dq[i, y], n_good[y]
+            for x in range(nx):
+                word = words[x]
+                bad = ((flags[x] & BAD) != 0) | ((word & EXPONENT) == EXPONENT)
+                ordered = word ^ SIGN if word < SIGN else ~word
+                row[x] = NOT_GOOD if bad else ordered
+            for x in range(columns):
+                good[x] += np.uint32(1) if row[x] != NOT_GOOD else np.uint32(0)
+            for x in range(nx):
+                near[x] = (row[x] >> HALF == high0) | (row[x] >> HALF == high1)
+            for eight in range(eights.size):
+                if eights[eight]:
+                    for x in range(8 * eight, min(8 * eight + 8, nx)):
+                        if row[x] >> HALF == high0:
+                            low_bins[0, row[x] & LOW] += 1
+                        elif row[x] >> HALF == high1:
+                            low_bins[1, row[x] & LOW] += 1
+            # Without branches: a wrong guess costs more than a write that is undone.
+            for x in range(edges[0]):
+                values[0][left], pixels[0][left] = words[x], y * columns + x
+                left += row[x] <= limit
+            for x in range(edges[1], columns):
+                values[1][right], pixels[1][right] = words[x], y * columns + x
+                right += row[x] <= limit
+        ends[first + i + 1] = left, right
+
+
+@compiled
+def drop_sources(values: Floats, pixels: Words, ends: Counts, threshold: float) -> None:
+    """Keep what is below the threshold, moved together, in place; ``ends`` follow."""
+    kept = start = 0
+    for i in range(ends.size):
+        for k in range(start, ends[i]):
+            values[kept] = values[k]
+            pixels[kept] = pixels[k]
+            kept += values[k] < threshold
+        start = ends[i]
+        ends[i] = kept
+
+
+@compiled
+def pixel_moments(
+    values: Floats, pixels: Words, count: Counts, mean: Doubles, squares: Doubles
+) -> None:
+    """Average the values at each pixel and sum their squared deviations; all (n_pixels,).
+
+    ``count``, ``mean`` and ``squares`` hold zeros and are changed.
+    """
+    for k in range(values.size):
+        count[pixels[k]] += 1
+        mean[pixels[k]] += np.float64(values[k])
+    for p in range(count.size):
+        mean[p] /= max(count[p], 1)
+    for k in range(values.size):
+        deviation = np.float64(values[k]) - mean[pixels[k]]
+        squares[pixels[k]] += deviation * deviation
+
+
+@compiled
+def subtract_sky(sci: Any, template: Floats, steps: Counts, left: Doubles, right: Doubles) -> None:
+    """Subtract scaled sides of a template from (n, ny, nx), in place, rounded once.
+
+    ``left`` and ``right`` are the scales of each integration, (n,) float64.
+    """
+    n, ny, nx = sci.shape
+    for i in range(n):
+        for y in range(ny):
+            for x in range(nx):
+                scale = left[i] if x < steps[y] else right[i]
+                sci[i, y, x] -= np.float64(template[y, x]) * scale
