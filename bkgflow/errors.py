@@ -13,6 +13,7 @@ Every message says which file, which rule, which value broke it, and the cure::
      │   ├─ WindowError      the place on the detector is unknown or does not fit
      │   ├─ MetadataError    a keyword that the rule needs is missing or not a number
      │   ├─ BackgroundError  the backgrounds hold nothing that could be subtracted
+     │   ├─ ReferenceFileError no reference file fits the exposure, or more than one does
      │   └─ ConflictError    two units would write the same file
      ├─ OutputError          the product cannot be written where it was asked for
      └─ RunError             the machinery failed (a worker, a read that may pass); may be retried
@@ -36,6 +37,7 @@ __all__ = [
     "MetadataError",
     "OutputError",
     "PlanError",
+    "ReferenceFileError",
     "RunError",
     "SettingsError",
     "ShapeError",
@@ -136,6 +138,10 @@ class MetadataError(InputError):
 
 class BackgroundError(InputError):
     """Backgrounds that hold nothing which could be subtracted."""
+
+
+class ReferenceFileError(InputError):
+    """A reference file that is not there, does not fit, or is not the only one that does."""
 
 
 class ConflictError(InputError):

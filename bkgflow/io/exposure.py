@@ -12,6 +12,7 @@ from astropy.io.fits import Header
 from bkgflow.detector import Window, full_frame
 from bkgflow.errors import FileError, MetadataError, ShapeError, WindowError
 from bkgflow.io.fits import Extension, Place, walk
+from bkgflow.io.keywords import collect
 
 __all__ = ["ExposureFacts", "Identity", "inspect", "slit_corner", "window_of"]
 
@@ -70,6 +71,8 @@ class ExposureFacts:
         GWA_XTIL and GWA_YTIL, in degrees.
     sci, err, dq : Place
         Where the arrays lie in the file.
+    keywords : tuple of (str, str)
+        What reference files are chosen by, and SCATFILE; see `bkgflow.io.keywords`.
     """
 
     path: str
@@ -85,6 +88,7 @@ class ExposureFacts:
     sci: Place
     err: Place
     dq: Place
+    keywords: tuple[tuple[str, str], ...] = ()
 
     @property
     def n_pixels(self) -> int:
@@ -146,6 +150,7 @@ def inspect(path: str | Path) -> ExposureFacts:
         sci=units["SCI"].place,
         err=units["ERR"].place,
         dq=units["DQ"].place,
+        keywords=collect(header.get),
     )
 
 

@@ -11,6 +11,7 @@ from stdatamodels.jwst.datamodels import JwstDataModel
 from bkgflow.errors import FileError, ShapeError
 from bkgflow.io.exposure import ExposureFacts, Identity, slit_corner, window_of
 from bkgflow.io.fits import Place
+from bkgflow.io.keywords import PLACES, collect
 from bkgflow.io.sources import ArraySource
 
 __all__ = ["is_model", "model_facts", "model_source"]
@@ -61,12 +62,20 @@ def model_facts(model: JwstDataModel, name: str) -> ExposureFacts:
         sci=NOWHERE,
         err=NOWHERE,
         dq=NOWHERE,
+        keywords=collect(lambda keyword: _at(meta, PLACES[keyword])),
     )
 
 
 def model_source(model: JwstDataModel, facts: ExposureFacts) -> ArraySource:
     """Return a model's arrays as a source; nothing is copied."""
     return ArraySource(facts.path, facts.window, model.data, model.err, model.dq)
+
+
+def _at(meta: Any, place: str) -> object:
+    """Return what lies at a dotted place below ``meta``; None where nothing does."""
+    for name in place.split("."):
+        meta = getattr(meta, name, None)
+    return meta
 
 
 def _common_shape(model: JwstDataModel, name: str) -> tuple[int, ...]:
