@@ -21,6 +21,7 @@ from bkgflow.graph.lazy import combine, open_exposure, open_stack
 from bkgflow.graph.plan import Plan
 from bkgflow.graph.planner import DEFAULT_MEMORY, make_plan
 from bkgflow.graph.single import subtract_one
+from bkgflow.io.folder_references import ReferenceFolder
 from bkgflow.io.models import not_writable, write_model
 from bkgflow.io.products import check_writable
 from bkgflow.report.pictures import draw_subtraction
@@ -53,6 +54,7 @@ def subtract(
     bkg_list: Any = None,
     *,
     output_dir: str | Path | None = None,
+    references: str | Path | None = None,
     **step_arguments: Any,
 ) -> Any:
     """Subtract the combined background from one exposure.
@@ -66,15 +68,18 @@ def subtract(
         The background exposures.
     output_dir : path, optional
         Where ``save_combined_background`` writes; the current folder by default.
+    references : path, optional
+        A folder of reference files for WFSS and SOSS, matched by their keywords; CRDS is asked
+        without one.
     **step_arguments
-        ``sigma``, ``maxiters``, ``save_combined_background``, ``propagate_errors``: see
-        `bkgflow.settings.StepSettings`.
+        The names and defaults of the reference step (``sigma``, ``maxiters``, ``wfss_maxiter``,
+        ``override_bkg``, …): see `bkgflow.settings.StepSettings`.
 
     Returns
     -------
     JwstDataModel
-        A new model of the target's type; ``meta.cal_step.bkg_subtract`` says COMPLETE or
-        SKIPPED, ``meta.bkgflow`` what was done. The target itself is never changed.
+        A new model of the target's type; ``meta.cal_step.bkg_subtract`` says COMPLETE, SKIPPED
+        or FAILED, ``meta.bkgflow`` what was done. The target itself is never changed.
 
     Raises
     ------
@@ -82,14 +87,17 @@ def subtract(
         With file, rule, value and cure, if an argument or an input is bad.
     """
     settings = StepSettings.of(**step_arguments)
-    target, backgrounds = _resolved(target, bkg_list)
-    return subtract_one(target, backgrounds, settings, Path(output_dir or ".")).model
+    target, backgrounds, catalogs = _resolved(target, bkg_list)
+    folder = _folder(references)
+    place = Path(output_dir or ".")
+    return subtract_one(target, backgrounds, settings, place, folder, catalogs).model
 
 
 def subtract_to_file(
     target: str | Path,
     bkg_list: Any = None,
     output_dir: str | Path = ".",
+    references: str | Path | None = None,
     **step_arguments: Any,
 ) -> Path:
     """Do `subtract` and write the product, named as the pipeline names it; return its path.
@@ -101,8 +109,9 @@ def subtract_to_file(
     """
     settings = StepSettings.of(**step_arguments)
     check_writable(output_dir)
-    target, backgrounds = _resolved(target, bkg_list)
-    done = subtract_one(target, backgrounds, settings, Path(output_dir))
+    target, backgrounds, catalogs = _resolved(target, bkg_list)
+    folder = _folder(references)
+    done = subtract_one(target, backgrounds, settings, Path(output_dir), folder, catalogs)
     with done.model as model:
         _check_overwrite(done.output, [target, *backgrounds])
         write_model(model, done.output)
@@ -127,6 +136,7 @@ def plan(
     output: str | Path,
     *,
     memory: int = DEFAULT_MEMORY,
+    references: str | Path | None = None,
     **step_arguments: Any,
 ) -> Plan:
     """Look at a program once and decide everything that a run will do.
@@ -139,6 +149,8 @@ def plan(
         Folder of the products; a run makes it if it is not there.
     memory : int
         Bytes of pixels that one combine task may hold at a time.
+    references : path, optional
+        As for `subtract`.
     **step_arguments
         As for `subtract`.
 
@@ -153,7 +165,7 @@ def plan(
         If nothing can be planned. A unit with a bad input does not raise: it is QUARANTINED
         in the plan, with its error.
     """
-    return make_plan(program, output, StepSettings.of(**step_arguments), memory)
+    return make_plan(program, output, StepSettings.of(**step_arguments), memory, references)
 
 
 def run(
@@ -265,16 +277,22 @@ def task_memory(worker_memory: str | None) -> int:
     return min(DEFAULT_MEMORY, limit // 4)
 
 
-def _resolved(target: Any, bkg_list: Any) -> tuple[Any, list[Any]]:
-    """Return target and backgrounds, out of an association where one was given."""
+def _folder(references: str | Path | None) -> ReferenceFolder | None:
+    return None if references is None else ReferenceFolder(references)
+
+
+def _resolved(target: Any, bkg_list: Any) -> tuple[Any, list[Any], tuple[str, ...]]:
+    """Return target, backgrounds and catalogues, out of an association where one was given."""
     backgrounds = split_list(bkg_list)
     if isinstance(target, str | Path) and Path(target).suffix.lower() == ".json":
         return _only_product(target, backgrounds)
-    return target, backgrounds
+    return target, backgrounds, ()
 
 
-def _only_product(path: str | Path, backgrounds: list[Any]) -> tuple[str, list[Any]]:
-    """Return the target and backgrounds of an association that has one product."""
+def _only_product(
+    path: str | Path, backgrounds: list[Any]
+) -> tuple[str, list[Any], tuple[str, ...]]:
+    """Return what an association of one product names: target, backgrounds, catalogues."""
     association = load(path)
     for _, error in association.refused:
         raise error
@@ -289,7 +307,10 @@ def _only_product(path: str | Path, backgrounds: list[Any]) -> tuple[str, list[A
     for note in product.notes:
         log.info("%s: %s", association.path, note)
     for kind, member in product.others:
+        if kind == "sourcecat":
+            continue
         log.info("%s: %s member %s is left alone", association.path, kind, member)
     if product.backgrounds and backgrounds:
         log.warning("%s: its own background members are used, not bkg_list", association.path)
-    return product.science, list(product.backgrounds) or backgrounds
+    catalogs = tuple(path for kind, path in product.others if kind == "sourcecat")
+    return product.science, list(product.backgrounds) or backgrounds, catalogs

@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from bkgflow.errors import SettingsError
 
-__all__ = ["StepSettings", "split_list"]
+__all__ = ["Mode", "StepSettings", "split_list"]
+
+Mode = Literal["image", "wfss", "soss"]
+"""The three methods; an exposure's type says which is its own."""
+
+
+def _in_order(percentiles: tuple[float, float]) -> tuple[float, float]:
+    if not percentiles[0] < percentiles[1]:
+        raise ValueError("the first percentile is below the second")
+    return percentiles
+
+
+def _split(text: Any) -> Any:
+    return text.split(",") if isinstance(text, str) else text
+
+
+Percentile = Annotated[float, Field(ge=0, le=100)]
+
+Percentiles = Annotated[
+    tuple[Percentile, Percentile], BeforeValidator(_split), AfterValidator(_in_order)
+]
+"""Two of them, the lower first; also as strun's users write them, with a comma."""
 
 
 class StepSettings(BaseModel):
@@ -28,6 +49,45 @@ class StepSettings(BaseModel):
     propagate_errors: bool = Field(
         False, description="Add the background's ERR to the target's ERR in quadrature."
     )
+    soss_source_percentile: Percentile = Field(
+        35.0, description="SOSS: pixels at or above this percentile are sources."
+    )
+    soss_bkg_percentile: Percentiles = Field(
+        (25.0, 50.0),
+        description="SOSS: ratios of data to template between these percentiles are the sky.",
+    )
+    soss_fit: Literal["exposure", "file", "integration"] = Field(
+        "exposure",
+        description="SOSS: one fit for all segments of an exposure, for each file, or scales for "
+        "each integration.",
+    )
+    wfss_mmag_extract: float | None = Field(
+        None, description="WFSS: only sources brighter than this AB magnitude are masked."
+    )
+    wfss_mask: str | None = Field(
+        None, description="WFSS: a file with a mask of the background pixels, instead of boxes."
+    )
+    wfss_maxiter: int = Field(5, ge=0, description="WFSS: reject outliers at most this often.")
+    wfss_rms_stop: float = Field(
+        0.0, ge=0, description="WFSS: stop where a rejection gains less than this, in percent."
+    )
+    wfss_outlier_percent: float = Field(
+        1.0, ge=0, lt=50, description="WFSS: percent of pixels rejected at each end, each time."
+    )
+    wfss_mask_mode: Literal["boxes", "residual", "auto"] = Field(
+        "boxes",
+        description="WFSS: mask boxes of sources, what stands out of the sky, or that where the "
+        "boxes leave too little.",
+    )
+    wfss_orders: Literal["extract", "all"] = Field(
+        "extract", description="WFSS: mask the orders that are extracted, or all that are listed."
+    )
+    override_bkg: str | None = Field(
+        None, description="WFSS, SOSS: the reference background; several with commas, or N/A."
+    )
+    override_wavelengthrange: str | None = Field(
+        None, description="WFSS: the wavelengthrange reference, or N/A."
+    )
 
     @classmethod
     def of(cls, **arguments: Any) -> Self:
@@ -46,6 +106,19 @@ class StepSettings(BaseModel):
     def numeric(self) -> dict[str, Any]:
         """Return the arguments that change a combined background's numbers."""
         return {"sigma": self.sigma, "maxiters": self.maxiters or None}
+
+    def relevant(self, mode: Mode) -> dict[str, Any]:
+        """Return the arguments that a method looks at, as plain values."""
+        return self.model_dump(include=set(_NAMES[mode]), mode="json")
+
+
+_IMAGE = ("sigma", "maxiters", "save_combined_background", "propagate_errors")
+_FIELDS = tuple(StepSettings.model_fields)
+_NAMES: dict[Mode, tuple[str, ...]] = {
+    "image": _IMAGE,
+    "wfss": tuple(n for n in _FIELDS if n.startswith(("wfss_", "override_"))),
+    "soss": (*(n for n in _FIELDS if n.startswith("soss_")), "override_bkg"),
+}
 
 
 def split_list(items: Any) -> list[Any]:

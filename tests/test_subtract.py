@@ -16,7 +16,6 @@ from bkgflow.errors import (
     BackgroundError,
     ConflictError,
     FileError,
-    InputError,
     MetadataError,
     OutputError,
     SettingsError,
@@ -541,6 +540,19 @@ def test_things_that_are_no_exposures(thing):
 
 
 @pytest.mark.parametrize("exp_type", ["NIS_WFSS", "NRC_WFSS", "MIR_WFSS", "NIS_SOSS"])
-def test_exposures_of_other_methods(exp_type):
+def test_exposures_that_need_a_reference_nobody_named(exp_type, monkeypatch):
+    for name in ("CRDS_PATH", "CRDS_SERVER_URL", "CRDS_CONTEXT"):
+        monkeypatch.delenv(name, raising=False)
     target = make_model(full(10), exp_type=exp_type, instrument="NIRISS")
-    refused(InputError, "target", ["WFSS and SOSS", f"EXP_TYPE = {exp_type}"], target, [])
+    with pytest.raises(bkgflow.BkgflowError, match=r"CRDS.*references") as caught:
+        bkgflow.subtract(target)
+    assert caught.value.cure
+
+
+@pytest.mark.parametrize("exp_type", ["NIS_WFSS", "NRC_WFSS", "MIR_WFSS", "NIS_SOSS"])
+def test_a_reference_that_is_not_applicable_is_skipped(exp_type):
+    target = make_model(full(10), exp_type=exp_type, instrument="NIRISS")
+    with bkgflow.subtract(target, override_bkg="N/A") as result:
+        assert status(result) == "SKIPPED"
+        assert "N/A" in result.meta.bkgflow.instance["reason"]
+        np.testing.assert_array_equal(result.data, target.data)

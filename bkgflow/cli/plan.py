@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from bkgflow.cli.options import Maxiters, PropagateErrors, SaveCombinedBackground, Sigma
+from bkgflow.cli.options import References, takes_step_arguments
 
 __all__ = ["Program", "plan"]
 
@@ -19,18 +19,18 @@ Program = Annotated[
 ]
 
 
+@takes_step_arguments
 def plan(
     program: Program,
     output: Annotated[
         Path, typer.Option(help="Folder where the products would go.", metavar="DIR")
     ] = Path("bkgflow-out"),
-    sigma: Sigma = 3.0,
-    maxiters: Maxiters = None,
-    save_combined_background: SaveCombinedBackground = False,
-    propagate_errors: PropagateErrors = False,
+    references: References = None,
     save: Annotated[
         Path | None, typer.Option(help="Also keep the plan as JSON.", metavar="FILE")
     ] = None,
+    *,
+    arguments: dict[str, Any],
 ) -> None:
     """Look at every exposure of a program and show what a run would do.
 
@@ -44,10 +44,8 @@ def plan(
     planned = api.plan(
         program if len(program) > 1 else program[0],
         output,
-        sigma=sigma,
-        maxiters=maxiters,
-        save_combined_background=save_combined_background,
-        propagate_errors=propagate_errors,
+        references=references,
+        **arguments,
     )
     show(planned)
     if save is not None:

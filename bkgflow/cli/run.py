@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bkgflow.cli.options import (
-    Maxiters,
-    PropagateErrors,
-    Quiet,
-    SaveCombinedBackground,
-    Sigma,
-)
+from bkgflow.cli.options import Quiet, References, takes_step_arguments
 from bkgflow.cli.plan import Program
 
 if TYPE_CHECKING:
@@ -25,6 +19,7 @@ LOG_NAME = "bkgflow.log"
 RESULT_NAME = "bkgflow-run.json"
 
 
+@takes_step_arguments
 def run(
     program: Program,
     output: Annotated[Path, typer.Option(help="Folder of the products.", metavar="DIR")],
@@ -42,14 +37,13 @@ def run(
         str | None,
         typer.Option(help="Memory limit of each local worker, such as 4GiB.", metavar="SIZE"),
     ] = None,
-    sigma: Sigma = 3.0,
-    maxiters: Maxiters = None,
-    save_combined_background: SaveCombinedBackground = False,
-    propagate_errors: PropagateErrors = False,
+    references: References = None,
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Draw every target before and after.")
     ] = False,
     quiet: Quiet = False,
+    *,
+    arguments: dict[str, Any],
 ) -> None:
     """Subtract the backgrounds of a whole program and write every product.
 
@@ -66,12 +60,8 @@ def run(
         workers=workers,
         memory=memory,
         quiet=quiet,
-        arguments={
-            "sigma": sigma,
-            "maxiters": maxiters,
-            "save_combined_background": save_combined_background,
-            "propagate_errors": propagate_errors,
-        },
+        references=references,
+        arguments=arguments,
     )
     if pictures:
         for unit, ended in result.pairs():
@@ -89,7 +79,8 @@ def execute(
     workers: int | None,
     memory: str | None,
     quiet: bool,
-    arguments: dict[str, object],
+    arguments: dict[str, Any],
+    references: Path | None = None,
 ) -> RunResult:
     """Plan and run a program with progress, log and summary."""
     from rich.console import Console
@@ -101,7 +92,11 @@ def execute(
 
     budget = api.task_memory(memory)
     planned = api.plan(
-        program if len(program) > 1 else program[0], output, memory=budget, **arguments
+        program if len(program) > 1 else program[0],
+        output,
+        memory=budget,
+        references=references,
+        **arguments,
     )
     console = Console(stderr=True)
     bar = ProgressBar(console) if console.is_terminal and not quiet else None

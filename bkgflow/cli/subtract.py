@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from bkgflow.cli.options import (
-    BkgList,
-    Maxiters,
-    OutputDir,
-    PropagateErrors,
-    Quiet,
-    SaveCombinedBackground,
-    Sigma,
-)
+from bkgflow.cli.options import BkgList, OutputDir, Quiet, References, takes_step_arguments
 
 __all__ = ["subtract"]
 
 
+@takes_step_arguments
 def subtract(
     target: Annotated[
         str,
@@ -28,13 +21,12 @@ def subtract(
     ],
     bkg_list: BkgList = None,
     output_dir: OutputDir = Path(),
-    sigma: Sigma = 3.0,
-    maxiters: Maxiters = None,
-    save_combined_background: SaveCombinedBackground = False,
-    propagate_errors: PropagateErrors = False,
+    references: References = None,
     quiet: Quiet = False,
+    *,
+    arguments: dict[str, Any],
 ) -> None:
-    """Subtract the combined background from one exposure and write its product.
+    """Subtract the background from one exposure and write its product.
 
     The product is named as the pipeline names it: exp_001_rate.fits becomes
     exp_001_bsub.fits, and exp_001_rateints.fits becomes exp_001_bsubints.fits.
@@ -47,9 +39,7 @@ def subtract(
         target,
         bkg_list,
         output_dir,
-        sigma=sigma,
-        maxiters=maxiters,
-        save_combined_background=save_combined_background,
-        propagate_errors=propagate_errors,
+        references=references,
+        **arguments,
     )
     typer.echo(product)

@@ -2,8 +2,8 @@
 
 The graph carries paths, windows, byte offsets and settings; never models, arrays or open
 files. Its keys are ``("family-<key>", band)`` where several backgrounds are computed together,
-``("combine-<key>", band)`` for each combined background, and ``subtract-<key>`` or
-``skip-<key>`` for each unit.
+``("combine-<key>", band)`` for each combined background, ``fit-<key>`` for each SOSS fit, and
+``subtract-<key>`` or ``skip-<key>`` for each unit.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
-from pathlib import Path
 from typing import Any
 
+from bkgflow.graph.apply_soss import fit_exposure
 from bkgflow.graph.combine import combine_band
 from bkgflow.graph.families import Family, band_rows, families
 from bkgflow.graph.finish import Assignment, finish_file
 from bkgflow.graph.guard import guarded
-from bkgflow.graph.plan import Plan, Unit
+from bkgflow.graph.plan import FitPlan, Plan, Unit
+from bkgflow.graph.units import make_record
 from bkgflow.io.sources import FileSource
 from bkgflow.outcome import Outcome
 
@@ -49,6 +50,7 @@ def build(plan: Plan) -> Graph:
     bands: dict[str, list[Hashable]] = {}
     for family in families(plan.combined):
         bands |= _add_family(tasks, family, plan)
+    fits = {fit.key: _add_fit(tasks, fit, plan) for fit in plan.fits}
     ends: dict[Hashable, Unit] = {}
     for unit in plan.units:
         if unit.outcome == Outcome.QUARANTINED:
@@ -56,7 +58,10 @@ def build(plan: Plan) -> Graph:
         verb = "skip" if unit.outcome == Outcome.SKIPPED else "subtract"
         key = f"{verb}-{unit.key}"
         work = assignment(plan, unit)
-        tasks[key] = (partial(guarded, finish_file, work), *bands.get(unit.combined or "", ()))
+        upstream = bands.get(unit.combined or "", ())
+        if unit.fit in fits and unit.outcome is None:
+            upstream = [fits[unit.fit]]
+        tasks[key] = (partial(guarded, finish_file, work), *upstream)
         ends[key] = unit
     return Graph(tasks, ends)
 
@@ -92,6 +97,15 @@ def _add_family(
     return keys
 
 
+def _add_fit(tasks: dict[Hashable, tuple[Any, ...]], fit: FitPlan, plan: Plan) -> Hashable:
+    """Add the task of a SOSS fit; return its key."""
+    facts = plan.facts()
+    segments = tuple(facts[path] for path in fit.members)
+    key = f"fit-{fit.key}"
+    tasks[key] = (partial(guarded, fit_exposure, segments, fit.background, plan.settings),)
+    return key
+
+
 def _first(compute: Callable[[], Any]) -> Any:
     """Compute a family of one and unpack it."""
     return guarded(itemgetter(0), compute())
@@ -107,23 +121,15 @@ def assignment(plan: Plan, unit: Unit) -> Assignment:
     facts = plan.facts()
     members = {b.key: b.members for b in plan.combined}
     backgrounds = members.get(unit.combined or "", ())
-    record = {
-        "version": plan.version,
-        "key": unit.key,
-        "background_key": unit.combined or "",
-        "association": Path(unit.association).name,
-        "backgrounds": [Path(path).name for path in backgrounds],
-        "settings": plan.settings.model_dump(),
-        "notes": list(unit.notes),
-    }
     return Assignment(
         key=unit.key,
         target=unit.target,
         window=facts[unit.target].window,
         output=str(plan.output_path(unit)),
-        propagate_errors=plan.settings.propagate_errors,
-        save_combined=plan.settings.save_combined_background,
-        record=record,
+        mode=unit.mode,
+        settings=plan.settings,
+        record=make_record(unit, plan.settings, backgrounds, plan.version),
         backgrounds=backgrounds,
         skip_reason=unit.reason if unit.outcome == Outcome.SKIPPED else "",
+        inputs=unit.inputs,
     )

@@ -48,9 +48,9 @@ def predict(
         facts = exposures[unit.target]
         size = facts.identity.size
         pixels = facts.window.nx * facts.window.ny
-        read += size
+        read += size + sum(each.size for each in (unit.inputs.identities if unit.inputs else ()))
         written += size
-        if settings.save_combined_background and unit.outcome is None:
+        if settings.save_combined_background and unit.combined and unit.outcome is None:
             written += pixels * BYTES_PER_PIXEL
         # The model is read whole and written through one more copy of its largest array.
         held_bytes = size + facts.n_pixels * 4 + pixels * OUTPUT_BYTES_PER_PIXEL

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bkgflow.errors import BackgroundError, InputError
+from bkgflow.errors import BackgroundError
 from bkgflow.io.exposure import ExposureFacts
 
 __all__ = ["Decision", "decide", "own_background"]
@@ -15,9 +15,6 @@ __all__ = ["Decision", "decide", "own_background"]
 GWA_TOLERANCE = 1e-8
 """Degrees by which a background's grating-wheel tilt may differ from its target's, absolute;
 the reference step's value."""
-
-OTHER_METHODS = {"NIS_WFSS", "NRC_WFSS", "MIR_WFSS", "NIS_SOSS"}
-"""Exposure types whose background is a scaled reference, not other exposures."""
 
 NO_BACKGROUND = "no background exposure was given"
 
@@ -46,14 +43,11 @@ def decide(target: ExposureFacts, backgrounds: Sequence[ExposureFacts]) -> Decis
 
     Raises
     ------
-    InputError
-        If the exposure type belongs to another method.
     MetadataError
         If a NIRSpec exposure lacks its grating-wheel tilt.
     BackgroundError
         If the target is its own background, or no background overlaps it.
     """
-    _check_method(target)
     places = {_place(background): background for background in backgrounds}
     unique = tuple(places.values())
     if not unique:
@@ -110,16 +104,6 @@ def _tilt_mismatch(target: ExposureFacts, backgrounds: Iterable[ExposureFacts]) 
                 f"{Path(background.path).name}"
             )
     return ""
-
-
-def _check_method(target: ExposureFacts) -> None:
-    if target.exp_type in OTHER_METHODS:
-        raise InputError(
-            "Image-from-image subtraction serves every exposure type but WFSS and SOSS",
-            file=target.path,
-            value=f"EXP_TYPE = {target.exp_type}",
-            cure="Run the reference step for this exposure",
-        )
 
 
 def _no_overlap(target: ExposureFacts, backgrounds: Sequence[ExposureFacts]) -> BackgroundError:

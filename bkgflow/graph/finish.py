@@ -1,9 +1,9 @@
-"""The tasks that end a unit: open the target, subtract, describe, write."""
+"""The tasks that end a unit: open the target, fit or take the background, subtract, write."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,16 @@ import numpy as np
 
 from bkgflow.detector import Window
 from bkgflow.errors import BackgroundError, ShapeError
+from bkgflow.graph.apply_soss import apply_soss
+from bkgflow.graph.apply_wfss import apply_wfss
 from bkgflow.graph.combine import Band
+from bkgflow.graph.inputs import FitInputs
 from bkgflow.io.models import open_model, write_model
 from bkgflow.io.products import COMBINED_SUFFIX, combined_model, describe, product_name
 from bkgflow.methods.clip import Combined
 from bkgflow.methods.image import add_errors, subtract
 from bkgflow.outcome import Outcome
+from bkgflow.settings import Mode, StepSettings
 
 __all__ = ["Assignment", "UnitResult", "finish_file", "finish_model", "join", "save_combined"]
 
@@ -35,25 +39,30 @@ class Assignment:
         Of the target on the detector.
     output : str
         Path of the product.
-    propagate_errors, save_combined : bool
-        Step arguments.
+    mode : "image", "wfss" or "soss"
+        The method.
+    settings : StepSettings
+        The step's arguments.
     record : mapping
         What goes into the product's metadata, as far as the plan knows it.
     backgrounds : tuple of str
         Paths of the background exposures.
     skip_reason : str
         Why nothing is subtracted; empty if something is.
+    inputs : FitInputs or None
+        What a WFSS or SOSS fit reads beside the exposure.
     """
 
     key: str
     target: str
     window: Window
     output: str
-    propagate_errors: bool = False
-    save_combined: bool = False
+    mode: Mode = "image"
+    settings: StepSettings = field(default_factory=StepSettings)
     record: Mapping[str, Any] = field(default_factory=dict)
     backgrounds: tuple[str, ...] = ()
     skip_reason: str = ""
+    inputs: FitInputs | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +85,8 @@ class UnitResult:
         Background exposures that had no valid pixel in the window.
     error : dict or None
         File, rule, value and cure of a QUARANTINED unit.
+    fit : dict or None
+        What a WFSS or SOSS fit found: plain numbers, as they are in the product.
     """
 
     key: str
@@ -85,37 +96,59 @@ class UnitResult:
     n_unsubtracted: int = 0
     unused: tuple[str, ...] = ()
     error: dict[str, str | None] | None = None
+    fit: dict[str, Any] | None = None
 
 
-def finish_file(work: Assignment, *bands: Band) -> UnitResult:
-    """Finish a unit whose target is a file: write its product, say how it went."""
+def finish_file(work: Assignment, *upstream: Any) -> UnitResult:
+    """Finish a unit whose target is a file: write its product, say how it went.
+
+    Parameters
+    ----------
+    work : Assignment
+        What to do.
+    *upstream
+        The bands of an image's combined background; the `SegmentFits` of a SOSS exposure.
+    """
     with open_model(work.target) as model:
-        result = finish_model(work, model, bands)
+        result = finish_model(work, model, upstream)
         write_model(model, work.output)
         products = [work.output]
-        if work.save_combined and bands:
-            products.append(save_combined(work, model, bands))
-    return UnitResult(
-        result.key,
-        result.outcome,
-        result.reason,
-        tuple(products),
-        result.n_unsubtracted,
-        result.unused,
-    )
+        if work.mode == "image" and work.settings.save_combined_background and upstream:
+            products.append(save_combined(work, model, upstream))
+    return replace(result, products=tuple(products))
 
 
-def finish_model(work: Assignment, model: Any, bands: Sequence[Band]) -> UnitResult:
+def finish_model(work: Assignment, model: Any, upstream: Sequence[Any]) -> UnitResult:
     """Subtract from an open data model, in place, and describe it.
 
     Raises
     ------
     BackgroundError
         If the backgrounds hold no valid pixel in the target's window.
+    InputError
+        If what a fit reads is bad.
     """
     if work.skip_reason:
         describe(model, Outcome.SKIPPED, work.skip_reason, work.record)
         return UnitResult(work.key, Outcome.SKIPPED, work.skip_reason)
+    if work.mode == "image":
+        return _finish_image(work, model, upstream)
+    return _finish_fit(work, model, *upstream)
+
+
+def _finish_fit(work: Assignment, model: Any, *upstream: Any) -> UnitResult:
+    """Fit and subtract a reference background."""
+    assert work.inputs is not None
+    if work.mode == "wfss":
+        outcome, reason, found = apply_wfss(model, work.inputs, work.settings)
+    else:
+        library = work.inputs.background[0]
+        outcome, reason, found = apply_soss(model, work.target, library, work.settings, *upstream)
+    describe(model, outcome, reason, {**work.record, **found})
+    return UnitResult(work.key, outcome, reason, fit=found)
+
+
+def _finish_image(work: Assignment, model: Any, bands: Sequence[Band]) -> UnitResult:
     unsubtracted = int(sum(np.count_nonzero(band.pixels.n_used == 0) for band in bands))
     if unsubtracted == work.window.nx * work.window.ny:
         raise _nothing_valid(work)
@@ -142,7 +175,7 @@ def _subtract_bands(work: Assignment, model: Any, bands: Sequence[Band]) -> None
         part = (..., *band.window.slices_in(work.window))
         pixels = band.pixels
         subtract(sci[part], dq[part], pixels.sci, pixels.dq, pixels.n_used)
-        if work.propagate_errors:
+        if work.settings.propagate_errors:
             add_errors(err[part], pixels.err, pixels.n_used)
 
 

@@ -13,13 +13,14 @@ from rich.table import Table
 
 from bkgflow.detector import Window
 from bkgflow.errors import PlanError
+from bkgflow.graph.inputs import FitInputs
 from bkgflow.io.exposure import ExposureFacts
 from bkgflow.io.products import write_text
 from bkgflow.outcome import Outcome
 from bkgflow.report.tables import as_text, human_bytes, make_table
-from bkgflow.settings import StepSettings
+from bkgflow.settings import Mode, StepSettings
 
-__all__ = ["CombinedPlan", "Costs", "Plan", "Unit"]
+__all__ = ["CombinedPlan", "Costs", "FitPlan", "Plan", "Unit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,25 @@ class CombinedPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class FitPlan:
+    """A SOSS fit that will be made once, for the segments that it rests on.
+
+    Attributes
+    ----------
+    key : str
+        Hash of its members' and the reference's identities, the settings and bkgflow's version.
+    members : tuple of str
+        Paths of the segments, in the order of time.
+    background : str
+        Path of the sky library.
+    """
+
+    key: str
+    members: tuple[str, ...]
+    background: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unit:
     """One product of one association.
 
@@ -55,8 +75,14 @@ class Unit:
         Path of the science exposure.
     output : str
         File name of the product, within the plan's output folder.
+    mode : "image", "wfss" or "soss"
+        The method, by the exposure's type.
     combined : str or None
         Key of the combined background that it waits for.
+    fit : str or None
+        Key of the SOSS fit that it waits for.
+    inputs : FitInputs or None
+        What a WFSS or SOSS fit reads beside the exposure.
     outcome : Outcome or None
         What is already known: SKIPPED or QUARANTINED; None means it will be computed.
     reason : str
@@ -72,7 +98,10 @@ class Unit:
     product: str
     target: str
     output: str
+    mode: Mode = "image"
     combined: str | None = None
+    fit: str | None = None
+    inputs: FitInputs | None = None
     outcome: Outcome | None = None
     reason: str = ""
     error: dict[str, str | None] | None = None
@@ -115,6 +144,8 @@ class Plan:
         Every exposure that is read, once.
     combined : tuple of CombinedPlan
         Every combined background, once.
+    fits : tuple of FitPlan
+        Every SOSS fit, once.
     units : tuple of Unit
         In the order of the associations.
     costs : Costs
@@ -127,6 +158,7 @@ class Plan:
     memory: int
     exposures: tuple[ExposureFacts, ...]
     combined: tuple[CombinedPlan, ...]
+    fits: tuple[FitPlan, ...]
     units: tuple[Unit, ...]
     costs: Costs
 
@@ -191,7 +223,7 @@ class Plan:
         return make_table(
             f"Plan: {len(self.units)} units ({head}) into {self.output}",
             ("Target or background", "Product", "What is done"),
-            [*self._background_rows(), *self._unit_rows()],
+            [*self._background_rows(), *self._fit_rows(), *self._unit_rows()],
             caption=f"reads {human_bytes(self.costs.read)}, "
             f"writes {human_bytes(self.costs.written)}; "
             f"a combine task holds up to {human_bytes(self.costs.combine_task)}, "
@@ -208,13 +240,27 @@ class Plan:
                 f"once, for {sharing[background.key]} target(s)",
             )
 
+    def _fit_rows(self) -> Iterator[tuple[str, str, str]]:
+        for number, fit in enumerate(self.fits, start=1):
+            yield (
+                f"fit {number}",
+                "(shared)" if len(fit.members) > 1 else "",
+                f"fit {Path(fit.background).name} to {len(fit.members)} segment(s), once",
+            )
+
     def _unit_rows(self) -> Iterator[tuple[str, str, str]]:
         numbers = {b.key: n for n, b in enumerate(self.combined, start=1)}
+        fits = {fit.key: n for n, fit in enumerate(self.fits, start=1)}
         for unit in self.units:
-            if unit.outcome is None:
-                what = f"subtract background {numbers[unit.combined or '']}"
-            else:
+            if unit.outcome is not None:
                 what = f"{unit.outcome}: {unit.reason}"
+            elif unit.mode == "image":
+                what = f"subtract background {numbers[unit.combined or '']}"
+            elif unit.mode == "soss":
+                what = f"subtract fit {fits[unit.fit or '']}"
+            else:
+                names = unit.inputs.background if unit.inputs else ()
+                what = f"scale and subtract {', '.join(Path(name).name for name in names)}"
             yield Path(unit.target).name, unit.output, what
 
 

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from bkgflow.association import Association, Product, load_program
-from bkgflow.detector import Window
 from bkgflow.errors import BkgflowError, ConflictError
 from bkgflow.graph.costs import predict
-from bkgflow.graph.decide import decide
-from bkgflow.graph.plan import CombinedPlan, Plan, Unit
+from bkgflow.graph.keys import digest
+from bkgflow.graph.modes import mode_of
+from bkgflow.graph.plan import CombinedPlan, FitPlan, Plan, Unit
+from bkgflow.graph.units import make_unit, with_fits
 from bkgflow.io.exposure import ExposureFacts, inspect
+from bkgflow.io.folder_references import ReferenceFolder
 from bkgflow.io.products import COMBINED_SUFFIX, check_writable, product_name
 from bkgflow.outcome import Outcome
-from bkgflow.settings import StepSettings
+from bkgflow.settings import Mode, StepSettings
 from bkgflow.version import VERSION
 
-__all__ = ["DEFAULT_MEMORY", "combined_key", "make_plan", "product_suffix", "unit_key"]
+__all__ = ["DEFAULT_MEMORY", "make_plan"]
 
 DEFAULT_MEMORY = 64 << 20
 """Bytes that the strips of one combine task hold, unless the caller says otherwise: enough for
@@ -31,7 +31,11 @@ long sequential reads, little enough to be allocated again and again without cos
 
 
 def make_plan(
-    program: Any, output: str | Path, settings: StepSettings, memory: int = DEFAULT_MEMORY
+    program: Any,
+    output: str | Path,
+    settings: StepSettings,
+    memory: int = DEFAULT_MEMORY,
+    references: str | Path | None = None,
 ) -> Plan:
     """Look at every exposure of a program once and decide what will be done.
 
@@ -45,6 +49,8 @@ def make_plan(
         The step's arguments.
     memory : int
         Bytes that the strips of one combine task may hold.
+    references : path, optional
+        A folder of reference files for WFSS and SOSS; CRDS is asked without one.
 
     Raises
     ------
@@ -56,12 +62,14 @@ def make_plan(
     associations, refused = load_program(program)
     output = Path(output).absolute()
     check_writable(output)
-    planner = _Planner(settings)
+    folder = None if references is None else ReferenceFolder(references)
+    planner = _Planner(settings, folder)
     units = [_refused_unit(path, "", error) for path, error in refused]
     for association in associations:
         units.extend(planner.units_of(association))
+    units, fits = with_fits(units, planner.good, settings)
     units = _without_conflicts(_without_repeats(units), settings, output, planner.looked_at)
-    return planner.plan(units, output, memory)
+    return planner.plan(units, fits, output, memory)
 
 
 @dataclass
@@ -69,6 +77,7 @@ class _Planner:
     """Remembers what was looked at, so that nothing is looked at twice."""
 
     settings: StepSettings
+    references: ReferenceFolder | None = None
     looked_at: dict[str, ExposureFacts | BkgflowError] = field(default_factory=dict)
     combined: dict[str, CombinedPlan] = field(default_factory=dict)
 
@@ -84,23 +93,21 @@ class _Planner:
 
     def _unit(self, association: Association, product: Product) -> Unit:
         target = self._facts(product.science)
-        decision = decide(target, [self._facts(path) for path in product.backgrounds])
-        combined = ""
-        if decision.used:
-            combined = combined_key(self.settings, target.window, decision.used)
-            paths = tuple(sorted(background.path for background in decision.used))
-            self.combined.setdefault(combined, CombinedPlan(combined, target.window, paths))
-        return Unit(
-            key=unit_key(self.settings, target, combined or decision.skip_reason),
+        unit, decision = make_unit(
+            target,
+            [self._facts(path) for path in product.backgrounds],
+            self.settings,
+            self.references,
+            tuple(path for kind, path in product.others if kind == "sourcecat"),
             association=association.path,
             product=product.name,
-            target=target.path,
-            output=product_name(target.path, product_suffix(target)),
-            combined=combined or None,
-            outcome=None if decision.used else Outcome.SKIPPED,
-            reason=decision.skip_reason,
-            notes=_notes(product) + decision.notes,
+            notes=_notes(product, mode_of(target.exp_type)),
         )
+        if unit.combined:
+            paths = tuple(sorted(background.path for background in decision.used))
+            combined = CombinedPlan(unit.combined, target.window, paths)
+            self.combined.setdefault(unit.combined, combined)
+        return unit
 
     def _facts(self, path: str) -> ExposureFacts:
         if path not in self.looked_at:
@@ -113,7 +120,12 @@ class _Planner:
             raise found
         return found
 
-    def plan(self, units: list[Unit], output: Path, memory: int) -> Plan:
+    @property
+    def good(self) -> dict[str, ExposureFacts]:
+        """The exposures that can be used, by the path that the program names."""
+        return {f.path: f for f in self.looked_at.values() if isinstance(f, ExposureFacts)}
+
+    def plan(self, units: list[Unit], fits: list[FitPlan], output: Path, memory: int) -> Plan:
         """Freeze what was found."""
         wanted = {unit.combined for unit in units if unit.outcome is None}
         combined = tuple(b for key, b in self.combined.items() if key in wanted)
@@ -127,41 +139,24 @@ class _Planner:
             memory=memory,
             exposures=tuple(exposures.values()),
             combined=combined,
+            fits=tuple(fit for fit in fits if fit.key in {u.fit for u in units}),
             units=tuple(units),
             costs=predict(units, combined, exposures, self.settings, memory),
         )
 
 
-def combined_key(
-    settings: StepSettings, window: Window, backgrounds: Iterable[ExposureFacts]
-) -> str:
-    """Return the key of a combined background: its inputs, window, clip and version."""
-    identities = sorted(
-        (b.identity.name, b.identity.size, b.identity.mtime_ns, b.path) for b in backgrounds
-    )
-    return _hash(VERSION, settings.numeric(), asdict(window), identities)
-
-
-def unit_key(settings: StepSettings, target: ExposureFacts, what: str) -> str:
-    """Return the key of a unit: its target, settings, version, and the combined key or reason."""
-    return _hash(VERSION, settings.model_dump(), asdict(target.identity), what)
-
-
-def product_suffix(target: ExposureFacts) -> str:
-    """Return what the pipeline calls the product: bsub for an image, bsubints for a cube."""
-    return "bsub" if target.n_integrations is None else "bsubints"
-
-
-def _notes(product: Product) -> tuple[str, ...]:
+def _notes(product: Product, mode: Mode) -> tuple[str, ...]:
     others = tuple(
-        f"{kind} member {Path(path).name} is left alone" for kind, path in product.others
+        f"{kind} member {Path(path).name} is left alone"
+        for kind, path in product.others
+        if (mode, kind) != ("wfss", "sourcecat")
     )
     return product.notes + others
 
 
 def _refused_unit(association: str, product: str, error: BkgflowError, target: str = "") -> Unit:
     return Unit(
-        key=_hash(VERSION, association, product, error.message),
+        key=digest(VERSION, association, product, error.message),
         association=association,
         product=product,
         target=target or association,
@@ -203,7 +198,7 @@ def _files(unit: Unit, settings: StepSettings) -> list[str]:
     """Name the files that a unit will write."""
     if not unit.output:
         return []
-    if settings.save_combined_background and unit.outcome is None:
+    if settings.save_combined_background and unit.combined and unit.outcome is None:
         return [unit.output, product_name(unit.target, COMBINED_SUFFIX)]
     return [unit.output]
 
@@ -233,8 +228,3 @@ def _quarantined(unit: Unit, error: ConflictError | None) -> Unit:
     if error is None:
         return unit
     return replace(unit, outcome=Outcome.QUARANTINED, reason=error.message, error=error.to_dict())
-
-
-def _hash(*parts: Any) -> str:
-    text = json.dumps(parts, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -14,17 +14,19 @@ from dask.threaded import get as threaded_get
 from bkgflow.detector import Window
 from bkgflow.errors import UsageError
 from bkgflow.graph.combine import Band, combine_band
-from bkgflow.graph.decide import Decision, decide, own_background
+from bkgflow.graph.decide import Decision, own_background
 from bkgflow.graph.families import band_rows
-from bkgflow.graph.finish import Assignment, finish_model, save_combined
-from bkgflow.graph.planner import DEFAULT_MEMORY, combined_key, product_suffix, unit_key
+from bkgflow.graph.finish import Assignment, UnitResult, finish_model, save_combined
+from bkgflow.graph.plan import Unit
+from bkgflow.graph.planner import DEFAULT_MEMORY
+from bkgflow.graph.units import make_record, make_unit
 from bkgflow.io.exposure import ExposureFacts, inspect
+from bkgflow.io.folder_references import ReferenceFolder
 from bkgflow.io.memory import is_model, model_facts, model_source
 from bkgflow.io.models import open_model
-from bkgflow.io.products import check_writable, product_name
+from bkgflow.io.products import check_writable
 from bkgflow.io.sources import FileSource, Source
 from bkgflow.settings import StepSettings
-from bkgflow.version import VERSION
 
 __all__ = ["Subtracted", "subtract_one"]
 
@@ -40,7 +42,12 @@ class Subtracted:
 
 
 def subtract_one(
-    target: Any, backgrounds: Sequence[Any], settings: StepSettings, output_dir: Path
+    target: Any,
+    backgrounds: Sequence[Any],
+    settings: StepSettings,
+    output_dir: Path,
+    references: ReferenceFolder | None = None,
+    catalogs: tuple[str, ...] = (),
 ) -> Subtracted:
     """Subtract backgrounds from one target; paths and data models may be mixed.
 
@@ -54,6 +61,10 @@ def subtract_one(
         The step's arguments.
     output_dir : Path
         Where a combined background is saved, if it is.
+    references : ReferenceFolder, optional
+        Where references for WFSS and SOSS are looked for; CRDS is asked without one.
+    catalogs : tuple of str
+        The association's source catalogues.
 
     Returns
     -------
@@ -69,13 +80,15 @@ def subtract_one(
     facts = _facts(target, "target")
     roles = {id(background): f"background {i}" for i, background in enumerate(backgrounds, 1)}
     looked_at = [_facts(background, roles[id(background)]) for background in backgrounds]
-    decision = decide(facts, looked_at)
+    unit, decision = make_unit(
+        facts, looked_at, settings, references, catalogs, association="", product=""
+    )
     members = {
         member.path: (member, background)
         for member, background in zip(looked_at, backgrounds, strict=True)
     }
     bands = _combine(facts.window, decision, members, settings) if decision.used else []
-    work = _assignment(facts, decision, settings, output_dir)
+    work = _assignment(facts, unit, decision, settings, output_dir)
     model = target.copy() if is_model(target) else open_model(target)
     try:
         result = finish_model(work, model, bands)
@@ -85,7 +98,7 @@ def subtract_one(
     except BaseException:
         model.close()
         raise
-    _log_result(facts, decision, result.reason, result.n_unsubtracted)
+    _log_result(facts, unit, result)
     return Subtracted(model, Path(work.output))
 
 
@@ -135,35 +148,31 @@ def _combine(
 
 
 def _assignment(
-    facts: ExposureFacts, decision: Decision, settings: StepSettings, output_dir: Path
+    facts: ExposureFacts,
+    unit: Unit,
+    decision: Decision,
+    settings: StepSettings,
+    output_dir: Path,
 ) -> Assignment:
-    combined = combined_key(settings, facts.window, decision.used) if decision.used else ""
-    key = unit_key(settings, facts, combined or decision.skip_reason)
     paths = tuple(sorted(used.path for used in decision.used))
     return Assignment(
-        key=key,
+        key=unit.key,
         target=facts.path,
         window=facts.window,
-        output=str(output_dir / product_name(facts.path, product_suffix(facts))),
-        propagate_errors=settings.propagate_errors,
-        save_combined=settings.save_combined_background,
-        record={
-            "version": VERSION,
-            "key": key,
-            "background_key": combined,
-            "backgrounds": [Path(path).name for path in paths],
-            "settings": settings.model_dump(),
-            "notes": list(decision.notes),
-        },
+        output=str(output_dir / unit.output),
+        mode=unit.mode,
+        settings=settings,
+        record=make_record(unit, settings, paths),
         backgrounds=paths,
-        skip_reason=decision.skip_reason,
+        skip_reason=unit.reason,
+        inputs=unit.inputs,
     )
 
 
-def _log_result(facts: ExposureFacts, decision: Decision, reason: str, unsubtracted: int) -> None:
-    for note in decision.notes:
+def _log_result(facts: ExposureFacts, unit: Unit, result: UnitResult) -> None:
+    for note in unit.notes:
         log.warning("%s: %s", facts.path, note)
-    if reason:
-        log.warning("%s: skipped, %s", facts.path, reason)
-    if unsubtracted:
-        log.warning("%s: %d pixels have no valid background", facts.path, unsubtracted)
+    if result.reason:
+        log.warning("%s: %s, %s", facts.path, result.outcome.lower(), result.reason)
+    if result.n_unsubtracted:
+        log.warning("%s: %d pixels have no valid background", facts.path, result.n_unsubtracted)

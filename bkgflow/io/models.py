@@ -11,13 +11,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import JwstDataModel
 
 from bkgflow.errors import FileError, OutputError
 
-__all__ = ["ModelKind", "build_model", "not_writable", "open_model", "write_model"]
+__all__ = ["ModelKind", "build_model", "native", "not_writable", "open_model", "write_model"]
 
 ModelKind = Literal["ImageModel", "CubeModel", "IFUImageModel", "SossBkgModel"]
 """The data models that rate and rateints files and SOSS sky libraries hold."""
@@ -48,6 +49,11 @@ def build_model(
     for place, value in meta.items():
         model[f"meta.{place}"] = value
     return model
+
+
+def native(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
+    """Return a model's array in the machine's byte order, writable: itself where it is so."""
+    return np.require(array, dtype, ["C", "W"])
 
 
 def write_model(model: JwstDataModel, path: str | Path) -> Path:

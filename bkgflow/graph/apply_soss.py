@@ -1,0 +1,148 @@
+"""SOSS time series: one fit for the segments of an exposure, subtracted from each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bkgflow.errors import InputError
+from bkgflow.io.exposure import ExposureFacts
+from bkgflow.io.models import native
+from bkgflow.io.soss import FileSegment, cut_library, read_library
+from bkgflow.methods.soss import ArraySegment, Segment, SossFit, fit_soss, subtract_soss
+from bkgflow.outcome import Outcome
+from bkgflow.settings import StepSettings
+
+__all__ = ["SegmentFits", "apply_soss", "fit_exposure", "fit_segments"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SegmentFits:
+    """What was found for each segment of an exposure, by its path.
+
+    Attributes
+    ----------
+    fits : dict of str to SossFit, str or InputError
+        The fit; why there is none; or what is wrong with the file.
+    """
+
+    fits: dict[str, SossFit | str | InputError]
+
+
+def fit_exposure(
+    segments: Sequence[ExposureFacts], background: str, settings: StepSettings
+) -> SegmentFits:
+    """Fit the sky of an exposure's segments, read from their files.
+
+    A segment whose file goes bad is left out, and its neighbours are fitted without it.
+
+    Parameters
+    ----------
+    segments : sequence of ExposureFacts
+        In the order of time.
+    background : str
+        Path of the sky library.
+    settings : StepSettings
+        The ``soss_`` arguments.
+    """
+    good: dict[str, Segment] = {facts.path: FileSegment(facts) for facts in segments}
+    return fit_segments(good, background, settings)
+
+
+def fit_segments(
+    segments: dict[str, Segment], background: str, settings: StepSettings
+) -> SegmentFits:
+    """Fit segments by name; see `fit_exposure`."""
+    library = read_library(background)
+    left, found = dict(segments), dict[str, SossFit | str | InputError]()
+    frames = {segment.shape[1:] for segment in left.values()}
+    for frame in frames:
+        part, reason = cut_library(library, frame)
+        group = {name: s for name, s in left.items() if s.shape[1:] == frame}
+        if part is None:
+            found |= dict.fromkeys(group, reason)
+            continue
+        while group:
+            try:
+                fits = fit_soss(
+                    list(group.values()),
+                    part,
+                    soss_source_percentile=settings.soss_source_percentile,
+                    soss_bkg_percentile=settings.soss_bkg_percentile,
+                    soss_fit=settings.soss_fit,
+                )
+            except InputError as error:
+                if error.file not in group:
+                    raise
+                found[error.file] = error
+                del group[error.file]
+                continue
+            found |= dict(zip(group, fits, strict=True))
+            break
+    return SegmentFits(found)
+
+
+def apply_soss(
+    model: Any,
+    name: str,
+    background: str,
+    settings: StepSettings,
+    fits: SegmentFits | None = None,
+) -> tuple[Outcome, str, dict[str, Any]]:
+    """Subtract the fitted sky from an open data model, in place.
+
+    Parameters
+    ----------
+    model : ImageModel or CubeModel
+        Only its SCI changes.
+    name : str
+        The segment's in ``fits``.
+    background : str
+        Path of the sky library.
+    settings : StepSettings
+        The ``soss_`` arguments.
+    fits : SegmentFits, optional
+        What was found; without it, the model is fitted alone.
+
+    Returns
+    -------
+    outcome, reason, record
+        COMPLETE, or SKIPPED with the reason; what to write into the product's metadata.
+    """
+    if fits is None:
+        alone: dict[str, Segment] = {name: ArraySegment(model.data, model.dq)}
+        fits = fit_segments(alone, background, settings)
+    fit = fits.fits[name]
+    if isinstance(fit, InputError):
+        raise fit
+    if isinstance(fit, str):
+        return Outcome.SKIPPED, fit, {}
+    if fit.template is None:
+        return Outcome.SKIPPED, fit.reason, {"fit_notes": list(fit.notes)}
+    library, _ = cut_library(read_library(background), model.data.shape)
+    assert library is not None
+    sci = native(model.data, np.float32)
+    subtract_soss(sci, library, fit)
+    model.data = sci
+    return Outcome.COMPLETE, "", _record(fit, len(fits.fits))
+
+
+def _record(fit: SossFit, segments: int) -> dict[str, Any]:
+    """What the product says of the fit: plain numbers, None where a template has no rms."""
+    rms = [[float(v) if np.isfinite(v) else None for v in row] for row in fit.rms]
+    left, right = fit.scales.tolist()
+    left_errors, right_errors = fit.errors.tolist()
+    return {
+        "template": fit.template,
+        "left_scale": left,
+        "right_scale": right,
+        "left_scale_error": left_errors,
+        "right_scale_error": right_errors,
+        "template_rms": rms,
+        "fit_pixels": fit.n_used.tolist(),
+        "fit_segments": segments,
+        "fit_notes": list(fit.notes),
+    }
