@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import to_json
 from rich.table import Table
 
 from bkgflow.graph.finish import UnitResult
@@ -104,7 +104,7 @@ class RunResult:
         OutputError
             If it cannot be written there.
         """
-        write_text(path, json.dumps(self.to_dict(), indent=1))
+        write_text(path, to_json(self.to_dict(), indent=1, inf_nan_mode="null").decode())
 
 
 def _word(result: UnitResult) -> str:

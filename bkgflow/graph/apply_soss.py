@@ -131,8 +131,7 @@ def apply_soss(
 
 
 def _record(fit: SossFit, segments: int) -> dict[str, Any]:
-    """What the product says of the fit: plain numbers, None where a template has no rms."""
-    rms = [[float(v) if np.isfinite(v) else None for v in row] for row in fit.rms]
+    """What the product says of the fit: plain numbers, inf where a template has no rms."""
     left, right = fit.scales.tolist()
     left_errors, right_errors = fit.errors.tolist()
     return {
@@ -141,7 +140,7 @@ def _record(fit: SossFit, segments: int) -> dict[str, Any]:
         "right_scale": right,
         "left_scale_error": left_errors,
         "right_scale_error": right_errors,
-        "template_rms": rms,
+        "template_rms": fit.rms.tolist(),
         "fit_pixels": fit.n_used.tolist(),
         "fit_segments": segments,
         "fit_notes": list(fit.notes),

@@ -99,11 +99,10 @@ def _mask(
 
 
 def _record(fit: ScaleFit) -> dict[str, Any]:
-    """What the product says of the fit: plain numbers, None where there is none."""
-    errors = [float(e) if np.isfinite(e) else None for e in fit.standard_errors]
+    """What the product says of the fit: plain numbers, NaN where there is none."""
     record: dict[str, Any] = {
-        "scaling_factors": [float(c) for c in fit.coefficients],
-        "scaling_factor_errors": errors,
+        "scaling_factors": fit.coefficients.tolist(),
+        "scaling_factor_errors": fit.standard_errors.tolist(),
         "fit_pixels": fit.n_used,
         "fit_fraction": fit.fraction,
         "fit_iterations": fit.iterations,
