@@ -92,6 +92,37 @@ def tso(
     )
 
 
+@simulate.command()
+def soss(
+    out: Out,
+    integrations: Annotated[int, typer.Option(help="Integrations of the exposure.")] = 12,
+    segments: Annotated[int, typer.Option(help="Files that the exposure is cut into.")] = 4,
+    subarray: Annotated[str, typer.Option(help="SUBSTRIP256 or SUBSTRIP96.")] = "SUBSTRIP256",
+    templates: Annotated[int, typer.Option(help="Templates of the sky library.")] = 5,
+    depth: Annotated[float, typer.Option(help="Of the transit.")] = 0.02,
+    drift: Annotated[float, typer.Option(help="Change of the sky over the exposure.")] = 0.0,
+    stripes: Annotated[float, typer.Option(help="Column noise, DN/s.")] = 0.05,
+    seed: Seed = 1,
+) -> None:
+    """A NIRISS SOSS time series in segments, and a library of sky templates."""
+    from bkgflow.simulate import simulate_soss
+
+    _write(
+        lambda note: simulate_soss(
+            out,
+            integrations=integrations,
+            segments=segments,
+            subarray=subarray.upper(),
+            templates=templates,
+            depth=depth,
+            drift=drift,
+            stripes=stripes,
+            seed=seed,
+            on_exposure=note,
+        )
+    )
+
+
 def _write(make: Callable[[Callable[[Path], None]], Simulated]) -> None:
     written = make(typer.echo)
     typer.echo(
