@@ -19,8 +19,15 @@ from bkgflow.errors import FileError, OutputError
 
 __all__ = ["ModelKind", "build_model", "not_writable", "open_model", "write_model"]
 
-ModelKind = Literal["ImageModel", "CubeModel", "IFUImageModel"]
-"""The data models that rate and rateints files hold."""
+ModelKind = Literal[
+    "ImageModel",
+    "CubeModel",
+    "IFUImageModel",
+    "SegmentationMapModel",
+    "WfssBkgModel",
+    "WavelengthrangeModel",
+]
+"""The data models of rate and rateints files, segmentation maps and slitless references."""
 
 
 def build_model(
