@@ -11,7 +11,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from numpy.typing import NDArray
 from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import JwstDataModel
 
@@ -31,7 +30,7 @@ ModelKind = Literal[
 
 
 def build_model(
-    kind: ModelKind, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, object]
+    kind: ModelKind, arrays: Mapping[str, Any], meta: Mapping[str, object]
 ) -> JwstDataModel:
     """Return a data model of the given kind that holds the arrays and the header values.
 
@@ -42,7 +41,8 @@ def build_model(
     arrays : mapping
         By attribute: ``data``, ``err``, ``var_poisson``, ``var_rnoise`` float32 (DN/s and its
         square), ``dq`` uint32, ``int_times`` a structured array; 2-D (ny, nx) for images,
-        3-D (n_integrations, ny, nx) for cubes.
+        3-D (n_integrations, ny, nx) for cubes. Tables and lists of other models by the names
+        that their classes give them.
     meta : mapping
         Header values by their place in the tree below ``meta``: ``"instrument.name": "MIRI"``.
 

@@ -5,6 +5,18 @@ from __future__ import annotations
 from bkgflow.simulate.imaging import simulate_imaging
 from bkgflow.simulate.spectra import simulate_nods, simulate_tso
 from bkgflow.simulate.truth import Truth
+from bkgflow.simulate.wfss import simulate_wfss
+from bkgflow.simulate.wfss_files import SimulatedSlitless
+from bkgflow.simulate.wfss_truth import SlitlessTruth
 from bkgflow.simulate.writing import Simulated
 
-__all__ = ["Simulated", "Truth", "simulate_imaging", "simulate_nods", "simulate_tso"]
+__all__ = [
+    "Simulated",
+    "SimulatedSlitless",
+    "SlitlessTruth",
+    "Truth",
+    "simulate_imaging",
+    "simulate_nods",
+    "simulate_tso",
+    "simulate_wfss",
+]

@@ -50,6 +50,7 @@ class Stream(IntEnum):
     RAYS = 2
     JUMPS = 3
     DEFECTS = 4
+    SCALES = 5
 
 
 def generator(seed: int, *key: int) -> np.random.Generator:

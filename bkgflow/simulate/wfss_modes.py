@@ -17,7 +17,7 @@ from bkgflow.io.grism import Beam
 from bkgflow.simulate.modes import MIR_IMAGE, NIR_FRAME, NIR_STEPS, NRC_IMAGE, Mode, Readout
 from bkgflow.simulate.sky import SkyPlane
 
-__all__ = ["Slitless", "slitless_mode"]
+__all__ = ["BANDS", "EXTRACTED", "ORDERS", "Slitless", "slitless_mode"]
 
 Axis = Literal["x", "y"]
 

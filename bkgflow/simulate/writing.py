@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,18 @@ from bkgflow.io.models import build_model, write_model
 from bkgflow.simulate.headers import exposure_meta, integration_times
 from bkgflow.simulate.modes import MODES, Mode
 from bkgflow.simulate.noise import DEAD, HOT, Stream, defects, draw_rate, generator, jumps
-from bkgflow.simulate.truth import Exposure, Truth
+from bkgflow.simulate.truth import Exposure, Program, Truth
 
-__all__ = ["Simulated", "exposure_arrays", "write_program"]
+__all__ = [
+    "HOT_EXCESS",
+    "Simulated",
+    "exposure_arrays",
+    "measure",
+    "prepare_folder",
+    "unwritable",
+    "write_association",
+    "write_program",
+]
 
 HOT_EXCESS = 20.0
 """A hot pixel's rate over the sky's level at the detector's centre."""
@@ -75,7 +84,7 @@ def write_program(
     OutputError
         Where the folder cannot be written to, or holds another simulated program.
     """
-    folder = _prepare_folder(folder, truth)
+    folder = prepare_folder(folder, truth)
     mode = MODES[truth.mode]
     exposures = []
     for exposure in truth.exposures:
@@ -84,12 +93,14 @@ def write_program(
             on_exposure(exposures[-1])
     try:
         associations = tuple(
-            _write_association(folder, mode, truth.exposure(name), names)
+            write_association(
+                folder, mode, truth.exposure(name), [(each, "background") for each in names]
+            )
             for name, names in backgrounds.items()
         )
         truth.save(folder)
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
     return Simulated(folder, associations, tuple(exposures), truth)
 
 
@@ -103,35 +114,71 @@ def exposure_arrays(truth: Truth, exposure: Exposure) -> dict[str, NDArray[Any]]
         ``dq`` uint32; (ny, nx) for an image, (n_integrations, ny, nx) for a cube.
     """
     window, mode = exposure.window, MODES[truth.mode]
-    n = exposure.integrations or 1
     flags = defects(window, mode.frame, mode.instrument, truth.seed)
-    light = (flags & REFERENCE_PIXEL) == 0
-    sky, sources = truth.sky(window) * light, exposure.image() * light
-    arrays = _empty_arrays((n, *window.shape))
-    arrays["var_rnoise"][...] = truth.detector.read_variance
-    for i, share in enumerate(exposure.light_curve()):
-        noise = generator(truth.seed, *exposure.key, Stream.NOISE, i)
-        data, variance = draw_rate(sky + share * sources, truth.detector, noise)
-        arrays["data"][i] = data + truth.rays(exposure.name, i)
-        arrays["var_poisson"][i] = variance
-        mended = jumps(window.shape, generator(truth.seed, *exposure.key, Stream.JUMPS, i))
-        arrays["dq"][i] = flags | mended
-    np.sqrt(arrays["var_poisson"] + arrays["var_rnoise"], out=arrays["err"])
-    arrays["data"][:, (flags & HOT) != 0] += np.float32(HOT_EXCESS * truth.plane.level)
-    for name in ("data", "err", "var_poisson", "var_rnoise"):
-        arrays[name][:, (flags & DEAD) != 0] = np.nan
+    sky, sources = truth.sky(window), exposure.image()
+    arrays = measure(
+        (sky + share * sources for share in exposure.light_curve()),
+        exposure,
+        truth,
+        flags,
+        HOT_EXCESS * truth.plane.level,
+        lambda integration: truth.rays(exposure.name, integration),
+    )
     if exposure.integrations is None:
         return {name: array[0] for name, array in arrays.items()}
     return arrays
 
 
-def _prepare_folder(folder: str | Path, truth: Truth) -> Path:
+def measure(
+    rates: Iterable[NDArray[np.float64]],
+    exposure: Exposure,
+    truth: Program,
+    flags: NDArray[np.uint32],
+    hot: float,
+    rays: Callable[[int], NDArray[np.float64]] | None = None,
+) -> dict[str, NDArray[Any]]:
+    """Draw what a detector measures of noiseless rates.
+
+    Parameters
+    ----------
+    rates : iterable of (ny, nx) float64, DN/s
+        One for each integration.
+    flags : (ny, nx) uint32
+        The detector's DQ; reference pixels get no light, dead ones are NaN.
+    hot : float
+        What hot pixels show besides, in DN/s.
+    rays : callable, optional
+        Gives what unnoticed cosmic rays add to an integration.
+
+    Returns
+    -------
+    dict
+        As `exposure_arrays` returns, always with the axis of the integrations.
+    """
+    light = (flags & REFERENCE_PIXEL) == 0
+    arrays = _empty_arrays((exposure.integrations or 1, *exposure.window.shape))
+    arrays["var_rnoise"][...] = truth.detector.read_variance
+    for i, rate in enumerate(rates):
+        noise = generator(truth.seed, *exposure.key, Stream.NOISE, i)
+        data, variance = draw_rate(rate * light, truth.detector, noise)
+        arrays["data"][i] = data if rays is None else data + rays(i)
+        arrays["var_poisson"][i] = variance
+        mended = jumps(flags.shape, generator(truth.seed, *exposure.key, Stream.JUMPS, i))
+        arrays["dq"][i] = flags | mended
+    np.sqrt(arrays["var_poisson"] + arrays["var_rnoise"], out=arrays["err"])
+    arrays["data"][:, (flags & HOT) != 0] += np.float32(hot)
+    for name in ("data", "err", "var_poisson", "var_rnoise"):
+        arrays[name][:, (flags & DEAD) != 0] = np.nan
+    return arrays
+
+
+def prepare_folder(folder: str | Path, truth: Program) -> Path:
     """Create a program's folder, which may hold the same program, but no other one."""
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
     if _holds_another(folder, truth):
         raise OutputError(
             "A folder must hold no more than one simulated program",
@@ -156,12 +203,15 @@ def _write_exposure(folder: Path, truth: Truth, mode: Mode, exposure: Exposure) 
         return write_model(model, folder / exposure.name)
 
 
-def _write_association(
-    folder: Path, mode: Mode, science: Exposure, backgrounds: Sequence[str]
+def write_association(
+    folder: Path, mode: Mode, science: Exposure, others: Sequence[tuple[str, str]]
 ) -> Path:
-    """Write the association of one target exposure, as the level-2 generator lays it out."""
+    """Write the association of one target exposure, as the level-2 generator lays it out.
+
+    ``others`` are the names and types of the members besides the exposure itself.
+    """
     asn_type, rule = mode.association
-    members = [(science.name, "science"), *((name, "background") for name in backgrounds)]
+    members = [(science.name, "science"), *others]
     content = {
         "asn_type": asn_type,
         "asn_rule": rule,
@@ -188,17 +238,18 @@ def _write_association(
     return path
 
 
-def _holds_another(folder: Path, truth: Truth) -> bool:
+def _holds_another(folder: Path, truth: Program) -> bool:
     """Whether a whole simulated program other than this one lies in the folder."""
     if not (folder / "truth" / "truth.json").exists():
         return False
     try:
-        return Truth.load(folder) != truth
+        return type(truth).load(folder) != truth
     except FileError:
         return True
 
 
-def _unwritable(folder: Path, error: OSError) -> OutputError:
+def unwritable(folder: Path, error: OSError) -> OutputError:
+    """Return the error for a folder that a program cannot be written to."""
     return OutputError(
         "A simulated program must be written to a folder that is writable and has room",
         value=error,
