@@ -20,12 +20,20 @@ from bkgflow.errors import FileError, OutputError
 
 __all__ = ["ModelKind", "build_model", "native", "not_writable", "open_model", "write_model"]
 
-ModelKind = Literal["ImageModel", "CubeModel", "IFUImageModel", "SossBkgModel"]
-"""The data models that rate and rateints files and SOSS sky libraries hold."""
+ModelKind = Literal[
+    "ImageModel",
+    "CubeModel",
+    "IFUImageModel",
+    "SegmentationMapModel",
+    "SossBkgModel",
+    "WfssBkgModel",
+    "WavelengthrangeModel",
+]
+"""The data models of rate and rateints files, segmentation maps and sky references."""
 
 
 def build_model(
-    kind: ModelKind, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, object]
+    kind: ModelKind, arrays: Mapping[str, Any], meta: Mapping[str, object]
 ) -> JwstDataModel:
     """Return a data model of the given kind that holds the arrays and the header values.
 
@@ -36,7 +44,8 @@ def build_model(
     arrays : mapping
         By attribute: ``data``, ``err``, ``var_poisson``, ``var_rnoise`` float32 (DN/s and its
         square), ``dq`` uint32, ``int_times`` a structured array; 2-D (ny, nx) for images,
-        3-D (n_integrations, ny, nx) for cubes.
+        3-D (n_integrations, ny, nx) for cubes. Tables and lists of other models by the names
+        that their classes give them.
     meta : mapping
         Header values by their place in the tree below ``meta``: ``"instrument.name": "MIRI"``.
 

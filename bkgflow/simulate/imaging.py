@@ -18,6 +18,7 @@ from bkgflow.simulate.plan import (
     assemble,
     check_number,
     check_size,
+    cutout,
     plan_exposure,
 )
 from bkgflow.simulate.sky import Star, draw_stars
@@ -87,7 +88,7 @@ def simulate_imaging(
     check_number("nod_points", nod_points, 0, MOST, but_not=1)
     check_number("backgrounds", backgrounds, 0 if nod_points else 1, MOST)
     check_size(size, mode)
-    window = _cutout(mode, size)
+    window = cutout(mode, size)
     exposures = _targets(mode, window, seed, targets, nod_points)
     for i in range(backgrounds):
         part = _subarray(window, mode.frame, i // 2) if subarrays and i % 2 == 0 else window
@@ -164,18 +165,6 @@ def _members(truth: Truth) -> dict[str, list[str]]:
 
 def _faintest(mode: Mode) -> float:
     return FAINTEST * mode.readout.detector().sigma(mode.sky.level)
-
-
-def _cutout(mode: Mode, size: int | None) -> Window:
-    """Return a square at the middle of the right edge, or the whole frame.
-
-    There it holds reference pixels, and neither its first column nor its first row is the
-    detector's.
-    """
-    frame = mode.frame
-    if size is None:
-        return frame
-    return Window(frame.x1 - size, (frame.ny - size) // 2, size, size)
 
 
 def _subarray(window: Window, frame: Window, number: int) -> Window:

@@ -52,6 +52,7 @@ class Stream(IntEnum):
     DEFECTS = 4
     SKY = 5
     STRIPES = 6
+    SCALES = 7
 
 
 def generator(seed: int, *key: int) -> np.random.Generator:

@@ -21,6 +21,8 @@ __all__ = [
     "assemble",
     "check_number",
     "check_size",
+    "cutout",
+    "one_after_the_other",
     "plan_exposure",
 ]
 
@@ -94,19 +96,24 @@ def plan_exposure(
 
 def assemble(mode: Mode, seed: int, exposures: Sequence[Exposure]) -> Truth:
     """Return the truth of a program whose exposures are taken one after the other."""
-    timed, start = [], START
-    for exposure in exposures:
-        timed.append(exposure.model_copy(update={"start": start}))
-        seconds = mode.readout.integration_time * (exposure.integrations or 1)
-        start += timedelta(seconds=seconds) + OVERHEAD
     return Truth(
         mode=mode.exp_type,
         program=mode.program,
         seed=seed,
         plane=mode.sky,
         detector=mode.readout.detector(),
-        exposures=tuple(timed),
+        exposures=one_after_the_other(mode, exposures),
     )
+
+
+def one_after_the_other(mode: Mode, exposures: Sequence[Exposure]) -> tuple[Exposure, ...]:
+    """Return the exposures with the times at which they start, one after the other."""
+    timed, start = [], START
+    for exposure in exposures:
+        timed.append(exposure.model_copy(update={"start": start}))
+        seconds = mode.readout.integration_time * (exposure.integrations or 1)
+        start += timedelta(seconds=seconds) + OVERHEAD
+    return tuple(timed)
 
 
 def check_size(size: int | None, mode: Mode) -> None:
@@ -141,3 +148,15 @@ def check_number(
         value=repr(value),
         cure=f"Give a {name} within these bounds",
     )
+
+
+def cutout(mode: Mode, size: int | None) -> Window:
+    """Return a square at the middle of the right edge, or the whole frame.
+
+    There it holds reference pixels, and neither its first column nor its first row is the
+    detector's.
+    """
+    frame = mode.frame
+    if size is None:
+        return frame
+    return Window(frame.x1 - size, (frame.ny - size) // 2, size, size)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from bkgflow.errors import FileError, SettingsError
 from bkgflow.simulate.noise import Detector, Stream, cosmic_rays, generator
 from bkgflow.simulate.sky import SkyPlane, Star, Trace, Transit, stars_image
 
-__all__ = ["Dither", "Exposure", "Truth"]
+__all__ = ["Dither", "Exposure", "Program", "Truth"]
 
 Image = NDArray[np.float64]
 
@@ -95,31 +95,23 @@ class Exposure(BaseModel):
         return np.ones(n) if self.transit is None else self.transit.curve(n)
 
 
-class Truth(BaseModel):
-    """A simulated program.
+class Program(BaseModel):
+    """What the truths of all simulated programs share: exposures, and a file to be kept in.
 
     Attributes
     ----------
-    mode : str
-        Its EXP_TYPE.
     program : str
         Its number.
     seed : int
         What all random numbers come from.
-    plane : SkyPlane
-        The sky of all its exposures.
     detector : Detector
         The noise of one integration.
-    exposures : tuple of Exposure
-        Targets first.
     """
 
     model_config = ConfigDict(frozen=True)
 
-    mode: str
     program: str
     seed: int
-    plane: SkyPlane
     detector: Detector
     exposures: tuple[Exposure, ...]
 
@@ -139,6 +131,52 @@ class Truth(BaseModel):
             value=name,
             cure=f"Ask for one of its {len(self.exposures)} files by name, without a folder",
         )
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the truth below a program's folder and return the file."""
+        path = _file(folder)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        return path
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Read the truth of the program in a folder.
+
+        Raises
+        ------
+        FileError
+            Where the folder holds no simulated program, or its truth is damaged.
+        """
+        path = _file(folder)
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except (OSError, ValidationError) as error:
+            raise FileError(
+                "A simulated program's folder must hold truth/truth.json, whole",
+                value=error,
+                cure="Give the folder that was simulated into, or simulate it again",
+                file=path,
+            ) from error
+
+
+class Truth(Program):
+    """A simulated program.
+
+    Attributes
+    ----------
+    mode : str
+        Its EXP_TYPE.
+    plane : SkyPlane
+        The sky of all its exposures.
+    exposures : tuple of Exposure
+        Targets first.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    mode: str
+    plane: SkyPlane
 
     def sky(self, window: Window) -> Image:
         """Return the noiseless sky in a window on the detector: (ny, nx) float64, DN/s."""
@@ -177,33 +215,6 @@ class Truth(BaseModel):
             self.detector.sigma(self.plane.level),
             generator(self.seed, *exposure.key, Stream.RAYS, integration),
         )
-
-    def save(self, folder: str | Path) -> Path:
-        """Write the truth below a program's folder and return the file."""
-        path = _file(folder)
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        return path
-
-    @classmethod
-    def load(cls, folder: str | Path) -> Truth:
-        """Read the truth of the program in a folder.
-
-        Raises
-        ------
-        FileError
-            Where the folder holds no simulated program, or its truth is damaged.
-        """
-        path = _file(folder)
-        try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
-        except (OSError, ValidationError) as error:
-            raise FileError(
-                "A simulated program's folder must hold truth/truth.json, whole",
-                value=error,
-                cure="Give the folder that was simulated into, or simulate it again",
-                file=path,
-            ) from error
 
 
 def _file(folder: str | Path) -> Path:

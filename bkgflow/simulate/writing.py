@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,13 @@ from bkgflow.io.models import build_model, write_model
 from bkgflow.simulate.headers import exposure_meta, integration_times
 from bkgflow.simulate.modes import MODES, Mode
 from bkgflow.simulate.noise import DEAD, HOT, Stream, defects, draw_rate, generator, jumps
-from bkgflow.simulate.truth import Exposure, Truth
+from bkgflow.simulate.truth import Exposure, Program, Truth
 
 __all__ = [
     "HOT_EXCESS",
     "Simulated",
     "exposure_arrays",
+    "measure",
     "prepare_folder",
     "unwritable",
     "write_association",
@@ -92,7 +93,9 @@ def write_program(
             on_exposure(exposures[-1])
     try:
         associations = tuple(
-            write_association(folder, mode, truth.exposure(name), names)
+            write_association(
+                folder, mode, truth.exposure(name), [(each, "background") for each in names]
+            )
             for name, names in backgrounds.items()
         )
         truth.save(folder)
@@ -111,29 +114,65 @@ def exposure_arrays(truth: Truth, exposure: Exposure) -> dict[str, NDArray[Any]]
         ``dq`` uint32; (ny, nx) for an image, (n_integrations, ny, nx) for a cube.
     """
     window, mode = exposure.window, MODES[truth.mode]
-    n = exposure.integrations or 1
     flags = defects(window, mode.frame, mode.instrument, truth.seed)
-    light = (flags & REFERENCE_PIXEL) == 0
-    sky, sources = truth.sky(window) * light, exposure.image() * light
-    arrays = _empty_arrays((n, *window.shape))
-    arrays["var_rnoise"][...] = truth.detector.read_variance
-    for i, share in enumerate(exposure.light_curve()):
-        noise = generator(truth.seed, *exposure.key, Stream.NOISE, i)
-        data, variance = draw_rate(sky + share * sources, truth.detector, noise)
-        arrays["data"][i] = data + truth.rays(exposure.name, i)
-        arrays["var_poisson"][i] = variance
-        mended = jumps(window.shape, generator(truth.seed, *exposure.key, Stream.JUMPS, i))
-        arrays["dq"][i] = flags | mended
-    np.sqrt(arrays["var_poisson"] + arrays["var_rnoise"], out=arrays["err"])
-    arrays["data"][:, (flags & HOT) != 0] += np.float32(HOT_EXCESS * truth.plane.level)
-    for name in ("data", "err", "var_poisson", "var_rnoise"):
-        arrays[name][:, (flags & DEAD) != 0] = np.nan
+    sky, sources = truth.sky(window), exposure.image()
+    arrays = measure(
+        (sky + share * sources for share in exposure.light_curve()),
+        exposure,
+        truth,
+        flags,
+        HOT_EXCESS * truth.plane.level,
+        lambda integration: truth.rays(exposure.name, integration),
+    )
     if exposure.integrations is None:
         return {name: array[0] for name, array in arrays.items()}
     return arrays
 
 
-def prepare_folder(folder: str | Path, truth: Truth) -> Path:
+def measure(
+    rates: Iterable[NDArray[np.float64]],
+    exposure: Exposure,
+    truth: Program,
+    flags: NDArray[np.uint32],
+    hot: float,
+    rays: Callable[[int], NDArray[np.float64]] | None = None,
+) -> dict[str, NDArray[Any]]:
+    """Draw what a detector measures of noiseless rates.
+
+    Parameters
+    ----------
+    rates : iterable of (ny, nx) float64, DN/s
+        One for each integration.
+    flags : (ny, nx) uint32
+        The detector's DQ; reference pixels get no light, dead ones are NaN.
+    hot : float
+        What hot pixels show besides, in DN/s.
+    rays : callable, optional
+        Gives what unnoticed cosmic rays add to an integration.
+
+    Returns
+    -------
+    dict
+        As `exposure_arrays` returns, always with the axis of the integrations.
+    """
+    light = (flags & REFERENCE_PIXEL) == 0
+    arrays = _empty_arrays((exposure.integrations or 1, *exposure.window.shape))
+    arrays["var_rnoise"][...] = truth.detector.read_variance
+    for i, rate in enumerate(rates):
+        noise = generator(truth.seed, *exposure.key, Stream.NOISE, i)
+        data, variance = draw_rate(rate * light, truth.detector, noise)
+        arrays["data"][i] = data if rays is None else data + rays(i)
+        arrays["var_poisson"][i] = variance
+        mended = jumps(flags.shape, generator(truth.seed, *exposure.key, Stream.JUMPS, i))
+        arrays["dq"][i] = flags | mended
+    np.sqrt(arrays["var_poisson"] + arrays["var_rnoise"], out=arrays["err"])
+    arrays["data"][:, (flags & HOT) != 0] += np.float32(hot)
+    for name in ("data", "err", "var_poisson", "var_rnoise"):
+        arrays[name][:, (flags & DEAD) != 0] = np.nan
+    return arrays
+
+
+def prepare_folder(folder: str | Path, truth: Program) -> Path:
     """Create a program's folder, which may hold the same program, but no other one."""
     folder = Path(folder)
     try:
@@ -168,16 +207,17 @@ def write_association(
     folder: Path,
     mode: Mode,
     science: Exposure,
-    backgrounds: Sequence[str],
+    others: Sequence[tuple[str, str]],
     number: int | None = None,
 ) -> Path:
     """Write the association of one target exposure, as the level-2 generator lays it out.
 
-    Its number is the exposure's, unless another is given.
+    ``others`` are the names and types of the members besides the exposure itself; the
+    association's number is the exposure's, unless another is given.
     """
     number = science.number if number is None else number
     asn_type, rule = mode.association
-    members = [(science.name, "science"), *((name, "background") for name in backgrounds)]
+    members = [(science.name, "science"), *others]
     content = {
         "asn_type": asn_type,
         "asn_rule": rule,
@@ -204,7 +244,7 @@ def write_association(
     return path
 
 
-def _holds_another(folder: Path, truth: Truth) -> bool:
+def _holds_another(folder: Path, truth: Program) -> bool:
     """Whether a whole simulated program other than this one lies in the folder."""
     if not (folder / "truth" / "truth.json").exists():
         return False
@@ -215,7 +255,7 @@ def _holds_another(folder: Path, truth: Truth) -> bool:
 
 
 def unwritable(folder: Path, error: OSError) -> OutputError:
-    """Return the error for a folder that cannot be written to."""
+    """Return the error for a folder that a program cannot be written to."""
     return OutputError(
         "A simulated program must be written to a folder that is writable and has room",
         value=error,

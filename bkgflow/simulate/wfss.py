@@ -1,0 +1,307 @@
+"""Simulated slitless programs: dispersed exposures of one field under a known sky."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from os import PathLike, fspath
+from pathlib import Path
+
+import numpy as np
+from numpy.polynomial import Polynomial
+from numpy.typing import NDArray
+
+from bkgflow.detector import Window
+from bkgflow.errors import SettingsError
+from bkgflow.io.grism import Beam, Coefficient, pixel_to_sky, read_specwcs, sky_to_pixel
+from bkgflow.settings import split_list
+from bkgflow.simulate.noise import Stream, generator
+from bkgflow.simulate.plan import (
+    MOST,
+    TARGET,
+    check_number,
+    check_size,
+    cutout,
+    one_after_the_other,
+    plan_exposure,
+)
+from bkgflow.simulate.truth import Dither, Exposure
+from bkgflow.simulate.wfss_files import (
+    SimulatedSlitless,
+    component_names,
+    member_names,
+    wcsinfo_of,
+    write_slitless,
+)
+from bkgflow.simulate.wfss_modes import Slitless, slitless_mode
+from bkgflow.simulate.wfss_sky import MOST_COMPONENTS, built_in_template, read_template
+from bkgflow.simulate.wfss_truth import SlitlessExposure, SlitlessTruth, Source, box_of
+
+__all__ = ["simulate_wfss"]
+
+SHARES = ((1.0,), (0.7, 0.3), (0.6, 0.25, 0.15))
+"""How much of the sky each component gives, on average."""
+
+CHANGE = 0.3
+"""How far a component's light goes up and down between exposures, of its average."""
+
+STEP = (3.0, -2.0)
+"""Pixels by which the sources move from one exposure to the next."""
+
+FAINTEST = 10.0
+"""The faintest spectrum's light per pixel along it, in sigmas of the sky's noise."""
+
+BRIGHTEST = 200.0
+"""The brightest spectrum's light over that of the faintest."""
+
+FAINT_MAGNITUDE = 25.0
+"""AB magnitude that the catalogue gives the faintest source."""
+
+MOST_CROWDED = 0.9
+
+MOST_SOURCES = 5000
+
+Template = str | PathLike[str]
+
+
+def simulate_wfss(
+    out: str | Path,
+    *,
+    instrument: str = "NIRISS",
+    grism: str | None = None,
+    module: str | None = None,
+    band: str | None = None,
+    exposures: int = 2,
+    components: int = 1,
+    crowding: float = 0.15,
+    size: int | None = None,
+    seed: int = 0,
+    templates: Template | Sequence[Template] | None = None,
+    specwcs: str | Path | None = None,
+    on_exposure: Callable[[Path], None] | None = None,
+) -> SimulatedSlitless:
+    """Simulate dithered slitless exposures of a field of point sources.
+
+    Each exposure comes with an association that names the direct image, its segmentation map
+    and its catalogue; the reference files lie in a folder below the program's.
+
+    Parameters
+    ----------
+    out : path-like
+        The folder to write to.
+    instrument : "NIRISS", "NIRCAM" or "MIRI"
+        Which camera.
+    grism : str, optional
+        GR150C or GR150R for NIRISS, GRISMR or GRISMC for NIRCam.
+    module : "A" or "B", optional
+        Of NIRCam.
+    band : str, optional
+        The passband: NIRISS's blocking filter, NIRCam's filter.
+    exposures : int
+        How many.
+    components : int
+        Of the sky, up to 3; each exposure has other scales.
+    crowding : float
+        Share of the pixels, up to 0.9, that the boxes of the spectra cover at least, as far as
+        5000 sources can; there is always one source.
+    size : int, optional
+        Side of a square cut-out, in pixels; the full frame by default.
+    seed : int
+        What all random numbers come from; not negative.
+    templates : path-like or sequence, optional
+        Real sky templates of the full frame, one for each component, instead of built-in ones.
+    specwcs : path-like, optional
+        A NIRCam dispersion reference whose polynomials depend on t alone, instead of round
+        numbers.
+    on_exposure : callable, optional
+        Called with the path of each exposure as soon as it is written.
+
+    Raises
+    ------
+    SettingsError, FileError, ShapeError, OutputError
+        Where an argument is out of bounds; where a template or the specwcs cannot be used;
+        where the folder cannot be written to, or holds another simulated program.
+    """
+    slitless = slitless_mode(instrument, grism, module, band)
+    paths = _template_paths(templates)
+    components = _check(exposures, components, crowding, seed, paths)
+    check_size(size, slitless.mode)
+    images = _templates(slitless, paths, components)
+    beams = slitless.beams if specwcs is None else _real_beams(slitless, specwcs)
+    planned = _dithered(slitless, cutout(slitless.mode, size), exposures)
+    sources = _draw_sources(slitless, beams, planned[0].window, crowding, seed)
+    sky = _on_the_sky(slitless, planned[0], sources)
+    truth = SlitlessTruth(
+        program=slitless.mode.program,
+        seed=seed,
+        instrument=slitless.mode.instrument,
+        axis=slitless.axis,
+        band=slitless.band,
+        beams=beams,
+        detector=slitless.mode.readout.detector(),
+        components=component_names(slitless, components),
+        catalogue=member_names(slitless)["sourcecat"],
+        exposures=tuple(
+            _observe(slitless, exposure, sources, sky, _scales(slitless, images, seed, i))
+            for i, exposure in enumerate(planned)
+        ),
+    )
+    return write_slitless(out, truth, slitless, images, on_exposure)
+
+
+def _template_paths(templates: Template | Sequence[Template] | None) -> list[str]:
+    given = [templates] if isinstance(templates, PathLike) else templates
+    return [fspath(each) for each in split_list(given)]
+
+
+def _check(exposures: int, components: int, crowding: float, seed: int, paths: list[str]) -> int:
+    """Refuse arguments out of bounds; return the number of components."""
+    check_number("exposures", exposures, 1, MOST)
+    check_number("components", components, 1, MOST_COMPONENTS)
+    check_number("seed", seed, 0)
+    if not 0.0 <= crowding <= MOST_CROWDED:
+        raise SettingsError(
+            f"crowding must be from 0 to {MOST_CROWDED}",
+            value=crowding,
+            cure="Give the share of the pixels that spectra cover",
+        )
+    if not paths:
+        return components
+    if components not in (1, len(paths)) or len(paths) > MOST_COMPONENTS:
+        raise SettingsError(
+            f"There is one template for each component, up to {MOST_COMPONENTS}",
+            value=f"components={components}, {len(paths)} templates",
+            cure="Leave components out, or give as many templates",
+        )
+    return len(paths)
+
+
+def _templates(
+    slitless: Slitless, paths: Sequence[str], components: int
+) -> list[NDArray[np.float32]]:
+    mode = slitless.mode
+    if paths:
+        return [read_template(path, mode.frame) for path in paths]
+    return [
+        built_in_template(i, slitless.axis, mode.frame, mode.instrument) for i in range(components)
+    ]
+
+
+def _real_beams(slitless: Slitless, specwcs: str | Path) -> tuple[Beam, ...]:
+    """Read the traces and cut them to the passband."""
+    if slitless.mode.instrument != "NIRCAM":
+        raise SettingsError(
+            "specwcs is a reference of NIRCam",
+            value=slitless.mode.instrument,
+            cure="Leave specwcs out, or choose NIRCAM",
+        )
+    return tuple(_cut(beam, slitless.passband) for beam in read_specwcs(specwcs))
+
+
+def _cut(beam: Beam, passband: tuple[float, float]) -> Beam:
+    """Return the part of a trace in a passband, as polynomials of a t that is 0 to 1 there."""
+    start, stop = (float(beam.t(wave)) for wave in passband)
+    inner = Polynomial([start, stop - start])
+
+    def compose(terms: tuple[Coefficient, ...]) -> tuple[Coefficient, ...]:
+        columns = [Polynomial(column)(inner).coef for column in zip(*terms, strict=True)]
+        padded = [np.pad(column, (0, len(terms) - len(column))) for column in columns]
+        return tuple((float(c), float(cx), float(cy)) for c, cx, cy in zip(*padded, strict=True))
+
+    return Beam(beam.order, *passband, x=compose(beam.x), y=compose(beam.y))
+
+
+def _dithered(slitless: Slitless, window: Window, exposures: int) -> tuple[Exposure, ...]:
+    mode = slitless.mode
+    return one_after_the_other(
+        mode,
+        [
+            plan_exposure(
+                mode,
+                (TARGET, i),
+                window,
+                target="FIELD-1",
+                dither=Dither(
+                    position=i + 1,
+                    total=exposures,
+                    x=i * STEP[0] * mode.scale,
+                    y=i * STEP[1] * mode.scale,
+                ),
+            )
+            for i in range(exposures)
+        ],
+    )
+
+
+def _draw_sources(
+    slitless: Slitless, beams: Sequence[Beam], window: Window, crowding: float, seed: int
+) -> list[Source]:
+    """Draw sources whose first-order spectra fall into a window, until these cover enough of it."""
+    rng = generator(seed, TARGET, 0, Stream.STARS)
+    faintest = FAINTEST * slitless.mode.readout.detector().sigma(slitless.mode.sky.level)
+    first = next(beam for beam in beams if beam.order == 1)
+    extracted = [beam for beam in beams if beam.order in slitless.extracted]
+    middle = (window.x0 + window.nx / 2, window.y0 + window.ny / 2)
+    ends = first.place(*middle, np.array([0.0, 1.0]))
+    covered = np.zeros(window.shape, bool)
+    sources: list[Source] = []
+    n_covered = 0
+    while not sources or (n_covered < crowding * covered.size and len(sources) < MOST_SOURCES):
+        x, y = (
+            rng.uniform(start - float(end.max() - centre), start + size - float(end.min() - centre))
+            for start, size, end, centre in zip(
+                (window.x0, window.y0), (window.nx, window.ny), ends, middle, strict=True
+            )
+        )
+        # N(> f) ∝ 1/f, as for stars.
+        share = 1.0 / max(1.0 - rng.random(), 1.0 / BRIGHTEST)
+        magnitude = FAINT_MAGNITUDE - 2.5 * math.log10(share)
+        source = Source(len(sources) + 1, x, y, faintest * share, magnitude)
+        sources.append(source)
+        for beam in extracted:
+            box = covered[box_of(source, beam, window)]
+            n_covered += box.size - int(np.count_nonzero(box))
+            box[...] = True
+    return sources
+
+
+def _on_the_sky(
+    slitless: Slitless, exposure: Exposure, sources: Sequence[Source]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return where the sources of the first exposure are on the sky, in degrees."""
+    x = np.array([source.x - exposure.window.x0 for source in sources])
+    y = np.array([source.y - exposure.window.y0 for source in sources])
+    return pixel_to_sky(wcsinfo_of(slitless.mode, exposure), x, y)
+
+
+def _observe(
+    slitless: Slitless,
+    exposure: Exposure,
+    sources: Sequence[Source],
+    sky: tuple[NDArray[np.float64], NDArray[np.float64]],
+    scales: tuple[float, ...],
+) -> SlitlessExposure:
+    """Return an exposure with the sources where its pointing puts them."""
+    x, y = sky_to_pixel(wcsinfo_of(slitless.mode, exposure), *sky)
+    window = exposure.window
+    moved = tuple(
+        source._replace(x=float(column) + window.x0, y=float(row) + window.y0)
+        for source, column, row in zip(sources, x, y, strict=True)
+    )
+    values = {name: getattr(exposure, name) for name in Exposure.model_fields}
+    return SlitlessExposure(**values, scales=scales, sources=moved)
+
+
+def _scales(
+    slitless: Slitless, templates: Sequence[NDArray[np.float32]], seed: int, i: int
+) -> tuple[float, ...]:
+    """Draw the scales of one exposure's sky, so that it is about as bright as the mode's."""
+    rng = generator(seed, TARGET, i, Stream.SCALES)
+    shares = SHARES[len(templates) - 1]
+    return tuple(
+        slitless.mode.sky.level
+        * share
+        * (1.0 + CHANGE * rng.uniform(-1.0, 1.0))
+        / float(np.median(template[template > 0]))
+        for share, template in zip(shares, templates, strict=True)
+    )

@@ -1,0 +1,102 @@
+"""The slitless sky: what each component of it looks like on the whole detector.
+
+A grism smears the edge of the pick-off mirror's field and mixes the orders of the sky, so that
+its image has steps along the dispersion; stray light adds patches of its own. The components
+here have such steps and patches, with round numbers.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bkgflow.detector import Window
+from bkgflow.errors import ShapeError
+from bkgflow.io.fits import open_binary, read_rows, walk
+from bkgflow.simulate.noise import reference_pixels
+
+__all__ = ["MOST_COMPONENTS", "built_in_template", "read_template"]
+
+MOST_COMPONENTS = 3
+
+Image = NDArray[np.float32]
+
+
+def built_in_template(
+    component: int, axis: Literal["x", "y"], frame: Window, instrument: str
+) -> Image:
+    """Return a component of the sky.
+
+    Parameters
+    ----------
+    component : int
+        0: the dispersed zodiacal light; 1: a broad patch of stray light; 2: a glow that grows
+        towards the long end of the dispersion.
+    axis : "x" or "y"
+        The axis of the dispersion.
+    frame : Window
+        The whole detector.
+    instrument : str
+        Decides where the reference pixels are; they are 0.
+
+    Returns
+    -------
+    (ny, nx) float32
+        Its median over the other pixels is 1.
+    """
+    ny, nx = frame.shape
+    columns, rows = (np.arange(nx) + 0.5) / nx, ((np.arange(ny) + 0.5) / ny)[:, None]
+    along, across = (columns, rows) if axis == "x" else (rows, columns)
+    image = np.broadcast_to(_PATTERNS[component](along, across), frame.shape)
+    dark = reference_pixels(frame, frame, instrument)
+    return np.where(dark, 0.0, image / np.median(image[~dark])).astype(np.float32)
+
+
+def _zodiacal(along: NDArray[np.float64], across: NDArray[np.float64]) -> NDArray[np.float64]:
+    steps = 0.25 * np.tanh((along - 0.18) / 0.04) - 0.15 * np.tanh((along - 0.82) / 0.06)
+    return 1.0 + steps + 0.08 * (across - 0.5) + 0.03 * np.sin(7.0 * across + 3.0 * along)
+
+
+def _patch(along: NDArray[np.float64], across: NDArray[np.float64]) -> NDArray[np.float64]:
+    ridge = np.exp(-(((across - 0.45 - 0.2 * (along - 0.5)) / 0.2) ** 2))
+    return 0.3 + ridge * (0.6 + 0.4 * np.cos(5.0 * along))
+
+
+def _glow(along: NDArray[np.float64], across: NDArray[np.float64]) -> NDArray[np.float64]:
+    return 0.3 + 1.4 * along**2 + 0.2 * (across - 0.5) ** 2
+
+
+_PATTERNS = (_zodiacal, _patch, _glow)
+
+
+def read_template(path: str | Path, frame: Window) -> Image:
+    """Read a real template: the first image of a FITS file.
+
+    Returns
+    -------
+    (ny, nx) float32
+        0 where the file has none.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read.
+    ShapeError
+        If it does not cover the whole detector.
+    """
+    places = [extension.place for extension in walk(path).values()]
+    place = next((each for each in places if each.shape == frame.shape), None)
+    if place is None:
+        raise ShapeError(
+            f"A template covers the whole detector, {frame.ny}×{frame.nx}",
+            file=path,
+            value=", ".join(str(each.shape) for each in places),
+            cure="Give a template of this instrument's full frame",
+        )
+    image = np.empty(frame.shape, np.float64)
+    with open_binary(path) as stream:
+        read_rows(stream, place, Window(0, 0, frame.nx, frame.ny), image)
+    return np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)
