@@ -22,9 +22,10 @@ from bkgflow.graph.plan import Plan
 from bkgflow.graph.planner import DEFAULT_MEMORY, make_plan
 from bkgflow.graph.single import subtract_one
 from bkgflow.io.folder_references import ReferenceFolder
+from bkgflow.io.masks import product_mask
 from bkgflow.io.models import not_writable, write_model
 from bkgflow.io.products import check_writable
-from bkgflow.report.pictures import draw_subtraction
+from bkgflow.report.pictures import draw_slitless, draw_subtraction
 from bkgflow.settings import StepSettings, split_list
 
 if TYPE_CHECKING:
@@ -217,7 +218,7 @@ def run(
 def draw(target: str | Path, product: str | Path, picture: str | Path) -> Path:
     """Draw a target before, what was subtracted from it, and its product, as PNG.
 
-    Of a cube, the mean over the integrations is drawn.
+    Of a cube, the mean over the integrations is drawn; of a slitless exposure, its mask as well.
 
     Parameters
     ----------
@@ -236,15 +237,13 @@ def draw(target: str | Path, product: str | Path, picture: str | Path) -> Path:
         If the picture cannot be written.
     """
     before, after = (_image(path) for path in (target, product))
+    sky = (before - after).values
+    words = {"title": Path(product).name, "unit": before.attrs.get("units", "")}
+    mask = product_mask(product, sky.shape)
     try:
-        return draw_subtraction(
-            before.values,
-            (before - after).values,
-            after.values,
-            picture,
-            title=Path(product).name,
-            unit=before.attrs.get("units", ""),
-        )
+        if mask is not None:
+            return draw_slitless(before.values, mask, sky, after.values, picture, **words)
+        return draw_subtraction(before.values, sky, after.values, picture, **words)
     except OSError as problem:
         raise not_writable(Path(picture), problem) from None
 

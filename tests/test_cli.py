@@ -596,15 +596,15 @@ def test_the_same_seed_makes_the_same_program(tmp_path, bkgflow_):
 def test_demo(tmp_path, bkgflow_):
     code, out, _ = bkgflow_("demo", tmp_path / "demo", "--size=48", "--workers=1")
     assert code == 0
-    assert "10 units: 10 COMPLETE" in out
+    assert "14 units: 14 COMPLETE" in out
     (products,) = (line.split(": ")[1] for line in out.splitlines() if line.startswith("Products:"))
     pictures = [line.split(": ")[1] for line in out.splitlines() if line.startswith("Picture:")]
     written = [path for path in names(products) if path.endswith(".fits")]
-    assert len(written) == 20
+    assert len(written) == 24
     for name in written[::7]:
         with datamodels.open(Path(products) / name) as model:
             assert np.isfinite(model.data).any()
-    assert [Path(path).suffix for path in pictures] == [".png"] * 3
+    assert [Path(path).suffix for path in pictures] == [".png"] * 5
     for path in pictures:
         image = matplotlib.image.imread(path)[..., :3]
         grey = image.mean(-1)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from bkgflow.simulate import Simulated, SimulatedSlitless
 
 __all__ = ["demo"]
 
@@ -20,15 +23,22 @@ def demo(
     """Simulate a small mixed program, run it on a local cluster, and draw what it did."""
     from bkgflow import api
     from bkgflow.cli.run import execute
-    from bkgflow.simulate import simulate_imaging, simulate_nods, simulate_soss, simulate_tso
+    from bkgflow.simulate import (
+        simulate_imaging,
+        simulate_nods,
+        simulate_soss,
+        simulate_tso,
+        simulate_wfss,
+    )
 
     program, products, pictures = out / "program", out / "products", out / "pictures"
     typer.echo(f"Simulating a program in {program}")
-    written = [
+    written: list[Simulated | SimulatedSlitless] = [
         simulate_imaging(program / "imaging", targets=4, backgrounds=8, size=size),
         simulate_nods(program / "nods", points=5),
         simulate_tso(program / "tso", integrations=10, backgrounds=2, size=min(size, 256)),
         simulate_soss(program / "soss", integrations=8, segments=2, templates=3),
+        simulate_wfss(program / "wfss", exposures=2, size=min(size, 512)),
     ]
     first = {str(each.associations[0].absolute()) for each in written}
     associations = [str(path) for each in written for path in each.associations]
@@ -39,7 +49,7 @@ def demo(
         workers=workers,
         memory=None,
         quiet=False,
-        references=program / "soss",
+        references=program,
         arguments={"save_combined_background": True},
     )
     drawn = [

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 if TYPE_CHECKING:
-    from bkgflow.simulate import Simulated
+    from bkgflow.simulate import Simulated, SimulatedSlitless
 
 __all__ = ["simulate"]
 
@@ -112,7 +112,7 @@ def soss(
             out,
             integrations=integrations,
             segments=segments,
-            subarray=subarray.upper(),
+            subarray=cast("Any", subarray.upper()),
             templates=templates,
             depth=depth,
             drift=drift,
@@ -123,7 +123,44 @@ def soss(
     )
 
 
-def _write(make: Callable[[Callable[[Path], None]], Simulated]) -> None:
+@simulate.command()
+def wfss(
+    out: Out,
+    instrument: Annotated[str, typer.Option(help="NIRISS, NIRCam or MIRI.")] = "NIRISS",
+    grism: Annotated[
+        str | None, typer.Option(help="GR150C, GR150R; GRISMR, GRISMC.", show_default="the first")
+    ] = None,
+    module: Annotated[str | None, typer.Option(help="Of NIRCam: A or B.", show_default="A")] = None,
+    band: Annotated[
+        str | None, typer.Option(help="Blocking filter.", show_default="the first")
+    ] = None,
+    exposures: Annotated[int, typer.Option(help="Dithered exposures.")] = 2,
+    components: Annotated[int, typer.Option(help="Components of the sky.")] = 1,
+    crowding: Annotated[float, typer.Option(help="Share of pixels that boxes cover.")] = 0.15,
+    size: Size = None,
+    seed: Seed = 1,
+) -> None:
+    """Slitless exposures with their catalogue and references (wavelengthrange, sky)."""
+    from bkgflow.simulate import simulate_wfss
+
+    _write(
+        lambda note: simulate_wfss(
+            out,
+            instrument=instrument.upper(),
+            grism=grism,
+            module=module,
+            band=band,
+            exposures=exposures,
+            components=components,
+            crowding=crowding,
+            size=size,
+            seed=seed,
+            on_exposure=note,
+        )
+    )
+
+
+def _write(make: Callable[[Callable[[Path], None]], Simulated | SimulatedSlitless]) -> None:
     written = make(typer.echo)
     typer.echo(
         f"{len(written.exposures)} exposures and {len(written.associations)} associations "

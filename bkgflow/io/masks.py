@@ -13,7 +13,7 @@ from bkgflow.detector import Window
 from bkgflow.errors import FileError, ShapeError
 from bkgflow.io.fits import open_binary, read_rows, walk
 
-__all__ = ["read_mask"]
+__all__ = ["product_mask", "read_mask"]
 
 ASDF_MAGIC = b"#ASDF"
 
@@ -62,6 +62,17 @@ def read_mask(path: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
             cure=CURE,
         )
     return background
+
+
+def product_mask(path: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
+    """Return the MASK of a slitless product, True for background; None where it has none.
+
+    Raises
+    ------
+    FileError, ShapeError
+        As `read_mask`.
+    """
+    return read_mask(path, shape) if "MASK" in walk(path) else None
 
 
 def _from_fits(path: str | Path) -> tuple[NDArray[Any], bool]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bkgflow.errors import UsageError
 
-__all__ = ["draw_panels", "draw_subtraction"]
+__all__ = ["draw_panels", "draw_slitless", "draw_subtraction"]
 
 STRETCH = 4.0
 """Black and white stand this many robust standard deviations from the median: the sky is seen,
@@ -61,6 +61,44 @@ def draw_subtraction(
         (f"before: median {np.nanmedian(before):.4g}", before, (low, high)),
         (f"background: median {np.nanmedian(background):.4g}", background, (low, high)),
         (f"after: median {np.nanmedian(after):.4g}", after, _around_zero(after, high - low)),
+    ]
+    return draw_panels(panels, path, title=title, unit=unit)
+
+
+def draw_slitless(
+    before: NDArray[np.floating],
+    mask: NDArray[np.bool_],
+    background: NDArray[np.floating],
+    after: NDArray[np.floating],
+    path: str | Path,
+    *,
+    title: str,
+    unit: str = "",
+) -> Path:
+    """Draw a slitless exposure, the mask of its background, the scaled sky, what is left.
+
+    Parameters
+    ----------
+    before, background, after : (ny, nx)
+        In one unit; NaN is drawn red.
+    mask : (ny, nx) bool
+        True (white) for background.
+    path : path-like
+        Of the PNG.
+    title, unit : str
+        Above the picture, and at the colour bars.
+
+    Raises
+    ------
+    UsageError
+        If matplotlib is not installed.
+    """
+    low, high = _limits(np.where(mask, before, np.nan) if mask.any() else before)
+    panels = [
+        ("exposure", before, (low, high)),
+        (f"mask: {mask.mean():.0%} background", mask.astype(np.float32), (0.0, 1.0)),
+        (f"model: median {np.nanmedian(background):.4g}", background, (low, high)),
+        ("residual", after, _around_zero(after[mask] if mask.any() else after, high - low)),
     ]
     return draw_panels(panels, path, title=title, unit=unit)
 
