@@ -12,7 +12,7 @@ from astropy.io import fits
 from astropy.table import QTable
 from astropy.wcs import WCS
 from jwst.assign_wcs.util import create_grism_bbox
-from jwst.background.background_sub_wfss import _mask_from_source_cat
+from jwst.background.background_sub_wfss import _mask_from_source_cat, subtract_wfss_bkg
 from jwst.lib.reffile_utils import get_subarray_model
 from stdatamodels.jwst import datamodels
 
@@ -189,7 +189,7 @@ def test_coordinates_go_there_and_back(program: Any) -> None:
 
 def test_the_header_says_the_same_of_the_sky(program: Any) -> None:
     with opened(program.exposures[1]) as model:
-        header = WCS(fits.getheader(program.exposures[1], "SCI"))
+        header = WCS(fits.getheader(program.exposures[1], "SCI"), fix=False)
         to_sky = model.meta.wcs.get_transform("detector", "world")
         for x, y in ((0.0, 0.0), (100.0, 17.0)):
             ra, dec, _, _ = to_sky(x, y, 1.0, 1)
@@ -288,6 +288,14 @@ def test_the_scale_comes_back_from_the_pixels_without_spectra(program: Any) -> N
             assert abs(scale - exposure.scales[0]) < 5 / np.sqrt(weight)
             residual = (data - scale * bkg) / np.sqrt(var)
             assert residual.std() == pytest.approx(1.0, abs=0.02)
+
+
+def test_the_peer_finds_the_scale(program: Any) -> None:
+    found = references_of(program)
+    exposure = program.truth.exposures[0]
+    with with_catalogue(program, program.exposures[0]) as model:
+        subtract_wfss_bkg(model, found["bkg"], found["wavelengthrange"])
+        assert model.meta.background.scaling_factor == pytest.approx(exposure.scales[0], rel=0.02)
 
 
 def test_two_components_come_back_together(tmp_path: Path) -> None:
