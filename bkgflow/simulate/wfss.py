@@ -57,6 +57,9 @@ BRIGHTEST = 200.0
 FAINT_MAGNITUDE = 25.0
 """AB magnitude that the catalogue gives the faintest source."""
 
+NEAR_ORDERS = (0, 1)
+"""Orders whose light decides how far around the window there are sources."""
+
 MOST_CROWDED = 0.9
 
 MOST_SOURCES = 5000
@@ -103,7 +106,7 @@ def simulate_wfss(
         Of the sky, up to 3; each exposure has other scales.
     crowding : float
         Share of the pixels, up to 0.9, that the boxes of the spectra cover at least, as far as
-        5000 sources can; there is always one source.
+        5000 sources can; there is always one spectrum.
     size : int, optional
         Side of a square cut-out, in pixels; the full frame by default.
     seed : int
@@ -236,17 +239,20 @@ def _dithered(slitless: Slitless, window: Window, exposures: int) -> tuple[Expos
 def _draw_sources(
     slitless: Slitless, beams: Sequence[Beam], window: Window, crowding: float, seed: int
 ) -> list[Source]:
-    """Draw sources whose first-order spectra fall into a window, until these cover enough of it."""
+    """Draw sources around a window until their extracted spectra cover enough of it.
+
+    They lie where light of order 0 or 1 can fall into the window.
+    """
     rng = generator(seed, TARGET, 0, Stream.STARS)
     faintest = FAINTEST * slitless.mode.readout.detector().sigma(slitless.mode.sky.level)
-    first = next(beam for beam in beams if beam.order == 1)
+    near = [beam for beam in beams if beam.order in NEAR_ORDERS]
     extracted = [beam for beam in beams if beam.order in slitless.extracted]
     middle = (window.x0 + window.nx / 2, window.y0 + window.ny / 2)
-    ends = first.place(*middle, np.array([0.0, 1.0]))
+    ends = np.hstack([beam.place(*middle, np.array([0.0, 1.0])) for beam in near])
     covered = np.zeros(window.shape, bool)
     sources: list[Source] = []
     n_covered = 0
-    while not sources or (n_covered < crowding * covered.size and len(sources) < MOST_SOURCES):
+    while n_covered <= crowding * covered.size and len(sources) < MOST_SOURCES:
         x, y = (
             rng.uniform(start - float(end.max() - centre), start + size - float(end.min() - centre))
             for start, size, end, centre in zip(

@@ -167,5 +167,6 @@ def box_of(source: Source, beam: Beam, window: Window) -> tuple[slice, slice]:
 
 
 def _reach(ends: Image, size: int) -> slice:
-    first, last = float(ends.min()) - BOX_RADIUS, float(ends.max()) + BOX_RADIUS
-    return slice(min(max(math.floor(first), 0), size), min(max(math.ceil(last) + 1, 0), size))
+    first = round(float(ends.min()) - BOX_RADIUS)
+    last = round(float(ends.max()) + BOX_RADIUS)
+    return slice(min(max(first, 0), size), min(max(last + 1, 0), size))
