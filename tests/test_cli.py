@@ -637,7 +637,9 @@ def test_all_commands_are_there():
         "simulate",
         "simulate imaging",
         "simulate nods",
+        "simulate soss",
         "simulate tso",
+        "simulate wfss",
         "demo",
     }
 
