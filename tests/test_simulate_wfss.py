@@ -23,7 +23,7 @@ from bkgflow.io.folder_references import ReferenceFolder
 from bkgflow.io.grism import read_specwcs, sky_to_pixel
 from bkgflow.io.references import find_reference
 from bkgflow.simulate import SlitlessTruth, Truth, simulate_imaging, simulate_wfss
-from bkgflow.simulate.wfss_files import wcsinfo_of
+from bkgflow.simulate.wfss_field import wcsinfo_of
 from bkgflow.simulate.wfss_modes import slitless_mode
 from bkgflow.simulate.wfss_sky import built_in_template
 from bkgflow.simulate.wfss_truth import box_of, spectra_image
@@ -432,6 +432,16 @@ def test_a_real_dispersion_is_used(
             x, y, *_ = wcs.backward_transform(ra, dec, 3.5, order)
             place = beam.place(10.0, 20.0, beam.t(3.5))
             np.testing.assert_allclose([x, y], place, atol=1e-5)
+
+
+def test_a_part_of_a_trace_is_the_same_trace() -> None:
+    beam = slitless_mode("MIRI", None, None, None).beams[0]
+    part = beam.within(6.0, 9.0)
+    for wave in (6.0, 7.3, 9.0):
+        np.testing.assert_allclose(
+            part.place(300.0, 500.0, part.t(wave)), beam.place(300.0, 500.0, beam.t(wave))
+        )
+    assert part.t(9.0) == 1.0
 
 
 def test_specwcs_that_cannot_be_used(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from astropy import units as u
 from astropy.modeling import models
 from gwcs import WCS
 from gwcs import coordinate_frames as frames
+from numpy.polynomial import Polynomial
 from numpy.typing import NDArray
 from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import JwstDataModel
@@ -25,7 +26,15 @@ from stdatamodels.jwst.transforms import models as grisms
 
 from bkgflow.errors import FileError
 
-__all__ = ["Beam", "attach_wcs", "grism_wcs", "pixel_to_sky", "read_specwcs", "sky_to_pixel"]
+__all__ = [
+    "Beam",
+    "Coefficient",
+    "attach_wcs",
+    "grism_wcs",
+    "pixel_to_sky",
+    "read_specwcs",
+    "sky_to_pixel",
+]
 
 Coefficient = tuple[float, float, float]
 """A coefficient's value, and how much it changes per column and per row of the source."""
@@ -61,6 +70,18 @@ class Beam:
         """Return where the light of a source at (x0, y0) of the direct image falls, in pixels."""
         dx, dy = _polynomial(self.x, x0, y0, t), _polynomial(self.y, x0, y0, t)
         return np.asarray(x0 + dx), np.asarray(y0 + dy)
+
+    def within(self, first: float, last: float) -> Beam:
+        """Return the part of the trace between two wavelengths, in microns."""
+        start, stop = float(self.t(first)), float(self.t(last))
+        inner = Polynomial([start, stop - start])
+
+        def compose(terms: tuple[Coefficient, ...]) -> tuple[Coefficient, ...]:
+            columns = (Polynomial(column)(inner).coef for column in zip(*terms, strict=True))
+            padded = [np.pad(column, (0, len(terms) - len(column))) for column in columns]
+            return tuple((float(c), float(x), float(y)) for c, x, y in zip(*padded, strict=True))
+
+        return Beam(self.order, first, last, x=compose(self.x), y=compose(self.y))
 
 
 def _polynomial(

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 
 import numpy as np
-from numpy.polynomial import Polynomial
 from numpy.typing import NDArray
 
 from bkgflow.detector import Window
 from bkgflow.errors import SettingsError
-from bkgflow.io.grism import Beam, Coefficient, pixel_to_sky, read_specwcs, sky_to_pixel
+from bkgflow.io.grism import Beam, read_specwcs
 from bkgflow.settings import split_list
 from bkgflow.simulate.noise import Stream, generator
 from bkgflow.simulate.plan import (
@@ -26,16 +24,12 @@ from bkgflow.simulate.plan import (
     plan_exposure,
 )
 from bkgflow.simulate.truth import Dither, Exposure
-from bkgflow.simulate.wfss_files import (
-    SimulatedSlitless,
-    component_names,
-    member_names,
-    wcsinfo_of,
-    write_slitless,
-)
+from bkgflow.simulate.wfss_field import draw_sources, observe, on_the_sky
+from bkgflow.simulate.wfss_files import SimulatedSlitless, member_names, write_slitless
 from bkgflow.simulate.wfss_modes import Slitless, slitless_mode
+from bkgflow.simulate.wfss_references import component_names
 from bkgflow.simulate.wfss_sky import MOST_COMPONENTS, built_in_template, read_template
-from bkgflow.simulate.wfss_truth import SlitlessExposure, SlitlessTruth, Source, box_of
+from bkgflow.simulate.wfss_truth import SlitlessTruth
 
 __all__ = ["simulate_wfss"]
 
@@ -48,21 +42,7 @@ CHANGE = 0.3
 STEP = (3.0, -2.0)
 """Pixels by which the sources move from one exposure to the next."""
 
-FAINTEST = 10.0
-"""The faintest spectrum's light per pixel along it, in sigmas of the sky's noise."""
-
-BRIGHTEST = 200.0
-"""The brightest spectrum's light over that of the faintest."""
-
-FAINT_MAGNITUDE = 25.0
-"""AB magnitude that the catalogue gives the faintest source."""
-
-NEAR_ORDERS = (0, 1)
-"""Orders whose light decides how far around the window there are sources."""
-
 MOST_CROWDED = 0.9
-
-MOST_SOURCES = 5000
 
 Template = str | PathLike[str]
 
@@ -132,8 +112,8 @@ def simulate_wfss(
     images = _templates(slitless, paths, components)
     beams = slitless.beams if specwcs is None else _real_beams(slitless, specwcs)
     planned = _dithered(slitless, cutout(slitless.mode, size), exposures)
-    sources = _draw_sources(slitless, beams, planned[0].window, crowding, seed)
-    sky = _on_the_sky(slitless, planned[0], sources)
+    sources = draw_sources(slitless, beams, planned[0].window, crowding, seed)
+    sky = on_the_sky(slitless, planned[0], sources)
     truth = SlitlessTruth(
         program=slitless.mode.program,
         seed=seed,
@@ -145,7 +125,7 @@ def simulate_wfss(
         components=component_names(slitless, components),
         catalogue=member_names(slitless)["sourcecat"],
         exposures=tuple(
-            _observe(slitless, exposure, sources, sky, _scales(slitless, images, seed, i))
+            observe(slitless, exposure, sources, sky, _scales(slitless, images, seed, i))
             for i, exposure in enumerate(planned)
         ),
     )
@@ -198,20 +178,7 @@ def _real_beams(slitless: Slitless, specwcs: str | Path) -> tuple[Beam, ...]:
             value=slitless.mode.instrument,
             cure="Leave specwcs out, or choose NIRCAM",
         )
-    return tuple(_cut(beam, slitless.passband) for beam in read_specwcs(specwcs))
-
-
-def _cut(beam: Beam, passband: tuple[float, float]) -> Beam:
-    """Return the part of a trace in a passband, as polynomials of a t that is 0 to 1 there."""
-    start, stop = (float(beam.t(wave)) for wave in passband)
-    inner = Polynomial([start, stop - start])
-
-    def compose(terms: tuple[Coefficient, ...]) -> tuple[Coefficient, ...]:
-        columns = [Polynomial(column)(inner).coef for column in zip(*terms, strict=True)]
-        padded = [np.pad(column, (0, len(terms) - len(column))) for column in columns]
-        return tuple((float(c), float(cx), float(cy)) for c, cx, cy in zip(*padded, strict=True))
-
-    return Beam(beam.order, *passband, x=compose(beam.x), y=compose(beam.y))
+    return tuple(beam.within(*slitless.passband) for beam in read_specwcs(specwcs))
 
 
 def _dithered(slitless: Slitless, window: Window, exposures: int) -> tuple[Exposure, ...]:
@@ -234,68 +201,6 @@ def _dithered(slitless: Slitless, window: Window, exposures: int) -> tuple[Expos
             for i in range(exposures)
         ],
     )
-
-
-def _draw_sources(
-    slitless: Slitless, beams: Sequence[Beam], window: Window, crowding: float, seed: int
-) -> list[Source]:
-    """Draw sources around a window until their extracted spectra cover enough of it.
-
-    They lie where light of order 0 or 1 can fall into the window.
-    """
-    rng = generator(seed, TARGET, 0, Stream.STARS)
-    faintest = FAINTEST * slitless.mode.readout.detector().sigma(slitless.mode.sky.level)
-    near = [beam for beam in beams if beam.order in NEAR_ORDERS]
-    extracted = [beam for beam in beams if beam.order in slitless.extracted]
-    middle = (window.x0 + window.nx / 2, window.y0 + window.ny / 2)
-    ends = np.hstack([beam.place(*middle, np.array([0.0, 1.0])) for beam in near])
-    covered = np.zeros(window.shape, bool)
-    sources: list[Source] = []
-    n_covered = 0
-    while n_covered <= crowding * covered.size and len(sources) < MOST_SOURCES:
-        x, y = (
-            rng.uniform(start - float(end.max() - centre), start + size - float(end.min() - centre))
-            for start, size, end, centre in zip(
-                (window.x0, window.y0), (window.nx, window.ny), ends, middle, strict=True
-            )
-        )
-        # N(> f) ∝ 1/f, as for stars.
-        share = 1.0 / max(1.0 - rng.random(), 1.0 / BRIGHTEST)
-        magnitude = FAINT_MAGNITUDE - 2.5 * math.log10(share)
-        source = Source(len(sources) + 1, x, y, faintest * share, magnitude)
-        sources.append(source)
-        for beam in extracted:
-            box = covered[box_of(source, beam, window)]
-            n_covered += box.size - int(np.count_nonzero(box))
-            box[...] = True
-    return sources
-
-
-def _on_the_sky(
-    slitless: Slitless, exposure: Exposure, sources: Sequence[Source]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return where the sources of the first exposure are on the sky, in degrees."""
-    x = np.array([source.x - exposure.window.x0 for source in sources])
-    y = np.array([source.y - exposure.window.y0 for source in sources])
-    return pixel_to_sky(wcsinfo_of(slitless.mode, exposure), x, y)
-
-
-def _observe(
-    slitless: Slitless,
-    exposure: Exposure,
-    sources: Sequence[Source],
-    sky: tuple[NDArray[np.float64], NDArray[np.float64]],
-    scales: tuple[float, ...],
-) -> SlitlessExposure:
-    """Return an exposure with the sources where its pointing puts them."""
-    x, y = sky_to_pixel(wcsinfo_of(slitless.mode, exposure), *sky)
-    window = exposure.window
-    moved = tuple(
-        source._replace(x=float(column) + window.x0, y=float(row) + window.y0)
-        for source, column, row in zip(sources, x, y, strict=True)
-    )
-    values = {name: getattr(exposure, name) for name in Exposure.model_fields}
-    return SlitlessExposure(**values, scales=scales, sources=moved)
 
 
 def _scales(

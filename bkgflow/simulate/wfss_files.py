@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bkgflow.detector import DO_NOT_USE, Window
+from bkgflow.detector import Window
 from bkgflow.io.catalogue_writing import CORNERS, write_catalogue
 from bkgflow.io.grism import attach_wcs, grism_wcs, pixel_to_sky
 from bkgflow.io.models import build_model, write_model
 from bkgflow.simulate.headers import exposure_meta
-from bkgflow.simulate.modes import Mode
 from bkgflow.simulate.noise import defects
 from bkgflow.simulate.sky import Star, stars_image
-from bkgflow.simulate.truth import Exposure
-from bkgflow.simulate.wfss_modes import BANDS, EXTRACTED, ORDERS, Slitless
+from bkgflow.simulate.wfss_field import wcsinfo_of
+from bkgflow.simulate.wfss_modes import Slitless
+from bkgflow.simulate.wfss_references import REFERENCES, write_templates, write_wavelengthrange
 from bkgflow.simulate.wfss_truth import (
     BOX_RADIUS,
     SlitlessExposure,
@@ -36,21 +36,13 @@ from bkgflow.simulate.writing import (
 )
 
 __all__ = [
-    "REFERENCES",
     "SimulatedSlitless",
-    "component_names",
     "member_names",
-    "wcsinfo_of",
     "write_slitless",
 ]
 
-REFERENCES = "references"
-"""The folder of the reference files, below the program's."""
-
 DIRECT_LIGHT = 50.0
 """A source's flux in the direct image over the light per pixel of its spectrum."""
-
-USEAFTER = "2022-01-01T00:00:00"
 
 Image = NDArray[np.float32]
 
@@ -87,18 +79,6 @@ class SimulatedSlitless:
     direct_image: Path
 
 
-def component_names(slitless: Slitless, components: int) -> tuple[str, ...]:
-    """Return the templates' paths below the program's folder.
-
-    Several lie in a folder of their own: beside each other, no header could tell which is which.
-    """
-    stem = _stem(slitless)
-    if components == 1:
-        return (f"{REFERENCES}/{stem}_bkg.fits",)
-    folder = f"{REFERENCES}/components"
-    return tuple(f"{folder}/{stem}_bkg{i + 1}.fits" for i in range(components))
-
-
 def member_names(slitless: Slitless) -> dict[str, str]:
     """Return the files that go with every exposure, by their type in an association."""
     direct = slitless.direct
@@ -110,16 +90,6 @@ def member_names(slitless: Slitless) -> dict[str, str]:
         "direct_image": f"{root}_i2d.fits",
         "sourcecat": f"{root}_cat.ecsv",
         "segmap": f"{root}_segm.fits",
-    }
-
-
-def wcsinfo_of(mode: Mode, exposure: Exposure) -> dict[str, Any]:
-    """Return an exposure's header values below ``meta.wcsinfo``."""
-    prefix = "wcsinfo."
-    return {
-        place.removeprefix(prefix): value
-        for place, value in exposure_meta(mode, exposure).items()
-        if place.startswith(prefix)
     }
 
 
@@ -151,8 +121,8 @@ def write_slitless(
         Where the folder cannot be written to, or holds another simulated program.
     """
     folder = prepare_folder(folder, truth)
-    components = _write_templates(folder, truth, slitless, templates)
-    _write_wavelengthrange(folder, slitless)
+    components = write_templates(folder, truth, slitless, templates)
+    write_wavelengthrange(folder, slitless)
     members = member_names(slitless)
     _write_direct(folder, truth, slitless, members)
     exposures = []
@@ -204,72 +174,6 @@ def _write_exposure(
         return write_model(model, folder / exposure.name)
 
 
-def _write_templates(
-    folder: Path, truth: SlitlessTruth, slitless: Slitless, templates: Sequence[Image]
-) -> tuple[Path, ...]:
-    """Write each component, and for several of them their mean mixture as the reference."""
-    paths = [folder / name for name in truth.components]
-    for path, template in zip(paths, templates, strict=True):
-        _write_template(path, slitless, template)
-    if len(paths) > 1:
-        mean = np.mean([exposure.scales for exposure in truth.exposures], axis=0)
-        mixture = sum(scale * template for scale, template in zip(mean, templates, strict=True))
-        path = folder / component_names(slitless, 1)[0]
-        _write_template(path, slitless, np.asarray(mixture, np.float32))
-    return tuple(paths)
-
-
-def _write_template(path: Path, slitless: Slitless, template: Image) -> None:
-    mode = slitless.mode
-    frame = mode.frame
-    optics = {name: value for name, value in mode.optics.items() if name != "filter_position"}
-    meta = _reference_meta(slitless, "bkg", "Background of slitless exposures") | {
-        **{f"instrument.{name}": value for name, value in optics.items()},
-        "instrument.detector": mode.detector,
-        "subarray.name": "FULL",
-        **{"subarray.xstart": 1, "subarray.ystart": 1},
-        **{"subarray.xsize": frame.nx, "subarray.ysize": frame.ny},
-        **{"subarray.fastaxis": mode.axes[0], "subarray.slowaxis": mode.axes[1]},
-    }
-    arrays = {
-        "data": template,
-        "err": np.zeros_like(template),
-        "dq": np.where(template == 0, DO_NOT_USE, 0).astype(np.uint32),
-    }
-    with build_model("WfssBkgModel", arrays, meta) as model:
-        write_model(model, path)
-
-
-def _write_wavelengthrange(folder: Path, slitless: Slitless) -> None:
-    """Write the wavelengths of every order, with those to extract for every passband."""
-    instrument = slitless.mode.instrument
-    orders, bands = ORDERS[instrument], BANDS[instrument]
-    tables = {
-        "wrange": [[order, band, *ends] for order in orders for band, ends in bands.items()],
-        "order": list(orders),
-        "wrange_selector": list(bands),
-        "extract_orders": [[band, list(EXTRACTED[instrument])] for band in bands],
-    }
-    meta = _reference_meta(slitless, "wavelengthrange", "Wavelengths of slitless orders")
-    meta["exposure.p_exptype"] = f"{slitless.mode.exp_type}|"
-    name = f"jw{slitless.mode.program}_{instrument.lower()}_wavelengthrange.asdf"
-    with build_model("WavelengthrangeModel", tables, meta) as model:
-        write_model(model, folder / REFERENCES / name)
-
-
-def _reference_meta(slitless: Slitless, reftype: str, description: str) -> dict[str, object]:
-    return {
-        "telescope": "JWST",
-        "instrument.name": slitless.mode.instrument,
-        "exposure.type": slitless.mode.exp_type,
-        "reftype": reftype,
-        "useafter": USEAFTER,
-        "author": "bkgflow simulate",
-        "pedigree": "DUMMY",
-        "description": description,
-    }
-
-
 def _write_direct(
     folder: Path, truth: SlitlessTruth, slitless: Slitless, members: Mapping[str, str]
 ) -> None:
@@ -319,9 +223,3 @@ def _write_sources(
     }
     area = float((2 * BOX_RADIUS + 1) ** 2)
     write_catalogue(path, (x, y), places, DIRECT_LIGHT * flux, abmag, area)
-
-
-def _stem(slitless: Slitless) -> str:
-    mode = slitless.mode
-    elements = [str(mode.optics[name]) for name in ("filter", "pupil") if name in mode.optics]
-    return "_".join([f"jw{mode.program}", mode.detector, *elements]).lower()
