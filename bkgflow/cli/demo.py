@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,13 +34,19 @@ def demo(
 
     program, products, pictures = out / "program", out / "products", out / "pictures"
     typer.echo(f"Simulating a program in {program}")
+    soss = simulate_soss(program / "soss", integrations=8, segments=2, templates=3)
+    wfss = simulate_wfss(program / "wfss", exposures=2, size=min(size, 512))
     written: list[Simulated | SimulatedSlitless] = [
         simulate_imaging(program / "imaging", targets=4, backgrounds=8, size=size),
         simulate_nods(program / "nods", points=5),
         simulate_tso(program / "tso", integrations=10, backgrounds=2, size=min(size, 256)),
-        simulate_soss(program / "soss", integrations=8, segments=2, templates=3),
-        simulate_wfss(program / "wfss", exposures=2, size=min(size, 512)),
+        wfss,
+        soss,
     ]
+    references = out / "references"
+    references.mkdir(exist_ok=True)
+    for path in (soss.reference, *wfss.references.glob("*.*")):
+        shutil.copy(path, references)
     first = {str(each.associations[0].absolute()) for each in written}
     associations = [str(path) for each in written for path in each.associations]
     result = execute(
@@ -49,7 +56,7 @@ def demo(
         workers=workers,
         memory=None,
         quiet=False,
-        references=program,
+        references=references,
         arguments={"save_combined_background": True},
     )
     drawn = [

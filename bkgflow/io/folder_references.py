@@ -90,8 +90,7 @@ class ReferenceFolder:
         self.path = Path(path).absolute()
         self.unreadable: dict[str, str] = {}
         try:
-            next(self.path.iterdir(), None)  # rglob says nothing of a folder that is not there
-            files = sorted(each for each in self.path.rglob("*") if each.name.endswith(NAMES))
+            files = sorted(each for each in self.path.iterdir() if each.name.endswith(NAMES))
         except OSError as problem:
             raise UsageError(
                 "The folder of reference files is there and may be read",
