@@ -12,6 +12,7 @@ from stdatamodels.jwst import datamodels
 import bkgflow
 from bkgflow.errors import MetadataError, SettingsError
 from bkgflow.settings import StepSettings
+from tests import crds_cache
 from tests.conftest import write_association
 from tests.slitless_scenes import MODES, exposure, write_catalog, write_ranges, write_reference
 
@@ -119,6 +120,29 @@ def test_no_catalogue_and_no_mask(niriss):
     program, references = niriss
     with pytest.raises(MetadataError, match=r"catalogue or a mask.*wfss_mask"):
         bkgflow.subtract(program / "e1_rate.fits", references=references)
+
+
+def test_crds_is_asked_while_planning_alone(niriss, tmp_path, monkeypatch):
+    program, references = niriss
+    row = ("NIS_WFSS", "NIS", "GR150R", "F115W")
+    environment = crds_cache.write_cache(
+        tmp_path / "crds",
+        {"niriss": [(row, {"2020-01-01 00:00:00": references / "sky.fits"})]},
+        {"niriss": [(("NIS_WFSS",), {"2020-01-01 00:00:00": references / "ranges.asdf"})]},
+    )
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    crds_cache.forget()
+    plan = bkgflow.plan(program, tmp_path / "out")
+    for name in environment:  # what a worker would need to ask again
+        monkeypatch.delenv(name)
+    crds_cache.forget()
+    (unit,) = plan.units
+    assert dict(unit.inputs.origins) == {
+        "bkg": f"crds {crds_cache.CONTEXT}",
+        "wavelengthrange": f"crds {crds_cache.CONTEXT}",
+    }
+    assert bkgflow.run(plan, "threads").counts == {"COMPLETE": 1}
 
 
 def test_a_users_mask_needs_no_catalogue(niriss, tmp_path):
