@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,15 +15,15 @@ from bkgflow.campaign.executors import ClusterExecutor, ThreadExecutor
 from bkgflow.campaign.result import RunResult
 from bkgflow.campaign.runner import run_plan
 from bkgflow.clusters.open import connected
-from bkgflow.errors import AssociationError, ConflictError, SettingsError, UsageError
+from bkgflow.errors import AssociationError, SettingsError, UsageError
 from bkgflow.graph.lazy import combine, open_exposure, open_stack
 from bkgflow.graph.plan import Plan
 from bkgflow.graph.planner import DEFAULT_MEMORY, make_plan
-from bkgflow.graph.single import subtract_one
+from bkgflow.graph.single import subtract_file, subtract_one
 from bkgflow.io.folder_references import ReferenceFolder
 from bkgflow.io.masks import product_mask
-from bkgflow.io.models import not_writable, write_model
 from bkgflow.io.products import check_writable
+from bkgflow.io.whole import not_writable
 from bkgflow.report.pictures import draw_slitless, draw_subtraction
 from bkgflow.settings import StepSettings, split_list
 
@@ -91,7 +90,7 @@ def subtract(
     target, backgrounds, catalogs = _resolved(target, bkg_list)
     folder = _folder(references)
     place = Path(output_dir or ".")
-    return subtract_one(target, backgrounds, settings, place, folder, catalogs).model
+    return subtract_one(target, backgrounds, settings, place, folder, catalogs)
 
 
 def subtract_to_file(
@@ -112,24 +111,7 @@ def subtract_to_file(
     check_writable(output_dir)
     target, backgrounds, catalogs = _resolved(target, bkg_list)
     folder = _folder(references)
-    done = subtract_one(target, backgrounds, settings, Path(output_dir), folder, catalogs)
-    with done.model as model:
-        _check_overwrite(done.output, [target, *backgrounds])
-        write_model(model, done.output)
-    return done.output
-
-
-def _check_overwrite(output: Path, inputs: list[Any]) -> None:
-    """Refuse to write a product over an exposure that it was made of."""
-    place = os.path.realpath(output)
-    for path in inputs:
-        if isinstance(path, str | Path) and os.path.realpath(path) == place:
-            raise ConflictError(
-                "A product is not written over an exposure",
-                file=path,
-                value=output,
-                cure="Give another output folder",
-            )
+    return subtract_file(target, backgrounds, settings, Path(output_dir), folder, catalogs)
 
 
 def plan(

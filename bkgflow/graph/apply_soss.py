@@ -12,11 +12,11 @@ from bkgflow.errors import InputError
 from bkgflow.io.exposure import ExposureFacts
 from bkgflow.io.models import native
 from bkgflow.io.soss import FileSegment, cut_library, read_library
-from bkgflow.methods.soss import ArraySegment, Segment, SossFit, fit_soss, subtract_soss
+from bkgflow.methods.soss import ArraySegment, FittedSky, Segment, SossFit, fit_soss
 from bkgflow.outcome import Outcome
 from bkgflow.settings import StepSettings
 
-__all__ = ["SegmentFits", "apply_soss", "fit_exposure", "fit_segments"]
+__all__ = ["Applied", "SegmentFits", "apply_soss", "fit_exposure", "fit_segments", "fitted_sky"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,6 +30,28 @@ class SegmentFits:
     """
 
     fits: dict[str, SossFit | str | InputError]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Applied:
+    """How a segment ends.
+
+    Attributes
+    ----------
+    outcome : Outcome
+        COMPLETE or SKIPPED.
+    reason : str
+        Why it is skipped.
+    record : dict
+        What to write into the product's metadata.
+    sky : FittedSky or None
+        What is subtracted; None where nothing is.
+    """
+
+    outcome: Outcome
+    reason: str
+    record: dict[str, Any]
+    sky: FittedSky | None = None
 
 
 def fit_exposure(
@@ -91,7 +113,7 @@ def apply_soss(
     background: str,
     settings: StepSettings,
     fits: SegmentFits | None = None,
-) -> tuple[Outcome, str, dict[str, Any]]:
+) -> Applied:
     """Subtract the fitted sky from an open data model, in place.
 
     Parameters
@@ -106,28 +128,44 @@ def apply_soss(
         The ``soss_`` arguments.
     fits : SegmentFits, optional
         What was found; without it, the model is fitted alone.
-
-    Returns
-    -------
-    outcome, reason, record
-        COMPLETE, or SKIPPED with the reason; what to write into the product's metadata.
     """
     if fits is None:
         alone: dict[str, Segment] = {name: ArraySegment(model.data, model.dq)}
         fits = fit_segments(alone, background, settings)
+    applied = fitted_sky(model.data.shape, name, background, fits)
+    if applied.sky is not None:
+        sci = native(model.data, np.float32)
+        applied.sky.subtract(sci if sci.ndim == 3 else sci[None], 0, slice(None))
+        model.data = sci
+    return applied
+
+
+def fitted_sky(shape: tuple[int, ...], name: str, background: str, fits: SegmentFits) -> Applied:
+    """Return what is to be subtracted from a segment, and what is said of it.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of its SCI.
+    name, background, fits
+        As for `apply_soss`.
+
+    Raises
+    ------
+    InputError
+        What was wrong with the segment when it was fitted.
+    """
     fit = fits.fits[name]
     if isinstance(fit, InputError):
         raise fit
     if isinstance(fit, str):
-        return Outcome.SKIPPED, fit, {}
+        return Applied(Outcome.SKIPPED, fit, {})
     if fit.template is None:
-        return Outcome.SKIPPED, fit.reason, {"fit_notes": list(fit.notes)}
-    library, _ = cut_library(read_library(background), model.data.shape)
+        return Applied(Outcome.SKIPPED, fit.reason, {"fit_notes": list(fit.notes)})
+    library, _ = cut_library(read_library(background), shape)
     assert library is not None
-    sci = native(model.data, np.float32)
-    subtract_soss(sci, library, fit)
-    model.data = sci
-    return Outcome.COMPLETE, "", _record(fit, len(fits.fits))
+    record = _record(fit, len(fits.fits))
+    return Applied(Outcome.COMPLETE, "", record, FittedSky.of(library, fit))
 
 
 def _record(fit: SossFit, segments: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from bkgflow.graph.combine import BYTES_PER_PIXEL
 from bkgflow.graph.families import OUTPUT_BYTES_PER_PIXEL, band_rows, families
 from bkgflow.graph.plan import CombinedPlan, Costs, Unit
 from bkgflow.io.exposure import ExposureFacts
+from bkgflow.io.outline import PART_BYTES
 from bkgflow.outcome import Outcome
 from bkgflow.settings import StepSettings
 
@@ -52,7 +53,17 @@ def predict(
         written += size
         if settings.save_combined_background and unit.combined and unit.outcome is None:
             written += pixels * BYTES_PER_PIXEL
-        # The model is read whole and written through one more copy of its largest array.
-        held_bytes = size + facts.n_pixels * 4 + pixels * OUTPUT_BYTES_PER_PIXEL
-        subtract_task = max(subtract_task, held_bytes)
+        subtract_task = max(subtract_task, _held(unit, facts))
     return Costs(read, written, combine_task, subtract_task)
+
+
+def _held(unit: Unit, facts: ExposureFacts) -> int:
+    """Return the bytes that the last task of a unit holds.
+
+    A slitless model is read whole and written through one more copy of its largest array. All
+    others stream: a part of the target is held as it is stored and as it is changed, beside
+    what is subtracted from it.
+    """
+    if unit.mode == "wfss" and unit.outcome is None:
+        return facts.identity.size + facts.n_pixels * 4
+    return facts.window.nx * facts.window.ny * OUTPUT_BYTES_PER_PIXEL + 3 * PART_BYTES

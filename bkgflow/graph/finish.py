@@ -11,11 +11,13 @@ import numpy as np
 
 from bkgflow.detector import Window
 from bkgflow.errors import BackgroundError, ShapeError
-from bkgflow.graph.apply_soss import apply_soss
+from bkgflow.graph.apply_soss import apply_soss, fitted_sky
 from bkgflow.graph.apply_wfss import apply_wfss
 from bkgflow.graph.combine import Band
+from bkgflow.graph.edits import image_edits, sky_edits
 from bkgflow.graph.inputs import FitInputs
 from bkgflow.io.models import open_model, write_model
+from bkgflow.io.outline import Edit, Outline, open_outline, write_outline
 from bkgflow.io.products import COMBINED_SUFFIX, combined_model, describe, product_name
 from bkgflow.methods.clip import Combined
 from bkgflow.methods.image import add_errors, subtract
@@ -102,20 +104,53 @@ class UnitResult:
 def finish_file(work: Assignment, *upstream: Any) -> UnitResult:
     """Finish a unit whose target is a file: write its product, say how it went.
 
+    The pixels stream from file to file, but for slitless exposures: their fit wants them all.
+
     Parameters
     ----------
     work : Assignment
         What to do.
     *upstream
         The bands of an image's combined background; the `SegmentFits` of a SOSS exposure.
+
+    Raises
+    ------
+    BackgroundError
+        If the backgrounds hold no valid pixel in the target's window.
+    InputError
+        If the target or what a fit reads is bad.
+    OutputError
+        If the product cannot be written.
     """
-    with open_model(work.target) as model:
-        result = finish_model(work, model, upstream)
-        write_model(model, work.output)
-        products = [work.output]
+    if work.mode == "wfss" and not work.skip_reason:
+        with open_model(work.target) as model:
+            result = finish_model(work, model, upstream)
+            write_model(model, work.output)
+        return replace(result, products=(work.output,))
+    products = [work.output]
+    with open_outline(work.target) as outline:
+        _check_size(work, outline.shape)
+        result, edits = _stream(work, outline, upstream)
+        write_outline(outline, work.output, edits)
         if work.mode == "image" and work.settings.save_combined_background and upstream:
-            products.append(save_combined(work, model, upstream))
+            products.append(save_combined(work, outline.model, upstream))
     return replace(result, products=tuple(products))
+
+
+def _stream(
+    work: Assignment, outline: Outline, upstream: Sequence[Any]
+) -> tuple[UnitResult, dict[str, Edit]]:
+    """Describe an outline; return how its unit ends and what is done to its pixels."""
+    if work.skip_reason:
+        return _skip(work, outline.model), {}
+    if work.mode == "image":
+        result = _describe_image(work, outline.model, upstream)
+        propagate = work.settings.propagate_errors
+        return result, image_edits(work.window, upstream, propagate_errors=propagate)
+    assert work.inputs is not None
+    applied = fitted_sky(outline.shape, work.target, work.inputs.background[0], *upstream)
+    result = _describe_fit(work, outline.model, applied.outcome, applied.reason, applied.record)
+    return result, sky_edits(applied.sky)
 
 
 def finish_model(work: Assignment, model: Any, upstream: Sequence[Any]) -> UnitResult:
@@ -129,31 +164,37 @@ def finish_model(work: Assignment, model: Any, upstream: Sequence[Any]) -> UnitR
         If what a fit reads is bad.
     """
     if work.skip_reason:
-        describe(model, Outcome.SKIPPED, work.skip_reason, work.record)
-        return UnitResult(work.key, Outcome.SKIPPED, work.skip_reason)
+        return _skip(work, model)
     if work.mode == "image":
-        return _finish_image(work, model, upstream)
-    return _finish_fit(work, model, *upstream)
-
-
-def _finish_fit(work: Assignment, model: Any, *upstream: Any) -> UnitResult:
-    """Fit and subtract a reference background."""
+        result = _describe_image(work, model, upstream)
+        _subtract_bands(work, model, upstream)
+        return result
     assert work.inputs is not None
     if work.mode == "wfss":
-        outcome, reason, found = apply_wfss(model, work.inputs, work.settings)
-    else:
-        library = work.inputs.background[0]
-        outcome, reason, found = apply_soss(model, work.target, library, work.settings, *upstream)
+        found = apply_wfss(model, work.inputs, work.settings)
+        return _describe_fit(work, model, *found)
+    library = work.inputs.background[0]
+    applied = apply_soss(model, work.target, library, work.settings, *upstream)
+    return _describe_fit(work, model, applied.outcome, applied.reason, applied.record)
+
+
+def _skip(work: Assignment, model: Any) -> UnitResult:
+    describe(model, Outcome.SKIPPED, work.skip_reason, work.record)
+    return UnitResult(work.key, Outcome.SKIPPED, work.skip_reason)
+
+
+def _describe_fit(
+    work: Assignment, model: Any, outcome: Outcome, reason: str, found: dict[str, Any]
+) -> UnitResult:
     describe(model, outcome, reason, {**work.record, **found})
     return UnitResult(work.key, outcome, reason, fit=found)
 
 
-def _finish_image(work: Assignment, model: Any, bands: Sequence[Band]) -> UnitResult:
+def _describe_image(work: Assignment, model: Any, bands: Sequence[Band]) -> UnitResult:
     unsubtracted = int(sum(np.count_nonzero(band.pixels.n_used == 0) for band in bands))
     if unsubtracted == work.window.nx * work.window.ny:
         raise _nothing_valid(work)
     unused = _unused_everywhere(bands)
-    _subtract_bands(work, model, bands)
     details = {
         "unsubtracted_pixels": unsubtracted,
         "unused_backgrounds": [Path(name).name for name in unused],
@@ -162,15 +203,19 @@ def _finish_image(work: Assignment, model: Any, bands: Sequence[Band]) -> UnitRe
     return UnitResult(work.key, Outcome.COMPLETE, n_unsubtracted=unsubtracted, unused=unused)
 
 
-def _subtract_bands(work: Assignment, model: Any, bands: Sequence[Band]) -> None:
-    sci, err, dq = model.data, model.err, model.dq
-    if sci.shape[-2:] != work.window.shape:
+def _check_size(work: Assignment, shape: tuple[int, ...]) -> None:
+    if shape[-2:] != work.window.shape:
         raise ShapeError(
             "The target is as large as it was when it was planned",
             file=work.target,
-            value=f"{sci.shape[-2:]}, planned {work.window.shape}",
+            value=f"{shape[-2:]}, planned {work.window.shape}",
             cure="Plan the program again",
         )
+
+
+def _subtract_bands(work: Assignment, model: Any, bands: Sequence[Band]) -> None:
+    sci, err, dq = model.data, model.err, model.dq
+    _check_size(work, sci.shape)
     for band in bands:
         part = (..., *band.window.slices_in(work.window))
         pixels = band.pixels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,11 +13,18 @@ from typing import Any
 from dask.threaded import get as threaded_get
 
 from bkgflow.detector import Window
-from bkgflow.errors import UsageError
+from bkgflow.errors import ConflictError, UsageError
+from bkgflow.graph.apply_soss import fit_exposure
 from bkgflow.graph.combine import Band, combine_band
 from bkgflow.graph.decide import Decision, own_background
 from bkgflow.graph.families import band_rows
-from bkgflow.graph.finish import Assignment, UnitResult, finish_model, save_combined
+from bkgflow.graph.finish import (
+    Assignment,
+    UnitResult,
+    finish_file,
+    finish_model,
+    save_combined,
+)
 from bkgflow.graph.plan import Unit
 from bkgflow.graph.planner import DEFAULT_MEMORY
 from bkgflow.graph.units import make_record, make_unit
@@ -28,17 +36,29 @@ from bkgflow.io.products import check_writable
 from bkgflow.io.sources import FileSource, Source
 from bkgflow.settings import StepSettings
 
-__all__ = ["Subtracted", "subtract_one"]
+__all__ = ["subtract_file", "subtract_one"]
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Subtracted:
-    """A model that was subtracted, and the path that its product gets if it is written."""
+class _Job:
+    """One target with what is done to it, and the combined background or fit for it."""
 
-    model: Any
-    output: Path
+    facts: ExposureFacts
+    unit: Unit
+    work: Assignment
+    bands: list[Band]
+
+    def log(self, result: UnitResult) -> None:
+        """Say what a user should know."""
+        path = self.facts.path
+        for note in self.unit.notes:
+            log.warning("%s: %s", path, note)
+        if result.reason:
+            log.warning("%s: %s, %s", path, result.outcome.lower(), result.reason)
+        if result.n_unsubtracted:
+            log.warning("%s: %d pixels have no valid background", path, result.n_unsubtracted)
 
 
 def subtract_one(
@@ -48,7 +68,7 @@ def subtract_one(
     output_dir: Path,
     references: ReferenceFolder | None = None,
     catalogs: tuple[str, ...] = (),
-) -> Subtracted:
+) -> Any:
     """Subtract backgrounds from one target; paths and data models may be mixed.
 
     Parameters
@@ -68,14 +88,65 @@ def subtract_one(
 
     Returns
     -------
-    Subtracted
-        A new model of the target's type, and where its product belongs.
+    JwstDataModel
+        A new model of the target's type.
 
     Raises
     ------
     BkgflowError
         If an input is bad, or the combined background cannot be written.
     """
+    job = _prepare(target, backgrounds, settings, output_dir, references, catalogs)
+    model = target.copy() if is_model(target) else open_model(target)
+    try:
+        result = finish_model(job.work, model, job.bands)
+        if settings.save_combined_background and job.bands:
+            check_writable(output_dir)
+            path = save_combined(job.work, model, job.bands)
+            log.info("combined background written to %s", path)
+    except BaseException:
+        model.close()
+        raise
+    job.log(result)
+    return model
+
+
+def subtract_file(
+    target: str | Path,
+    backgrounds: Sequence[Any],
+    settings: StepSettings,
+    output_dir: Path,
+    references: ReferenceFolder | None = None,
+    catalogs: tuple[str, ...] = (),
+) -> Path:
+    """Do `subtract_one` on a file, and write its product; return its path.
+
+    Raises
+    ------
+    BkgflowError
+        As `subtract_one`; and if the product cannot be written, or would replace an input.
+    """
+    job = _prepare(target, backgrounds, settings, output_dir, references, catalogs)
+    _check_overwrite(job.work.output, [target, *backgrounds])
+    upstream: list[Any] = list(job.bands)
+    if job.work.mode == "soss" and job.work.inputs is not None:
+        upstream = [fit_exposure((job.facts,), job.work.inputs.background[0], settings)]
+    result = finish_file(job.work, *upstream)
+    for path in result.products[1:]:
+        log.info("combined background written to %s", path)
+    job.log(result)
+    return Path(job.work.output)
+
+
+def _prepare(
+    target: Any,
+    backgrounds: Sequence[Any],
+    settings: StepSettings,
+    output_dir: Path,
+    references: ReferenceFolder | None,
+    catalogs: tuple[str, ...],
+) -> _Job:
+    """Look at everything, decide, and combine the backgrounds."""
     _check_kinds(target, backgrounds)
     facts = _facts(target, "target")
     roles = {id(background): f"background {i}" for i, background in enumerate(backgrounds, 1)}
@@ -87,19 +158,22 @@ def subtract_one(
         member.path: (member, background)
         for member, background in zip(looked_at, backgrounds, strict=True)
     }
-    bands = _combine(facts.window, decision, members, settings) if decision.used else []
     work = _assignment(facts, unit, decision, settings, output_dir)
-    model = target.copy() if is_model(target) else open_model(target)
-    try:
-        result = finish_model(work, model, bands)
-        if settings.save_combined_background and bands:
-            check_writable(output_dir)
-            log.info("combined background written to %s", save_combined(work, model, bands))
-    except BaseException:
-        model.close()
-        raise
-    _log_result(facts, unit, result)
-    return Subtracted(model, Path(work.output))
+    bands = _combine(facts.window, decision, members, settings) if decision.used else []
+    return _Job(facts, unit, work, bands)
+
+
+def _check_overwrite(output: str, inputs: Sequence[Any]) -> None:
+    """Refuse to write a product over an exposure that it was made of."""
+    place = os.path.realpath(output)
+    for path in inputs:
+        if isinstance(path, str | Path) and os.path.realpath(path) == place:
+            raise ConflictError(
+                "A product is not written over an exposure",
+                file=path,
+                value=output,
+                cure="Give another output folder",
+            )
 
 
 def _check_kinds(target: Any, backgrounds: Sequence[Any]) -> None:
@@ -167,12 +241,3 @@ def _assignment(
         skip_reason=unit.reason,
         inputs=unit.inputs,
     )
-
-
-def _log_result(facts: ExposureFacts, unit: Unit, result: UnitResult) -> None:
-    for note in unit.notes:
-        log.warning("%s: %s", facts.path, note)
-    if result.reason:
-        log.warning("%s: %s, %s", facts.path, result.outcome.lower(), result.reason)
-    if result.n_unsubtracted:
-        log.warning("%s: %d pixels have no valid background", facts.path, result.n_unsubtracted)

@@ -11,7 +11,7 @@ from astropy.coordinates import SkyCoord
 from astropy.table import QTable
 from numpy.typing import NDArray
 
-from bkgflow.io.models import not_writable
+from bkgflow.io.whole import not_writable
 
 __all__ = ["CORNERS", "write_catalogue"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -21,7 +21,17 @@ from numpy.typing import NDArray
 from bkgflow.detector import Window
 from bkgflow.errors import FileError
 
-__all__ = ["Extension", "Place", "open_binary", "plane", "read_rows", "walk"]
+__all__ = [
+    "BLOCK",
+    "Extension",
+    "Place",
+    "ended_early",
+    "open_binary",
+    "plane",
+    "read_rows",
+    "read_unit",
+    "walk",
+]
 
 BLOCK = 2880
 """A FITS file is made of blocks of this many bytes (FITS standard 4.0, section 3.1)."""
@@ -61,6 +71,16 @@ class Place:
     def nbytes(self) -> int:
         """Bytes of the array, without padding."""
         return int(np.prod(self.shape, dtype=np.int64)) * abs(self.bitpix) // 8
+
+    @property
+    def native(self) -> np.dtype[np.generic] | None:
+        """The type in memory, with the machine's byte order; None where values are scaled."""
+        if self.bscale != 1.0:
+            return None
+        if self.bzero == 0.0:
+            return self.dtype.newbyteorder("=")
+        unsigned = self.bzero == UNSIGNED_ZERO.get(self.bitpix)
+        return np.dtype(f"u{self.bitpix // 8}") if unsigned else None
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
@@ -126,7 +146,7 @@ def walk(path: str | Path) -> dict[str, Extension]:
             position = 0
             while position < end:
                 stream.seek(position)
-                extension, position = _read_unit(path, stream, first=not found)
+                extension, position = read_unit(path, stream, first=not found)
                 if position > end:
                     raise _truncated(path, extension.name, position, end)
                 found.setdefault(extension.name, extension)
@@ -137,7 +157,14 @@ def walk(path: str | Path) -> dict[str, Extension]:
     return found
 
 
-def _read_unit(path: str | Path, stream: BinaryIO, *, first: bool) -> tuple[Extension, int]:
+def read_unit(path: str | Path, stream: BinaryIO, *, first: bool) -> tuple[Extension, int]:
+    """Read the header that begins where a stream stands; return it and where the next begins.
+
+    Raises
+    ------
+    FileError
+        If there is no header of FITS.
+    """
     start = stream.tell()
     signature = stream.read(8)
     if first and signature != b"SIMPLE  ":
@@ -184,13 +211,18 @@ def read_rows(stream: BinaryIO, place: Place, part: Window, out: NDArray[np.gene
     for row in range(0, part.ny, rows_at_once):
         raw = scratch[: min(rows_at_once, part.ny - row)]
         if _read_into(stream, raw) != raw.nbytes:
-            raise FileError(
-                "The data are as long as the header says",
-                file=getattr(stream, "name", None),
-                value="the file ended early",
-                cure="Fetch the file again; it changed or was cut since it was planned",
-            )
+            raise ended_early(stream)
         _convert(raw[:, part.x0 : part.x1], place, out[row : row + len(raw)])
+
+
+def ended_early(stream: BinaryIO) -> FileError:
+    """Return the error for a file that is shorter than its headers say."""
+    return FileError(
+        "The data are as long as the header says",
+        file=getattr(stream, "name", None),
+        value="the file ended early",
+        cure="Fetch the file again; it changed or was cut since it was planned",
+    )
 
 
 def _read_into(stream: BinaryIO, raw: NDArray[np.generic]) -> int:
@@ -200,15 +232,9 @@ def _read_into(stream: BinaryIO, raw: NDArray[np.generic]) -> int:
 
 
 def plane(place: Place, integration: int) -> Place:
-    """Return the place of one integration of a cube."""
-    single = Place(place.offset, place.shape[1:], place.bitpix, place.bscale, place.bzero)
-    return Place(
-        place.offset + integration * single.nbytes,
-        single.shape,
-        place.bitpix,
-        place.bscale,
-        place.bzero,
-    )
+    """Return the place of one integration of a cube; an image is one integration."""
+    single = replace(place, shape=(1, *place.shape)[-2:])
+    return replace(single, offset=place.offset + integration * single.nbytes)
 
 
 def _convert(raw: NDArray[np.generic], place: Place, out: NDArray[np.generic]) -> None:

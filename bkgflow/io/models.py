@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 import warnings
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,9 +12,10 @@ from numpy.typing import NDArray
 from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import JwstDataModel
 
-from bkgflow.errors import FileError, OutputError
+from bkgflow.errors import FileError
+from bkgflow.io.whole import appearing
 
-__all__ = ["ModelKind", "build_model", "native", "not_writable", "open_model", "write_model"]
+__all__ = ["ModelKind", "build_model", "native", "not_a_model", "open_model", "write_model"]
 
 ModelKind = Literal[
     "ImageModel",
@@ -68,8 +65,7 @@ def native(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
 def write_model(model: JwstDataModel, path: str | Path) -> Path:
     """Save a model so that its file appears whole or not at all.
 
-    It is written into a hidden folder beside its place, synced, and renamed. Its FILENAME is
-    the path's, as far as ASCII goes: FITS headers hold nothing else.
+    Its FILENAME is the path's, as far as ASCII goes.
 
     Returns
     -------
@@ -81,24 +77,10 @@ def write_model(model: JwstDataModel, path: str | Path) -> Path:
     OutputError
         If it cannot be written there.
     """
-    path = Path(path)
-    scratch: str | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.mkdtemp(prefix=".bkgflow-", dir=path.parent)
-        part = Path(scratch) / path.name.encode("ascii", "replace").decode().replace("?", "_")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model.save(str(part))
-        _sync(part)
-        part.replace(path)
-        _sync(path.parent)
-    except OSError as problem:
-        raise not_writable(path, problem) from problem
-    finally:
-        if scratch is not None:
-            shutil.rmtree(scratch, ignore_errors=True)
-    return path
+    with appearing(path) as part, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.save(str(part))
+    return Path(path)
 
 
 def open_model(path: str | Path) -> JwstDataModel:
@@ -114,29 +96,14 @@ def open_model(path: str | Path) -> JwstDataModel:
             warnings.simplefilter("ignore")  # stdatamodels repeats what validation says on save
             return datamodels.open(str(path))
     except Exception as problem:  # stdatamodels, asdf and astropy each raise their own
-        raise FileError(
-            "An exposure opens as a JWST data model",
-            file=path,
-            value=f"{type(problem).__name__}: {problem}"[:300],
-            cure="Fetch the file again, or make it again with the pipeline",
-        ) from problem
+        raise not_a_model(path, problem) from problem
 
 
-def _sync(path: Path) -> None:
-    """Ask the file system to keep what was written, where it can."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # some network file systems cannot sync a folder
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def not_writable(path: Path, problem: OSError) -> OutputError:
-    """Return the error for a path that cannot be written, from what the system said."""
-    return OutputError(
-        "Products can be written to the output folder",
+def not_a_model(path: str | Path, problem: Exception) -> FileError:
+    """Return the error for a file that no data model can be made of, from what was raised."""
+    return FileError(
+        "An exposure opens as a JWST data model",
         file=path,
-        value=problem.strerror or str(problem),
-        cure="Give another folder, or mend its permissions or its free space",
+        value=f"{type(problem).__name__}: {problem}"[:300],
+        cure="Fetch the file again, or make it again with the pipeline",
     )

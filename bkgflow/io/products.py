@@ -14,7 +14,7 @@ from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import JwstDataModel
 
 from bkgflow.errors import OutputError
-from bkgflow.io.models import not_writable
+from bkgflow.io.whole import not_writable
 from bkgflow.outcome import Outcome
 
 __all__ = [

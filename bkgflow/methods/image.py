@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["add_errors", "subtract"]
+__all__ = ["add_errors", "subtract", "subtract_values"]
 
 
 def subtract(
@@ -32,8 +32,17 @@ def subtract(
     n_used : (ny, nx) uint16
         How many exposures each pixel of it rests on.
     """
-    np.subtract(sci, bkg_sci, out=sci, where=n_used > 0, casting="same_kind")
+    subtract_values(sci, bkg_sci, n_used)
     np.bitwise_or(dq, bkg_dq, out=dq)
+
+
+def subtract_values(
+    sci: NDArray[np.floating],
+    bkg_sci: NDArray[np.floating],
+    n_used: NDArray[np.unsignedinteger],
+) -> None:
+    """Subtract a background's SCI alone, in place; its arguments are those of `subtract`."""
+    np.subtract(sci, bkg_sci, out=sci, where=n_used > 0, casting="same_kind")
 
 
 def add_errors(

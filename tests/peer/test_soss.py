@@ -44,7 +44,7 @@ def _bkgflow_instead_of_the_peer(monkeypatch, tmp_path):
         settings = StepSettings.of(
             soss_source_percentile=source_percentile, soss_bkg_percentile=tuple(bkg_percentile)
         )
-        outcome, _, _ = apply_soss(model, "model", saved(library), settings)
+        outcome = apply_soss(model, "model", saved(library), settings).outcome
         assert outcome == Outcome.COMPLETE
         return model
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from bkgflow.methods.soss.apply import subtract_soss
+from bkgflow.methods.soss.apply import FittedSky, subtract_soss
 from bkgflow.methods.soss.fit import SossMode, fit_soss
 from bkgflow.methods.soss.gather import ArraySegment, Segment
 from bkgflow.methods.soss.result import SossFit
 
-__all__ = ["ArraySegment", "Segment", "SossFit", "SossMode", "fit_soss", "subtract_soss"]
+__all__ = [
+    "ArraySegment",
+    "FittedSky",
+    "Segment",
+    "SossFit",
+    "SossMode",
+    "fit_soss",
+    "subtract_soss",
+]

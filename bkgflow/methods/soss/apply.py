@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,38 @@ from bkgflow.methods.soss._stream import subtract_sky
 from bkgflow.methods.soss.regions import discontinuity
 from bkgflow.methods.soss.result import SossFit
 
-__all__ = ["subtract_soss"]
+__all__ = ["FittedSky", "subtract_soss"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedSky:
+    """A fitted SOSS sky, ready to be subtracted from any rows of any integrations.
+
+    Attributes
+    ----------
+    template : (ny, nx) float32
+        The template that was chosen; NaN where it is not finite.
+    steps : (ny,) int64
+        The first column right of its step.
+    fit : SossFit
+        Its scales.
+    """
+
+    template: NDArray[np.float32]
+    steps: NDArray[np.int64]
+    fit: SossFit
+
+    @classmethod
+    def of(cls, library: NDArray[np.float32], fit: SossFit) -> FittedSky:
+        """Take the template of a fit out of the library that was fitted, (n, ny, nx) float32."""
+        template = np.asarray(library[fit.template], np.float32)
+        usable = np.where(np.isfinite(template), template, np.float32(np.nan))
+        return cls(usable, discontinuity(template), fit)
+
+    def subtract(self, sci: NDArray[Any], first: int, rows: slice) -> None:
+        """Subtract from (n, rows, nx) pixels, in place; the first is of integration ``first``."""
+        left, right = (np.ascontiguousarray(each) for each in self.fit.at(first, first + len(sci)))
+        subtract_sky(sci, self.template[rows], self.steps[rows], left, right)
 
 
 def subtract_soss(
@@ -42,15 +74,12 @@ def subtract_soss(
     """
     if fit.template is None:
         return
-    template = np.asarray(library[fit.template], np.float32)
     cube = sci if sci.ndim == 3 else sci[None]
     n = fit.scales.shape[1]
-    if cube.shape[1:] != template.shape or (n > 1 and first + len(cube) > n):
+    if cube.shape[1:] != library.shape[1:] or (n > 1 and first + len(cube) > n):
         raise ShapeError(
             "SCI has the rows and columns of the library and no more integrations than the fit",
             value=f"SCI {sci.shape} from {first}, library {library.shape}, fit of {n}",
             cure="Fit the segment that is subtracted from, with the same library",
         )
-    left, right = (np.ascontiguousarray(each) for each in fit.at(first, first + len(cube)))
-    usable = np.where(np.isfinite(template), template, np.float32(np.nan))
-    subtract_sky(cube, usable, discontinuity(template), left, right)
+    FittedSky.of(library, fit).subtract(cube, first, slice(None))

@@ -1,0 +1,64 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from bkgflow.errors import OutputError
+
+__all__ = ["appearing", "not_writable"]
+
+
+@contextmanager
+def appearing(path: str | Path) -> Iterator[Path]:
+    """Give a path to write to; what was written there then appears at its place.
+
+    It lies in a hidden folder beside its place, is synced and renamed. Its name is the one
+    wanted as far as ASCII goes: FITS headers, which repeat it, hold nothing else. After an
+    error nothing appears and nothing stays behind.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written there.
+    """
+    path = Path(path)
+    scratch: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.mkdtemp(prefix=".bkgflow-", dir=path.parent)
+        part = Path(scratch) / path.name.encode("ascii", "replace").decode().replace("?", "_")
+        yield part
+        _sync(part)
+        part.replace(path)
+        _sync(path.parent)
+    except OSError as problem:
+        raise not_writable(path, problem) from problem
+    finally:
+        if scratch is not None:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    """Ask the file system to keep what was written, where it can."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems cannot sync a folder
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def not_writable(path: Path, problem: OSError) -> OutputError:
+    """Return the error for a path that cannot be written, from what the system said."""
+    return OutputError(
+        "Products can be written to the output folder",
+        file=path,
+        value=problem.strerror or str(problem),
+        cure="Give another folder, or mend its permissions or its free space",
+    )

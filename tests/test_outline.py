@@ -1,0 +1,200 @@
+"""Products whose pixels stream: what a data model would have written, without holding it."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from stdatamodels.jwst import datamodels
+
+from bkgflow.errors import FileError
+from bkgflow.io.models import open_model, write_model
+from bkgflow.io.outline import PART_BYTES, open_outline, write_outline
+from bkgflow.simulate import simulate_imaging, simulate_nods, simulate_soss, simulate_tso
+from tests.conftest import make_model
+
+WHEN = ["DATE", "FILENAME"]
+
+
+def lower(pixels, integration, rows):
+    pixels -= 1 + integration
+
+
+def flag(pixels, integration, rows):
+    pixels |= np.uint32(1 << 31 | 4)
+
+
+def write_both(path, folder):
+    """Do the same to a file through its outline and through its model."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with open_outline(path) as outline:
+            outline.model.meta.cal_step.bkg_subtract = "COMPLETE"
+            outline.model.add_history_entry("sky taken off")
+            streamed = write_outline(outline, folder / "streamed.fits", {"SCI": lower, "DQ": flag})
+        with open_model(path) as model:
+            model.meta.cal_step.bkg_subtract = "COMPLETE"
+            model.add_history_entry("sky taken off")
+            cube = model.data if model.data.ndim == 3 else model.data[None]
+            for i, plane in enumerate(cube):
+                lower(plane, i, None)
+            flag(model.dq, 0, None)
+            whole = write_model(model, folder / "whole.fits")
+    return streamed, whole
+
+
+def lasting(flat):
+    """A model's tree without what says when it was written and by which name."""
+    volatile = ("meta.date", "meta.filename", "_fits_hash")
+    return {
+        key: str(value) if key == "meta.wcs" else value
+        for key, value in flat.items()
+        if key not in volatile and not key.endswith(".time")
+    }
+
+
+def assert_same(streamed, whole):
+    difference = fits.FITSDiff(
+        str(streamed), str(whole), ignore_keywords=WHEN, ignore_hdus=["ASDF"]
+    )
+    assert difference.identical, difference.report()
+    assert streamed.stat().st_size == whole.stat().st_size
+    with (
+        warnings.catch_warnings(),
+        datamodels.open(str(streamed)) as one,
+        datamodels.open(str(whole)) as other,
+    ):
+        warnings.simplefilter("ignore")
+        assert type(one) is type(other)
+        flat, expected = (model.to_flat_dict(include_arrays=False) for model in (one, other))
+        assert lasting(flat) == lasting(expected)
+        np.testing.assert_array_equal(one.data, other.data)
+
+
+def tree_text(path):
+    """The ASDF extension's YAML without what says when and by which name."""
+    raw = fits.getdata(path, "ASDF")["ASDF_METADATA"].tobytes()
+    text = raw[: raw.index(b"\n...")].decode()
+    return re.sub(r"(time|date|filename|_fits_hash): [^,}\n]*", "", text)
+
+
+@pytest.fixture(scope="module", params=["imaging", "nods", "tso", "soss"])
+def exposure(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    make = {
+        "imaging": lambda: simulate_imaging(folder, targets=1, backgrounds=1, size=64),
+        "nods": lambda: simulate_nods(folder, points=2, size=48),
+        "tso": lambda: simulate_tso(folder, integrations=3, backgrounds=1, size=40),
+        "soss": lambda: simulate_soss(folder, integrations=3, segments=1, subarray="SUBSTRIP96"),
+    }
+    return make[request.param]().exposures[0]
+
+
+def test_simulated_products_are_the_models(exposure, tmp_path):
+    streamed, whole = write_both(exposure, tmp_path)
+    assert_same(streamed, whole)
+    assert tree_text(streamed) == tree_text(whole)
+
+
+@pytest.mark.real
+def test_pipeline_products_are_the_models(real_data, tmp_path):
+    layouts = sorted((real_data / "layouts").glob("*.fits*"))
+    assert layouts
+    for path in layouts:
+        assert_same(*write_both(path, tmp_path))
+
+
+def test_compressed_files_are_read_through(write_exposure, tmp_path):
+    path = write_exposure("t_rate.fits", np.arange(64.0).reshape(8, 8))
+    packed = tmp_path / "t_rate.fits.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    assert_same(*write_both(packed, tmp_path))
+
+
+def test_rows_beyond_one_part(write_exposure, tmp_path):
+    rows = 3 * PART_BYTES // (4 * 1024) + 5
+    sci = np.random.default_rng(1).normal(size=(2, rows, 1024)).astype(np.float32)
+    assert_same(*write_both(write_exposure("t_rateints.fits", sci), tmp_path))
+
+
+@pytest.mark.parametrize("bitpix", ["float64", "int16", "scaled"])
+def test_other_types_become_the_models(tmp_path, bitpix):
+    """SCI that is not float32 in the file is so in the product, as a data model has it."""
+    path = tmp_path / "t_rate.fits"
+    with make_model(np.arange(36.0).reshape(6, 6)) as model:
+        model.save(str(path))
+    with fits.open(path, mode="update") as units:
+        if bitpix == "scaled":
+            units["SCI"].scale("int16", bscale=0.5, bzero=3)
+        else:
+            units["SCI"].data = units["SCI"].data.astype(bitpix)
+    streamed, whole = write_both(path, tmp_path)
+    assert_same(streamed, whole)
+    assert fits.getheader(streamed, "SCI")["BITPIX"] == -32
+
+
+def test_without_a_model_type(write_exposure, tmp_path):
+    path = write_exposure("t_rate.fits", np.ones((6, 6)))
+    with fits.open(path, mode="update") as units:
+        del units[0].header["DATAMODL"]
+        del units["ASDF"]
+    streamed, whole = write_both(path, tmp_path)
+    assert_same(streamed, whole)
+
+
+@pytest.mark.parametrize("edited", [True, False])
+def test_a_file_that_was_cut_leaves_nothing_behind(write_exposure, tmp_path, edited):
+    path = write_exposure("t_rate.fits", np.ones((512, 512)))
+    out = tmp_path / "out"
+    with open_outline(path) as outline:
+        with path.open("r+b") as stream:
+            stream.truncate(600_000)
+        with pytest.raises(FileError, match="as long as the header says"):
+            write_outline(outline, out / "t_bsub.fits", {"SCI": lower} if edited else {})
+    assert list(out.iterdir()) == []
+
+
+def test_a_file_that_is_no_model(tmp_path):
+    path = tmp_path / "t_rate.fits"
+    path.write_text("not FITS at all")
+    with pytest.raises(FileError, match="opens as a JWST data model"), open_outline(path):
+        pass
+
+
+MEMORY = """
+import sys, pathlib
+from bkgflow.io.outline import open_outline, write_outline
+def high():
+    words = pathlib.Path("/proc/self/status").read_text().split("VmHWM:")[1].split()
+    return int(words[0]) << 10
+small, large, out = sys.argv[1:]
+def once(path):
+    with open_outline(path) as outline:
+        def lower(pixels, integration, rows):
+            pixels -= 1
+        write_outline(outline, out, {"SCI": lower})
+once(small)
+before = high()
+once(large)
+print(high() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the high-water mark is Linux's")
+def test_pixels_are_not_held(write_exposure, tmp_path):
+    small = write_exposure("small_rateints.fits", np.zeros((1, 8, 8)))
+    large = write_exposure("large_rateints.fits", np.zeros((40, 512, 512)))
+    held = subprocess.run(
+        [sys.executable, "-c", MEMORY, small, large, tmp_path / "out.fits"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    sci_bytes = 40 * 512 * 512 * 4
+    assert int(held.stdout) < sci_bytes / 2
