@@ -9,7 +9,7 @@ files. Its keys are ``("family-<key>", band)`` where several backgrounds are com
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
@@ -22,10 +22,13 @@ from bkgflow.graph.finish import Assignment, finish_file
 from bkgflow.graph.guard import guarded
 from bkgflow.graph.plan import FitPlan, Plan, Unit
 from bkgflow.graph.units import make_record
+from bkgflow.io.exposure import ExposureFacts
 from bkgflow.io.sources import FileSource
 from bkgflow.outcome import Outcome
 
-__all__ = ["Graph", "assignment", "build"]
+__all__ = ["Graph", "build"]
+
+Facts = Mapping[str, ExposureFacts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +49,20 @@ class Graph:
 
 def build(plan: Plan) -> Graph:
     """Return the graph of all units that are not quarantined."""
+    facts = plan.facts()
+    members = {background.key: background.members for background in plan.combined}
     tasks: dict[Hashable, tuple[Any, ...]] = {}
     bands: dict[str, list[Hashable]] = {}
     for family in families(plan.combined):
-        bands |= _add_family(tasks, family, plan)
-    fits = {fit.key: _add_fit(tasks, fit, plan) for fit in plan.fits}
+        bands |= _add_family(tasks, family, plan, facts)
+    fits = {fit.key: _add_fit(tasks, fit, plan, facts) for fit in plan.fits}
     ends: dict[Hashable, Unit] = {}
     for unit in plan.units:
         if unit.outcome == Outcome.QUARANTINED:
             continue
         verb = "skip" if unit.outcome == Outcome.SKIPPED else "subtract"
         key = f"{verb}-{unit.key}"
-        work = assignment(plan, unit)
+        work = _assignment(plan, unit, facts, members.get(unit.combined or "", ()))
         upstream = bands.get(unit.combined or "", ())
         if unit.fit in fits and unit.outcome is None:
             upstream = [fits[unit.fit]]
@@ -67,10 +72,9 @@ def build(plan: Plan) -> Graph:
 
 
 def _add_family(
-    tasks: dict[Hashable, tuple[Any, ...]], family: Family, plan: Plan
+    tasks: dict[Hashable, tuple[Any, ...]], family: Family, plan: Plan, facts: Facts
 ) -> dict[str, list[Hashable]]:
     """Add a family's tasks; return the band keys of each of its backgrounds."""
-    facts = plan.facts()
     sources = tuple(FileSource.of(facts[path]) for path in family.members)
     keys: dict[str, list[Hashable]] = {b.key: [] for b in family.backgrounds}
     for number, band in enumerate(family.window.bands(band_rows(family.window))):
@@ -97,9 +101,10 @@ def _add_family(
     return keys
 
 
-def _add_fit(tasks: dict[Hashable, tuple[Any, ...]], fit: FitPlan, plan: Plan) -> Hashable:
+def _add_fit(
+    tasks: dict[Hashable, tuple[Any, ...]], fit: FitPlan, plan: Plan, facts: Facts
+) -> Hashable:
     """Add the task of a SOSS fit; return its key."""
-    facts = plan.facts()
     segments = tuple(facts[path] for path in fit.members)
     key = f"fit-{fit.key}"
     tasks[key] = (partial(guarded, fit_exposure, segments, fit.background, plan.settings),)
@@ -116,11 +121,8 @@ def _family_key(family: Family) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def assignment(plan: Plan, unit: Unit) -> Assignment:
+def _assignment(plan: Plan, unit: Unit, facts: Facts, backgrounds: tuple[str, ...]) -> Assignment:
     """Write down what the last task of a unit needs to know."""
-    facts = plan.facts()
-    members = {b.key: b.members for b in plan.combined}
-    backgrounds = members.get(unit.combined or "", ())
     return Assignment(
         key=unit.key,
         target=unit.target,

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from astropy.io.fits import Header
-
 from bkgflow.detector import Window, full_frame
 from bkgflow.errors import FileError, MetadataError, ShapeError, WindowError
+from bkgflow.io.cards import Cards
 from bkgflow.io.fits import Extension, Place, walk
 from bkgflow.io.keywords import collect
 
@@ -154,7 +153,7 @@ def inspect(path: str | Path) -> ExposureFacts:
     )
 
 
-def _place_on_detector(primary: Header, sci: Header) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+def _place_on_detector(primary: Cards, sci: Cards) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
     """Return (SUBSTRT1, SUBSTRT2) and (SUBSIZE1, SUBSIZE2); for a slit cut-out, the slit's own.
 
     A cut-out keeps the subarray keywords of the exposure it was cut from and says with

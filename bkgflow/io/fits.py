@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy as np
-from astropy.io.fits import Header
 from numpy.typing import NDArray
 
 from bkgflow.detector import Window
 from bkgflow.errors import FileError
+from bkgflow.io.cards import BLOCK, Cards
 
 __all__ = [
-    "BLOCK",
     "Extension",
     "Place",
     "ended_early",
@@ -32,9 +31,6 @@ __all__ = [
     "read_unit",
     "walk",
 ]
-
-BLOCK = 2880
-"""A FITS file is made of blocks of this many bytes (FITS standard 4.0, section 3.1)."""
 
 SCRATCH_BYTES = 1 << 20
 """Raw bytes read at a time: small enough to stay in a core's cache until they are swapped."""
@@ -94,7 +90,7 @@ class Extension:
     """One header-and-data unit: its name, header, and where its data lie."""
 
     name: str
-    header: Header
+    header: Cards
     place: Place
 
 
@@ -170,23 +166,25 @@ def read_unit(path: str | Path, stream: BinaryIO, *, first: bool) -> tuple[Exten
     if first and signature != b"SIMPLE  ":
         raise _unreadable(path, f"the file begins with {signature!r}")
     stream.seek(start)
-    try:
-        header = Header.fromfile(stream)
-    except (OSError, EOFError, ValueError) as problem:
-        raise _unreadable(path, str(problem)) from None
-    offset = stream.tell()
-    naxis = int(header.get("NAXIS", 0))
-    shape = tuple(int(header[f"NAXIS{axis}"]) for axis in range(naxis, 0, -1))
+    header = Cards.read(path, stream)
+    axes = range(header.whole("NAXIS", 0), 0, -1)
     place = Place(
-        offset,
-        shape,
-        int(header["BITPIX"]),
+        stream.tell(),
+        tuple(header.whole(f"NAXIS{axis}") for axis in axes),
+        header.whole("BITPIX"),
         float(header.get("BSCALE", 1.0)),
         float(header.get("BZERO", 0.0)),
     )
     name = "PRIMARY" if first else str(header.get("EXTNAME", "")).upper()
-    size = int(header.data_size)
-    return Extension(name, header, place), offset + -(-size // BLOCK) * BLOCK
+    return Extension(name, header, place), place.offset + -(-_size(header, place) // BLOCK) * BLOCK
+
+
+def _size(header: Cards, place: Place) -> int:
+    """Return the bytes of a unit's data (FITS standard 4.0, section 4.4.1.2)."""
+    if not place.shape:
+        return 0
+    heap = header.whole("PCOUNT", 0) * abs(place.bitpix) // 8
+    return header.whole("GCOUNT", 1) * (place.nbytes + heap)
 
 
 def read_rows(stream: BinaryIO, place: Place, part: Window, out: NDArray[np.generic]) -> None:

@@ -26,7 +26,8 @@ from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import JwstDataModel
 
 from bkgflow.detector import Window
-from bkgflow.io.fits import BLOCK, Place, ended_early, open_binary, plane, read_rows, read_unit
+from bkgflow.io.cards import BLOCK
+from bkgflow.io.fits import Place, ended_early, open_binary, plane, read_rows, read_unit
 from bkgflow.io.models import not_a_model, open_model
 from bkgflow.io.whole import appearing
 
@@ -186,14 +187,15 @@ def _fill_in(
     while position < end:
         start = draft.seek(position)
         extension, position = read_unit(outline.path, draft, first=start == 0)
-        layer = (extension.name, int(extension.header.get("EXTVER", 1)))
+        layer = (extension.name, extension.header.whole("EXTVER", 1))
         if layer not in outlined:
             product.write(draft.getbuffer()[start:position])
             continue
         array = outlined[layer]
+        header = fits.Header.fromstring(extension.header.raw)
         for axis, length in enumerate(reversed(array.shape), start=1):
-            extension.header[f"NAXIS{axis}"] = length
-        product.write(extension.header.tostring(padding=True).encode("ascii"))
+            header[f"NAXIS{axis}"] = length
+        product.write(header.tostring(padding=True).encode("ascii"))
         place = outline.places[layer]
         if extension.name not in edits and place.native == array.dtype:
             _copy(source, place, product)
