@@ -8,6 +8,7 @@ with BZERO = 2**31, which astropy refuses to memory-map) swapped with the top bi
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ SCRATCH_BYTES = 1 << 20
 """Raw bytes read at a time: small enough to stay in a core's cache until they are swapped."""
 
 GZIP_MAGIC = b"\x1f\x8b"
+
+BITPIX = (8, 16, 32, 64, -32, -64)
+"""The types that an array may have (FITS standard 4.0, table 8)."""
 
 UNSIGNED_ZERO = {16: 1 << 15, 32: 1 << 31}
 """BZERO with which FITS stores unsigned integers of 16 and 32 bits."""
@@ -130,7 +134,7 @@ def walk(path: str | Path) -> dict[str, Extension]:
                 if position > end:
                     raise _truncated(path, extension.name, position, end)
                 found.setdefault(extension.name, extension)
-    except (EOFError, gzip.BadGzipFile) as problem:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as problem:
         raise _unreadable(path, str(problem)) from None
     if not found:
         raise _unreadable(path, "an empty file")
@@ -148,18 +152,26 @@ def _read_unit(path: str | Path, stream: BinaryIO, *, first: bool) -> tuple[Exte
     except (OSError, EOFError, ValueError) as problem:
         raise _unreadable(path, str(problem)) from None
     offset = stream.tell()
+    name = "PRIMARY" if first else str(header.get("EXTNAME", "")).upper()
+    try:
+        place = _place(header, offset)
+        size = int(header.data_size)
+    except (KeyError, ValueError, TypeError) as problem:
+        raise _unreadable(path, f"extension {name}: {problem.args[0]}") from None
+    return Extension(name, header, place), offset + -(-size // BLOCK) * BLOCK
+
+
+def _place(header: Header, offset: int) -> Place:
+    """Say where an array lies; what is no shape or no type raises what Python raises."""
     naxis = int(header.get("NAXIS", 0))
     shape = tuple(int(header[f"NAXIS{axis}"]) for axis in range(naxis, 0, -1))
-    place = Place(
-        offset,
-        shape,
-        int(header["BITPIX"]),
-        float(header.get("BSCALE", 1.0)),
-        float(header.get("BZERO", 0.0)),
-    )
-    name = "PRIMARY" if first else str(header.get("EXTNAME", "")).upper()
-    size = int(header.data_size)
-    return Extension(name, header, place), offset + -(-size // BLOCK) * BLOCK
+    if min(shape, default=0) < 0:
+        raise ValueError(f"an axis is shorter than nothing: {shape}")
+    bitpix = int(header["BITPIX"])
+    if bitpix not in BITPIX:
+        raise ValueError(f"BITPIX = {bitpix}")
+    scale, zero = float(header.get("BSCALE", 1.0)), float(header.get("BZERO", 0.0))
+    return Place(offset, shape, bitpix, scale, zero)
 
 
 def read_rows(stream: BinaryIO, place: Place, part: Window, out: NDArray[np.generic]) -> None:
