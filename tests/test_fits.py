@@ -220,6 +220,19 @@ def test_an_extension_without_data(tmp_path):
     refused(FileError, tmp_path / "y.fits", "no DQ")
 
 
+def test_a_compressed_image(tmp_path):
+    packed = fits.CompImageHDU(image((32, 32)), name="SCI")
+    with fits.open(write_fits(tmp_path / "y.fits", image((32, 32)))) as units:
+        units["SCI"] = packed
+        units.writeto(tmp_path / "x.fits")
+    refused(FileError, tmp_path / "x.fits", "SCI is a BINTABLE")
+
+
+@pytest.mark.parametrize("name", ["a\0b.fits", "a\ud800.fits", "a" * 5000])
+def test_names_that_no_file_can_have(tmp_path, name):
+    refused(FileError, tmp_path / name, "readable file")
+
+
 def test_shapes_differ(tmp_path):
     path = write_fits(tmp_path / "x.fits", image(), dq=np.zeros((4, 6), np.uint32))
     refused(ShapeError, path, "DQ (4, 6)")
