@@ -248,6 +248,13 @@ def _members(path: Path, name: str, raw: Any) -> list[dict[str, Any]]:
 def _inside(path: Path, name: str, expname: str) -> str:
     """Return the member's absolute path; it must lie in the association's folder or below."""
     folder = path.parent
+    if "\0" in expname:
+        raise AssociationError(
+            f"The members of product {name} have names that a file can have",
+            file=path,
+            value=repr(expname),
+            cure="Write it again with the association generator",
+        )
     member = Path(expname)
     inside = not member.is_absolute() and ".." not in member.parts
     if not inside:

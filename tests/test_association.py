@@ -104,6 +104,7 @@ def test_no_products(tmp_path, content):
         ([member("/data/a.fits", "science")], "association's folder"),
         ([member("a.fits", "science"), member("x/../../b.fits", "background")], "folder"),
         ([member("a.fits", "science"), member("a.fits", "background")], "own backgrounds"),
+        ([member("a\0.fits", "science")], "names that a file can have"),
         ([{"expname": "a.fits"}], "expname and exptype"),
         (["a.fits"], "expname and exptype"),
         (None, "expname and exptype"),
