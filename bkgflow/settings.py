@@ -45,7 +45,10 @@ class StepSettings(BaseModel):
         3.0, gt=0, description="Clip at this many standard deviations from the median."
     )
     maxiters: int | None = Field(
-        None, ge=0, le=MOST_ROUNDS, description="Clip at most this often; None and 0: until nothing changes."
+        None,
+        ge=0,
+        le=MOST_ROUNDS,
+        description="Clip at most this often; None and 0: until nothing changes.",
     )
     save_combined_background: bool = Field(
         False, description="Also write the combined background of every target."
