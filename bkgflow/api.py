@@ -247,7 +247,7 @@ def task_memory(worker_memory: str | None) -> int:
         return DEFAULT_MEMORY
     try:
         limit = int(parse_bytes(worker_memory))
-    except ValueError:
+    except (ValueError, OverflowError):
         limit = 0
     if limit < MIN_WORKER_MEMORY:
         raise SettingsError(

@@ -102,15 +102,7 @@ def load_program(program: Any) -> tuple[list[Association], list[tuple[str, Assoc
 
 def _association_files(program: Any) -> list[Path]:
     if isinstance(program, str | Path):
-        path = Path(program)
-        if not path.exists():
-            raise PlanError(
-                "A program is an association that is there, or a folder of them",
-                file=path,
-                value="no such file or folder",
-                cure="Check the path",
-            )
-        return _in_folder(path)
+        return _in_folder(_existing(Path(program)))
     if isinstance(program, list | tuple | set | Iterator):
         items = list(program)
         if items and all(isinstance(item, str | Path) for item in items):
@@ -122,16 +114,40 @@ def _association_files(program: Any) -> list[Path]:
     )
 
 
+def _existing(path: Path) -> Path:
+    try:
+        there, problem = path.exists(), "no such file or folder"
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        there, problem = False, str(error.strerror)
+    if not there:
+        raise PlanError(
+            "A program is an association that is there, or a folder of them",
+            file=path,
+            value=problem,
+            cure="Check the path",
+        )
+    return path
+
+
 def _in_folder(folder: Path) -> list[Path]:
     """Return the associations of a folder; of a file, itself."""
-    if not folder.is_dir():
-        return [folder]
-    found = sorted(folder.glob(PATTERN))
+    try:
+        if not folder.is_dir():
+            return [folder]
+        files = list(folder.iterdir())
+    except OSError as problem:
+        raise PlanError(
+            "A program's folder may be read",
+            file=folder,
+            value=problem.strerror,
+            cure="Check the path and the permissions",
+        ) from None
+    found = sorted(path for path in files if path.match(PATTERN))
     if not found:
         raise PlanError(
             f"A program's folder holds associations named {PATTERN}",
             file=folder,
-            value=f"{sum(1 for _ in folder.iterdir())} files, none of that name",
+            value=f"{len(files)} files, none of that name",
             cure="Give the folder of the associations, or an association itself",
         )
     return found
@@ -156,7 +172,15 @@ def _raw_products(path: Path) -> list[Any]:
         ) from None
     try:
         content = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as problem:
+        json.dumps(content, ensure_ascii=False).encode()
+    except UnicodeEncodeError as problem:
+        raise AssociationError(
+            "The names in an association are whole characters",
+            file=path,
+            value=repr(problem.object[problem.start :][:1]),
+            cure="Write it again with the association generator",
+        ) from None
+    except (ValueError, RecursionError) as problem:  # not JSON, or a number of 5000 digits
         raise AssociationError(
             "An association is JSON",
             file=path,
@@ -224,6 +248,13 @@ def _members(path: Path, name: str, raw: Any) -> list[dict[str, Any]]:
 def _inside(path: Path, name: str, expname: str) -> str:
     """Return the member's absolute path; it must lie in the association's folder or below."""
     folder = path.parent
+    if "\0" in expname:
+        raise AssociationError(
+            f"The members of product {name} have names that a file can have",
+            file=path,
+            value=repr(expname),
+            cure="Write it again with the association generator",
+        )
     member = Path(expname)
     inside = not member.is_absolute() and ".." not in member.parts
     if not inside:

@@ -14,6 +14,10 @@ Mode = Literal["image", "wfss", "soss"]
 """The three methods; an exposure's type says which is its own."""
 
 
+MOST_ROUNDS = 2**31 - 1
+"""More than this and a kernel's counter would overflow."""
+
+
 def _in_order(percentiles: tuple[float, float]) -> tuple[float, float]:
     if not percentiles[0] < percentiles[1]:
         raise ValueError("the first percentile is below the second")
@@ -41,7 +45,10 @@ class StepSettings(BaseModel):
         3.0, gt=0, description="Clip at this many standard deviations from the median."
     )
     maxiters: int | None = Field(
-        None, ge=0, description="Clip at most this often; None and 0: until nothing changes."
+        None,
+        ge=0,
+        le=MOST_ROUNDS,
+        description="Clip at most this often; None and 0: until nothing changes.",
     )
     save_combined_background: bool = Field(
         False, description="Also write the combined background of every target."
@@ -67,7 +74,9 @@ class StepSettings(BaseModel):
     wfss_mask: str | None = Field(
         None, description="WFSS: a file with a mask of the background pixels, instead of boxes."
     )
-    wfss_maxiter: int = Field(5, ge=0, description="WFSS: reject outliers at most this often.")
+    wfss_maxiter: int = Field(
+        5, ge=0, le=MOST_ROUNDS, description="WFSS: reject outliers at most this often."
+    )
     wfss_rms_stop: float = Field(
         0.0, ge=0, description="WFSS: stop where a rejection gains less than this, in percent."
     )

@@ -1,6 +1,8 @@
 """Associations: what is parsed, and what is refused with which word."""
 
+import errno
 import json
+from pathlib import Path
 
 import pytest
 
@@ -69,6 +71,25 @@ def test_not_text(tmp_path):
     assert "UTF-8" in refused(path).value
 
 
+def test_a_number_that_python_does_not_read(tmp_path):
+    path = tmp_path / "x_asn.json"
+    path.write_text('{"products": ' + "1" * 5000 + "}")
+    assert "is JSON" in refused(path).rule
+
+
+@pytest.mark.parametrize("name", ["expname", "name"])
+def test_half_characters(tmp_path, name):
+    """A lone surrogate can be written in JSON, but neither as a file name nor in a log."""
+    members = [{"expname": "t_rate.fits", "exptype": "science"}]
+    product = {"name": "p", "members": members}
+    (product if name == "name" else members[0])[name] = "t\ud800"
+    path = tmp_path / "x_asn.json"
+    path.write_text(json.dumps({"products": [product]}))
+    error = refused(path)
+    assert "whole characters" in error.rule
+    assert "ud800" in error.value
+
+
 @pytest.mark.parametrize("content", [{}, [], {"products": []}, {"products": "a"}, 3])
 def test_no_products(tmp_path, content):
     assert "products" in refused(write(tmp_path, content)).rule
@@ -83,6 +104,7 @@ def test_no_products(tmp_path, content):
         ([member("/data/a.fits", "science")], "association's folder"),
         ([member("a.fits", "science"), member("x/../../b.fits", "background")], "folder"),
         ([member("a.fits", "science"), member("a.fits", "background")], "own backgrounds"),
+        ([member("a\0.fits", "science")], "names that a file can have"),
         ([{"expname": "a.fits"}], "expname and exptype"),
         (["a.fits"], "expname and exptype"),
         (None, "expname and exptype"),
@@ -122,6 +144,21 @@ def test_program_forms(tmp_path):
 def test_no_program(program):
     with pytest.raises(PlanError, match="A program is"):
         load_program(program)
+
+
+@pytest.mark.parametrize("program", ["a" * 5000, ["a" * 5000]])
+def test_a_program_whose_name_is_too_long(program):
+    with pytest.raises(PlanError, match="too long"):
+        load_program(program)
+
+
+def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch):
+    def forbidden(_):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", forbidden)
+    with pytest.raises(PlanError, match="Permission denied"):
+        load_program(tmp_path)
 
 
 def test_folder_without_associations(tmp_path):

@@ -1,5 +1,6 @@
 """The command line: what it prints, what it writes, and how it ends."""
 
+import errno
 import io
 import json
 import logging
@@ -345,6 +346,8 @@ def test_on_a_terminal_there_is_a_bar(folder):
         (["program", "--output=t1_rate.fits/o"], ["t1_rate.fits/o", "Not a directory"]),
         (["program", "--output=o", "--memory=plenty"], ["plenty", "at least 256 MiB"]),
         (["program", "--output=o", "--memory=1MB"], ["1MB", "at least 256 MiB"]),
+        (["program", "--output=o", "--memory=1e400GiB"], ["1e400GiB", "at least 256 MiB"]),
+        (["program", "--output=o\udcff"], ["o\\xff", "text (UTF-8)"]),
         (["program", "--output=o", "--workers=0"], ["--workers", "1"]),
         (["program", "--output=o", "--cluster=slurmy"], ["slurmy", "threads", "tcp://"]),
         (["program", "--output=o", "--cluster=host:8786"], ["host:8786", "tcp://"]),
@@ -366,6 +369,7 @@ def test_wrong_usage_of_run(arguments, words, folder, bkgflow_):
     ("command", "words"),
     [
         (["plan", "nowhere"], ["nowhere"]),
+        (["plan", "x" * 5000], ["too long"]),
         (["plan", "program", "--sigma=0"], ["sigma"]),
         (["plan", "program", "--output=t1_rate.fits"], ["Not a directory"]),
         (["plan", "program", "--save=t1_rate.fits/p.json"], ["p.json", "Not a directory"]),
@@ -463,6 +467,16 @@ def test_ctrl_c_ends_with_a_word(folder, bkgflow_, monkeypatch):
     code, out, err = bkgflow_("run", "program", "--output=out")
     assert (code, out) == (130, "")
     assert "products that were written are whole" in err
+
+
+def test_a_full_standard_output_ends_with_a_word(folder, bkgflow_, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(api, "plan", full)
+    code, out, err = bkgflow_("plan", "program")
+    assert (code, out) == (1, "")
+    assert "No space left on device" in err
 
 
 def test_a_log_that_cannot_be_written(folder, bkgflow_):

@@ -163,6 +163,36 @@ def test_cut_gzip(tmp_path):
     refused(FileError, path, "FITS")
 
 
+def test_spoiled_gzip(tmp_path):
+    path = tmp_path / "x.fits.gz"
+    packed = bytearray(gzip.compress(np.random.default_rng(1).bytes(10_000)))
+    packed[10] ^= 0xFF  # the first block's type
+    path.write_bytes(packed)
+    refused(FileError, path, "FITS")
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [
+        ("BITPIX", "7"),
+        ("BITPIX", "'abc'"),
+        ("NAXIS", "9"),
+        ("NAXIS1", "-5"),
+        ("NAXIS1", "'wide'"),
+        ("BSCALE", "'much'"),
+    ],
+)
+def test_headers_without_sense(tmp_path, keyword, value):
+    path = write_fits(tmp_path / "x.fits", image())
+    raw = path.read_bytes()
+    start = raw.index(b"XTENSION")
+    replaced = "GCOUNT" if keyword == "BSCALE" else keyword
+    start = raw.index(f"{replaced:<8}=".encode(), start)
+    card = f"{keyword:<8}= {value:>20}".ljust(80).encode()
+    path.write_bytes(raw[:start] + card + raw[start + 80 :])
+    refused(FileError, path, "extension SCI")
+
+
 @pytest.mark.parametrize("keep", [100, 2880, 5800, 0.5, 0.9, -1])
 def test_truncated_anywhere(tmp_path, keep):
     path = write_fits(tmp_path / "x.fits", image((60, 60)))
@@ -188,6 +218,19 @@ def test_an_extension_without_data(tmp_path):
         units["DQ"].data = None
         units.writeto(tmp_path / "y.fits")
     refused(FileError, tmp_path / "y.fits", "no DQ")
+
+
+def test_a_compressed_image(tmp_path):
+    packed = fits.CompImageHDU(image((32, 32)), name="SCI")
+    with fits.open(write_fits(tmp_path / "y.fits", image((32, 32)))) as units:
+        units["SCI"] = packed
+        units.writeto(tmp_path / "x.fits")
+    refused(FileError, tmp_path / "x.fits", "SCI is a BINTABLE")
+
+
+@pytest.mark.parametrize("name", ["a\0b.fits", "a\ud800.fits", "a" * 5000])
+def test_names_that_no_file_can_have(tmp_path, name):
+    refused(FileError, tmp_path / name, "readable file")
 
 
 def test_shapes_differ(tmp_path):

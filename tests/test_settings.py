@@ -23,6 +23,8 @@ def test_defaults_are_the_reference_steps():
         ({"sigma": "wide"}, "number"),
         ({"maxiters": -1}, "greater than or equal to 0"),
         ({"maxiters": 1.5}, "integer"),
+        ({"maxiters": 10**30}, "less than or equal to"),
+        ({"wfss_maxiter": 10**30}, "less than or equal to"),
         ({"sigmas": 3}, "not an argument"),
     ],
 )

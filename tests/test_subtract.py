@@ -293,6 +293,35 @@ def test_the_combined_background_goes_to_the_output_folder(tmp_path):
     assert status(result) == "COMPLETE"
 
 
+def test_a_combined_background_is_nan_where_there_is_none(tmp_path):
+    sci = full(10)
+    sci[2, 3] = np.nan
+    target = make_model(full(100))
+    target.meta.filename = "jw1_rate.fits"
+    background = make_model(sci, err=4.0, dq=1)
+    bkgflow.subtract(target, [background], save_combined_background=True, output_dir=tmp_path)
+    with datamodels.open(tmp_path / "jw1_combinedbackground.fits") as combined:
+        np.testing.assert_array_equal(np.argwhere(np.isnan(combined.data)), [[2, 3]])
+        np.testing.assert_array_equal(np.isnan(combined.err), np.isnan(combined.data))
+        np.testing.assert_array_equal(combined.dq, 1)
+
+
+def test_slit_cut_outs_lie_where_their_slits_are(write_exposure):
+    """Peer: takes them for windows of the frame's corner, and the pixels do not match."""
+    paths = []
+    for name, first, sci in (("t", 3, full(100)), ("b", 4, full(10))):
+        path = write_exposure(f"{name}_rate.fits", sci, corner=(11, 21))
+        with fits.open(path, mode="update") as units:
+            header = units["SCI"].header
+            header["SLTSTRT1"], header["SLTSTRT2"] = first, 1
+            header["SLTSIZE1"], header["SLTSIZE2"] = sci.shape[1], sci.shape[0]
+        paths.append(path)
+    assert bkgflow.open_exposure(paths[1]).x.values[0] == 10 + 3
+    result = bkgflow.subtract(paths[0], paths[1:])
+    assert (result.data[:, 0] == 100).all()
+    assert (result.data[:, 1:] == 90).all()
+
+
 def test_nothing_is_saved_when_nothing_was_combined(tmp_path):
     result = bkgflow.subtract(
         make_model(full(1)), [], save_combined_background=True, output_dir=tmp_path / "new"

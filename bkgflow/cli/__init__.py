@@ -70,6 +70,9 @@ def main() -> None:
     except BkgflowError as error:
         typer.echo(f"bkgflow: {error}", err=True)
         sys.exit(2 if isinstance(error, UsageError | OutputError) else 1)
+    except OSError as problem:  # a full disk behind standard output, for one
+        typer.echo(f"bkgflow: the system says: {problem}. Mend that and try again.", err=True)
+        sys.exit(1)
     except SystemExit as end:
         if end.code == STOPPED:
             typer.echo("bkgflow: stopped; products that were written are whole", err=True)

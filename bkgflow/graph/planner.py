@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bkgflow.association import Association, Product, load_program
-from bkgflow.errors import BkgflowError, ConflictError
+from bkgflow.errors import BkgflowError, ConflictError, PlanError
 from bkgflow.graph.costs import predict
 from bkgflow.graph.keys import digest
 from bkgflow.graph.modes import mode_of
@@ -55,12 +55,14 @@ def make_plan(
     Raises
     ------
     PlanError
-        If there is no association at all.
+        If there is no association at all, or a path is no text.
     OutputError
         If the output folder cannot be written to.
     """
     associations, refused = load_program(program)
     output = Path(output).absolute()
+    named = [each.path for each in associations] + [path for path, _ in refused]
+    _check_text([*named, output, references or ""])
     check_writable(output)
     folder = None if references is None else ReferenceFolder(references)
     planner = _Planner(settings, folder)
@@ -70,6 +72,19 @@ def make_plan(
     units, fits = with_fits(units, planner.good, settings)
     units = _without_conflicts(_without_repeats(units), settings, output, planner.looked_at)
     return planner.plan(units, fits, output, memory)
+
+
+def _check_text(paths: Iterable[str | Path]) -> None:
+    """Refuse paths that are no text: a plan, a log and a result could not name them."""
+    for path in map(str, paths):
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            raise PlanError(
+                "The paths of a program, its references and its output are text (UTF-8)",
+                value=os.fsencode(path),
+                cure="Rename the file or the folder, or link to it by another name",
+            ) from None
 
 
 @dataclass

@@ -112,10 +112,11 @@ class Cards:
         value = self.get(keyword, default)
         if isinstance(value, int) and not isinstance(value, bool):
             return value
+        found = "missing" if value is None else repr(value)
         raise FileError(
             f"The header says {keyword}, a whole number",
             file=self._file,
-            value="missing" if value is None else repr(value),
+            value=f"extension {self.get('EXTNAME', 'PRIMARY')}: {found}",
             cure="Fetch the file again",
         )
 

@@ -40,11 +40,11 @@ class Identity:
         path = Path(path)
         try:
             found = path.stat()
-        except OSError as problem:
+        except (OSError, ValueError) as problem:  # a name with a NUL or half a character in it
             raise FileError(
                 "An exposure is a readable file",
                 file=path,
-                value=problem.strerror,
+                value=getattr(problem, "strerror", None) or problem,
                 cure="Check the path and the permissions",
             ) from None
         return cls(path.name, found.st_size, found.st_mtime_ns)
@@ -191,6 +191,14 @@ def _common_shape(path: Path, units: dict[str, Extension]) -> tuple[int, ...]:
                 file=path,
                 value=f"no {name} among {', '.join(key for key in units if key) or 'none'}",
                 cure="Give a rate or rateints product of the pipeline's first stage",
+            )
+        kind = str(units[name].header.get("XTENSION", "IMAGE"))
+        if kind != "IMAGE":
+            raise FileError(
+                "SCI, ERR and DQ are image extensions",
+                file=path,
+                value=f"{name} is a {kind}",
+                cure="Unpack a compressed file (funpack), or make the product again",
             )
     shape = units["SCI"].place.shape
     if len(shape) not in (2, 3) or 0 in shape:

@@ -8,6 +8,8 @@ with BZERO = 2**31, which astropy refuses to memory-map) swapped with the top bi
 from __future__ import annotations
 
 import gzip
+import math
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -36,6 +38,9 @@ SCRATCH_BYTES = 1 << 20
 """Raw bytes read at a time: small enough to stay in a core's cache until they are swapped."""
 
 GZIP_MAGIC = b"\x1f\x8b"
+
+BITPIX = (8, 16, 32, 64, -32, -64)
+"""The types that an array may have (FITS standard 4.0, table 8)."""
 
 UNSIGNED_ZERO = {16: 1 << 15, 32: 1 << 31}
 """BZERO with which FITS stores unsigned integers of 16 and 32 bits."""
@@ -66,7 +71,7 @@ class Place:
     @property
     def nbytes(self) -> int:
         """Bytes of the array, without padding."""
-        return int(np.prod(self.shape, dtype=np.int64)) * abs(self.bitpix) // 8
+        return math.prod(self.shape) * abs(self.bitpix) // 8
 
     @property
     def native(self) -> np.dtype[np.generic] | None:
@@ -146,7 +151,7 @@ def walk(path: str | Path) -> dict[str, Extension]:
                 if position > end:
                     raise _truncated(path, extension.name, position, end)
                 found.setdefault(extension.name, extension)
-    except (EOFError, gzip.BadGzipFile) as problem:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as problem:
         raise _unreadable(path, str(problem)) from None
     if not found:
         raise _unreadable(path, "an empty file")
@@ -167,24 +172,37 @@ def read_unit(path: str | Path, stream: BinaryIO, *, first: bool) -> tuple[Exten
         raise _unreadable(path, f"the file begins with {signature!r}")
     stream.seek(start)
     header = Cards.read(path, stream)
-    axes = range(header.whole("NAXIS", 0), 0, -1)
-    place = Place(
-        stream.tell(),
-        tuple(header.whole(f"NAXIS{axis}") for axis in axes),
-        header.whole("BITPIX"),
-        float(header.get("BSCALE", 1.0)),
-        float(header.get("BZERO", 0.0)),
-    )
     name = "PRIMARY" if first else str(header.get("EXTNAME", "")).upper()
-    return Extension(name, header, place), place.offset + -(-_size(header, place) // BLOCK) * BLOCK
+    try:
+        place = _place(header, stream.tell())
+        size = _size(header, place)
+    except (ValueError, TypeError) as problem:
+        raise _unreadable(path, f"extension {name}: {problem.args[0]}") from None
+    return Extension(name, header, place), place.offset + -(-size // BLOCK) * BLOCK
+
+
+def _place(header: Cards, offset: int) -> Place:
+    """Say where an array lies; what is no shape or no type raises what Python raises."""
+    axes = range(header.whole("NAXIS", 0), 0, -1)
+    shape = tuple(header.whole(f"NAXIS{axis}") for axis in axes)
+    if min(shape, default=0) < 0:
+        raise ValueError(f"an axis is shorter than nothing: {shape}")
+    bitpix = header.whole("BITPIX")
+    if bitpix not in BITPIX:
+        raise ValueError(f"BITPIX = {bitpix}")
+    scale, zero = float(header.get("BSCALE", 1.0)), float(header.get("BZERO", 0.0))
+    return Place(offset, shape, bitpix, scale, zero)
 
 
 def _size(header: Cards, place: Place) -> int:
     """Return the bytes of a unit's data (FITS standard 4.0, section 4.4.1.2)."""
     if not place.shape:
         return 0
-    heap = header.whole("PCOUNT", 0) * abs(place.bitpix) // 8
-    return header.whole("GCOUNT", 1) * (place.nbytes + heap)
+    parameters = header.whole("PCOUNT", 0) * abs(place.bitpix) // 8
+    size = header.whole("GCOUNT", 1) * (place.nbytes + parameters)
+    if size < 0:
+        raise ValueError(f"{size} bytes of data")
+    return size
 
 
 def read_rows(stream: BinaryIO, place: Place, part: Window, out: NDArray[np.generic]) -> None:

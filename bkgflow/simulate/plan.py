@@ -146,7 +146,7 @@ def check_number(
     raise SettingsError(
         f"{name} must be a whole number {bounds}{without}",
         value=repr(value),
-        cure=f"Give a {name} within these bounds",
+        cure="Give a number within these bounds",
     )
 
 

@@ -122,7 +122,7 @@ def _check_share(name: str, value: float, most: float) -> None:
         raise SettingsError(
             f"{name} must be a number from 0 to {most:g}",
             value=value,
-            cure=f"Give a {name} within these bounds",
+            cure="Give a number within these bounds",
         )
 
 
