@@ -11,6 +11,7 @@ from stdatamodels.jwst import datamodels
 
 import bkgflow
 from bkgflow.errors import SettingsError
+from bkgflow.graph import drawing
 from bkgflow.settings import StepSettings
 from bkgflow.simulate import simulate_soss
 
@@ -74,6 +75,36 @@ def test_each_integration_has_its_scales(series, tmp_path):
     for record in records(result):
         assert len(record["left_scale"]) == 2
         assert len(record["right_scale_error"]) == 2
+
+
+@pytest.mark.parametrize("mode", ["exposure", "integration"])
+def test_the_picture_has_the_scales_of_all_segments(series, tmp_path, monkeypatch, mode):
+    result = bkgflow.run(planned(series, tmp_path / "out", soss_fit=mode), "threads")
+    drawn = []
+    monkeypatch.setattr(drawing, "draw_series", lambda *args, **_: drawn.append(args))
+    product = result.products[1]
+    unit, _ = result.pairs()[1]
+    drawing.draw_product(unit.target, product, tmp_path / "p.png")
+    before, regions, sky, after, segments, _ = drawn[0]
+    assert before.shape == regions.shape == sky.shape == after.shape == (96, 2048)
+    assert (regions[:, :685] < 0).any()
+    assert regions.min() >= -1 and regions.max() <= 1
+    assert [segment.first for segment in segments] == [1, 3, 5]
+    for segment, record in zip(segments, records(result), strict=True):
+        for side, name in enumerate(("left", "right")):
+            np.testing.assert_array_equal(
+                segment.scales[side],
+                record[f"{name}_scale"] * 2 if mode == "exposure" else record[f"{name}_scale"],
+            )
+        assert segment.scales.shape == segment.errors.shape == (2, 2)
+        assert (segment.errors > 0).all()
+
+
+def test_a_picture_of_a_segment_is_written(series, tmp_path):
+    result = bkgflow.run(planned(series, tmp_path / "out"), "threads")
+    unit, ended = result.pairs()[0]
+    picture = bkgflow.api.draw(unit.target, ended.products[0], tmp_path / "pictures" / "one.png")
+    assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_one_exposure_here_and_now(series, tmp_path):

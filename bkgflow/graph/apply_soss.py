@@ -134,12 +134,16 @@ def _record(fit: SossFit, segments: int) -> dict[str, Any]:
     """What the product says of the fit: plain numbers, inf where a template has no rms."""
     left, right = fit.scales.tolist()
     left_errors, right_errors = fit.errors.tolist()
+    left_random, right_random = fit.random_errors.tolist()
     return {
         "template": fit.template,
         "left_scale": left,
         "right_scale": right,
         "left_scale_error": left_errors,
         "right_scale_error": right_errors,
+        "left_scale_random_error": left_random,
+        "right_scale_random_error": right_random,
+        "source_threshold": fit.threshold,
         "template_rms": fit.rms.tolist(),
         "fit_pixels": fit.n_used.tolist(),
         "fit_segments": segments,
