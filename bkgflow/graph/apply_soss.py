@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -127,14 +128,15 @@ def apply_soss(
     sci = native(model.data, np.float32)
     subtract_soss(sci, library, fit)
     model.data = sci
-    return Outcome.COMPLETE, "", _record(fit, len(fits.fits))
+    return Outcome.COMPLETE, "", _record(fit, fits)
 
 
-def _record(fit: SossFit, segments: int) -> dict[str, Any]:
+def _record(fit: SossFit, fits: SegmentFits) -> dict[str, Any]:
     """What the product says of the fit: plain numbers, inf where a template has no rms."""
     left, right = fit.scales.tolist()
     left_errors, right_errors = fit.errors.tolist()
     left_random, right_random = fit.random_errors.tolist()
+    without = [Path(name).name for name, f in fits.fits.items() if not isinstance(f, SossFit)]
     return {
         "template": fit.template,
         "left_scale": left,
@@ -146,6 +148,7 @@ def _record(fit: SossFit, segments: int) -> dict[str, Any]:
         "source_threshold": fit.threshold,
         "template_rms": fit.rms.tolist(),
         "fit_pixels": fit.n_used.tolist(),
-        "fit_segments": segments,
+        "fit_segments": len(fits.fits) - len(without),
+        "segments_left_out": without,
         "fit_notes": list(fit.notes),
     }
