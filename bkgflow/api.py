@@ -16,19 +16,17 @@ from bkgflow.campaign.result import RunResult
 from bkgflow.campaign.runner import run_plan
 from bkgflow.clusters.open import connected
 from bkgflow.errors import AssociationError, SettingsError, UsageError
+from bkgflow.graph.drawing import draw_product
 from bkgflow.graph.lazy import combine, open_exposure, open_stack
 from bkgflow.graph.plan import Plan
 from bkgflow.graph.planner import DEFAULT_MEMORY, make_plan
 from bkgflow.graph.single import subtract_file, subtract_one
 from bkgflow.io.folder_references import ReferenceFolder
-from bkgflow.io.masks import product_mask
 from bkgflow.io.products import check_writable
 from bkgflow.io.whole import not_writable
-from bkgflow.report.pictures import draw_slitless, draw_subtraction
 from bkgflow.settings import StepSettings, split_list
 
 if TYPE_CHECKING:
-    import xarray as xr
     from distributed import Client
 
 __all__ = [
@@ -200,7 +198,9 @@ def run(
 def draw(target: str | Path, product: str | Path, picture: str | Path) -> Path:
     """Draw a target before, what was subtracted from it, and its product, as PNG.
 
-    Of a cube, the mean over the integrations is drawn; of a slitless exposure, its mask as well.
+    Of a cube, the mean over the integrations is drawn; of a slitless exposure, its mask as well;
+    of a SOSS exposure, where its sky was fitted, and the scales over time: those of all its
+    segments whose products lie in one folder.
 
     Parameters
     ----------
@@ -218,21 +218,10 @@ def draw(target: str | Path, product: str | Path, picture: str | Path) -> Path:
     OutputError
         If the picture cannot be written.
     """
-    before, after = (_image(path) for path in (target, product))
-    sky = (before - after).values
-    words = {"title": Path(product).name, "unit": before.attrs.get("units", "")}
-    mask = product_mask(product, sky.shape)
     try:
-        if mask is not None:
-            return draw_slitless(before.values, mask, sky, after.values, picture, **words)
-        return draw_subtraction(before.values, sky, after.values, picture, **words)
+        return draw_product(target, product, picture)
     except OSError as problem:
         raise not_writable(Path(picture), problem) from None
-
-
-def _image(path: str | Path) -> xr.DataArray:
-    sci = open_exposure(path)["sci"]
-    return sci.mean("integration", keep_attrs=True) if "integration" in sci.dims else sci
 
 
 def task_memory(worker_memory: str | None) -> int:

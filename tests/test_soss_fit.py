@@ -12,7 +12,7 @@ from stdatamodels.jwst import datamodels
 from bkgflow.errors import ShapeError
 from bkgflow.methods.soss import ArraySegment, fit_soss, gather, ranks, subtract_soss
 from bkgflow.methods.soss.ranks import Middle, middle_ratio
-from bkgflow.methods.soss.regions import discontinuity
+from bkgflow.methods.soss.regions import discontinuity, fit_regions
 from bkgflow.methods.soss.uncertainty import uncertainty
 
 DO_NOT_USE, SATURATED, REFERENCE_PIXEL = 1, 2, 1 << 31
@@ -421,6 +421,21 @@ def test_rms_and_counts_are_those_of_the_kept_pixels(series):
                 assert fit.scales[side, 0] == np.median(between)
                 assert (fit.n_kept[side], fit.n_used[side]) == (ratio.size, between.size)
     assert fit.template == np.argmin(fit.rms.sum(axis=1))
+
+
+def test_the_regions_hold_the_pixels_of_the_fit(series):
+    sci, dq, library = series
+    fit = fit_soss([ArraySegment(sci, dq)], library)[0]
+    left = sci.copy()
+    subtract_soss(left, library, fit)
+    good = np.isfinite(sci) & ((dq & (DO_NOT_USE | REFERENCE_PIXEL)) == 0)
+    sky = (sci - left)[0]
+    assert np.isnan(sky).any()
+    regions = fit_regions(np.mean(good & (sci < fit.threshold), axis=0), sky)
+    counts = [-len(sci) * regions[regions < 0].sum(), len(sci) * regions[regions > 0].sum()]
+    # The step is found in what was subtracted, NaN filled up: a pixel off here and there.
+    np.testing.assert_allclose(counts, fit.n_kept, rtol=0.01)
+    assert not regions[:, 951:].any()
 
 
 def test_a_template_that_is_next_to_nothing_somewhere(series):

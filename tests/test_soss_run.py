@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from stdatamodels.jwst import datamodels
 
 import bkgflow
 from bkgflow.errors import SettingsError
+from bkgflow.graph import drawing
 from bkgflow.settings import StepSettings
 from bkgflow.simulate import simulate_soss
 
@@ -76,6 +78,36 @@ def test_each_integration_has_its_scales(series, tmp_path):
         assert len(record["right_scale_error"]) == 2
 
 
+@pytest.mark.parametrize("mode", ["exposure", "integration"])
+def test_the_picture_has_the_scales_of_all_segments(series, tmp_path, monkeypatch, mode):
+    result = bkgflow.run(planned(series, tmp_path / "out", soss_fit=mode), "threads")
+    drawn = []
+    monkeypatch.setattr(drawing, "draw_series", lambda *args, **_: drawn.append(args))
+    product = result.products[1]
+    unit, _ = result.pairs()[1]
+    drawing.draw_product(unit.target, product, tmp_path / "p.png")
+    before, regions, sky, after, segments, _ = drawn[0]
+    assert before.shape == regions.shape == sky.shape == after.shape == (96, 2048)
+    assert (regions[:, :685] < 0).any()
+    assert regions.min() >= -1 and regions.max() <= 1
+    assert [segment.first for segment in segments] == [1, 3, 5]
+    for segment, record in zip(segments, records(result), strict=True):
+        for side, name in enumerate(("left", "right")):
+            np.testing.assert_array_equal(
+                segment.scales[side],
+                record[f"{name}_scale"] * 2 if mode == "exposure" else record[f"{name}_scale"],
+            )
+        assert segment.scales.shape == segment.errors.shape == (2, 2)
+        assert (segment.errors > 0).all()
+
+
+def test_a_picture_of_a_segment_is_written(series, tmp_path):
+    result = bkgflow.run(planned(series, tmp_path / "out"), "threads")
+    unit, ended = result.pairs()[0]
+    picture = bkgflow.api.draw(unit.target, ended.products[0], tmp_path / "pictures" / "one.png")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
 def test_one_exposure_here_and_now(series, tmp_path):
     path = series.folder / series.truth.exposures[0].name
     with (
@@ -100,6 +132,9 @@ def test_a_segment_gone_bad_does_not_lose_its_neighbours_fit(series, tmp_path):
     result = bkgflow.run(plan, "threads")
     assert result.counts == {"COMPLETE": 2, "QUARANTINED": 1}
     assert result.units[1].error["file"] == bad
+    for unit in (result.units[0], result.units[2]):
+        assert unit.fit["fit_segments"] == 2
+        assert unit.fit["segments_left_out"] == [Path(bad).name]
 
 
 def test_a_segment_missing_from_the_middle_is_said(series, tmp_path):
@@ -115,6 +150,61 @@ def test_a_reference_of_a_wrong_shape_is_refused(series, tmp_path):
     result = bkgflow.run(plan, "threads")
     assert result.counts == {"QUARANTINED": 3}
     assert {unit.error["file"] for unit in result.units} == {str(tmp_path / "wrong.fits")}
+
+
+@pytest.mark.parametrize("mode", ["exposure", "integration"])
+def test_a_segment_of_nan_among_good_ones(series, tmp_path, mode):
+    program = tmp_path / "program"
+    program.mkdir()
+    for path in series.folder.glob("*.*"):
+        (program / path.name).write_bytes(path.read_bytes())
+    bad = program / series.truth.exposures[1].name
+    with datamodels.open(bad) as model:
+        changed = model.copy()
+    changed.data = np.full(changed.data.shape, np.nan, np.float32)
+    changed.save(str(bad))
+    plan = bkgflow.plan(
+        program, tmp_path / "out", override_bkg=str(series.reference), soss_fit=mode
+    )
+    result = bkgflow.run(plan, "threads")
+    assert result.counts == {"COMPLETE": 3}
+    found = records(result)
+    assert {record["template"] for record in found} == {series.truth.library_sky.true}
+    if mode == "integration":
+        assert found[1]["left_scale"][0] == found[1]["left_scale"][1]
+        assert any("nothing to fit" in note for note in found[1]["fit_notes"])
+    else:
+        assert found[1]["left_scale"] == found[0]["left_scale"]
+
+
+def test_an_image_is_fitted_as_the_peer_fits_it(series, tmp_path):
+    with datamodels.open(series.folder / series.truth.exposures[0].name) as model:
+        image = datamodels.ImageModel(np.array(model.data[0]))
+        image.update(model)
+        image.dq, image.err = np.array(model.dq[0]), np.array(model.err[0])
+    image.save(str(tmp_path / "e1_rate.fits"))
+    theirs = peer_subtract(image.copy(), str(series.reference), 35.0, [25.0, 50.0])
+    path = bkgflow.api.subtract_to_file(
+        tmp_path / "e1_rate.fits", output_dir=tmp_path, override_bkg=str(series.reference)
+    )
+    assert path.name == "e1_bsub.fits"
+    with datamodels.open(path) as own:
+        np.testing.assert_allclose(own.data, theirs.data, rtol=1e-6, atol=1e-6)
+
+
+def test_a_full_frame_is_skipped(series, tmp_path):
+    full = datamodels.ImageModel((2048, 2048))
+    with datamodels.open(series.folder / series.truth.exposures[0].name) as model:
+        full.update(model)
+    full.meta.subarray.instance.update(xstart=1, ystart=1, xsize=2048, ysize=2048)
+    full.err = np.ones((2048, 2048), np.float32)
+    full.dq = np.zeros((2048, 2048), np.uint32)
+    full.save(str(tmp_path / "full_rate.fits"))
+    with bkgflow.subtract(
+        tmp_path / "full_rate.fits", override_bkg=str(series.reference)
+    ) as result:
+        assert result.meta.cal_step.bkg_subtract == "SKIPPED"
+        assert "2048 rows" in result.meta.bkgflow.instance["reason"]
 
 
 def test_a_filter_without_a_reference_is_skipped(series, tmp_path):

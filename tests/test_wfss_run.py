@@ -218,6 +218,45 @@ def test_bad_inputs_name_their_file(niriss, tmp_path):
     assert unit.error["file"].endswith("nowhere.fits")
 
 
+def test_a_stop_by_rms_without_a_dispersion_axis_names_the_exposure(niriss, tmp_path):
+    program, references = niriss
+    with datamodels.open(program / "e1_rate.fits") as model:
+        changed = model.copy()
+    changed.meta.wcsinfo.dispersion_direction = None
+    changed.save(str(program / "e1_rate.fits"))
+    plan = bkgflow.plan(program, tmp_path / "out", references=references, wfss_rms_stop=1)
+    (unit,) = bkgflow.run(plan, "threads").units
+    assert unit.outcome == "QUARANTINED"
+    assert unit.error["file"].endswith("e1_rate.fits")
+    assert unit.error["value"] == "DISPAXIS None"
+    assert "wfss_rms_stop" in unit.error["rule"]
+
+
+@pytest.mark.parametrize(
+    ("what", "value", "outcome", "word"),
+    [
+        ("err", 0.0, "FAILED", "ERR is 0 or not finite"),
+        ("err", np.nan, "FAILED", "ERR is 0 or not finite"),
+        ("data", np.nan, "FAILED", "SCI is not finite"),
+        ("wcs", None, "QUARANTINED", "has a WCS"),
+    ],
+)
+def test_bad_exposures_end_with_a_reason(niriss, tmp_path, what, value, outcome, word):
+    program, references = niriss
+    with datamodels.open(program / "e1_rate.fits") as model:
+        changed = model.copy()
+    if what == "wcs":
+        changed.meta.wcs = None
+    else:
+        changed[what] = np.full(SHAPE, value, np.float32)
+    changed.save(str(program / "e1_rate.fits"))
+    result = bkgflow.run(bkgflow.plan(program, tmp_path / "out", references=references), "threads")
+    (unit,) = result.units
+    assert unit.outcome == outcome
+    assert word in (unit.error["rule"] if unit.error else unit.reason)
+    assert bool(unit.products) == (outcome == "FAILED")
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [

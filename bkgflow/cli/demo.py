@@ -34,7 +34,7 @@ def demo(
 
     program, products, pictures = out / "program", out / "products", out / "pictures"
     typer.echo(f"Simulating a program in {program}")
-    soss = simulate_soss(program / "soss", integrations=8, segments=2, templates=3)
+    soss = simulate_soss(program / "soss", integrations=8, segments=2, templates=3, drift=0.05)
     wfss = simulate_wfss(program / "wfss", exposures=2, size=min(size, 512))
     written: list[Simulated | SimulatedSlitless] = [
         simulate_imaging(program / "imaging", targets=4, backgrounds=8, size=size),
@@ -57,7 +57,7 @@ def demo(
         memory=None,
         quiet=False,
         references=references,
-        arguments={"save_combined_background": True},
+        arguments={"save_combined_background": True, "soss_fit": "integration"},
     )
     drawn = [
         api.draw(unit.target, ended.products[0], pictures / f"{Path(ended.products[0]).stem}.png")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -164,22 +165,28 @@ def fitted_sky(shape: tuple[int, ...], name: str, background: str, fits: Segment
         return Applied(Outcome.SKIPPED, fit.reason, {"fit_notes": list(fit.notes)})
     library, _ = cut_library(read_library(background), shape)
     assert library is not None
-    record = _record(fit, len(fits.fits))
+    record = _record(fit, fits)
     return Applied(Outcome.COMPLETE, "", record, FittedSky.of(library, fit))
 
 
-def _record(fit: SossFit, segments: int) -> dict[str, Any]:
+def _record(fit: SossFit, fits: SegmentFits) -> dict[str, Any]:
     """What the product says of the fit: plain numbers, inf where a template has no rms."""
     left, right = fit.scales.tolist()
     left_errors, right_errors = fit.errors.tolist()
+    left_random, right_random = fit.random_errors.tolist()
+    without = [Path(name).name for name, f in fits.fits.items() if not isinstance(f, SossFit)]
     return {
         "template": fit.template,
         "left_scale": left,
         "right_scale": right,
         "left_scale_error": left_errors,
         "right_scale_error": right_errors,
+        "left_scale_random_error": left_random,
+        "right_scale_random_error": right_random,
+        "source_threshold": fit.threshold,
         "template_rms": fit.rms.tolist(),
         "fit_pixels": fit.n_used.tolist(),
-        "fit_segments": segments,
+        "fit_segments": len(fits.fits) - len(without),
+        "segments_left_out": without,
         "fit_notes": list(fit.notes),
     }

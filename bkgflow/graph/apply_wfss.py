@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bkgflow.errors import MetadataError
 from bkgflow.graph.inputs import FitInputs
 from bkgflow.io.models import native
 from bkgflow.io.slitless import SlitlessInputs, slitless_inputs
@@ -41,6 +42,11 @@ def apply_wfss(
     -------
     outcome, reason, record
         COMPLETE, or FAILED with the reason; what to write into the product's metadata.
+
+    Raises
+    ------
+    InputError
+        If a file is bad, or ``wfss_rms_stop`` lacks the exposure's dispersion axis.
     """
     found = slitless_inputs(
         model,
@@ -51,6 +57,14 @@ def apply_wfss(
         mmag_extract=settings.wfss_mmag_extract,
         orders=settings.wfss_orders,
     )
+    if settings.wfss_rms_stop > 0 and found.dispersion_axis not in (1, 2):
+        raise MetadataError(
+            "wfss_rms_stop needs the dispersion axis of the exposure, 1 or 2",
+            file=model.meta.filename,
+            value=f"DISPAXIS {found.dispersion_axis}",
+            cure="Run the pipeline's assign_wcs step, which sets DISPAXIS, or leave out "
+            "wfss_rms_stop",
+        )
     sci, err = native(model.data, np.float32), native(model.err, np.float32)
     dq = native(model.dq, np.uint32)
     mask, kind = _mask(found, sci, err, dq, settings)

@@ -189,7 +189,9 @@ def _common_shape(path: Path, units: dict[str, Extension]) -> tuple[int, ...]:
             raise FileError(
                 "An exposure has the extensions SCI, ERR and DQ",
                 file=path,
-                value=f"no {name} among {', '.join(key for key in units if key) or 'none'}",
+                value=f"{name} has no array"
+                if name in units
+                else f"no {name} among {', '.join(key for key in units if key) or 'none'}",
                 cure="Give a rate or rateints product of the pipeline's first stage",
             )
         kind = str(units[name].header.get("XTENSION", "IMAGE"))

@@ -9,7 +9,9 @@ on what the round before left. The rejection serves the fit alone, the output ke
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -37,7 +39,8 @@ class ScaleFit:
     coefficients : (n_templates,) float64
         Data over template, 0 where there is no fit.
     covariance : (n_templates, n_templates) float64
-        Of the coefficients; NaN where there is no fit.
+        Of the coefficients, what the rejection may have moved them by included; NaN where there
+        is no fit.
     n_used : int
         Pixels with a weight that the last fit rests on.
     fraction : float
@@ -45,8 +48,8 @@ class ScaleFit:
     iterations : int
         Rounds of rejection.
     noise_scale : float
-        By how much the scatter of the residuals exceeds ERR, at least 1; the covariance
-        includes it squared.
+        By how much the scatter of the residuals exceeds ERR, at least 1; the random part of the
+        covariance includes it squared.
     reason : str or None
         Why there is no fit.
     """
@@ -88,8 +91,10 @@ def fit_scale(
     The standard errors come from the weights of the pixels that were kept. That is not
     optimistic: trimming the tails of normal noise costs less than the lost weight claims. Where
     the residuals of all background pixels scatter more than ERR says (a robust measure, which
-    single outliers do not move), they are enlarged by that ratio. Noise that is correlated from
-    pixel to pixel, and light of sources that is not masked, are not in them.
+    single outliers do not move), they are enlarged by that ratio. Counting noise is skewed, and
+    trimming moves the factors of skewed residuals: how far follows from how they went on moving
+    from round to round, and is added in quadrature. Noise that is correlated from pixel to
+    pixel, and light of sources that is not masked, are not in them.
 
     Parameters
     ----------
@@ -129,6 +134,7 @@ def fit_scale(
     sample = pixels.sample()
     factors, covariance, reason = pixels.solve()
     last_rms, iteration = np.inf, 0
+    course, left = [factors], [pixels.left]
     while reason is None and iteration < maxiter:
         if rms_stop > 0:
             rms = profile_rms(pixels.s, pixels.b, pixels.counts, factors)
@@ -138,11 +144,48 @@ def fit_scale(
         iteration += 1
         pixels.reject(factors, outlier_percent)
         factors, covariance, reason = pixels.solve()
+        course.append(factors)
+        left.append(pixels.left)
     if reason is not None:
         return _no_fit(sci, err, mask, templates, reason, iteration)
     scale = _noise_scale(sample, factors)
+    shift = _moved_by_rejection(course, [each / pixels.n for each in left])
+    covariance = covariance * scale**2 + np.outer(shift, shift)
     used = pixels.used
-    return ScaleFit(factors, covariance * scale**2, used, used / sci.size, iteration, scale)
+    return ScaleFit(factors, covariance, used, used / sci.size, iteration, scale)
+
+
+def _moved_by_rejection(course: Sequence[Doubles], kept: Sequence[float]) -> Doubles:
+    """Return how far the rejection moved the factors away from those of all residuals.
+
+    Taken from the rounds after the first one, which removes what are outliers indeed; from the
+    first where there are no others.
+
+    Parameters
+    ----------
+    course : sequence of (n_templates,) float64
+        The factors before any rejection and after each round.
+    kept : sequence of float
+        The shares of the pixels that they rest on.
+    """
+    start = 1 if len(course) > 2 else 0
+    before, after = _reach(kept[start]), _reach(kept[-1])
+    if not after > before:
+        return np.zeros_like(course[-1])
+    return (course[-1] - course[start]) * (after / (after - before))
+
+
+def _reach(kept: float) -> float:
+    """How far trimming both tails moves the mean, in units of skewness × sigma / 6.
+
+    First order in the skewness: -E[z² - 1] over the normal quantiles that are kept, after
+    Cornish & Fisher (1938).
+    """
+    if not 0 < kept < 1:
+        return 0.0
+    normal = NormalDist()
+    z = normal.inv_cdf((1 + kept) / 2)
+    return 2 * z * normal.pdf(z) / kept
 
 
 def _noise_scale(sample: tuple[Reals, Reals, Reals], factors: Doubles) -> float:

@@ -11,7 +11,20 @@ from numpy.typing import NDArray
 
 from bkgflow.errors import UsageError
 
-__all__ = ["draw_panels", "draw_slitless", "draw_subtraction"]
+__all__ = [
+    "Panel",
+    "around_zero",
+    "draw_image",
+    "draw_panels",
+    "draw_slitless",
+    "draw_subtraction",
+    "limits",
+    "new_figure",
+    "save_figure",
+]
+
+Panel = tuple[str, NDArray[Any], tuple[float, float]]
+"""The title of an image, the image, and the values that are drawn black and white."""
 
 STRETCH = 4.0
 """Black and white stand this many robust standard deviations from the median: the sky is seen,
@@ -56,11 +69,11 @@ def draw_subtraction(
     UsageError
         If matplotlib is not installed.
     """
-    low, high = _limits(before)
+    low, high = limits(before)
     panels = [
         (f"before: median {np.nanmedian(before):.4g}", before, (low, high)),
         (f"background: median {np.nanmedian(background):.4g}", background, (low, high)),
-        (f"after: median {np.nanmedian(after):.4g}", after, _around_zero(after, high - low)),
+        (f"after: median {np.nanmedian(after):.4g}", after, around_zero(after, high - low)),
     ]
     return draw_panels(panels, path, title=title, unit=unit)
 
@@ -93,18 +106,18 @@ def draw_slitless(
     UsageError
         If matplotlib is not installed.
     """
-    low, high = _limits(np.where(mask, before, np.nan) if mask.any() else before)
+    low, high = limits(np.where(mask, before, np.nan) if mask.any() else before)
     panels = [
         ("exposure", before, (low, high)),
         (f"mask: {mask.mean():.0%} background", mask.astype(np.float32), (0.0, 1.0)),
         (f"model: median {np.nanmedian(background):.4g}", background, (low, high)),
-        ("residual", after, _around_zero(after[mask] if mask.any() else after, high - low)),
+        ("residual", after, around_zero(after[mask] if mask.any() else after, high - low)),
     ]
     return draw_panels(panels, path, title=title, unit=unit)
 
 
 def draw_panels(
-    panels: Sequence[tuple[str, NDArray[Any], tuple[float, float]]],
+    panels: Sequence[Panel],
     path: str | Path,
     *,
     title: str,
@@ -119,35 +132,59 @@ def draw_panels(
     UsageError
         If matplotlib is not installed.
     """
-    figure_class = _figure_class()
     ny, nx = panels[0][1].shape
     stacked = nx > 3 * ny
     count = len(panels)
-    size = (9.0, 0.8 + 2.0 * count) if stacked else (4.6 * count, 5.0)
-    figure = figure_class(figsize=size, layout="constrained")
+    figure = new_figure((9.0, 0.8 + 2.0 * count) if stacked else (4.6 * count, 5.0), title)
     axes = figure.subplots(count if stacked else 1, 1 if stacked else count, squeeze=False)
-    for axis, (name, image, (low, high)) in zip(axes.flat, panels, strict=True):
-        drawn = axis.imshow(
-            image,
-            origin="lower",
-            cmap=_grey_with_red(),
-            vmin=low,
-            vmax=high,
-            interpolation="nearest",
-            aspect="auto" if stacked else "equal",
-        )
-        axis.set_title(name, fontsize=10)
-        axis.set_xlabel("column")
-        axis.set_ylabel("row")
-        figure.colorbar(drawn, ax=axis, shrink=1.0 if stacked else 0.65, label=unit)
+    for axis, panel in zip(axes.flat, panels, strict=True):
+        draw_image(figure, axis, panel, unit, stacked=stacked)
+    return save_figure(figure, path)
+
+
+def draw_image(
+    figure: Any, axis: Any, panel: Panel, unit: str, *, stacked: bool, colours: Any = None
+) -> None:
+    """Draw one image with its title, limits and colour bar, grey by default."""
+    name, image, (low, high) = panel
+    drawn = axis.imshow(
+        image,
+        origin="lower",
+        cmap=_grey_with_red() if colours is None else colours,
+        vmin=low,
+        vmax=high,
+        interpolation="nearest",
+        aspect="auto" if stacked else "equal",
+    )
+    axis.set_title(name, fontsize=10)
+    axis.set_xlabel("column")
+    axis.set_ylabel("row")
+    figure.colorbar(drawn, ax=axis, shrink=1.0 if stacked else 0.65, label=unit)
+
+
+def new_figure(size: tuple[float, float], title: str) -> Any:
+    """Return an empty figure of a size in inches.
+
+    Raises
+    ------
+    UsageError
+        If matplotlib is not installed.
+    """
+    figure = _figure_class()(figsize=size, layout="constrained")
     figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def save_figure(figure: Any, path: str | Path) -> Path:
+    """Write a figure as PNG, its folder too; return its path."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     return path
 
 
-def _limits(image: NDArray[np.floating]) -> tuple[float, float]:
+def limits(image: NDArray[np.floating]) -> tuple[float, float]:
+    """Return the values that are drawn black and white, so that the sky is seen."""
     finite = image[np.isfinite(image)]
     if not finite.size:
         return 0.0, 1.0
@@ -156,7 +193,8 @@ def _limits(image: NDArray[np.floating]) -> tuple[float, float]:
     return middle - half, middle + (half or 1.0)
 
 
-def _around_zero(image: NDArray[np.floating], width: float) -> tuple[float, float]:
+def around_zero(image: NDArray[np.floating], width: float) -> tuple[float, float]:
+    """Return limits so far apart about the median of what is left."""
     middle = float(np.nanmedian(image)) if np.isfinite(image).any() else 0.0
     return middle - width / 2, middle + width / 2
 

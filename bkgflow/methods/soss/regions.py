@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-__all__ = ["FIRST_STEP_COLUMN", "LAST_FIT_COLUMN", "STEP_STOP", "discontinuity", "side_templates"]
+__all__ = [
+    "FIRST_STEP_COLUMN",
+    "LAST_FIT_COLUMN",
+    "STEP_STOP",
+    "discontinuity",
+    "fit_regions",
+    "side_templates",
+]
 
 FIRST_STEP_COLUMN, STEP_STOP = 685, 725
 """The step is looked for in columns 685 to 724."""
@@ -58,3 +65,24 @@ def side_templates(
     nothing: Any = np.float32(np.nan)
     sides = np.where(left, fitted, nothing), np.where(left, nothing, fitted)
     return sides[0].reshape(-1), sides[1].reshape(-1)
+
+
+def fit_regions(share: NDArray[np.floating], sky: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return where the sky was fitted, by side: ``share``, negative left of the step, 0 beyond
+    the columns that are fitted.
+
+    Parameters
+    ----------
+    share : (ny, nx)
+        Of the integrations in which a pixel is good and below the source threshold.
+    sky : (ny, nx)
+        What was subtracted; where it is NaN the rest of its row stands in.
+    """
+    columns = np.arange(sky.shape[1])
+    filled = np.zeros(sky.shape, np.float32)
+    for row, values in zip(filled, sky, strict=True):
+        known = np.isfinite(values)
+        if known.any():
+            row[:] = np.interp(columns, columns[known], values[known])
+    left = columns < discontinuity(filled)[:, None]
+    return np.where(columns <= LAST_FIT_COLUMN, np.where(left, -share, share), 0.0)
