@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,7 @@ class Applied:
 
 
 def fit_exposure(
-    segments: Sequence[ExposureFacts], background: str, settings: StepSettings
+    segments: Sequence[ExposureFacts], background: str, settings: StepSettings, threads: int = 1
 ) -> SegmentFits:
     """Fit the sky of an exposure's segments, read from their files.
 
@@ -70,13 +71,15 @@ def fit_exposure(
         Path of the sky library.
     settings : StepSettings
         The ``soss_`` arguments.
+    threads : int
+        Templates that are fitted at a time.
     """
     good: dict[str, Segment] = {facts.path: FileSegment(facts) for facts in segments}
-    return fit_segments(good, background, settings)
+    return fit_segments(good, background, settings, threads)
 
 
 def fit_segments(
-    segments: dict[str, Segment], background: str, settings: StepSettings
+    segments: dict[str, Segment], background: str, settings: StepSettings, threads: int = 1
 ) -> SegmentFits:
     """Fit segments by name; see `fit_exposure`."""
     library = read_library(background)
@@ -96,6 +99,7 @@ def fit_segments(
                     soss_source_percentile=settings.soss_source_percentile,
                     soss_bkg_percentile=settings.soss_bkg_percentile,
                     soss_fit=settings.soss_fit,
+                    threads=threads,
                 )
             except InputError as error:
                 if error.file not in group:
@@ -132,7 +136,7 @@ def apply_soss(
     """
     if fits is None:
         alone: dict[str, Segment] = {name: ArraySegment(model.data, model.dq)}
-        fits = fit_segments(alone, background, settings)
+        fits = fit_segments(alone, background, settings, os.cpu_count() or 1)
     applied = fitted_sky(model.data.shape, name, background, fits)
     if applied.sky is not None:
         sci = native(model.data, np.float32)

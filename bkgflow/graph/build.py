@@ -77,7 +77,8 @@ def _add_family(
     """Add a family's tasks; return the band keys of each of its backgrounds."""
     sources = tuple(FileSource.of(facts[path]) for path in family.members)
     keys: dict[str, list[Hashable]] = {b.key: [] for b in family.backgrounds}
-    for number, band in enumerate(family.window.bands(band_rows(family.window))):
+    rows = band_rows(family.window, (facts[path] for path in family.members))
+    for number, band in enumerate(family.window.bands(rows)):
         compute: Callable[..., Any] = partial(
             guarded,
             combine_band,

@@ -39,7 +39,7 @@ def predict(
             held = facts.window.overlap(family.window)
             rows = held.ny * facts.window.nx if held else 0
             read += rows * (facts.n_integrations or 1) * BYTES_PER_PIXEL
-        rows = min(band_rows(family.window), family.window.ny)
+        rows = band_rows(family.window, (exposures[path] for path in family.members))
         results = rows * family.window.nx * OUTPUT_BYTES_PER_PIXEL * len(family.backgrounds)
         combine_task = max(combine_task, memory + results)
     written, subtract_task = 0, 0

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bkgflow.detector import Window
 from bkgflow.graph.plan import CombinedPlan
+from bkgflow.io.exposure import ExposureFacts
 
 __all__ = ["OUTPUT_BYTES_PER_PIXEL", "Family", "band_rows", "families"]
 
@@ -15,8 +16,14 @@ OUTPUT_BYTES_PER_PIXEL = 14
 """SCI, ERR (float32), DQ (uint32) and the count (uint16) of a combined background."""
 
 BAND_PIXELS = 1 << 20
-"""Pixels of a band: enough that a task is worth tens of milliseconds, few enough that a
-full frame keeps several workers busy."""
+"""Most pixels of a band: few enough that a full frame keeps several workers busy."""
+
+BAND_VALUES = 1 << 23
+"""Values that go into a band, all exposures and integrations: enough that its task is worth
+tens of milliseconds."""
+
+MOST_BANDS = 8
+"""Beyond, deep stacks would only make the graph larger."""
 
 FAMILY_BYTES = 2 << 30
 """Most bytes of combined backgrounds that one family may leave in memory."""
@@ -87,6 +94,19 @@ def _connected(backgrounds: Sequence[CombinedPlan]) -> list[list[CombinedPlan]]:
     return list(groups.values())
 
 
-def band_rows(window: Window) -> int:
-    """Return how many rows of a window make one task."""
-    return max(1, BAND_PIXELS // window.nx)
+def band_rows(window: Window, exposures: Iterable[ExposureFacts]) -> int:
+    """Return how many rows of a window make one task.
+
+    Bands are of one height: as few as keep a task's work within bounds.
+
+    Parameters
+    ----------
+    window : Window
+        Of the combined background.
+    exposures : iterable of ExposureFacts
+        What it is made of.
+    """
+    values = sum(facts.n_integrations or 1 for facts in exposures)
+    pixels = window.nx * window.ny
+    wanted = max(BAND_VALUES // values, pixels // MOST_BANDS)
+    return -(-window.ny // -(-pixels // min(BAND_PIXELS, wanted)))

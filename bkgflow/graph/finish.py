@@ -24,7 +24,15 @@ from bkgflow.methods.image import add_errors, subtract
 from bkgflow.outcome import Outcome
 from bkgflow.settings import Mode, StepSettings
 
-__all__ = ["Assignment", "UnitResult", "finish_file", "finish_model", "join", "save_combined"]
+__all__ = [
+    "Assignment",
+    "UnitResult",
+    "finish_file",
+    "finish_model",
+    "finish_outline",
+    "join",
+    "save_combined",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +135,17 @@ def finish_file(work: Assignment, *upstream: Any) -> UnitResult:
             result = finish_model(work, model, upstream)
             write_model(model, work.output)
         return replace(result, products=(work.output,))
-    products = [work.output]
     with open_outline(work.target) as outline:
-        _check_size(work, outline.shape)
-        result, edits = _stream(work, outline, upstream)
-        write_outline(outline, work.output, edits)
-        if work.mode == "image" and work.settings.save_combined_background and upstream:
-            products.append(save_combined(work, outline.model, upstream))
+        return finish_outline(work, outline, upstream)
+
+
+def finish_outline(work: Assignment, outline: Outline, upstream: Sequence[Any]) -> UnitResult:
+    """Do `finish_file` on a target that is open already; its pixels stream."""
+    _check_size(work, outline.shape)
+    result, edits = _stream(work, outline, upstream)
+    products = [str(write_outline(outline, work.output, edits))]
+    if work.mode == "image" and work.settings.save_combined_background and upstream:
+        products.append(save_combined(work, outline.model, upstream))
     return replace(result, products=tuple(products))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +25,7 @@ from bkgflow.graph.finish import (
     UnitResult,
     finish_file,
     finish_model,
+    finish_outline,
     save_combined,
 )
 from bkgflow.graph.plan import Unit
@@ -32,6 +35,7 @@ from bkgflow.io.exposure import ExposureFacts, inspect
 from bkgflow.io.folder_references import ReferenceFolder
 from bkgflow.io.memory import is_model, model_facts, model_source
 from bkgflow.io.models import open_model
+from bkgflow.io.outline import open_outline
 from bkgflow.io.products import check_writable
 from bkgflow.io.sources import FileSource, Source
 from bkgflow.settings import StepSettings
@@ -43,12 +47,23 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """One target with what is done to it, and the combined background or fit for it."""
+    """One target, what is done to it, and its backgrounds by path."""
 
     facts: ExposureFacts
     unit: Unit
     work: Assignment
-    bands: list[Band]
+    decision: Decision
+    members: dict[str, tuple[ExposureFacts, Any]]
+
+    def upstream(self) -> list[Any]:
+        """Compute what the target waits for: the bands of its background, or its SOSS fit."""
+        work = self.work
+        if self.decision.used:
+            return _combine(work.window, self.decision, self.members, work.settings)
+        if work.mode == "soss" and work.inputs is not None:
+            library = work.inputs.background[0]
+            return [fit_exposure((self.facts,), library, work.settings, os.cpu_count() or 1)]
+        return []
 
     def log(self, result: UnitResult) -> None:
         """Say what a user should know."""
@@ -99,10 +114,11 @@ def subtract_one(
     job = _prepare(target, backgrounds, settings, output_dir, references, catalogs)
     model = target.copy() if is_model(target) else open_model(target)
     try:
-        result = finish_model(job.work, model, job.bands)
-        if settings.save_combined_background and job.bands:
+        upstream = () if job.work.mode == "soss" else job.upstream()
+        result = finish_model(job.work, model, upstream)
+        if settings.save_combined_background and upstream:
             check_writable(output_dir)
-            path = save_combined(job.work, model, job.bands)
+            path = save_combined(job.work, model, upstream)
             log.info("combined background written to %s", path)
     except BaseException:
         model.close()
@@ -127,15 +143,19 @@ def subtract_file(
         As `subtract_one`; and if the product cannot be written, or would replace an input.
     """
     job = _prepare(target, backgrounds, settings, output_dir, references, catalogs)
-    _check_overwrite(job.work.output, [target, *backgrounds])
-    upstream: list[Any] = list(job.bands)
-    if job.work.mode == "soss" and job.work.inputs is not None:
-        upstream = [fit_exposure((job.facts,), job.work.inputs.background[0], settings)]
-    result = finish_file(job.work, *upstream)
+    work = job.work
+    _check_overwrite(work.output, [target, *backgrounds])
+    if work.mode == "wfss" and not work.skip_reason:
+        result = finish_file(work)
+    else:
+        with ExitStack() as stack, ThreadPoolExecutor(1) as pool:
+            opening = pool.submit(stack.enter_context, open_outline(target))
+            upstream = job.upstream()  # meanwhile: it leaves the interpreter alone
+            result = finish_outline(work, opening.result(), upstream)
     for path in result.products[1:]:
         log.info("combined background written to %s", path)
     job.log(result)
-    return Path(job.work.output)
+    return Path(work.output)
 
 
 def _prepare(
@@ -146,7 +166,7 @@ def _prepare(
     references: ReferenceFolder | None,
     catalogs: tuple[str, ...],
 ) -> _Job:
-    """Look at everything, decide, and combine the backgrounds."""
+    """Look at everything and decide."""
     _check_kinds(target, backgrounds)
     facts = _facts(target, "target")
     roles = {id(background): f"background {i}" for i, background in enumerate(backgrounds, 1)}
@@ -159,8 +179,7 @@ def _prepare(
         for member, background in zip(looked_at, backgrounds, strict=True)
     }
     work = _assignment(facts, unit, decision, settings, output_dir)
-    bands = _combine(facts.window, decision, members, settings) if decision.used else []
-    return _Job(facts, unit, work, bands)
+    return _Job(facts, unit, work, decision, members)
 
 
 def _check_overwrite(output: str, inputs: Sequence[Any]) -> None:
@@ -216,7 +235,7 @@ def _combine(
                 budget=DEFAULT_MEMORY,
             ),
         )
-        for number, band in enumerate(window.bands(band_rows(window)))
+        for number, band in enumerate(window.bands(band_rows(window, decision.used)))
     }
     return [family[0] for family in threaded_get(tasks, list(tasks))]
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import asdf
 import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
@@ -87,11 +88,22 @@ def open_outline(path: str | Path) -> Iterator[Outline]:
             units = fits.open(path, memmap=False)
             for unit in units:
                 _leave_out(unit, places)
-            model = _model_class(path, units[0].header)(units)
+            with _unvalidated():
+                model = _model_class(path, units[0].header)(units)
     except Exception as problem:  # stdatamodels, asdf and astropy each raise their own
         raise not_a_model(path, problem) from problem
     with units, model:
         yield Outline(str(path), model, places)
+
+
+@contextmanager
+def _unvalidated() -> Iterator[None]:
+    """Have asdf take a tree as it is read: it is validated when it is written."""
+    shared = asdf.get_config()
+    _ = shared.extensions, shared.resource_manager  # found once, and not for every file again
+    with asdf.config_context() as config:
+        config.validate_on_read = False
+        yield
 
 
 def _leave_out(unit: Any, places: dict[Layer, Place]) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from bkgflow.errors import OutputError
 
 __all__ = ["appearing", "not_writable"]
+
+CANNOT = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES}
+"""What some network file systems answer when they are asked to sync a folder."""
 
 
 @contextmanager
@@ -36,7 +40,7 @@ def appearing(path: str | Path) -> Iterator[Path]:
         yield part
         _sync(part)
         part.replace(path)
-        _sync(path.parent)
+        _sync_folder(path.parent)
     except OSError as problem:
         raise not_writable(path, problem) from problem
     finally:
@@ -45,13 +49,21 @@ def appearing(path: str | Path) -> Iterator[Path]:
 
 
 def _sync(path: Path) -> None:
-    """Ask the file system to keep what was written, where it can."""
+    """Have the file system keep what was written."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        with suppress(OSError):  # some network file systems cannot sync a folder
-            os.fsync(descriptor)
+        os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _sync_folder(path: Path) -> None:
+    """Have the file system keep a folder's names, where it can."""
+    try:
+        _sync(path)
+    except OSError as problem:
+        if problem.errno not in CANNOT:
+            raise
 
 
 def not_writable(path: Path, problem: OSError) -> OutputError:
