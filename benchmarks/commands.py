@@ -13,7 +13,8 @@ import typer
 from rich.console import Console
 
 from benchmarks.agree import share_alike
-from benchmarks.cases import CASES, Case
+from benchmarks.case import Case
+from benchmarks.cases import CASES
 from benchmarks.inputs import Inputs
 from benchmarks.pairs import run_in_turns
 from benchmarks.table import as_markdown, as_table, merged, result_of, write_json
@@ -85,7 +86,7 @@ def _measure(case: Case, inputs: Inputs, runs: int | None) -> dict[str, Any]:
     try:
         contenders = case.contenders(inputs, scratch)
         samples = run_in_turns(contenders, runs or case.runs, lambda line: _say(f"  {line}"))
-        alike = share_alike(*(scratch / name for name in case.products)) if case.products else None
+        alike = share_alike(scratch) if case.compare else None
         result = result_of(case, samples, alike)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

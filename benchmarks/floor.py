@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +37,7 @@ def move(backgrounds: Sequence[Path], targets: Sequence[Path], output: Path) -> 
         places.append((path, [found[name].place for name in ARRAYS if name in found]))
     largest = max((place.nbytes for _, each in places for place in each), default=0)
     native = np.empty(largest // 4, np.uint32)
-    scratch = np.empty(CHUNK // 4, ">u4")
+    scratch: NDArray[Any] = np.empty(CHUNK // 4, ">u4")
 
     def run() -> None:
         for path, each in places:
@@ -49,12 +50,10 @@ def move(backgrounds: Sequence[Path], targets: Sequence[Path], output: Path) -> 
     yield Work(run, prepare=lambda: empty(output))
 
 
-def _read(
-    stream: FileIO, place: Place, scratch: NDArray[np.uint32], native: NDArray[np.uint32]
-) -> None:
+def _read(stream: FileIO, place: Place, scratch: NDArray[Any], native: NDArray[np.uint32]) -> None:
     """Read one array of four-byte pixels in chunks, each swapped while it is in the cache."""
     stream.seek(place.offset)
-    raw = memoryview(scratch).cast("B")
+    raw = scratch.view(np.uint8).data
     for start in range(0, place.nbytes, CHUNK):
         size = min(CHUNK, place.nbytes - start)
         if stream.readinto(raw[:size]) != size:
@@ -62,8 +61,8 @@ def _read(
         np.copyto(native[start // 4 : (start + size) // 4], scratch[: size // 4])
 
 
-def _copy(source: Path, place: Path, scratch: NDArray[np.uint32]) -> None:
-    raw = memoryview(scratch).cast("B")
+def _copy(source: Path, place: Path, scratch: NDArray[Any]) -> None:
+    raw = scratch.view(np.uint8).data
     with source.open("rb", buffering=0) as reading, place.open("wb", buffering=0) as writing:
         while size := reading.readinto(raw):
             writing.write(raw[:size])

@@ -27,6 +27,7 @@ from bkgflow.simulate import (
 from bkgflow.simulate.modes import MIR_LRS_SLITLESS
 from bkgflow.simulate.plan import BACKGROUND, RAY_FRACTION, TARGET, assemble, plan_exposure
 from bkgflow.simulate.truth import Truth
+from bkgflow.simulate.wfss_files import SimulatedSlitless
 from bkgflow.simulate.writing import write_program
 
 __all__ = ["Inputs", "write_associations"]
@@ -167,7 +168,9 @@ class Inputs:
             ),
         )
 
-    def _simulated(self, folder: Path, make: Callable[[], Simulated]) -> list[Path]:
+    def _simulated(
+        self, folder: Path, make: Callable[[], Simulated | SimulatedSlitless]
+    ) -> list[Path]:
         """Return a simulated program's exposures; simulate it if that was never finished."""
         if not (folder / "truth" / "truth.json").exists():
             self.note(f"simulating {folder.name}")

@@ -223,7 +223,7 @@ def _serve(pipe: Connection, contender: Contender) -> None:
             pipe.send("warm")
             while _told(pipe):
                 pipe.send(_once(work))
-    except Exception:
+    except (Exception, SystemExit):  # the reference step may want to leave altogether
         pipe.send(ContenderError(traceback.format_exc()))
 
 

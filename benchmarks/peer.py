@@ -18,7 +18,7 @@ from benchmarks.files import empty, read_stacks
 from benchmarks.memory import trim
 from benchmarks.pairs import Work
 
-__all__ = ["clip_kernel", "file_to_file", "subtract", "wfss_scaling"]
+__all__ = ["clip_kernel", "file_to_file", "soss_to_file", "subtract", "wfss_scaling"]
 
 
 @contextmanager
@@ -26,18 +26,33 @@ def file_to_file(
     target: Path,
     backgrounds: Sequence[Path],
     output: Path,
-    *,
-    lean: bool = False,
     **arguments: Any,
 ) -> Iterator[Work]:
-    """Call the step on one exposure and have it save the result; ``lean`` as on the other side."""
+    """Call the step on one exposure and have it save the result."""
+    yield Work(
+        lambda: subtract(target, backgrounds, output, **arguments), prepare=lambda: empty(output)
+    )
+
+
+@contextmanager
+def soss_to_file(exposure: Path, library: Path, output: Path) -> Iterator[Work]:
+    """Do what the step does with a SOSS exposure, from file to file.
+
+    The step itself asks a reference server for its context once it has used a reference.
+    """
+    from jwst.background.background_sub_soss import subtract_soss_bkg
+    from stdatamodels.jwst import datamodels
+
+    def run() -> None:
+        with datamodels.open(str(exposure)) as model:
+            result = subtract_soss_bkg(model, str(library), 35.0, [25.0, 50.0])
+            result.save(str(output / exposure.name))
 
     def prepare() -> None:
         empty(output)
-        if lean:
-            trim()
+        trim()
 
-    yield Work(lambda: subtract(target, backgrounds, output, **arguments), prepare)
+    yield Work(run, prepare)
 
 
 @contextmanager

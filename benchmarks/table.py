@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from benchmarks.cases import Bar, Case, Samples
+from benchmarks.case import Bar, Case, Samples
 from benchmarks.machine import facts, today
 from benchmarks.pairs import Sample, Spread, ratios
 from bkgflow.report.tables import human_bytes, make_table
