@@ -6,17 +6,23 @@ import json
 import shutil
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from benchmarks.agree import share_alike
 from benchmarks.case import Case
 from benchmarks.cases import CASES
+from benchmarks.curves import CURVES
 from benchmarks.inputs import Inputs
 from benchmarks.pairs import run_in_turns
+from benchmarks.picture import draw
+from benchmarks.scale import as_table as growth
+from benchmarks.scale import measure, results_of
 from benchmarks.table import as_markdown, as_table, merged, result_of, write_json
 
 __all__ = ["app"]
@@ -56,25 +62,40 @@ def bench(
             typer.echo(f"{each.name:20} {each.title}")
         return
     inputs = Inputs(data.absolute(), _say, size)
-    found = {name: _measure(CASES[name], inputs, runs) for name in _chosen(case)}
+    found = {name: _measure(CASES[name], inputs, runs) for name in _chosen(case, CASES)}
     path = output / "results.json"
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     results = merged(before, found, CASES)
     write_json(path, results)
     (output / "results.md").write_text(as_markdown(results), encoding="utf-8")
-    _print(results)
+    _print(as_table(results))
 
 
 @app.command()
-def scale(data: Data = HERE / "data", output: Output = HERE) -> None:
+def scale(
+    curve: Annotated[
+        list[str] | None, typer.Option("--curve", help="Only this curve; repeatable.")
+    ] = None,
+    runs: Annotated[int, typer.Option(min=1, help="Runs of each point.")] = 2,
+    data: Data = HERE / "data",
+    output: Output = HERE,
+) -> None:
     """Measure how the cost grows; table, scale.json, scale.png."""
+    inputs = Inputs(data.absolute(), _say)
+    names = _chosen(curve, CURVES)
+    results = results_of({name: measure(CURVES[name], inputs, runs, _say) for name in names})
+    write_json(output / "scale.json", results)
+    draw(results, output / "scale.png")
+    _print(growth(results))
 
 
-def _chosen(names: list[str] | None) -> list[str]:
+def _chosen(names: list[str] | None, known: Iterable[str]) -> list[str]:
+    """Return the known names that are asked for, all if none is."""
+    known = list(known)
     for name in names or ():
-        if name not in CASES:
-            raise typer.BadParameter(f"{name} is none of {', '.join(CASES)}")
-    return [name for name in CASES if not names or name in names]
+        if name not in known:
+            raise typer.BadParameter(f"{name} is none of {', '.join(known)}")
+    return [name for name in known if not names or name in names]
 
 
 def _measure(case: Case, inputs: Inputs, runs: int | None) -> dict[str, Any]:
@@ -101,8 +122,8 @@ def _say(line: str) -> None:
     typer.echo(line, err=True)
 
 
-def _print(results: dict[str, Any]) -> None:
+def _print(table: Table) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=250)
-    console.print(as_table(results))
+    console.print(table)

@@ -30,7 +30,7 @@ from bkgflow.simulate.truth import Truth
 from bkgflow.simulate.wfss_files import SimulatedSlitless
 from bkgflow.simulate.writing import write_program
 
-__all__ = ["Inputs", "write_associations"]
+__all__ = ["Inputs", "Note", "write_associations"]
 
 Note = Callable[[str], None]
 

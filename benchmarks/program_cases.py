@@ -52,9 +52,7 @@ def many_backgrounds(inputs: Inputs, scratch: Path) -> dict[str, Contender]:
 
 def planning(inputs: Inputs, scratch: Path) -> dict[str, Contender]:
     """Ten thousand small units; ten share four backgrounds."""
-    target, *backgrounds = inputs.tiny()
-    folder = inputs.program(f"units-{UNITS}", UNITS, [target], backgrounds, 10)
-    return {"ours": partial(programs.planning, folder, scratch / "ours")}
+    return {"ours": programs.planning_of(inputs, UNITS, scratch / "ours")}
 
 
 def _shared(inputs: Inputs) -> Path:

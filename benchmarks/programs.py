@@ -10,14 +10,18 @@ import multiprocessing
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.files import empty
-from benchmarks.pairs import Work
+from benchmarks.pairs import Contender, Work
 
-__all__ = ["jobs_of", "on_cluster", "on_threads", "peer_pool", "planning"]
+if TYPE_CHECKING:
+    from benchmarks.inputs import Inputs
+
+__all__ = ["jobs_of", "on_cluster", "on_threads", "peer_pool", "planning_of"]
 
 Job = tuple[Path, tuple[Path, ...]]
 """A target and its backgrounds."""
@@ -72,8 +76,8 @@ def peer_pool(jobs: Sequence[Job], output: Path, workers: int) -> Iterator[Work]
 
 
 @contextmanager
-def planning(program: Path, output: Path) -> Iterator[Work]:
-    """Plan a program; afterwards build its graph and weigh it."""
+def planning(program: Path, output: Path, first: Path) -> Iterator[Work]:
+    """Plan a program; afterwards build its graph and weigh it. ``first`` is for the warm-up."""
     import cloudpickle
 
     import bkgflow
@@ -95,7 +99,15 @@ def planning(program: Path, output: Path) -> Iterator[Work]:
             "task_bytes_per_unit": apart / units,
         }
 
-    yield Work(run, after=weigh)
+    yield Work(run, after=weigh, warm_up=lambda: bkgflow.plan(first, output))
+
+
+def planning_of(inputs: Inputs, units: int, output: Path) -> Contender:
+    """Return the planning of so many of the smallest units; ten share four backgrounds."""
+    target, *backgrounds = inputs.tiny()
+    first = inputs.program("units-first", 10, [target], backgrounds, 10)
+    program = inputs.program(f"units-{units}", units, [target], backgrounds, 10)
+    return partial(planning, program, output, first)
 
 
 def jobs_of(members: Mapping[Path, Sequence[Path]]) -> list[Job]:

@@ -14,7 +14,15 @@ from benchmarks.machine import facts, today
 from benchmarks.pairs import Sample, Spread, ratios
 from bkgflow.report.tables import human_bytes, make_table
 
-__all__ = ["as_markdown", "as_table", "merged", "result_of", "write_json"]
+__all__ = [
+    "as_markdown",
+    "as_table",
+    "caption",
+    "merged",
+    "result_of",
+    "side_of",
+    "write_json",
+]
 
 COLUMNS = (
     "case", "bkgflow s", "jwst s", "jwst ÷ bkgflow", "floor s", "bkgflow ÷ floor",
@@ -26,7 +34,7 @@ Result = dict[str, Any]
 
 def result_of(case: Case, samples: Samples, alike: float | None = None) -> Result:
     """Return what a case showed, as plain values."""
-    sides = {name: _side(taken) for name, taken in samples.items()}
+    sides = {name: side_of(taken) for name, taken in samples.items()}
     return {
         "title": case.title,
         "date": today(),
@@ -55,7 +63,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def as_table(results: Mapping[str, Any]) -> Table:
     """Return the table for a terminal."""
-    return make_table("Speed and memory", COLUMNS, _rows(results["cases"]), _caption(results))
+    return make_table("Speed and memory", COLUMNS, _rows(results["cases"]), caption(results))
 
 
 def as_markdown(results: Mapping[str, Any]) -> str:
@@ -65,11 +73,12 @@ def as_markdown(results: Mapping[str, Any]) -> str:
     titles = [f"- `{name}`: {case['title']}" for name, case in results["cases"].items()]
     head = "Written by `make bench`: medians (least–most) of paired runs."
     return "\n".join(
-        ["# Speed and memory", "", head, "", *lines, "", *titles, "", _caption(results), ""]
+        ["# Speed and memory", "", head, "", *lines, "", *titles, "", caption(results), ""]
     )
 
 
-def _side(taken: Sequence[Sample]) -> Result:
+def side_of(taken: Sequence[Sample]) -> Result:
+    """Return what one contender needed, as plain values."""
     numbers = {
         name: Spread.of([sample.numbers[name] for sample in taken]).to_dict(6)
         for name in taken[0].numbers
@@ -147,7 +156,8 @@ def _bytes(side: Result | None) -> str:
     return human_bytes(side["peak_bytes"]) if side else ""
 
 
-def _caption(results: Mapping[str, Any]) -> str:
+def caption(results: Mapping[str, Any]) -> str:
+    """Return machine and versions in a line."""
     machine = results["machine"]
     head = f"{machine['cores']} cores of {machine['processor']}, {machine['memory_gib']} GiB"
     rest = [key for key in machine if key not in ("cores", "processor", "memory_gib", "system")]
