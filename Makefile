@@ -6,7 +6,7 @@ PIP = $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check
 DEMO ?= demo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean
+.PHONY: help demo test bench scale lint clean
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -16,6 +16,12 @@ demo: $(VENV)/.installed ## Simulate a small mixed program, run it here, show wh
 
 test: $(VENV)/.tested ## Run every test
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+bench: $(VENV)/.tested ## Speed and memory beside the reference step, side by side
+	$(BIN)/python -m benchmarks bench $(BENCH_ARGS)
+
+scale: $(VENV)/.tested ## How the cost grows with backgrounds, targets, integrations, workers, units
+	$(BIN)/python -m benchmarks scale $(SCALE_ARGS)
 
 lint: $(VENV)/.linted ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

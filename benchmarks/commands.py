@@ -1,0 +1,129 @@
+"""The commands: ``bench`` and ``scale``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.agree import share_alike
+from benchmarks.case import Case
+from benchmarks.cases import CASES
+from benchmarks.curves import CURVES
+from benchmarks.inputs import Inputs
+from benchmarks.pairs import run_in_turns
+from benchmarks.picture import draw
+from benchmarks.scale import as_table as growth
+from benchmarks.scale import measure, results_of
+from benchmarks.table import as_markdown, as_table, merged, result_of, write_json
+
+__all__ = ["app"]
+
+HERE = Path(__file__).parent
+
+Data = Annotated[Path, typer.Option(help="Folder of the simulated files; kept for the next time.")]
+Output = Annotated[Path, typer.Option(help="Folder that the results are written to.")]
+Only = Annotated[list[str] | None, typer.Option("--case", help="Only this case; repeatable.")]
+Runs = Annotated[int | None, typer.Option(min=1, help="Turns of each case.")]
+Size = Annotated[
+    int | None, typer.Option(help="Side of the images, for a quick look.", min=16, max=2048)
+]
+
+app = typer.Typer(
+    help="Speed and memory beside the reference step.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command()
+def bench(
+    case: Only = None,
+    runs: Runs = None,
+    data: Data = HERE / "data",
+    output: Output = HERE,
+    size: Size = None,
+    listing: Annotated[bool, typer.Option("--list", help="Name the cases and stop.")] = False,
+) -> None:
+    """Run bkgflow and the reference step side by side; table, results.json, results.md.
+
+    Cases that are left out keep their last results, if machine and versions are still the same.
+    """
+    if listing:
+        for each in CASES.values():
+            typer.echo(f"{each.name:20} {each.title}")
+        return
+    inputs = Inputs(data.absolute(), _say, size)
+    found = {name: _measure(CASES[name], inputs, runs) for name in _chosen(case, CASES)}
+    path = output / "results.json"
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    results = merged(before, found, CASES)
+    write_json(path, results)
+    (output / "results.md").write_text(as_markdown(results), encoding="utf-8")
+    _print(as_table(results))
+
+
+@app.command()
+def scale(
+    curve: Annotated[
+        list[str] | None, typer.Option("--curve", help="Only this curve; repeatable.")
+    ] = None,
+    runs: Annotated[int, typer.Option(min=1, help="Runs of each point.")] = 2,
+    data: Data = HERE / "data",
+    output: Output = HERE,
+) -> None:
+    """Measure how the cost grows; table, scale.json, scale.png."""
+    inputs = Inputs(data.absolute(), _say)
+    names = _chosen(curve, CURVES)
+    results = results_of({name: measure(CURVES[name], inputs, runs, _say) for name in names})
+    write_json(output / "scale.json", results)
+    draw(results, output / "scale.png")
+    _print(growth(results))
+
+
+def _chosen(names: list[str] | None, known: Iterable[str]) -> list[str]:
+    """Return the known names that are asked for, all if none is."""
+    known = list(known)
+    for name in names or ():
+        if name not in known:
+            raise typer.BadParameter(f"{name} is none of {', '.join(known)}")
+    return [name for name in known if not names or name in names]
+
+
+def _measure(case: Case, inputs: Inputs, runs: int | None) -> dict[str, Any]:
+    """Run one case in a scratch folder of its own."""
+    started = time.monotonic()
+    _say(f"{case.name}: {case.title}")
+    inputs.folder.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix="scratch-", dir=inputs.folder))
+    try:
+        contenders = case.contenders(inputs, scratch)
+        samples = run_in_turns(contenders, runs or case.runs, lambda line: _say(f"  {line}"))
+        alike = share_alike(scratch) if case.compare else None
+        result = result_of(case, samples, alike)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    for bar in result["bars"]:
+        word = "met" if bar["met"] else "missed"
+        _say(f"  {bar['what']}: {bar['value']:.3g}, {bar['sense']} {bar['limit']:g}: {word}")
+    _say(f"  took {time.monotonic() - started:.0f} s")
+    return result
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def _print(table: Table) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=250)
+    console.print(table)

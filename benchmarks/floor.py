@@ -1,0 +1,68 @@
+"""The floor: what the data cost to move, with nothing computed.
+
+Of every background the bytes of SCI, ERR and DQ are read once and swapped to the machine's
+order, into a buffer that is used again and again; every target is read once and written once.
+Nothing is synced to the disk, while bkgflow syncs its products. One thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.files import empty
+from benchmarks.pairs import Work
+from bkgflow.io.fits import Place, walk
+
+__all__ = ["move"]
+
+CHUNK = 1 << 20
+"""Bytes moved at a time: they stay in a core's cache until they are swapped."""
+
+ARRAYS = ("SCI", "ERR", "DQ")
+
+
+@contextmanager
+def move(backgrounds: Sequence[Path], targets: Sequence[Path], output: Path) -> Iterator[Work]:
+    """Read and swap the backgrounds, copy the targets."""
+    places = []
+    for path in backgrounds:
+        found = walk(path)
+        places.append((path, [found[name].place for name in ARRAYS if name in found]))
+    largest = max((place.nbytes for _, each in places for place in each), default=0)
+    native = np.empty(largest // 4, np.uint32)
+    scratch: NDArray[Any] = np.empty(CHUNK // 4, ">u4")
+
+    def run() -> None:
+        for path, each in places:
+            with path.open("rb", buffering=0) as stream:
+                for place in each:
+                    _read(stream, place, scratch, native)
+        for target in targets:
+            _copy(target, output / target.name, scratch)
+
+    yield Work(run, prepare=lambda: empty(output))
+
+
+def _read(stream: FileIO, place: Place, scratch: NDArray[Any], native: NDArray[np.uint32]) -> None:
+    """Read one array of four-byte pixels in chunks, each swapped while it is in the cache."""
+    stream.seek(place.offset)
+    raw = scratch.view(np.uint8).data
+    for start in range(0, place.nbytes, CHUNK):
+        size = min(CHUNK, place.nbytes - start)
+        if stream.readinto(raw[:size]) != size:
+            raise OSError("the file ended early")
+        np.copyto(native[start // 4 : (start + size) // 4], scratch[: size // 4])
+
+
+def _copy(source: Path, place: Path, scratch: NDArray[Any]) -> None:
+    raw = scratch.view(np.uint8).data
+    with source.open("rb", buffering=0) as reading, place.open("wb", buffering=0) as writing:
+        while size := reading.readinto(raw):
+            writing.write(raw[:size])

@@ -1,0 +1,42 @@
+"""What the figures were measured on, without names or places."""
+
+from __future__ import annotations
+
+import os
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+from bkgflow.version import VERSION
+
+__all__ = ["facts", "today"]
+
+PACKAGES = ("jwst", "astropy", "dask", "distributed", "numba", "numpy", "scipy", "stdatamodels")
+
+
+def facts() -> dict[str, str | int]:
+    """Return cores, processor, memory, and the versions of what runs."""
+    return {
+        "cores": len(os.sched_getaffinity(0)),
+        "processor": _processor(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "bkgflow": VERSION,
+        **{name: version(name) for name in PACKAGES},
+    }
+
+
+def today() -> str:
+    """Return the date, UTC."""
+    return datetime.now(UTC).date().isoformat()
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()

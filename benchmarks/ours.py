@@ -1,0 +1,65 @@
+"""bkgflow's side of the cases in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.files import empty, read_stacks
+from benchmarks.memory import trim
+from benchmarks.pairs import Work
+from bkgflow.api import subtract_to_file
+from bkgflow.methods.clip import combine
+from bkgflow.methods.wfss import fit_scale
+
+__all__ = ["clip_kernel", "file_to_file", "wfss_scaling"]
+
+
+@contextmanager
+def file_to_file(
+    target: Path,
+    backgrounds: Sequence[Path],
+    output: Path,
+    *,
+    lean: bool = False,
+    **arguments: Any,
+) -> Iterator[Work]:
+    """Subtract from one exposure and write the product.
+
+    ``lean``: give free memory back before each run, so that all a run needs shows.
+    """
+
+    def run() -> None:
+        subtract_to_file(target, list(backgrounds), output_dir=output, **arguments)
+
+    def prepare() -> None:
+        empty(output)
+        if lean:
+            trim()
+
+    yield Work(run, prepare)
+
+
+@contextmanager
+def clip_kernel(paths: Sequence[Path]) -> Iterator[Work]:
+    """Clip and average stacks that are in memory."""
+    sci, err, dq = read_stacks(paths)
+    yield Work(lambda: combine(sci, err, dq))
+
+
+@contextmanager
+def wfss_scaling(arrays: Path, maxiter: int) -> Iterator[Work]:
+    """Fit a sky to the background pixels of a slitless exposure."""
+    with np.load(arrays) as held:
+        sci, err, mask, sky = (held[name] for name in ("sci", "err", "mask", "sky"))
+    factor = 0.0
+
+    def run() -> None:
+        nonlocal factor
+        factor = float(fit_scale(sci, err, mask, sky, maxiter=maxiter).coefficients[0])
+
+    yield Work(run, after=lambda: {"factor": factor})

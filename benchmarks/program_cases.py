@@ -1,0 +1,153 @@
+"""The cases of whole programs, and what a plan of many units costs."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+
+from benchmarks import floor, programs
+from benchmarks.case import Bar, Case, Samples, faster
+from benchmarks.inputs import Inputs
+from benchmarks.pairs import Contender, Spread, ratios
+
+__all__ = ["PROGRAMS"]
+
+TARGETS, BACKGROUNDS, POINTS = 24, 8, 9
+UNITS = 10_000
+MANY = (25, 50, 100)
+"""Numbers of backgrounds for one target."""
+
+GIB = 2**30
+
+
+def program(inputs: Inputs, scratch: Path) -> dict[str, Contender]:
+    """Targets that share their backgrounds, on two workers."""
+    return _two_workers(_shared(inputs), scratch)
+
+
+def nods(inputs: Inputs, scratch: Path) -> dict[str, Contender]:
+    """A nod pattern, each exposure a background of the others."""
+    return _two_workers(inputs.nods(POINTS), scratch)
+
+
+def one_and_two_workers(inputs: Inputs, scratch: Path) -> dict[str, Contender]:
+    """The shared program on one worker and on two."""
+    folder = _shared(inputs)
+    return {
+        "ours": partial(programs.on_cluster, folder, scratch / "ours", 2),
+        "one worker": partial(programs.on_cluster, folder, scratch / "one", 1),
+    }
+
+
+def many_backgrounds(inputs: Inputs, scratch: Path) -> dict[str, Contender]:
+    """One target with more and more backgrounds, the most of them as ours."""
+    contenders: dict[str, Contender] = {}
+    for number in MANY:
+        name = "ours" if number == MANY[-1] else f"{number} backgrounds"
+        folder = inputs.program(f"many-{number}", 1, inputs.image(1), inputs.sky(number), 1)
+        contenders[name] = partial(programs.on_cluster, folder, scratch / name, 2)
+    return contenders
+
+
+def planning(inputs: Inputs, scratch: Path) -> dict[str, Contender]:
+    """Ten thousand small units; ten share four backgrounds."""
+    return {"ours": programs.planning_of(inputs, UNITS, scratch / "ours")}
+
+
+def _shared(inputs: Inputs) -> Path:
+    targets, backgrounds = inputs.image(TARGETS), inputs.sky(BACKGROUNDS)
+    return inputs.program("shared", TARGETS, targets, backgrounds, TARGETS)
+
+
+def _two_workers(folder: Path, scratch: Path) -> dict[str, Contender]:
+    """Return both sides of a program, and the floor: every file once, in one process."""
+    members = _members(folder)
+    skies = sorted({sky for each in members.values() for sky in each})
+    jobs = programs.jobs_of(members)
+    return {
+        "ours": partial(programs.on_cluster, folder, scratch / "ours", 2),
+        "peer": partial(programs.peer_pool, jobs, scratch / "peer", 2),
+        "floor": partial(floor.move, skies, list(members), scratch / "floor"),
+    }
+
+
+def _members(folder: Path) -> dict[Path, list[Path]]:
+    """Read a program's associations: the backgrounds of each target."""
+    found: dict[Path, list[Path]] = {}
+    for path in sorted(folder.glob("*_asn.json")):
+        [product] = json.loads(path.read_text(encoding="utf-8"))["products"]
+        names: dict[str, list[Path]] = {"science": [], "background": []}
+        for member in product["members"]:
+            names[member["exptype"]].append(folder / member["expname"])
+        found[names["science"][0]] = names["background"]
+    return found
+
+
+def _number(name: str, samples: Samples) -> float:
+    return Spread.of([sample.numbers[name] for sample in samples["ours"]]).median
+
+
+def _peak_total(samples: Samples) -> float:
+    return max(sample.peak for sample in samples["ours"]) / GIB
+
+
+def _peak_one(samples: Samples) -> float:
+    return max(sample.peak_one for sample in samples["ours"]) / GIB
+
+
+def _growth(samples: Samples) -> float:
+    """Time for one background of the most, over that for one of the fewest."""
+    return ratios(samples["ours"], samples[f"{MANY[0]} backgrounds"]).median * MANY[0] / MANY[-1]
+
+
+def _seconds(samples: Samples) -> float:
+    return Spread.of([sample.seconds for sample in samples["ours"]]).median
+
+
+PROGRAMS = (
+    Case(
+        "program",
+        f"{TARGETS} targets with the same {BACKGROUNDS} backgrounds, full frame, two workers",
+        program,
+        (faster(15),),
+        runs=3,
+        compare=True,
+    ),
+    Case(
+        "nods9",
+        f"{POINTS} nods, each a background of the others, two workers",
+        nods,
+        (faster(10),),
+        compare=True,
+    ),
+    Case(
+        "memory-100",
+        f"one target, {MANY[-1]} backgrounds, full frame, two workers",
+        many_backgrounds,
+        (
+            Bar("GiB in any process", 1.5, _peak_one, False),
+            Bar("GiB of all processes together", 1.5, _peak_total, False),
+            Bar(f"time per background, {MANY[-1]} over {MANY[0]}", 1.2, _growth, False),
+        ),
+        runs=3,
+    ),
+    Case(
+        "planning-10000",
+        f"planning {UNITS} small units, and their graph",
+        planning,
+        (
+            Bar("seconds", 20, _seconds, False),
+            Bar("bytes of graph per unit", 10_000, partial(_number, "graph_bytes_per_unit"), False),
+            Bar("bytes of its tasks apart", 10_000, partial(_number, "task_bytes_per_unit"), False),
+        ),
+        runs=2,
+    ),
+    Case(
+        "workers-2",
+        "the shared program on two workers, against one",
+        one_and_two_workers,
+        (faster(1.6, than="one worker"),),
+        runs=3,
+    ),
+)
