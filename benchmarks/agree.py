@@ -9,8 +9,9 @@ from astropy.io import fits
 
 __all__ = ["share_alike"]
 
-ROUNDING = 4 * float(np.finfo(np.float32).eps)
-"""What float32 may lose on the way, relative to the target's own value."""
+ROUNDING = 32 * float(np.finfo(np.float32).eps)
+"""What float32 may lose, relative to the pixel's own values: the peer averages the integrations
+of a cube in it, some of which are far brighter than their mean."""
 
 
 def share_alike(scratch: Path) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from benchmarks.pairs import Contender, Work
 if TYPE_CHECKING:
     from benchmarks.inputs import Inputs
 
-__all__ = ["jobs_of", "on_cluster", "on_threads", "peer_pool", "planning_of"]
+__all__ = ["jobs_of", "on_cluster", "peer_pool", "planning_of"]
 
 Job = tuple[Path, tuple[Path, ...]]
 """A target and its backgrounds."""
@@ -45,18 +46,12 @@ def on_cluster(program: Path, output: Path, workers: int) -> Iterator[Work]:
         def run() -> None:
             _check(bkgflow.run(bkgflow.plan(program, output), client))
 
-        yield Work(run, prepare=lambda: empty(output))
+        def warm_up() -> None:
+            client.run(_warm_up_worker, program, output)
+            empty(output)
+            run()
 
-
-@contextmanager
-def on_threads(program: Path, output: Path, workers: int) -> Iterator[Work]:
-    """Plan and run a program on threads of this process."""
-    import bkgflow
-
-    def run() -> None:
-        _check(bkgflow.run(bkgflow.plan(program, output), "threads", workers=workers))
-
-    yield Work(run, prepare=lambda: empty(output))
+        yield Work(run, prepare=lambda: empty(output), warm_up=warm_up)
 
 
 @contextmanager
@@ -119,6 +114,15 @@ def _check(result: object) -> None:
     """See that every unit was done."""
     if not getattr(result, "ok", False):
         raise RuntimeError(f"not all was done:\n{result}")
+
+
+def _warm_up_worker(program: Path, output: Path) -> None:
+    """Do a program's first unit in this worker, so that not the first only is warm."""
+    import bkgflow
+
+    first = min(program.glob("*_asn.json"))
+    plan = bkgflow.plan(first, output / f"warm-{os.getpid()}")
+    _check(bkgflow.run(plan, "threads", workers=1))
 
 
 def _warm_up(barrier: Barrier, job: Job, output: Path) -> None:
