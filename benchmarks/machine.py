@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+import bkgflow
 from bkgflow.version import VERSION
 
 __all__ = ["facts", "today"]
@@ -25,7 +27,7 @@ def facts() -> dict[str, str | int]:
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
         "system": platform.system(),
         "python": platform.python_version(),
-        "bkgflow": VERSION,
+        "bkgflow": f"{VERSION} ({_source()})",
         **{name: version(name) for name in PACKAGES},
     }
 
@@ -33,6 +35,14 @@ def facts() -> dict[str, str | int]:
 def today() -> str:
     """Return the date, UTC."""
     return datetime.now(UTC).date().isoformat()
+
+
+def _source() -> str:
+    """Return the first digits of a hash of bkgflow's source: a version is not yet a state."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(bkgflow.__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:8]
 
 
 def _processor() -> str:

@@ -37,6 +37,8 @@ def draw(results: Mapping[str, Any], place: Path) -> Path:
 
 def _panel(axes: Axes, curve: Mapping[str, Any], what: str) -> None:
     """Draw one curve of both sides."""
+    from matplotlib.ticker import LogLocator
+
     values: list[float] = []
     for side in SIDES:
         values += _line(axes, curve["points"], side, what)
@@ -48,6 +50,7 @@ def _panel(axes: Axes, curve: Mapping[str, Any], what: str) -> None:
     axes.set_xticks(numbers, [f"{number}" for number in numbers])
     axes.minorticks_off()
     axes.set_ylim(min(values) / 2, max(values) * 2)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.set_xlabel(curve["axis"])
     axes.set_ylabel("peak memory, GiB" if what == "memory" else "time, s")
