@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,6 +42,8 @@ GZIP_MAGIC = b"\x1f\x8b"
 
 BITPIX = (8, 16, 32, 64, -32, -64)
 """The types that an array may have (FITS standard 4.0, table 8)."""
+
+_threads = threading.local()
 
 UNSIGNED_ZERO = {16: 1 << 15, 32: 1 << 31}
 """BZERO with which FITS stores unsigned integers of 16 and 32 bits."""
@@ -222,13 +225,22 @@ def read_rows(stream: BinaryIO, place: Place, part: Window, out: NDArray[np.gene
     width = place.shape[-1]
     itemsize = place.dtype.itemsize
     rows_at_once = max(1, SCRATCH_BYTES // (width * itemsize))
-    scratch = np.empty((min(rows_at_once, part.ny), width), place.dtype)
+    scratch = _scratch(min(rows_at_once, part.ny) * width * itemsize)
+    scratch = scratch.view(place.dtype).reshape(-1, width)
     stream.seek(place.offset + part.y0 * width * itemsize)
     for row in range(0, part.ny, rows_at_once):
         raw = scratch[: min(rows_at_once, part.ny - row)]
         if _read_into(stream, raw) != raw.nbytes:
             raise ended_early(stream)
         _convert(raw[:, part.x0 : part.x1], place, out[row : row + len(raw)])
+
+
+def _scratch(size: int) -> NDArray[np.uint8]:
+    """Return bytes that this thread uses again and again: new pages cost more than a read."""
+    held: NDArray[np.uint8] | None = getattr(_threads, "scratch", None)
+    if held is None or held.size < size:
+        held = _threads.scratch = np.empty(size, np.uint8)
+    return held[:size]
 
 
 def ended_early(stream: BinaryIO) -> FileError:

@@ -25,6 +25,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 Reals = NDArray[Any]
 Doubles = NDArray[np.float64]
 Flags = NDArray[np.uint32]
+Indices = NDArray[np.int64]
 
 CACHED_VALUES = 1024
 """Values that a tile aims to hold: 4 or 8 kB, a fraction of any L1 data cache."""
@@ -85,13 +86,15 @@ def sorting_network(n: int) -> NDArray[np.int64]:
 
 
 @compiled
-def _load(sci: Reals, start: int, stop: int, values: Reals, mean: Doubles, count: Reals) -> None:
+def _load(
+    sci: Reals, members: Indices, start: int, stop: int, values: Reals, mean: Doubles, count: Reals
+) -> None:
     """Copy a tile, inf for what is not finite; average what is."""
     width = stop - start
     mean[:width] = 0.0
     count[:width] = 0.0
-    for k in range(sci.shape[0]):
-        row, kept = sci[k, start:stop], values[k]
+    for k in range(members.size):
+        row, kept = sci[members[k], start:stop], values[k]
         for t in range(width):
             x = row[t]
             finite = abs(x) < np.inf
@@ -226,14 +229,16 @@ def _clip_pixel(
 
 @compiled
 def _quadrature(
-    values: Reals, err: Reals, dq: Flags, start: int, stop: int, variance: Doubles, bits: Flags
-) -> None:
+    values: Reals, err: Reals, dq: Flags, members: Indices, start: int, stop: int,
+    variance: Doubles, bits: Flags,
+) -> None:  # fmt: skip
     """Sum ERR² of what was kept, and join the DQ of all."""
     width = stop - start
     variance[:width] = 0.0
     bits[:width] = 0
     for k in range(values.shape[0]):
-        row, sigmas, flags = values[k], err[k, start:stop], dq[k, start:stop]
+        m = members[k]
+        row, sigmas, flags = values[k], err[m, start:stop], dq[m, start:stop]
         for t in range(width):
             e = np.float64(sigmas[t])
             variance[t] += e * e if row[t] < np.inf else 0.0
@@ -242,15 +247,16 @@ def _quadrature(
 
 @compiled
 def average(
-    sci: Reals, err: Reals, dq: Flags, network: NDArray[np.int64], sigma: float, maxiters: int,
+    sci: Reals, err: Reals, dq: Flags, members: Indices, network: Indices,
+    sigma: float, maxiters: int,
     mean_out: Reals, err_out: Reals, dq_out: Flags, n_out: NDArray[np.uint16],
 ) -> None:  # fmt: skip
-    """Clip and average (n, n_pixels) stacks into (n_pixels,) outputs.
+    """Clip and average some members of (n, n_pixels) stacks into (n_pixels,) outputs.
 
     ``sigma`` = inf means no clip at all, ``maxiters`` = 0 to convergence. ``network`` is
-    ``sorting_network(n)``.
+    ``sorting_network(len(members))``.
     """
-    n, n_pixels = sci.shape
+    n, n_pixels = members.size, sci.shape[1]
     tile = min(max(CACHED_VALUES // n, NARROWEST), WIDEST)
     values, ordered = np.empty((n, tile), sci.dtype), np.empty((n, tile), sci.dtype)
     mean, squares, reach = np.empty(tile), np.empty(tile), np.empty(tile)
@@ -259,7 +265,7 @@ def average(
     for start in range(0, n_pixels, tile):
         stop = min(start + tile, n_pixels)
         width = stop - start
-        _load(sci, start, stop, values, mean, count)
+        _load(sci, members, start, stop, values, mean, count)
         if sigma < np.inf:
             _scatter(values, width, mean, squares)
             _sort(values, width, network, ordered)
@@ -270,7 +276,7 @@ def average(
                         _clip_pixel(
                             t, sigma, maxiters, squares, ordered, column, values, mean, count
                         )
-        _quadrature(values, err, dq, start, stop, squares, bits)
+        _quadrature(values, err, dq, members, start, stop, squares, bits)
         means, errs, flags, used = (
             mean_out[start:stop], err_out[start:stop], dq_out[start:stop], n_out[start:stop]
         )  # fmt: skip

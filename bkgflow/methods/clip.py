@@ -13,6 +13,7 @@ of everything, clipped or not. A pixel without any value is NaN with ``n_used`` 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +52,10 @@ class Combined:
     dq: NDArray[np.uint32]
     n_used: NDArray[np.uint16]
 
+    def rows(self, part: slice) -> Combined:
+        """Return a view of some rows."""
+        return Combined(self.sci[part], self.err[part], self.dq[part], self.n_used[part])
+
 
 @dataclass(frozen=True, slots=True)
 class Collapsed:
@@ -73,6 +78,7 @@ def combine(
     *,
     sigma: float = 3.0,
     maxiters: int | None = None,
+    members: Sequence[int] | None = None,
     out: Combined | None = None,
 ) -> Combined:
     """Clip and average exposures.
@@ -87,6 +93,8 @@ def combine(
         Bounds of the clip in standard deviations; inf for none.
     maxiters : int, optional
         How often to clip at most; None or 0 for until nothing changes.
+    members : sequence of int, optional
+        Which of the exposures; all by default.
     out : Combined, optional
         Arrays to write into, C-contiguous (a band of rows of a whole frame is).
 
@@ -107,7 +115,7 @@ def combine(
         out = Combined(*_outputs(shape[1:], np.float32))
     else:
         _check_out(out, shape[1:])
-    _average(sci, err, dq, sigma, maxiters, out)
+    _average(sci, err, dq, sigma, maxiters, out, members)
     return out
 
 
@@ -151,6 +159,7 @@ def _average(
     sigma: float,
     maxiters: int | None,
     out: Combined | Collapsed,
+    members: Sequence[int] | None = None,
 ) -> None:
     if not sigma > 0:
         raise SettingsError(
@@ -160,13 +169,21 @@ def _average(
         raise SettingsError(
             "maxiters must not be negative", value=maxiters, cure="Give None to clip to the end"
         )
-    n = len(sci)
+    chosen = np.arange(len(sci)) if members is None else np.asarray(members, np.int64)
+    if not chosen.size or chosen.min() < 0 or chosen.max() >= len(sci):
+        raise ShapeError(
+            "Members are some of the exposures, counted from 0",
+            value=f"{chosen.tolist()} of {len(sci)}",
+            cure="Name at least one, each below the number of exposures",
+        )
+    n = chosen.size
     narrow = np.can_cast(sci.dtype, np.float32) and np.can_cast(err.dtype, np.float32)
     real = np.float32 if narrow else np.float64
     average(
         _flat(sci, real),
         _flat(err, real),
         _flat(dq, np.uint32),
+        chosen,
         sorting_network(n),
         float(sigma) if can_clip(n, sigma) else math.inf,
         maxiters or 0,
