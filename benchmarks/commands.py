@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.agree import share_alike
+from benchmarks.breakdown import breakdown
 from benchmarks.case import Case
 from benchmarks.cases import CASES
 from benchmarks.curves import CURVES
@@ -23,7 +24,7 @@ from benchmarks.pairs import run_in_turns
 from benchmarks.picture import draw
 from benchmarks.scale import as_table as growth
 from benchmarks.scale import measure, results_of
-from benchmarks.table import as_markdown, as_table, merged, result_of, write_json
+from benchmarks.table import as_markdown, as_table, merged, result_of, stages_table, write_json
 
 __all__ = ["app"]
 
@@ -65,10 +66,13 @@ def bench(
     found = {name: _measure(CASES[name], inputs, runs) for name in _chosen(case, CASES)}
     path = output / "results.json"
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    results = merged(before, found, CASES)
+    stages = None if case else _stages(inputs)
+    results = merged(before, found, CASES, stages)
     write_json(path, results)
     (output / "results.md").write_text(as_markdown(results), encoding="utf-8")
     _print(as_table(results))
+    if results.get("stages"):
+        _print(stages_table(results["stages"]))
 
 
 @app.command()
@@ -87,6 +91,13 @@ def scale(
     write_json(output / "scale.json", results)
     draw(results, output / "scale.png")
     _print(growth(results))
+
+
+def _stages(inputs: Inputs) -> dict[str, Any]:
+    """Measure what the time is made of."""
+    _say("what the time is made of")
+    with tempfile.TemporaryDirectory(prefix="scratch-", dir=inputs.folder) as scratch:
+        return breakdown(inputs, Path(scratch) / "out")
 
 
 def _chosen(names: list[str] | None, known: Iterable[str]) -> list[str]:

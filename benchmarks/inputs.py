@@ -116,8 +116,19 @@ class Inputs:
             _write_slitless(folder, place)
         return place
 
+    def dithers(self, points: int) -> Path:
+        """Return the folder of full frames, each a background of the others."""
+        folder = self.folder / f"dithers-{points}-{self.size or 'full'}"
+        self._simulated(
+            folder,
+            lambda: simulate_imaging(
+                folder, targets=1, backgrounds=0, nod_points=points, size=self.size
+            ),
+        )
+        return folder
+
     def nods(self, points: int) -> Path:
-        """Return the folder of a nod pattern, with its associations."""
+        """Return the folder of a nod pattern in a slit's subarray, with its associations."""
         folder = self.folder / f"nods-{points}"
         self._simulated(folder, lambda: simulate_nods(folder, points=points, size=self.size))
         return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +13,13 @@ import numpy as np
 from benchmarks.files import empty, read_stacks
 from benchmarks.memory import trim
 from benchmarks.pairs import Work
-from bkgflow.api import subtract_to_file
+from bkgflow.api import open_exposure, subtract_to_file
+from bkgflow.io.soss import read_library
 from bkgflow.methods.clip import combine
+from bkgflow.methods.soss import ArraySegment, fit_soss, subtract_soss
 from bkgflow.methods.wfss import fit_scale
 
-__all__ = ["clip_kernel", "file_to_file", "wfss_scaling"]
+__all__ = ["clip_kernel", "file_to_file", "soss", "wfss_scaling"]
 
 
 @contextmanager
@@ -48,7 +51,22 @@ def file_to_file(
 def clip_kernel(paths: Sequence[Path]) -> Iterator[Work]:
     """Clip and average stacks that are in memory."""
     sci, err, dq = read_stacks(paths)
-    yield Work(lambda: combine(sci, err, dq))
+    out = combine(sci, err, dq)
+    yield Work(lambda: combine(sci, err, dq, out=out))
+
+
+@contextmanager
+def soss(exposure: Path, library: Path) -> Iterator[Work]:
+    """Fit and subtract a sky from a time series that is in memory, on a copy of it."""
+    series = open_exposure(exposure)
+    sci, dq = series["sci"].values, series["dq"].values
+
+    def run() -> None:
+        templates = read_library(library)
+        [fit] = fit_soss([ArraySegment(sci, dq)], templates, threads=os.cpu_count() or 1)
+        subtract_soss(sci.copy(), templates, fit)
+
+    yield Work(run)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from benchmarks.files import empty, read_stacks
 from benchmarks.memory import trim
 from benchmarks.pairs import Work
 
-__all__ = ["clip_kernel", "file_to_file", "soss_to_file", "subtract", "wfss_scaling"]
+__all__ = ["clip_kernel", "file_to_file", "soss", "soss_to_file", "subtract", "wfss_scaling"]
 
 
 @contextmanager
@@ -32,6 +32,16 @@ def file_to_file(
     yield Work(
         lambda: subtract(target, backgrounds, output, **arguments), prepare=lambda: empty(output)
     )
+
+
+@contextmanager
+def soss(exposure: Path, library: Path) -> Iterator[Work]:
+    """Fit and subtract a sky from a time series that is in memory; the peer copies it."""
+    from jwst.background.background_sub_soss import subtract_soss_bkg
+    from stdatamodels.jwst import datamodels
+
+    with datamodels.open(str(exposure)) as model:
+        yield Work(lambda: subtract_soss_bkg(model, str(library), 35.0, [25.0, 50.0]).close())
 
 
 @contextmanager

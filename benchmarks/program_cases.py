@@ -26,8 +26,13 @@ def program(inputs: Inputs, scratch: Path) -> dict[str, Contender]:
     return _two_workers(_shared(inputs), scratch)
 
 
+def dithers(inputs: Inputs, scratch: Path) -> dict[str, Contender]:
+    """Full frames, each a background of the others."""
+    return _two_workers(inputs.dithers(POINTS), scratch)
+
+
 def nods(inputs: Inputs, scratch: Path) -> dict[str, Contender]:
-    """A nod pattern, each exposure a background of the others."""
+    """A nod pattern in a slit's subarray, each exposure a background of the others."""
     return _two_workers(inputs.nods(POINTS), scratch)
 
 
@@ -116,7 +121,15 @@ PROGRAMS = (
     ),
     Case(
         "nods9",
-        f"{POINTS} nods, each a background of the others, two workers",
+        f"{POINTS} nods, each a background of the others, full frame, two workers",
+        dithers,
+        (faster(10),),
+        runs=3,
+        compare=True,
+    ),
+    Case(
+        "nods9-slit",
+        "the same in a slit's subarray of 64 rows: next to nothing but headers",
         nods,
         (faster(10),),
         compare=True,

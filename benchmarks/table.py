@@ -21,6 +21,7 @@ __all__ = [
     "merged",
     "result_of",
     "side_of",
+    "stages_table",
     "write_json",
 ]
 
@@ -47,12 +48,33 @@ def result_of(case: Case, samples: Samples, alike: float | None = None) -> Resul
     }
 
 
-def merged(before: Mapping[str, Any], found: Mapping[str, Result], order: Iterable[str]) -> Result:
+def merged(
+    before: Mapping[str, Any],
+    found: Mapping[str, Result],
+    order: Iterable[str],
+    stages: Mapping[str, Any] | None = None,
+) -> Result:
     """Return results that keep the older cases, if they come from the same machine and versions."""
     machine = facts()
-    cases = dict(before.get("cases", {})) if before.get("machine") == machine else {}
-    cases |= found
-    return {"machine": machine, "cases": {name: cases[name] for name in order if name in cases}}
+    same = before if before.get("machine") == machine else {}
+    cases = {**same.get("cases", {}), **found}
+    return {
+        "machine": machine,
+        "cases": {name: cases[name] for name in order if name in cases},
+        "stages": stages or same.get("stages", {}),
+    }
+
+
+def stages_table(stages: Mapping[str, Any]) -> Table:
+    """Return what the time is made of, for a terminal."""
+    return make_table("Milliseconds a target, one thread", *_stages(stages), "")
+
+
+def _stages(stages: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Return the head and a row for each program."""
+    names = list(next(iter(stages.values())))
+    rows = [[title, *(f"{each[name]:.1f}" for name in names)] for title, each in stages.items()]
+    return ["program", *names], rows
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -72,9 +94,12 @@ def as_markdown(results: Mapping[str, Any]) -> str:
     lines += [_line(row) for row in _rows(results["cases"])]
     titles = [f"- `{name}`: {case['title']}" for name, case in results["cases"].items()]
     head = "Written by `make bench`: medians (least–most) of paired runs."
-    return "\n".join(
-        ["# Speed and memory", "", head, "", *lines, "", *titles, "", caption(results), ""]
-    )
+    text = ["# Speed and memory", "", head, "", *lines, "", *titles, "", caption(results), ""]
+    if results.get("stages"):
+        columns, rows = _stages(results["stages"])
+        text += ["## What the time is made of", "", "Milliseconds a target, one thread.", ""]
+        text += [_line(columns), _line(["---"] * len(columns)), *map(_line, rows), ""]
+    return "\n".join(text)
 
 
 def side_of(taken: Sequence[Sample]) -> Result:

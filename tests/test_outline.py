@@ -16,6 +16,8 @@ from stdatamodels.jwst import datamodels
 from bkgflow.errors import FileError
 from bkgflow.io.models import open_model, write_model
 from bkgflow.io.outline import PART_BYTES, open_outline, write_outline
+from bkgflow.io.products import describe
+from bkgflow.outcome import Outcome
 from bkgflow.simulate import simulate_imaging, simulate_nods, simulate_soss, simulate_tso
 from tests.conftest import make_model
 
@@ -198,3 +200,16 @@ def test_pixels_are_not_held(write_exposure, tmp_path):
     )
     sci_bytes = 40 * 512 * 512 * 4
     assert int(held.stdout) < sci_bytes / 2
+
+
+def test_long_lists_are_short_in_history(write_exposure, tmp_path):
+    path = write_exposure("t_rate.fits", np.ones((6, 6)))
+    scales = [i / 7 for i in range(500)]
+    with open_outline(path) as outline:
+        describe(outline.model, Outcome.COMPLETE, "", {"version": "1", "left_scale": scales})
+        product = write_outline(outline, tmp_path / "t_bsub.fits", {})
+    words = " ".join(fits.getheader(product)["HISTORY"])
+    assert "(500 in all)" in words
+    assert len(fits.getheader(product)["HISTORY"]) < 30
+    with datamodels.open(product) as model:
+        assert list(model.meta.bkgflow.left_scale) == scales

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from distributed import Client, LocalCluster
 from stdatamodels.jwst import datamodels
 
@@ -31,6 +32,18 @@ def peak_of_fit(path: str, library: str, settings: StepSettings) -> int:
     RESET.write_text("5")
     found = fit_exposure((inspect(path),), library, settings).fits[path]
     assert found.template is not None
+    (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) * 1024
+
+
+def peak_of_unit(path: str, library: str, output: str) -> int:
+    """Fit, subtract and write a product; return the most that this process held meanwhile."""
+    from bkgflow.api import subtract_to_file
+
+    RESET.write_text("5")
+    product = subtract_to_file(path, output_dir=output, override_bkg=library)
+    with fits.open(product) as units:
+        assert units[0].header["S_BKDSUB"] == "COMPLETE"
     (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024
 
@@ -72,3 +85,13 @@ def test_a_long_series_stays_within_the_bound(client, files, arguments):
     )
     sci = LONG * 96 * 2048 * 4
     assert 0.1 * sci < long - short < BOUND * sci
+
+
+def test_a_whole_unit_stays_within_the_bound(client, files, tmp_path):
+    """The product of a long series is written without holding it."""
+    library, *exposures = files
+    short, long = (
+        client.submit(peak_of_unit, path, library, str(tmp_path), pure=False).result()
+        for path in exposures
+    )
+    assert long - short < BOUND * LONG * 96 * 2048 * 4

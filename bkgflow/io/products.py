@@ -29,6 +29,9 @@ __all__ = [
 COMBINED_SUFFIX = "combinedbackground"
 """What the reference step calls a saved combined background."""
 
+MOST_WORDS = 20
+"""Items of a list in HISTORY, such as scales over time; ``meta.bkgflow`` has them all."""
+
 _KNOWN_SUFFIX = re.compile(
     r"_(rate|rateints|assign_?wcs(step)?|cal|calints|bsub|bsubints|imprint(_?subtract)?(step)?"
     r"|flat_?field(step)?|msa_?flagging(step)?|badpix_?selfcal(step)?|clean_?flicker_?noise(step)?)$"
@@ -75,7 +78,10 @@ def _in_words(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={item}" for key, item in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(str(item) for item in value)
+        words = [str(item) for item in value]
+        if len(words) > MOST_WORDS:
+            words[MOST_WORDS - 1 : -1] = [f"... ({len(words)} in all)"]
+        return ", ".join(words)
     return str(value)
 
 

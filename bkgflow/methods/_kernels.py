@@ -27,8 +27,8 @@ Doubles = NDArray[np.float64]
 Flags = NDArray[np.uint32]
 Indices = NDArray[np.int64]
 
-CACHED_VALUES = 1024
-"""Values that a tile aims to hold: 4 or 8 kB, a fraction of any L1 data cache."""
+CACHED_VALUES = 2048
+"""Values that a tile aims to hold: 8 or 16 kB, a fraction of any L1 data cache."""
 
 NARROWEST, WIDEST = 64, 512
 """Tile widths, pixels: below, entering the loops costs time; above, nothing is gained."""
