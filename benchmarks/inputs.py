@@ -25,7 +25,8 @@ from bkgflow.simulate import (
     simulate_wfss,
 )
 from bkgflow.simulate.modes import MIR_LRS_SLITLESS
-from bkgflow.simulate.plan import BACKGROUND, RAY_FRACTION, TARGET, assemble, plan_exposure
+from bkgflow.simulate.plan import TARGET, assemble, plan_exposure
+from bkgflow.simulate.spectra import empty_series
 from bkgflow.simulate.truth import Truth
 from bkgflow.simulate.wfss_files import SimulatedSlitless
 from bkgflow.simulate.writing import write_program
@@ -217,19 +218,7 @@ def _write_cubes(folder: Path, integrations: int, side: int, backgrounds: int) -
     mode = MIR_LRS_SLITLESS
     window = Window(mode.native.x0, min(mode.native.y0, mode.frame.y1 - side), side, side)
     target = plan_exposure(mode, (TARGET, 0), window, target="SKY", integrations=integrations)
-    skies = [
-        plan_exposure(
-            mode,
-            (BACKGROUND, i),
-            window,
-            target="SKY",
-            observation=2,
-            offset=(0.0, 0.5),
-            integrations=integrations,
-            ray_fraction=RAY_FRACTION,
-        )
-        for i in range(backgrounds)
-    ]
+    skies = [empty_series(window, i, integrations) for i in range(backgrounds)]
     truth: Truth = assemble(mode, 1, [target, *skies])
     return write_program(folder, truth, {target.name: [sky.name for sky in skies]})
 

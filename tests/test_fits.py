@@ -283,3 +283,12 @@ def test_a_slit_that_does_not_say_where_it_is(write_exposure):
         units["SCI"].header["SLTSIZE1"], units["SCI"].header["SLTSIZE2"] = 5, 4
     with pytest.raises(WindowError, match="left"):
         inspect(path)
+
+
+def test_bytes_behind_the_last_extension(tmp_path):
+    """They are not searched to the end of the file for a header's END."""
+    path = write_fits(tmp_path / "x.fits", image())
+    size = path.stat().st_size
+    with path.open("ab") as stream:
+        stream.write(b"\1" * 2880)
+    refused(FileError, path, f"byte {size} begins an extension with")

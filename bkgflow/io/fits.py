@@ -171,8 +171,9 @@ def read_unit(path: str | Path, stream: BinaryIO, *, first: bool) -> tuple[Exten
     """
     start = stream.tell()
     signature = stream.read(8)
-    if first and signature != b"SIMPLE  ":
-        raise _unreadable(path, f"the file begins with {signature!r}")
+    if signature != (b"SIMPLE  " if first else b"XTENSION"):
+        where = "the file begins" if first else f"byte {start} begins an extension"
+        raise _unreadable(path, f"{where} with {signature!r}")
     stream.seek(start)
     header = Cards.read(path, stream)
     name = "PRIMARY" if first else str(header.get("EXTNAME", "")).upper()

@@ -21,7 +21,7 @@ from bkgflow.simulate.sky import Trace, Transit
 from bkgflow.simulate.truth import Dither, Exposure
 from bkgflow.simulate.writing import Simulated, write_program
 
-__all__ = ["simulate_nods", "simulate_tso"]
+__all__ = ["empty_series", "simulate_nods", "simulate_tso"]
 
 SLIT_MARGIN = 5.0
 """Pixels between an end of the slit and the nod next to it."""
@@ -115,7 +115,7 @@ def simulate_tso(
     if size is not None:
         window = Window(window.x0, min(window.y0, mode.frame.y1 - size), size, size)
     shorter = [integrations // 2 + 1 + i for i in range(backgrounds)]
-    skies = [_empty_series(window, i, n) for i, n in enumerate(shorter)]
+    skies = [empty_series(window, i, n) for i, n in enumerate(shorter)]
     truth = assemble(mode, seed, [_transit_series(window, integrations), *skies])
     star, *others = (exposure.name for exposure in truth.exposures)
     return write_program(out, truth, {star: others}, on_exposure)
@@ -163,7 +163,7 @@ def _transit_series(window: Window, integrations: int) -> Exposure:
     )
 
 
-def _empty_series(window: Window, i: int, integrations: int) -> Exposure:
+def empty_series(window: Window, i: int, integrations: int) -> Exposure:
     """Return a time series of nothing but the sky."""
     return plan_exposure(
         MIR_LRS_SLITLESS,
