@@ -97,8 +97,8 @@ def _run(program: Path, output: Path, clock: _Clock) -> Milliseconds:
             (fits, "_read_into", "read"),
             (fits, "_convert", "swap"),
             (clip, "average", "clip and combine"),
-            (outline, "_draft", "headers out"),
-            (outline, "_fill_in", "write"),
+            (outline, "_parts", "headers out"),
+            (outline, "write_parts", "write"),
             (whole, "_sync", "sync"),
         ):
             stack.enter_context(patch.object(place, name, clock.timed(stage, getattr(place, name))))

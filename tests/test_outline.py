@@ -4,24 +4,41 @@ from __future__ import annotations
 
 import gzip
 import re
+import shutil
 import subprocess
 import sys
 import warnings
 
 import numpy as np
 import pytest
+import yaml
 from astropy.io import fits
+from stdatamodels.fits_support import fits_hash, from_fits_asdf
 from stdatamodels.jwst import datamodels
 
 from bkgflow.errors import FileError
 from bkgflow.io.models import open_model, write_model
-from bkgflow.io.outline import PART_BYTES, open_outline, write_outline
-from bkgflow.io.products import describe
+from bkgflow.io.outline import open_outline, write_outline
+from bkgflow.io.products import Description, describe
+from bkgflow.io.stream import PART_BYTES
 from bkgflow.outcome import Outcome
 from bkgflow.simulate import simulate_imaging, simulate_nods, simulate_soss, simulate_tso
 from tests.conftest import make_model
 
 WHEN = ["DATE", "FILENAME"]
+
+DONE = Description(
+    Outcome.COMPLETE,
+    "",
+    {
+        "version": "1",
+        "backgrounds": ["a_rate.fits", "b_rate.fits"],
+        "settings": {"sigma": 3.0, "maxiters": None, "save": False},
+        "scales": [0.1, 1e-7, float("inf"), 1 / 3],
+        "notes": [],
+        "words": "yes: 'no' – × # ~ " + "long " * 40,
+    },
+)
 
 
 def lower(pixels, integration, rows):
@@ -32,22 +49,25 @@ def flag(pixels, integration, rows):
     pixels |= np.uint32(1 << 31 | 4)
 
 
-def write_both(path, folder):
+def stream(path, product, description=DONE):
+    """Write a product past its model; say whether it needed none."""
+    with open_outline(path) as outline:
+        write_outline(outline, product, {"SCI": lower, "DQ": flag}, description)
+        return outline.written is not None
+
+
+def write_both(path, folder, *, amended=None):
     """Do the same to a file through its outline and through its model."""
-    with warnings.catch_warnings():
+    streamed = folder / "streamed.fits"
+    assert stream(path, streamed) is amended or amended is None
+    with warnings.catch_warnings(), open_model(path) as model:
         warnings.simplefilter("ignore")
-        with open_outline(path) as outline:
-            outline.model.meta.cal_step.bkg_subtract = "COMPLETE"
-            outline.model.add_history_entry("sky taken off")
-            streamed = write_outline(outline, folder / "streamed.fits", {"SCI": lower, "DQ": flag})
-        with open_model(path) as model:
-            model.meta.cal_step.bkg_subtract = "COMPLETE"
-            model.add_history_entry("sky taken off")
-            cube = model.data if model.data.ndim == 3 else model.data[None]
-            for i, plane in enumerate(cube):
-                lower(plane, i, None)
-            flag(model.dq, 0, None)
-            whole = write_model(model, folder / "whole.fits")
+        describe(model, DONE)
+        cube = model.data if model.data.ndim == 3 else model.data[None]
+        for i, plane in enumerate(cube):
+            lower(plane, i, None)
+        flag(model.dq, 0, None)
+        whole = write_model(model, folder / "as_model.fits")
     return streamed, whole
 
 
@@ -99,9 +119,83 @@ def exposure(request, tmp_path_factory):
 
 
 def test_simulated_products_are_the_models(exposure, tmp_path):
-    streamed, whole = write_both(exposure, tmp_path)
+    streamed, whole = write_both(exposure, tmp_path, amended=True)
     assert_same(streamed, whole)
     assert tree_text(streamed) == tree_text(whole)
+
+
+def test_files_that_were_touched_go_through_their_model(exposure, tmp_path):
+    """A card that stdatamodels did not write: the tree may not say what the headers say."""
+    touched = tmp_path / exposure.name
+    shutil.copyfile(exposure, touched)
+    fits.setval(touched, "TARGNAME", value="elsewhere")
+    streamed, whole = write_both(touched, tmp_path, amended=False)
+    assert_same(streamed, whole)
+    assert tree_text(streamed) == tree_text(whole)
+    with datamodels.open(streamed) as model:
+        assert model.meta.target.catalog_name == "elsewhere"
+
+
+def test_products_are_as_stdatamodels_wrote_them(exposure, tmp_path):
+    """A product can be done again: its hash holds, and its cards are set, not repeated."""
+    first, again = tmp_path / "first.fits", tmp_path / "again.fits"
+    assert stream(exposure, first)
+    assert stream(first, again, Description(Outcome.SKIPPED, "enough", {"version": "2"}))
+    with fits.open(again) as units:
+        header = units[0].header
+        assert header["FILENAME"] == "again.fits"
+        assert (header.count("S_BKDSUB"), header["S_BKDSUB"]) == (1, "SKIPPED")
+        assert sum("background subtraction" in line for line in header["HISTORY"]) == 2
+        assert from_fits_asdf(units)["_fits_hash"] == fits_hash(units)
+    with datamodels.open(again) as model:
+        assert model.meta.bkgflow.instance == {
+            "outcome": "SKIPPED",
+            "reason": "enough",
+            "version": "2",
+        }
+        assert model.meta.cal_step.bkg_subtract == "SKIPPED"
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [{"assign_wcs": "COMPLETE"}, {"wfss_contam": "SKIPPED"}, {"bkg_subtract": "SKIPPED"}, {}],
+)
+def test_the_outcome_stands_among_the_other_steps(tmp_path, steps):
+    """First of them, last of them, instead of one; with no step at all the model has to say."""
+    path = tmp_path / "t_rate.fits"
+    with make_model(np.ones((6, 6))) as model:
+        model.meta.cal_step.instance.clear()
+        for name, outcome in steps.items():
+            setattr(model.meta.cal_step, name, outcome)
+        model.save(str(path))
+    streamed, whole = write_both(path, tmp_path, amended=bool(steps))
+    assert_same(streamed, whole)
+    assert tree_text(streamed) == tree_text(whole)
+
+
+@pytest.mark.parametrize("blocks", [1, 3])
+def test_arrays_in_the_tree_stay_readable(tmp_path, blocks):
+    """The blocks behind the tree move when it grows, and their index with them."""
+    path = tmp_path / "t_rate.fits"
+    arrays = [np.random.default_rng(i).normal(size=500 + i) for i in range(blocks)]
+    with make_model(np.ones((6, 6))) as model:
+        model.meta.cal_step.dq_init = "COMPLETE"
+        model.meta.tables = arrays
+        model.save(str(path))
+    streamed, whole = write_both(path, tmp_path, amended=True)
+    assert streamed.stat().st_size == whole.stat().st_size
+    with datamodels.open(streamed) as model:
+        for found, array in zip(model.meta.tables, arrays, strict=True):
+            np.testing.assert_array_equal(found, array)
+    assert index_of(streamed) == index_of(whole) != index_of(path)
+
+
+def index_of(path):
+    """The block index at the end of an ASDF extension."""
+    raw = fits.getdata(path, "ASDF")["ASDF_METADATA"].tobytes()
+    offsets = yaml.safe_load(raw[raw.rindex(b"#ASDF BLOCK INDEX") :])
+    assert all(raw[offset : offset + 4] == b"\xd3BLK" for offset in offsets)
+    return offsets
 
 
 @pytest.mark.real
@@ -158,20 +252,23 @@ def test_a_file_that_was_cut_leaves_nothing_behind(write_exposure, tmp_path, edi
         with path.open("r+b") as stream:
             stream.truncate(600_000)
         with pytest.raises(FileError, match="as long as the header says"):
-            write_outline(outline, out / "t_bsub.fits", {"SCI": lower} if edited else {})
+            write_outline(outline, out / "t_bsub.fits", {"SCI": lower} if edited else {}, DONE)
     assert list(out.iterdir()) == []
 
 
 def test_a_file_that_is_no_model(tmp_path):
     path = tmp_path / "t_rate.fits"
     path.write_text("not FITS at all")
-    with pytest.raises(FileError, match="opens as a JWST data model"), open_outline(path):
+    with pytest.raises(FileError, match="is a FITS file"), open_outline(path):
         pass
 
 
 MEMORY = """
 import sys, pathlib
 from bkgflow.io.outline import open_outline, write_outline
+from bkgflow.io.products import Description
+from bkgflow.outcome import Outcome
+done = Description(Outcome.COMPLETE, "", {"version": "1"})
 def high():
     words = pathlib.Path("/proc/self/status").read_text().split("VmHWM:")[1].split()
     return int(words[0]) << 10
@@ -180,7 +277,7 @@ def once(path):
     with open_outline(path) as outline:
         def lower(pixels, integration, rows):
             pixels -= 1
-        write_outline(outline, out, {"SCI": lower})
+        write_outline(outline, out, {"SCI": lower}, done)
 once(small)
 before = high()
 once(large)
@@ -205,9 +302,9 @@ def test_pixels_are_not_held(write_exposure, tmp_path):
 def test_long_lists_are_short_in_history(write_exposure, tmp_path):
     path = write_exposure("t_rate.fits", np.ones((6, 6)))
     scales = [i / 7 for i in range(500)]
+    described = Description(Outcome.COMPLETE, "", {"version": "1", "left_scale": scales})
     with open_outline(path) as outline:
-        describe(outline.model, Outcome.COMPLETE, "", {"version": "1", "left_scale": scales})
-        product = write_outline(outline, tmp_path / "t_bsub.fits", {})
+        product = write_outline(outline, tmp_path / "t_bsub.fits", {}, described)
     words = " ".join(fits.getheader(product)["HISTORY"])
     assert "(500 in all)" in words
     assert len(fits.getheader(product)["HISTORY"]) < 30

@@ -8,7 +8,7 @@ from bkgflow.graph.combine import BYTES_PER_PIXEL
 from bkgflow.graph.families import OUTPUT_BYTES_PER_PIXEL, band_rows, families
 from bkgflow.graph.plan import CombinedPlan, Costs, Unit
 from bkgflow.io.exposure import ExposureFacts
-from bkgflow.io.outline import PART_BYTES
+from bkgflow.io.stream import PART_BYTES
 from bkgflow.outcome import Outcome
 from bkgflow.settings import StepSettings
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bkgflow.detector import Window
 from bkgflow.graph.combine import Band
-from bkgflow.io.outline import Edit
+from bkgflow.io.stream import Edit
 from bkgflow.methods.clip import Combined
 from bkgflow.methods.image import add_errors, subtract_values
 from bkgflow.methods.soss import FittedSky

@@ -17,8 +17,15 @@ from bkgflow.graph.combine import Band
 from bkgflow.graph.edits import image_edits, sky_edits
 from bkgflow.graph.inputs import FitInputs
 from bkgflow.io.models import open_model, write_model
-from bkgflow.io.outline import Edit, Outline, open_outline, write_outline
-from bkgflow.io.products import COMBINED_SUFFIX, combined_model, describe, product_name
+from bkgflow.io.outline import Outline, open_outline, write_outline
+from bkgflow.io.products import (
+    COMBINED_SUFFIX,
+    Description,
+    combined_model,
+    describe,
+    product_name,
+)
+from bkgflow.io.stream import Edit
 from bkgflow.methods.clip import Combined
 from bkgflow.methods.image import add_errors, subtract
 from bkgflow.outcome import Outcome
@@ -109,6 +116,10 @@ class UnitResult:
     fit: dict[str, Any] | None = None
 
 
+Ending = tuple[UnitResult, Description]
+"""How a unit ends, and what its product says of it."""
+
+
 def finish_file(work: Assignment, *upstream: Any) -> UnitResult:
     """Finish a unit whose target is a file: write its product, say how it went.
 
@@ -142,8 +153,8 @@ def finish_file(work: Assignment, *upstream: Any) -> UnitResult:
 def finish_outline(work: Assignment, outline: Outline, upstream: Sequence[Any]) -> UnitResult:
     """Do `finish_file` on a target that is open already; its pixels stream."""
     _check_size(work, outline.shape)
-    result, edits = _stream(work, outline, upstream)
-    products = [str(write_outline(outline, work.output, edits))]
+    result, description, edits = _stream(work, outline, upstream)
+    products = [str(write_outline(outline, work.output, edits, description))]
     if work.mode == "image" and work.settings.save_combined_background and upstream:
         products.append(save_combined(work, outline.model, upstream))
     return replace(result, products=tuple(products))
@@ -151,18 +162,17 @@ def finish_outline(work: Assignment, outline: Outline, upstream: Sequence[Any]) 
 
 def _stream(
     work: Assignment, outline: Outline, upstream: Sequence[Any]
-) -> tuple[UnitResult, dict[str, Edit]]:
-    """Describe an outline; return how its unit ends and what is done to its pixels."""
+) -> tuple[UnitResult, Description, dict[str, Edit]]:
+    """Return how a unit ends, what its product says, and what is done to the pixels."""
     if work.skip_reason:
-        return _skip(work, outline.model), {}
+        return *_skip(work), {}
     if work.mode == "image":
-        result = _describe_image(work, outline.model, upstream)
         propagate = work.settings.propagate_errors
-        return result, image_edits(work.window, upstream, propagate_errors=propagate)
+        edits = image_edits(work.window, upstream, propagate_errors=propagate)
+        return *_image(work, upstream), edits
     assert work.inputs is not None
     applied = fitted_sky(outline.shape, work.target, work.inputs.background[0], *upstream)
-    result = _describe_fit(work, outline.model, applied.outcome, applied.reason, applied.record)
-    return result, sky_edits(applied.sky)
+    return *_fit(work, applied.outcome, applied.reason, applied.record), sky_edits(applied.sky)
 
 
 def finish_model(work: Assignment, model: Any, upstream: Sequence[Any]) -> UnitResult:
@@ -175,34 +185,37 @@ def finish_model(work: Assignment, model: Any, upstream: Sequence[Any]) -> UnitR
     InputError
         If what a fit reads is bad.
     """
+    result, description = _change(work, model, upstream)
+    describe(model, description)
+    return result
+
+
+def _change(work: Assignment, model: Any, upstream: Sequence[Any]) -> Ending:
     if work.skip_reason:
-        return _skip(work, model)
+        return _skip(work)
     if work.mode == "image":
-        result = _describe_image(work, model, upstream)
+        ending = _image(work, upstream)
         _subtract_bands(work, model, upstream)
-        return result
+        return ending
     assert work.inputs is not None
     if work.mode == "wfss":
-        found = apply_wfss(model, work.inputs, work.settings)
-        return _describe_fit(work, model, *found)
+        return _fit(work, *apply_wfss(model, work.inputs, work.settings))
     library = work.inputs.background[0]
     applied = apply_soss(model, work.target, library, work.settings, *upstream)
-    return _describe_fit(work, model, applied.outcome, applied.reason, applied.record)
+    return _fit(work, applied.outcome, applied.reason, applied.record)
 
 
-def _skip(work: Assignment, model: Any) -> UnitResult:
-    describe(model, Outcome.SKIPPED, work.skip_reason, work.record)
-    return UnitResult(work.key, Outcome.SKIPPED, work.skip_reason)
+def _skip(work: Assignment) -> Ending:
+    result = UnitResult(work.key, Outcome.SKIPPED, work.skip_reason)
+    return result, Description(Outcome.SKIPPED, work.skip_reason, work.record)
 
 
-def _describe_fit(
-    work: Assignment, model: Any, outcome: Outcome, reason: str, found: dict[str, Any]
-) -> UnitResult:
-    describe(model, outcome, reason, {**work.record, **found})
-    return UnitResult(work.key, outcome, reason, fit=found)
+def _fit(work: Assignment, outcome: Outcome, reason: str, found: dict[str, Any]) -> Ending:
+    result = UnitResult(work.key, outcome, reason, fit=found)
+    return result, Description(outcome, reason, {**work.record, **found})
 
 
-def _describe_image(work: Assignment, model: Any, bands: Sequence[Band]) -> UnitResult:
+def _image(work: Assignment, bands: Sequence[Band]) -> Ending:
     unsubtracted = int(sum(np.count_nonzero(band.pixels.n_used == 0) for band in bands))
     if unsubtracted == work.window.nx * work.window.ny:
         raise _nothing_valid(work)
@@ -211,8 +224,8 @@ def _describe_image(work: Assignment, model: Any, bands: Sequence[Band]) -> Unit
         "unsubtracted_pixels": unsubtracted,
         "unused_backgrounds": [Path(name).name for name in unused],
     }
-    describe(model, Outcome.COMPLETE, "", {**work.record, **details})
-    return UnitResult(work.key, Outcome.COMPLETE, n_unsubtracted=unsubtracted, unused=unused)
+    result = UnitResult(work.key, Outcome.COMPLETE, n_unsubtracted=unsubtracted, unused=unused)
+    return result, Description(Outcome.COMPLETE, "", {**work.record, **details})
 
 
 def _check_size(work: Assignment, shape: tuple[int, ...]) -> None:

@@ -32,6 +32,7 @@ __all__ = [
     "plane",
     "read_rows",
     "read_unit",
+    "read_units",
     "walk",
 ]
 
@@ -146,19 +147,30 @@ def walk(path: str | Path) -> dict[str, Extension]:
     found: dict[str, Extension] = {}
     try:
         with open_binary(path) as stream:
-            end = stream.seek(0, 2)
-            position = 0
-            while position < end:
-                stream.seek(position)
-                extension, position = read_unit(path, stream, first=not found)
-                if position > end:
-                    raise _truncated(path, extension.name, position, end)
+            for extension, _ in read_units(path, stream):
                 found.setdefault(extension.name, extension)
     except (EOFError, gzip.BadGzipFile, zlib.error) as problem:
         raise _unreadable(path, str(problem)) from None
     if not found:
         raise _unreadable(path, "an empty file")
     return found
+
+
+def read_units(path: str | Path, stream: BinaryIO) -> Iterator[tuple[Extension, int]]:
+    """Read every header of an open file; with each comes where its unit ends.
+
+    Raises
+    ------
+    FileError
+        If the file is not FITS, or ends before its last extension does.
+    """
+    end, position = stream.seek(0, 2), 0
+    while position < end:
+        start = stream.seek(position)
+        extension, position = read_unit(path, stream, first=start == 0)
+        if position > end:
+            raise _truncated(path, extension.name, position, end)
+        yield extension, position
 
 
 def read_unit(path: str | Path, stream: BinaryIO, *, first: bool) -> tuple[Extension, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from bkgflow.outcome import Outcome
 
 __all__ = [
     "COMBINED_SUFFIX",
+    "Description",
     "check_writable",
     "combined_model",
     "describe",
@@ -46,19 +48,41 @@ def product_name(target: str | Path, suffix: str) -> str:
     return f"{_KNOWN_SUFFIX.sub('', stem)}_{suffix}.fits"
 
 
-def describe(
-    model: JwstDataModel, outcome: Outcome, reason: str, record: Mapping[str, Any]
-) -> None:
-    """Write into a model what was done to it.
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a product says of itself.
 
-    ``S_BKDSUB`` gets the outcome, ``meta.bkgflow`` (in the ASDF extension) the whole record,
-    and the FITS HISTORY the same in words.
+    Attributes
+    ----------
+    outcome : Outcome
+        How the unit ended.
+    reason : str
+        Why, in a sentence; empty for COMPLETE.
+    record : mapping
+        What was done, in plain numbers, words, lists and mappings; ``version`` is among them.
     """
-    model.meta.cal_step.bkg_subtract = outcome.value
-    full = {"outcome": outcome.value, "reason": reason, **record}
-    model.meta.bkgflow = full
-    for line in _history(full):
-        model.add_history_entry(_ascii(line))
+
+    outcome: Outcome
+    reason: str
+    record: Mapping[str, Any]
+
+    @property
+    def tree(self) -> dict[str, Any]:
+        """The whole record, for ``meta.bkgflow`` in the ASDF extension."""
+        return {"outcome": self.outcome.value, "reason": self.reason, **self.record}
+
+    @property
+    def history(self) -> list[str]:
+        """The same in words, for the FITS HISTORY."""
+        return [_ascii(line) for line in _history(self.tree)]
+
+
+def describe(model: JwstDataModel, description: Description) -> None:
+    """Write into a model what was done to it; ``S_BKDSUB`` gets the outcome."""
+    model.meta.cal_step.bkg_subtract = description.outcome.value
+    model.meta.bkgflow = description.tree
+    for line in description.history:
+        model.add_history_entry(line)
 
 
 def _history(record: Mapping[str, Any]) -> Iterable[str]:
