@@ -4,18 +4,21 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
-from distributed import Client, SchedulerPlugin
+from distributed import Client, LocalCluster, SchedulerPlugin
 from stdatamodels.jwst import datamodels
 
 import bkgflow
+from bkgflow.campaign.aside import MOST_ASIDE
 from bkgflow.campaign.events import RunFinished, RunStarted, UnitFinished
 from bkgflow.graph.build import build
+from bkgflow.io import whole
 from bkgflow.simulate import Truth, simulate_imaging, simulate_nods, simulate_tso
 from tests.conftest import make_model, write_association
 
@@ -406,8 +409,6 @@ def test_events_are_announced_in_order(mixed, tmp_path):
 
 def test_a_worker_that_dies_takes_nothing_with_it(tmp_path, write_exposure):
     """One worker is killed while it computes; the scheduler gives its work to another."""
-    from distributed import LocalCluster
-
     program = simulate_nods(tmp_path / "in", points=6, size=128)
     plan = bkgflow.plan(program.folder, tmp_path / "out")
     with (
@@ -425,6 +426,36 @@ def test_a_worker_that_dies_takes_nothing_with_it(tmp_path, write_exposure):
         result = bkgflow.run(plan, cluster=client, listeners=[kill_one])
     assert killed
     assert result.counts == {"COMPLETE": 6}
+
+
+def test_the_next_unit_begins_while_the_disk_keeps_the_last(tmp_path, monkeypatch):
+    """One thread, and a disk that ends a sync only when two are under way."""
+    program = simulate_nods(tmp_path / "in", points=5, size=32)
+    keep, together = whole._sync, threading.Condition()
+    under_way, most, two = 0, 0, False
+
+    def slow(path):
+        nonlocal under_way, most, two
+        if path.is_dir():
+            return
+        with together:
+            under_way += 1
+            most, two = max(most, under_way), two or under_way == 2
+            together.notify_all()
+            assert together.wait_for(lambda: two, timeout=60)
+            under_way -= 1
+        keep(path)
+
+    monkeypatch.setattr(whole, "_sync", slow)
+    with (
+        LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+        ) as local,
+        Client(local) as client,
+    ):
+        result = bkgflow.run(bkgflow.plan(program.folder, tmp_path / "out"), cluster=client)
+    assert result.counts == {"COMPLETE": 5}
+    assert 2 <= most <= MOST_ASIDE
 
 
 def test_peak_memory_is_within_what_the_plan_promises(tmp_path):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Any, Protocol
 
 from dask.callbacks import Callback
 from dask.threaded import get as threaded_get
 from distributed import Client, Future, as_completed
 
+from bkgflow.campaign.aside import stepping_aside
 from bkgflow.errors import RunError
 from bkgflow.graph.build import Graph
 from bkgflow.graph.guard import Failure
@@ -77,7 +79,8 @@ class ClusterExecutor:
     def execute(self, graph: Graph, on_end: OnEnd) -> None:
         """Compute all ends of a graph; announce each one as it is done."""
         keys = list(graph.ends)
-        futures = self.client.get(graph.tasks, keys, sync=False)
+        ends = {key: _aside(*graph.tasks[key]) for key in keys}
+        futures = self.client.get(graph.tasks | ends, keys, sync=False)
         key_of = {future.key: key for future, key in zip(futures, keys, strict=True)}
         waiting = as_completed(futures, loop=self.client.loop, raise_errors=False)
         del futures  # a result is released by the cluster as soon as it was announced
@@ -86,6 +89,10 @@ class ClusterExecutor:
                 waiting.add(future)
                 continue
             on_end(key_of[future.key], _result_of(future))
+
+
+def _aside(task: Callable[..., Any], *upstream: Hashable) -> tuple[Any, ...]:
+    return (partial(stepping_aside, task), *upstream)
 
 
 def _result_of(future: Future) -> Any:

@@ -6,16 +6,29 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from bkgflow.errors import OutputError
 
-__all__ = ["appearing", "not_writable"]
+__all__ = ["appearing", "before_sync", "not_writable"]
 
 CANNOT = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES}
 """What some network file systems answer when they are asked to sync a folder."""
+
+_leave: ContextVar[Callable[[], object] | None] = ContextVar("leave", default=None)
+
+
+@contextmanager
+def before_sync(leave: Callable[[], object]) -> Iterator[None]:
+    """Have something done whenever a file was written and its bytes are about to be waited for."""
+    token = _leave.set(leave)
+    try:
+        yield
+    finally:
+        _leave.reset(token)
 
 
 @contextmanager
@@ -38,6 +51,9 @@ def appearing(path: str | Path) -> Iterator[Path]:
         scratch = tempfile.mkdtemp(prefix=".bkgflow-", dir=path.parent)
         part = Path(scratch) / path.name.encode("ascii", "replace").decode().replace("?", "_")
         yield part
+        leave = _leave.get()
+        if leave is not None:
+            leave()
         _sync(part)
         part.replace(path)
         _sync_folder(path.parent)
