@@ -2,287 +2,195 @@
 
 A tile is a run of neighbouring pixels with all their exposures, small enough to stay in the
 cache. Every inner loop runs along the tile, does the same to each pixel and has no branch, so
-that the compiler turns it into SIMD. What a pixel gets depends on its own values alone, never
-on its place in a tile: the result is the same, bit for bit, however an image is cut.
+that the compiler turns it into SIMD; it takes four exposures at once, so that sums are read
+and written once for the four. What a pixel gets depends on its own values alone, never on its
+place in a tile: the result is the same, bit for bit, however an image is cut.
 
-One vectorised pass finds the pixels of which a value may lie outside the first bounds. Only
-those, a few percent, are clipped one by one.
+All pixels are averaged as if nothing were clipped. Two cheap tests, neither of which needs a
+median, find the few of which a value may lie outside the first bounds: too many rather than too
+few. Those are gathered from the tiles into a batch, sorted and clipped there, in SIMD again, and
+written over what was found at first. Sums run in the order of the exposures in both places.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from bkgflow.methods._compiled import compiled, sorting_network
+from bkgflow.methods._outliers import clip, gather, new_batch, note, write_kept
+from bkgflow.methods._tiles import Tile, choose, copy_rest, find, find_limits, load, new_tile
 
 __all__ = ["average", "compiled", "sorting_network"]
 
-Function = TypeVar("Function", bound=Callable[..., Any])
 Reals = NDArray[Any]
 Doubles = NDArray[np.float64]
 Flags = NDArray[np.uint32]
 Indices = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
-CACHED_VALUES = 2048
-"""Values that a tile aims to hold: 8 or 16 kB, a fraction of any L1 data cache."""
+CACHED_VALUES = 65536
+"""Values that a tile aims to hold: 256 or 512 kB, which come from the L2 or L3 data cache when
+they are read again. The stacks come from memory: long runs of each exposure matter more."""
 
-NARROWEST, WIDEST = 64, 512
-"""Tile widths, pixels: below, entering the loops costs time; above, nothing is gained."""
+NARROWEST, WIDEST = 64, 8192
+"""Tile widths, pixels (both multiples of 8): below, entering the loops costs time; above,
+nothing is gained."""
 
-CAUTION = 1.0 - 1e-9
-"""Shrinks the first bounds of the search for suspects well beyond rounding, so that it finds
-too many rather than too few."""
+BATCH = 256
+"""So many pixels are clipped at once, if a tile does not bring more: they stay in L1 or L2."""
 
-
-def compiled(function: Function, **options: Any) -> Function:
-    """Compile in numba's nopython mode, without the GIL, as IEEE 754 has it.
-
-    The machine code is kept on disk: beside the source, else in ``NUMBA_CACHE_DIR`` or the
-    user's cache folder, and where none of them can be written it is made anew in each process.
-    """
-    options |= {"nogil": True, "error_model": "numpy"}
-    try:
-        return cast(Function, njit(cache=True, **options)(function))
-    except RuntimeError:  # numba found no place for a cache
-        return cast(Function, njit(**options)(function))
-
-
-def _reordered(function: Function) -> Function:
-    """Compile with sums in any order (SIMD along one pixel's values); NaN and inf stay safe."""
-    return compiled(function, fastmath={"reassoc", "nsz"})
-
-
-def _inlined(function: Function) -> Function:
-    """Compile into the caller: the calls would cost a third of the time of clipping a pixel."""
-    return compiled(function, inline="always")
-
-
-@lru_cache(maxsize=64)
-def sorting_network(n: int) -> NDArray[np.int64]:
-    """Return the pairs (i, j), i < j, to compare and swap in turn so that n values get sorted.
-
-    (n_pairs, 2) int64. Batcher's merge exchange: Knuth, The Art of Computer Programming,
-    volume 3, section 5.2.2, algorithm M. The order of comparisons does not depend on the
-    values, which lets one instruction sort many pixels.
-    """
-    pairs = []
-    half = 1
-    while half < n:
-        step = half
-        while step:
-            for first in range(step % half, n - step, 2 * step):
-                for i in range(first, min(first + step, n - step)):
-                    if i // (2 * half) == (i + step) // (2 * half):
-                        pairs.append((i, i + step))
-            step //= 2
-        half *= 2
-    network = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-    network.flags.writeable = False
-    return network
+FEW_INCOMPLETE = 1 / 16
+"""Up to this share of a tile may have lost a value before the slower loop that masks takes
+over from the batch."""
 
 
 @compiled
-def _load(
-    sci: Reals, members: Indices, start: int, stop: int, values: Reals, mean: Doubles, count: Reals
+def _incomplete(width: int, n: int, valid: NDArray[np.float32]) -> int:
+    number = 0
+    for t in range(width):
+        number += 1 if valid[t] < n else 0
+    return number
+
+
+@compiled
+def _mark_incomplete(width: int, n: int, valid: NDArray[np.float32], found: Bools) -> int:
+    number = 0
+    for t in range(width):
+        found[t] |= valid[t] < n
+        number += 1 if found[t] else 0
+    return number
+
+
+@compiled
+def _add_incomplete(width: int, n: int, number: int, tile: Tile) -> tuple[int, bool]:
+    """Mark pixels that lack a value too, unless they are many; return how many are marked now.
+
+    Either their ERR is summed in the batch, or that of the whole tile is to be masked.
+    """
+    incomplete = _incomplete(width, n, tile.valid)
+    masked = incomplete > FEW_INCOMPLETE * width
+    if incomplete > 0 and not masked:
+        if number == 0:
+            tile.found[:width] = False
+        number = _mark_incomplete(width, n, tile.valid, tile.found)
+    return number, masked
+
+
+@compiled
+def _add_squares(err: Reals, members: Indices, start: int, stop: int, variance: Doubles) -> None:
+    for k in range(0, members.size - 3, 4):
+        row0, row1 = err[members[k], start:stop], err[members[k + 1], start:stop]
+        row2, row3 = err[members[k + 2], start:stop], err[members[k + 3], start:stop]
+        for t in range(stop - start):
+            a, b = np.float64(row0[t]), np.float64(row1[t])
+            c, d = np.float64(row2[t]), np.float64(row3[t])
+            variance[t] = (((variance[t] + a * a) + b * b) + c * c) + d * d
+
+
+@compiled
+def _add_masked_variances(
+    sci: Reals, err: Reals, members: Indices, start: int, stop: int, variance: Doubles
 ) -> None:
-    """Copy a tile, inf for what is not finite; average what is."""
-    width = stop - start
-    mean[:width] = 0.0
-    count[:width] = 0.0
+    """Sum ERR² where SCI is finite."""
+    inf = sci.dtype.type(np.inf)
     for k in range(members.size):
-        row, kept = sci[members[k], start:stop], values[k]
-        for t in range(width):
-            x = row[t]
-            finite = abs(x) < np.inf
-            kept[t] = x if finite else np.inf
-            mean[t] += np.float64(x) if finite else 0.0
-            count[t] += 1.0 if finite else 0.0
-    for t in range(width):
-        mean[t] /= count[t]
+        row, errors = sci[members[k], start:stop], err[members[k], start:stop]
+        for t in range(stop - start):
+            e = np.float64(errors[t])
+            variance[t] += e * e if abs(row[t]) < inf else 0.0
 
 
 @compiled
-def _scatter(values: Reals, width: int, mean: Doubles, squares: Doubles) -> None:
-    """Sum the squared deviations from the mean: two passes, or large levels would cancel."""
-    squares[:width] = 0.0
-    for k in range(values.shape[0]):
-        row = values[k]
-        for t in range(width):
-            x = row[t]
-            deviation = np.float64(x) - mean[t]
-            squares[t] += deviation * deviation if x < np.inf else 0.0
+def _or(dq: Flags, members: Indices, start: int, stop: int, bits: Flags) -> None:
+    for k in range(0, members.size - 3, 4):
+        row0, row1 = dq[members[k], start:stop], dq[members[k + 1], start:stop]
+        row2, row3 = dq[members[k + 2], start:stop], dq[members[k + 3], start:stop]
+        for t in range(stop - start):
+            bits[t] |= (row0[t] | row1[t]) | (row2[t] | row3[t])
 
 
 @compiled
-def _sort(values: Reals, width: int, network: NDArray[np.int64], ordered: Reals) -> None:
-    """Sort every pixel of a tile along the exposures; inf comes last."""
-    for k in range(values.shape[0]):
-        row, copy = values[k], ordered[k]
-        for t in range(width):
-            copy[t] = row[t]
-    for p in range(network.shape[0]):
-        low, high = ordered[network[p, 0]], ordered[network[p, 1]]
-        for t in range(width):
-            x, y = low[t], high[t]
-            low[t] = x if x < y else y
-            high[t] = y if x < y else x
-
-
-@compiled
-def _farthest(ordered: Reals, width: int, count: Reals, reach: Doubles) -> None:
-    """Find how far the extreme values of each pixel are from its median."""
-    n = ordered.shape[0]
-    bottom, left, right, top = ordered[0], ordered[(n - 1) // 2], ordered[n // 2], ordered[n - 1]
-    for t in range(width):
-        median = 0.5 * (np.float64(left[t]) + np.float64(right[t]))
-        below, above = median - np.float64(bottom[t]), np.float64(top[t]) - median
-        reach[t] = below if below > above else above
-    for t in range(width):
-        m = int(count[t])
-        if m < n:
-            median = 0.5 * (np.float64(ordered[(m - 1) // 2, t]) + np.float64(ordered[m // 2, t]))
-            below, above = median - np.float64(bottom[t]), np.float64(ordered[m - 1, t]) - median
-            reach[t] = max(below, above) if m > 0 else 0.0
-
-
-@compiled
-def _suspect(
-    width: int, sigma: float, count: Reals, squares: Doubles, reach: Doubles, found: NDArray[Any]
-) -> bool:
-    """Mark the pixels of which a value may be outside: reach > sigma * std, without a root."""
-    limit = sigma * sigma * CAUTION
-    some = False
-    for t in range(width):
-        beyond = reach[t] * reach[t] * count[t] > limit * squares[t]
-        found[t] = beyond
-        some |= beyond
-    return some
-
-
-@_reordered
-def _mean(column: Doubles, first: int, last: int) -> float:
-    """Average column[first:last], which is finite; NaN for none."""
-    total = 0.0
-    for i in range(np.uint64(first), np.uint64(last)):  # unsigned: no test for an index < 0
-        total += column[i]
-    return total / (last - first)
-
-
-@_reordered
-def _deviations(column: Doubles, first: int, last: int, mean: float) -> float:
-    """Sum the squared deviations of column[first:last] from its mean."""
-    squares = 0.0
-    for i in range(np.uint64(first), np.uint64(last)):
-        squares += (column[i] - mean) * (column[i] - mean)
-    return squares
-
-
-@_inlined
-def _inside(column: Doubles, first: int, last: int, lower: float, upper: float) -> tuple[int, int]:
-    """Shrink the range of sorted values to those that are not outside the bounds."""
-    while first < last and column[first] < lower:
-        first += 1
-    while last > first and column[last - 1] > upper:
-        last -= 1
-    return first, last
-
-
-@_inlined
-def _final_bounds(
-    column: Doubles, n: int, squares: float, sigma: float, maxiters: int
-) -> tuple[float, float]:
-    """Clip n sorted values until none is dropped; who survives is always a range of them."""
-    first, last, iteration = 0, n, 0
-    while True:
-        size = last - first
-        half = sigma * np.sqrt(squares / size)
-        median = 0.5 * (column[first + (size - 1) // 2] + column[first + size // 2])
-        lower, upper = median - half, median + half
-        first, last = _inside(column, first, last, lower, upper)
-        iteration += 1
-        if last - first == size or last == first or iteration == maxiters:
-            return lower, upper
-        squares = _deviations(column, first, last, _mean(column, first, last))
-
-
-@_inlined
-def _clip_pixel(
-    t: int, sigma: float, maxiters: int, squares: Doubles, ordered: Reals, column: Doubles,
-    values: Reals, mean: Doubles, count: Reals,
+def _add_variances(
+    err: Reals, members: Indices, rest: Reals, four: Indices, start: int, stop: int,
+    variance: Doubles,
 ) -> None:  # fmt: skip
-    """Clip one pixel: inf for what is outside the final bounds, the mean of the others."""
-    n = int(count[t])
-    for i in range(n):
-        column[i] = ordered[i, t]
-    lower, upper = _final_bounds(column, n, squares[t], sigma, maxiters)
-    first, last = _inside(column, 0, n, lower, upper)
-    mean[t] = _mean(column, first, last)
-    count[t] = last - first
-    for k in range(values.shape[0]):
-        x = values[k, t]
-        values[k, t] = np.inf if (x < lower) | (x > upper) else x
+    """Sum ERR² of all members."""
+    _add_squares(err, members, start, stop, variance)
+    if members.size % 4:
+        copy_rest(err, members, start, stop, rest)
+        _add_squares(rest, four, 0, stop - start, variance)
 
 
 @compiled
-def _quadrature(
-    values: Reals, err: Reals, dq: Flags, members: Indices, start: int, stop: int,
-    variance: Doubles, bits: Flags,
+def _join_flags(
+    dq: Flags, members: Indices, rest: Flags, four: Indices, start: int, stop: int, bits: Flags
+) -> None:
+    """Join the DQ of all members."""
+    _or(dq, members, start, stop, bits)
+    if members.size % 4:
+        copy_rest(dq, members, start, stop, rest)
+        _or(rest, four, 0, stop - start, bits)
+
+
+@compiled
+def _store(
+    start: int, stop: int, tile: Tile,
+    mean_out: Reals, err_out: Reals, dq_out: Flags, n_out: NDArray[np.uint16],
 ) -> None:  # fmt: skip
-    """Sum ERR² of what was kept, and join the DQ of all."""
-    width = stop - start
-    variance[:width] = 0.0
-    bits[:width] = 0
-    for k in range(values.shape[0]):
-        m = members[k]
-        row, sigmas, flags = values[k], err[m, start:stop], dq[m, start:stop]
-        for t in range(width):
-            e = np.float64(sigmas[t])
-            variance[t] += e * e if row[t] < np.inf else 0.0
-            bits[t] |= flags[t]
+    total, variance, count, bits = tile.total, tile.variance, tile.valid, tile.bits
+    means, errs = mean_out[start:stop], err_out[start:stop]
+    flags, used = dq_out[start:stop], n_out[start:stop]
+    for t in range(stop - start):
+        means[t] = total[t] / np.float64(count[t])
+        errs[t] = np.sqrt(variance[t]) / np.float64(count[t])
+    for t in range(stop - start):
+        flags[t] = bits[t]
+        used[t] = count[t]
 
 
 @compiled
 def average(
     sci: Reals, err: Reals, dq: Flags, members: Indices, network: Indices,
-    sigma: float, maxiters: int,
+    sigma: float, reach: float, maxiters: int,
     mean_out: Reals, err_out: Reals, dq_out: Flags, n_out: NDArray[np.uint16],
 ) -> None:  # fmt: skip
     """Clip and average some members of (n, n_pixels) stacks into (n_pixels,) outputs.
 
     ``sigma`` = inf means no clip at all, ``maxiters`` = 0 to convergence. ``network`` is
-    ``sorting_network(len(members))``.
+    ``sorting_network(len(members))``. ``reach``: no value nearer to the mean than so many
+    standard deviations can be outside the first bounds.
     """
-    n, n_pixels = members.size, sci.shape[1]
-    tile = min(max(CACHED_VALUES // n, NARROWEST), WIDEST)
-    values, ordered = np.empty((n, tile), sci.dtype), np.empty((n, tile), sci.dtype)
-    mean, squares, reach = np.empty(tile), np.empty(tile), np.empty(tile)
-    count, bits = np.empty(tile, np.float32), np.empty(tile, np.uint32)
-    found, column = np.empty(tile, np.bool_), np.empty(n)
-    for start in range(0, n_pixels, tile):
-        stop = min(start + tile, n_pixels)
-        width = stop - start
-        _load(sci, members, start, stop, values, mean, count)
+    n, n_pixels, info = members.size, sci.shape[1], np.finfo(sci.dtype)
+    wide = min(max(CACHED_VALUES // n // 8 * 8, NARROWEST), WIDEST)
+    tile, batch = new_tile(wide, sci.dtype), new_batch(n, wide + BATCH, sci.dtype, err.dtype)
+    limits = find_limits(n, info.eps, info.tiny, info.max)
+    four, sci_rest = np.arange(4), np.full((4, wide), np.nan).astype(sci.dtype)
+    err_rest, dq_rest = np.zeros((4, wide), err.dtype), np.zeros((4, wide), np.uint32)
+    used = 0
+    for start in range(0, n_pixels, wide):
+        stop = min(start + wide, n_pixels)
+        load(sci, members, sci_rest, four, start, stop, tile)
+        number = 0
         if sigma < np.inf:
-            _scatter(values, width, mean, squares)
-            _sort(values, width, network, ordered)
-            _farthest(ordered, width, count, reach)
-            if _suspect(width, sigma, count, squares, reach, found):
-                for t in range(width):
-                    if found[t]:
-                        _clip_pixel(
-                            t, sigma, maxiters, squares, ordered, column, values, mean, count
-                        )
-        _quadrature(values, err, dq, members, start, stop, squares, bits)
-        means, errs, flags, used = (
-            mean_out[start:stop], err_out[start:stop], dq_out[start:stop], n_out[start:stop]
-        )  # fmt: skip
-        for t in range(width):
-            means[t] = mean[t]
-            errs[t] = np.sqrt(squares[t]) / np.float64(count[t])
-        for t in range(width):
-            flags[t] = bits[t]
-            used[t] = count[t]
+            number = find(sci, members, sci_rest, four, start, stop, sigma, reach, limits, tile)
+        number, masked = _add_incomplete(stop - start, n, number, tile)
+        if number > 0:
+            number = choose(stop - start, tile.found, tile.chosen)
+            gather(sci, members, start, tile.chosen, number, used, batch.values)
+        if masked:
+            _add_masked_variances(sci, err, members, start, stop, tile.variance)
+        else:
+            _add_variances(err, members, err_rest, four, start, stop, tile.variance)
+        if number > 0:
+            gather(err, members, start, tile.chosen, number, used, batch.errors)
+            note(start, tile.chosen, number, used, batch.place)
+            used += number
+        _join_flags(dq, members, dq_rest, four, start, stop, tile.bits)
+        _store(start, stop, tile, mean_out, err_out, dq_out, n_out)
+        if used > BATCH or stop == n_pixels:
+            clip(batch, used, network, sigma, maxiters)
+            write_kept(batch, used, mean_out, err_out, n_out)
+            used = 0

@@ -1,0 +1,185 @@
+"""The compiled loops that clip a batch of pixels: exposures outside, pixels along the SIMD.
+
+A pixel's values are sorted once. Those that are kept are then always a range of them, and each
+iteration makes two passes over all: one that counts and sums what is within the bounds so far,
+one that sums squared deviations from that mean, for the next bounds. Once nothing is dropped
+from a pixel, another iteration finds the same bounds again, bit for bit, so that a pixel may
+have to wait for its neighbours in the batch but never gets another result for it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bkgflow.methods._compiled import compiled
+
+__all__ = ["Batch", "clip", "gather", "new_batch", "note", "write_kept"]
+
+Reals = NDArray[Any]
+Doubles = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+
+class Batch(NamedTuple):
+    """Pixels that may be clipped: their place, values in exposure order and sorted, and sums."""
+
+    place: Indices
+    values: Reals
+    errors: Reals
+    ordered: Reals
+    total: Doubles
+    squares: Doubles
+    size: Doubles
+    first: Doubles  # so many of the sorted are below ``low``
+    low: Doubles  # what is still kept is within these
+    high: Doubles
+    lower: Doubles  # the bounds of the last iteration
+    upper: Doubles
+
+
+@compiled
+def new_batch(n: int, room: int, real: Any, err_real: Any) -> Batch:
+    """Return a batch for up to ``room`` pixels of n values each."""
+    return Batch(
+        np.empty(room, np.int64), np.empty((n, room), real), np.empty((n, room), err_real),
+        np.empty((n, room), real), np.empty(room), np.empty(room), np.empty(room),
+        np.empty(room), np.empty(room), np.empty(room), np.empty(room), np.empty(room),
+    )  # fmt: skip
+
+
+@compiled
+def gather(
+    stack: Reals, members: Indices, start: int, chosen: Indices, number: int, used: int, into: Reals
+) -> None:
+    """Append the chosen pixels of a tile that begins at ``start``."""
+    for k in range(members.size):
+        row, to = stack[members[k], start:], into[k, used:]
+        for j in range(number):
+            to[j] = row[np.uint64(chosen[j])]  # unsigned: no test for an index < 0
+
+
+@compiled
+def note(start: int, chosen: Indices, number: int, used: int, place: Indices) -> None:
+    """Append where the chosen pixels are."""
+    for j in range(number):
+        place[used + j] = start + chosen[j]
+
+
+@compiled
+def _sort(batch: Batch, used: int, network: Indices) -> None:
+    """Sort every pixel along the exposures; what is not finite comes last, as inf."""
+    values, ordered = batch.values, batch.ordered
+    inf = values.dtype.type(np.inf)
+    for k in range(values.shape[0]):
+        row, copy = values[k], ordered[k]
+        for j in range(used):
+            copy[j] = row[j] if abs(row[j]) < inf else inf
+    for p in range(network.shape[0]):
+        low, high = ordered[network[p, 0]], ordered[network[p, 1]]
+        for j in range(used):
+            x, y = low[j], high[j]
+            low[j] = x if x < y else y
+            high[j] = y if x < y else x
+
+
+@compiled
+def _sum_kept(batch: Batch, used: int) -> bool:
+    """Sum and count what is kept; return whether that is another number than before."""
+    ordered, total, before = batch.ordered, batch.total, batch.squares
+    size, first, low, high = batch.size, batch.first, batch.low, batch.high
+    for j in range(used):
+        before[j] = size[j]
+        total[j], size[j], first[j] = 0.0, 0.0, 0.0
+    for k in range(ordered.shape[0]):
+        row = ordered[k]
+        for j in range(used):
+            x = np.float64(row[j])
+            inside = (x >= low[j]) & (x <= high[j])
+            total[j] += x if inside else 0.0
+            size[j] += 1.0 if inside else 0.0
+            first[j] += 1.0 if x < low[j] else 0.0
+    changed = False
+    for j in range(used):
+        changed |= size[j] != before[j]
+    return changed
+
+
+@compiled
+def _half_widths(batch: Batch, used: int, sigma: float) -> None:
+    """Leave sigma * std of what is kept in ``squares``: two passes, or high levels cancel."""
+    ordered, mean, squares = batch.ordered, batch.total, batch.squares
+    size, low, high = batch.size, batch.low, batch.high
+    for j in range(used):
+        squares[j] = 0.0
+        mean[j] /= size[j]
+    for k in range(ordered.shape[0]):
+        row = ordered[k]
+        for j in range(used):
+            x = np.float64(row[j])
+            inside = (x >= low[j]) & (x <= high[j])
+            deviation = x - mean[j]
+            squares[j] += deviation * deviation if inside else 0.0
+    for j in range(used):
+        squares[j] = sigma * np.sqrt(squares[j] / size[j])
+
+
+@compiled
+def _move_bounds(batch: Batch, used: int) -> None:
+    """Set the bounds around the median; a pixel that has lost all its values keeps its own."""
+    ordered, half, size, first = batch.ordered, batch.squares, batch.size, batch.first
+    low, high, lower, upper = batch.low, batch.high, batch.lower, batch.upper
+    for j in range(used):
+        m, i = int(size[j]), int(first[j])
+        if m > 0:
+            left, right = ordered[i + (m - 1) // 2, j], ordered[i + m // 2, j]
+            median = 0.5 * (np.float64(left) + np.float64(right))
+            lower[j], upper[j] = median - half[j], median + half[j]
+            low[j] = lower[j] if lower[j] > low[j] else low[j]
+            high[j] = upper[j] if upper[j] < high[j] else high[j]
+
+
+@compiled
+def clip(batch: Batch, used: int, network: Indices, sigma: float, maxiters: int) -> None:
+    """Find the final bounds of the pixels; ``sigma`` = inf for none, ``maxiters`` = 0 for all."""
+    largest = np.finfo(np.float64).max
+    for j in range(used):
+        batch.size[j] = -1.0
+        batch.low[j], batch.high[j] = -largest, largest
+        batch.lower[j], batch.upper[j] = -largest, largest
+    if sigma == np.inf:
+        return
+    _sort(batch, used, network)
+    iteration = 0
+    while _sum_kept(batch, used) and (iteration < maxiters or maxiters == 0):
+        _half_widths(batch, used, sigma)
+        _move_bounds(batch, used)
+        iteration += 1
+
+
+@compiled
+def write_kept(
+    batch: Batch, used: int, mean_out: Reals, err_out: Reals, n_out: NDArray[np.uint16]
+) -> None:
+    """Average what is within the final bounds, also what an earlier iteration had dropped."""
+    values, errors, lower, upper = batch.values, batch.errors, batch.lower, batch.upper
+    total, variance, size, place = batch.total, batch.squares, batch.size, batch.place
+    for j in range(used):
+        total[j], variance[j], size[j] = 0.0, 0.0, 0.0
+    for k in range(values.shape[0]):
+        row, sigmas = values[k], errors[k]
+        for j in range(used):
+            x, e = np.float64(row[j]), np.float64(sigmas[j])
+            outside = (x < lower[j]) | (x > upper[j])
+            kept = (abs(x) < np.inf) & (not outside)
+            total[j] += x if kept else 0.0
+            variance[j] += e * e if kept else 0.0
+            size[j] += 1.0 if kept else 0.0
+    for j in range(used):
+        total[j] /= size[j]
+        variance[j] = np.sqrt(variance[j]) / size[j]
+    for j in range(used):
+        t = place[j]
+        mean_out[t], err_out[t], n_out[t] = total[j], variance[j], size[j]
