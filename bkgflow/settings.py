@@ -116,6 +116,11 @@ class StepSettings(BaseModel):
         """Return the arguments that change a combined background's numbers."""
         return {"sigma": self.sigma, "maxiters": self.maxiters or None}
 
+    @property
+    def with_errors(self) -> bool:
+        """Whether anybody will look at the ERR of combined backgrounds."""
+        return self.propagate_errors or self.save_combined_background
+
     def relevant(self, mode: Mode) -> dict[str, Any]:
         """Return the arguments that a method looks at, as plain values."""
         return self.model_dump(include=set(_NAMES[mode]), mode="json")

@@ -310,6 +310,26 @@ def test_no_result_depends_on_the_neighbours(
                 np.testing.assert_array_equal(got, want, name)
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n=st.integers(1, 20),
+    kind=st.sampled_from(KINDS),
+    bad=st.sampled_from([0.0, 0.02, 0.3]),
+    dtype=st.sampled_from(["f4", "f8"]),
+    sigma=SIGMAS,
+)
+def test_without_err_all_else_is_the_same(
+    seed: int, n: int, kind: str, bad: float, dtype: str, sigma: float
+) -> None:
+    sci, err, dq = stack(seed, (n, 3, 200), kind, bad, dtype)
+    for average in (combine, collapse):
+        want, got = average(sci, err, dq, sigma=sigma), average(sci, None, dq, sigma=sigma)
+        assert got.err.shape == (0, 200)
+        for name in ("sci", "dq", "n_used"):
+            np.testing.assert_array_equal(getattr(got, name), getattr(want, name), name)
+
+
 def test_outliers_are_found_at_the_ends_of_tiles() -> None:
     size = 2 * WIDEST + 77
     rng = np.random.default_rng(0)

@@ -86,6 +86,7 @@ def _add_family(
             family.sets,
             band,
             **plan.settings.numeric(),
+            errors=plan.settings.with_errors,
             budget=plan.memory,
         )
         if len(family.backgrounds) == 1:

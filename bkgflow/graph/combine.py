@@ -18,17 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bkgflow.detector import Window
-from bkgflow.io.sources import Reader, Source, read_part
+from bkgflow.io.sources import Layer, Reader, Source, read_part
 from bkgflow.methods.clip import Combined, collapse, combine
 
-__all__ = ["BYTES_PER_PIXEL", "Band", "combine_band", "strip_rows"]
+__all__ = ["Band", "bytes_per_pixel", "combine_band", "strip_rows"]
 
-BYTES_PER_PIXEL = 12
-"""SCI and ERR (float32) and DQ (uint32) of one pixel of one exposure."""
-
-COLLAPSED_BYTES = 20
-"""Mean and its ERR (float64) and DQ (uint32) of one pixel of a collapsed exposure."""
-
+Stack = tuple[NDArray[np.floating], NDArray[np.floating] | None, NDArray[np.uint32]]
+"""SCI, ERR where it is wanted, and DQ."""
 
 CACHE_BYTES = 8 << 20
 """Bytes of a strip that stay in a core's share of the last cache between read and clip."""
@@ -46,7 +42,8 @@ class Band:
     window : Window
         The detector pixels it covers.
     pixels : Combined
-        sci, err (ny, nx) float32 in the unit of the backgrounds; dq uint32; n_used uint16.
+        sci (ny, nx) float32 in the unit of the backgrounds; dq uint32; n_used uint16; err
+        float32, without rows where nobody asked for it.
     unused : tuple of str
         Exposures that had no valid pixel here.
     """
@@ -56,18 +53,25 @@ class Band:
     unused: tuple[str, ...]
 
 
-def strip_rows(sources: Sequence[Source], n_columns: int, budget: int) -> int:
+def bytes_per_pixel(*, errors: bool) -> int:
+    """Return the bytes of one pixel of one exposure: SCI, ERR (float32) and DQ (uint32)."""
+    return 12 if errors else 8
+
+
+def strip_rows(
+    sources: Sequence[Source], n_columns: int, budget: int, *, errors: bool = True
+) -> int:
     """Return how many rows of all the sources make a strip (at least one).
 
     A strip fits the budget, and the cache where that does not make its reads too short.
-    Images hold 12 bytes a pixel. A cube is read with all its integrations at once, one
-    exposure after the other, and leaves 20 bytes a pixel behind.
+    Images hold 12 bytes a pixel, 8 without ERR. A cube is read with all its integrations at
+    once, one exposure after the other, and leaves its means behind, twice as wide but for DQ.
     """
     deepest = max(source.n_integrations or 0 for source in sources)
+    single = bytes_per_pixel(errors=errors)
+    per_column = len(sources) * single
     if deepest:
-        per_column = deepest * BYTES_PER_PIXEL + len(sources) * COLLAPSED_BYTES
-    else:
-        per_column = len(sources) * BYTES_PER_PIXEL
+        per_column = deepest * single + len(sources) * (2 * single - 4)
     per_row = per_column * n_columns
     wanted = max(CACHE_BYTES // per_row, SHORTEST_READ // (4 * n_columns))
     return max(1, min(budget // per_row, wanted))
@@ -81,6 +85,7 @@ def combine_band(
     sigma: float,
     maxiters: int | None,
     budget: int,
+    errors: bool = True,
 ) -> list[Band]:
     """Combine a band of rows for every set of a family.
 
@@ -96,20 +101,23 @@ def combine_band(
         The clip.
     budget : int
         Bytes that the strips of all sources may hold.
+    errors : bool
+        Whether ERR is wanted; without it a third less is read.
 
     Returns
     -------
     list of Band
         One for each set.
     """
-    outputs = [_empty(band.shape) for _ in sets]
+    outputs = [_empty(band.shape, errors=errors) for _ in sets]
     valid = np.zeros(len(sources), bool)
-    strips = band.bands(strip_rows(sources, band.nx, budget))
+    strips = band.bands(strip_rows(sources, band.nx, budget, errors=errors))
+    layers: list[Layer] = ["sci", "err", "dq"] if errors else ["sci", "dq"]
     buffers = _Buffers()
     with ExitStack() as stack:
         readers = [stack.enter_context(source.reader()) for source in sources]
         for strip in strips:
-            sci, err, dq = _read_strip(sources, readers, strip, sigma, maxiters, buffers)
+            sci, err, dq = _read_strip(sources, readers, layers, strip, sigma, maxiters, buffers)
             valid |= _any_finite(sci)
             rows, _ = strip.slices_in(band)
             for output, members in zip(outputs, sets, strict=True):
@@ -143,10 +151,10 @@ class _Buffers:
         return held[:size].reshape(shape)
 
 
-def _empty(shape: tuple[int, int]) -> Combined:
+def _empty(shape: tuple[int, int], *, errors: bool) -> Combined:
     return Combined(
         np.empty(shape, np.float32),
-        np.empty(shape, np.float32),
+        np.empty(shape if errors else (0, shape[1]), np.float32),
         np.empty(shape, np.uint32),
         np.empty(shape, np.uint16),
     )
@@ -155,11 +163,12 @@ def _empty(shape: tuple[int, int]) -> Combined:
 def _read_strip(
     sources: Sequence[Source],
     readers: Sequence[Reader],
+    layers: Sequence[Layer],
     strip: Window,
     sigma: float,
     maxiters: int | None,
     buffers: _Buffers,
-) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.uint32]]:
+) -> Stack:
     """Read a strip of all exposures; a cube is collapsed to its clipped mean on the way.
 
     The means of cubes stay float64, so that the second clip decides as if it had the truth.
@@ -167,36 +176,34 @@ def _read_strip(
     shape = (len(sources), *strip.shape)
     cubes = any(source.n_integrations is not None for source in sources)
     kind = np.float64 if cubes else np.float32
-    sci, err = buffers.take("sci", shape, kind), buffers.take("err", shape, kind)
-    dq = buffers.take("dq", shape, np.uint32)
+    stack = {layer: buffers.take(layer, shape, _dtype(layer, kind)) for layer in layers}
     for i, (source, reader) in enumerate(zip(sources, readers, strict=True)):
         if source.n_integrations is None:
-            read_part(source, reader, "sci", strip, sci[i])
-            read_part(source, reader, "err", strip, err[i])
-            read_part(source, reader, "dq", strip, dq[i])
-        else:
-            mean = _collapse(source, reader, strip, sigma, maxiters, buffers)
-            sci[i], err[i], dq[i] = mean
-    return sci, err, dq
+            for layer, array in stack.items():
+                read_part(source, reader, layer, strip, array[i])
+            continue
+        cube = _read_cube(source, reader, layers, strip, buffers)
+        mean = collapse(*cube, sigma=sigma, maxiters=maxiters)
+        for layer, array in stack.items():
+            array[i] = getattr(mean, layer)
+    return stack["sci"], stack.get("err"), stack["dq"]
 
 
-def _collapse(
-    source: Source,
-    reader: Reader,
-    strip: Window,
-    sigma: float,
-    maxiters: int | None,
-    buffers: _Buffers,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.uint32]]:
+def _read_cube(
+    source: Source, reader: Reader, layers: Sequence[Layer], strip: Window, buffers: _Buffers
+) -> Stack:
+    """Read a strip of all integrations of one exposure."""
     shape = (source.n_integrations or 1, *strip.shape)
-    sci = buffers.take("cube sci", shape, np.float32)
-    err = buffers.take("cube err", shape, np.float32)
-    dq = buffers.take("cube dq", shape, np.uint32)
-    read_part(source, reader, "sci", strip, sci)
-    read_part(source, reader, "err", strip, err)
-    read_part(source, reader, "dq", strip, dq)
-    mean = collapse(sci, err, dq, sigma=sigma, maxiters=maxiters)
-    return mean.sci, mean.err, mean.dq
+    cube = {
+        layer: buffers.take(f"cube {layer}", shape, _dtype(layer, np.float32)) for layer in layers
+    }
+    for layer, array in cube.items():
+        read_part(source, reader, layer, strip, array)
+    return cube["sci"], cube.get("err"), cube["dq"]
+
+
+def _dtype(layer: Layer, real: type[np.generic]) -> type[np.generic]:
+    return np.uint32 if layer == "dq" else real
 
 
 def _any_finite(sci: NDArray[np.floating]) -> NDArray[np.bool_]:

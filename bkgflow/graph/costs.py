@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bkgflow.graph.combine import BYTES_PER_PIXEL
+from bkgflow.graph.combine import bytes_per_pixel
 from bkgflow.graph.families import OUTPUT_BYTES_PER_PIXEL, band_rows, families
 from bkgflow.graph.plan import CombinedPlan, Costs, Unit
 from bkgflow.io.exposure import ExposureFacts
@@ -33,12 +33,13 @@ def predict(
         In bytes.
     """
     read, combine_task = 0, 0
+    per_pixel = bytes_per_pixel(errors=settings.with_errors)
     for family in families(combined):
         for path in family.members:
             facts = exposures[path]
             held = facts.window.overlap(family.window)
             rows = held.ny * facts.window.nx if held else 0
-            read += rows * (facts.n_integrations or 1) * BYTES_PER_PIXEL
+            read += rows * (facts.n_integrations or 1) * per_pixel
         rows = band_rows(family.window, (exposures[path] for path in family.members))
         results = rows * family.window.nx * OUTPUT_BYTES_PER_PIXEL * len(family.backgrounds)
         combine_task = max(combine_task, memory + results)
@@ -52,7 +53,7 @@ def predict(
         read += size + sum(each.size for each in (unit.inputs.identities if unit.inputs else ()))
         written += size
         if settings.save_combined_background and unit.combined and unit.outcome is None:
-            written += pixels * BYTES_PER_PIXEL
+            written += pixels * per_pixel
         subtract_task = max(subtract_task, _held(unit, facts))
     return Costs(read, written, combine_task, subtract_task)
 

@@ -19,8 +19,12 @@ __all__ = ["combined_key", "digest", "fit_key", "unit_key"]
 def combined_key(
     settings: StepSettings, window: Window, backgrounds: Iterable[ExposureFacts]
 ) -> str:
-    """Return the key of a combined background: its inputs, window, clip and version."""
-    return digest(VERSION, settings.numeric(), asdict(window), _identities(backgrounds))
+    """Return the key of a combined background: its inputs, window, clip and version.
+
+    One with ERR and one without are two.
+    """
+    clip = {**settings.numeric(), "errors": settings.with_errors}
+    return digest(VERSION, clip, asdict(window), _identities(backgrounds))
 
 
 def fit_key(

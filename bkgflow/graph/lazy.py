@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bkgflow.detector import Window, enclosing
 from bkgflow.errors import SettingsError, WindowError
-from bkgflow.graph.combine import BYTES_PER_PIXEL
+from bkgflow.graph.combine import bytes_per_pixel
 from bkgflow.io.exposure import ExposureFacts, inspect
 from bkgflow.io.sources import FileSource, Layer, read_part
 from bkgflow.methods import clip
@@ -236,7 +236,7 @@ def _read_stack(
 
 
 def _chunk_rows(window: Window, depth: int, memory: int) -> int:
-    return max(1, min(window.ny, memory // (depth * window.nx * BYTES_PER_PIXEL)))
+    return max(1, min(window.ny, memory // (depth * window.nx * bytes_per_pixel(errors=True))))
 
 
 def _detector_coords(window: Window) -> dict[str, Any]:

@@ -232,6 +232,7 @@ def _combine(
                 [range(len(sources))],
                 band,
                 **settings.numeric(),
+                errors=settings.with_errors,
                 budget=DEFAULT_MEMORY,
             ),
         )

@@ -145,6 +145,7 @@ def _store(
     flags, used = dq_out[start:stop], n_out[start:stop]
     for t in range(stop - start):
         means[t] = total[t] / np.float64(count[t])
+    for t in range(errs.size):
         errs[t] = np.sqrt(variance[t]) / np.float64(count[t])
     for t in range(stop - start):
         flags[t] = bits[t]
@@ -161,8 +162,10 @@ def average(
 
     ``sigma`` = inf means no clip at all, ``maxiters`` = 0 to convergence. ``network`` is
     ``sorting_network(len(members))``. ``reach``: no value nearer to the mean than so many
-    standard deviations can be outside the first bounds.
+    standard deviations can be outside the first bounds. Without ERR, ``err`` has no members and
+    ``err_out`` no pixels.
     """
+    with_err = err.shape[0] > 0
     n, n_pixels, info = members.size, sci.shape[1], np.finfo(sci.dtype)
     wide = min(max(CACHED_VALUES // n // 8 * 8, NARROWEST), WIDEST)
     tile, batch = new_tile(wide, sci.dtype), new_batch(n, wide + BATCH, sci.dtype, err.dtype)
@@ -176,16 +179,19 @@ def average(
         number = 0
         if sigma < np.inf:
             number = find(sci, members, sci_rest, four, start, stop, sigma, reach, limits, tile)
-        number, masked = _add_incomplete(stop - start, n, number, tile)
+        masked = False
+        if with_err:
+            number, masked = _add_incomplete(stop - start, n, number, tile)
         if number > 0:
             number = choose(stop - start, tile.found, tile.chosen)
             gather(sci, members, start, tile.chosen, number, used, batch.values)
         if masked:
             _add_masked_variances(sci, err, members, start, stop, tile.variance)
-        else:
+        elif with_err:
             _add_variances(err, members, err_rest, four, start, stop, tile.variance)
         if number > 0:
-            gather(err, members, start, tile.chosen, number, used, batch.errors)
+            if with_err:
+                gather(err, members, start, tile.chosen, number, used, batch.errors)
             note(start, tile.chosen, number, used, batch.place)
             used += number
         _join_flags(dq, members, dq_rest, four, start, stop, tile.bits)

@@ -181,5 +181,7 @@ def write_kept(
         total[j] /= size[j]
         variance[j] = np.sqrt(variance[j]) / size[j]
     for j in range(used):
-        t = place[j]
-        mean_out[t], err_out[t], n_out[t] = total[j], variance[j], size[j]
+        mean_out[place[j]], n_out[place[j]] = total[j], size[j]
+    if err_out.size > 0:
+        for j in range(used):
+            err_out[place[j]] = variance[j]

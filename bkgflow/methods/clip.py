@@ -41,7 +41,8 @@ class Combined:
     sci : float32, the unit of the input
         Mean of what was kept; NaN where there is nothing.
     err : float32, the unit of the input
-        Uncertainty of that mean; NaN where there is nothing, or where a kept ERR is NaN.
+        Uncertainty of that mean; NaN where there is nothing, or where a kept ERR is NaN. It has
+        no rows where ERR was not asked for.
     dq : uint32
         Bitwise OR of all inputs, kept or not.
     n_used : uint16
@@ -74,7 +75,7 @@ class Collapsed:
 
 def combine(
     sci: Reals,
-    err: Reals,
+    err: Reals | None,
     dq: NDArray[np.uint32],
     *,
     sigma: float = 3.0,
@@ -87,7 +88,8 @@ def combine(
     Parameters
     ----------
     sci, err : (n_exposures, ny, nx) float32 or float64, any unit
-        Values and their uncertainties, NaN outside an exposure. Left as they are.
+        Values and their uncertainties, NaN outside an exposure. Left as they are. Without ERR
+        (None) none comes out.
     dq : (n_exposures, ny, nx) uint32
         Flags; 0 outside an exposure.
     sigma : float
@@ -113,16 +115,16 @@ def combine(
     """
     shape = _checked_shape(sci, err, dq)
     if out is None:
-        out = Combined(*_outputs(shape[1:], np.float32))
+        out = Combined(*_outputs(shape[1:], np.float32, with_err=err is not None))
     else:
-        _check_out(out, shape[1:])
+        _check_out(out, shape[1:], with_err=err is not None)
     _average(sci, err, dq, sigma, maxiters, out, members)
     return out
 
 
 def collapse(
     sci: Reals,
-    err: Reals,
+    err: Reals | None,
     dq: NDArray[np.uint32],
     *,
     sigma: float = 3.0,
@@ -134,7 +136,7 @@ def collapse(
     between the two levels.
     """
     shape = _checked_shape(sci, err, dq)
-    out = Collapsed(*_outputs(shape[1:], np.float64))
+    out = Collapsed(*_outputs(shape[1:], np.float64, with_err=err is not None))
     _average(sci, err, dq, sigma, maxiters, out)
     return out
 
@@ -179,7 +181,7 @@ def _least_reach(n: int, sigma: float) -> float:
 
 def _average(
     sci: Reals,
-    err: Reals,
+    err: Reals | None,
     dq: NDArray[np.uint32],
     sigma: float,
     maxiters: int | None,
@@ -202,6 +204,8 @@ def _average(
             cure="Name at least one, each below the number of exposures",
         )
     n = chosen.size
+    if err is None:
+        err = np.empty((0, *sci.shape[1:]), np.float32)
     narrow = np.can_cast(sci.dtype, np.float32) and np.can_cast(err.dtype, np.float32)
     real = np.float32 if narrow else np.float64
     average(
@@ -225,40 +229,51 @@ def _flat(stack: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
 
     Read-only, so that the kernel is compiled once for arrays that may be written and others.
     """
-    flat = np.require(stack, dtype, ["C", "A"]).reshape(len(stack), -1).view()
+    flat = (
+        np.require(stack, dtype, ["C", "A"]).reshape(len(stack), math.prod(stack.shape[1:])).view()
+    )
     flat.flags.writeable = False
     return flat
 
 
-def _outputs(shape: tuple[int, ...], real: DTypeLike) -> tuple[NDArray[Any], ...]:
-    return tuple(np.empty(shape, dtype) for dtype in (real, real, np.uint32, np.uint16))
+def _outputs(
+    shape: tuple[int, ...], real: DTypeLike, *, with_err: bool
+) -> tuple[NDArray[Any], ...]:
+    sci, dq, n_used = (np.empty(shape, dtype) for dtype in (real, np.uint32, np.uint16))
+    return sci, np.empty(_err_shape(shape, with_err), real), dq, n_used
 
 
-def _checked_shape(sci: Reals, err: Reals, dq: NDArray[np.uint32]) -> tuple[int, int, int]:
+def _err_shape(shape: tuple[int, ...], with_err: bool) -> tuple[int, ...]:
+    return shape if with_err else (0, *shape[1:])
+
+
+def _checked_shape(sci: Reals, err: Reals | None, dq: NDArray[np.uint32]) -> tuple[int, int, int]:
     if sci.ndim != 3 or not 1 <= len(sci) <= MOST_EXPOSURES:
         raise ShapeError(
             f"A stack has the shape (n, ny, nx) with n from 1 to {MOST_EXPOSURES}",
             value=sci.shape,
             cure="Stack the images along a new first axis",
         )
-    if not sci.shape == err.shape == dq.shape:
+    err_shape = sci.shape if err is None else err.shape
+    if not sci.shape == err_shape == dq.shape:
         raise ShapeError(
             "SCI, ERR and DQ must have one shape",
-            value=f"SCI {sci.shape}, ERR {err.shape}, DQ {dq.shape}",
+            value=f"SCI {sci.shape}, ERR {err_shape}, DQ {dq.shape}",
             cure="Cut all three to the same window",
         )
     return sci.shape[0], sci.shape[1], sci.shape[2]
 
 
-def _check_out(out: Combined, shape: tuple[int, ...]) -> None:
+def _check_out(out: Combined, shape: tuple[int, ...], *, with_err: bool) -> None:
     for name, dtype in (
         ("sci", np.float32), ("err", np.float32), ("dq", np.uint32), ("n_used", np.uint16)
     ):  # fmt: skip
         array: NDArray[Any] = getattr(out, name)
-        fits = array.shape == shape and array.dtype == dtype and array.flags.c_contiguous
+        wanted = _err_shape(shape, with_err) if name == "err" else shape
+        fits = array.shape == wanted and array.dtype == dtype and array.flags.c_contiguous
         if not fits or not array.flags.writeable:
             raise ShapeError(
-                f"out.{name} must be a writable, C-contiguous {np.dtype(dtype)} array of {shape}",
+                f"out.{name} must be a writable, C-contiguous {np.dtype(dtype)} array of {wanted}",
                 value=f"{array.dtype} {array.shape}, strides {array.strides}",
                 cure="Give whole rows of a frame, or leave out away",
             )
