@@ -49,17 +49,17 @@ def flag(pixels, integration, rows):
     pixels |= np.uint32(1 << 31 | 4)
 
 
-def stream(path, product, description=DONE):
+def stream(path, product, description=DONE, threads=1):
     """Write a product past its model; say whether it needed none."""
     with open_outline(path) as outline:
-        write_outline(outline, product, {"SCI": lower, "DQ": flag}, description)
+        write_outline(outline, product, {"SCI": lower, "DQ": flag}, description, threads)
         return outline.written is not None
 
 
-def write_both(path, folder, *, amended=None):
+def write_both(path, folder, *, amended=None, threads=1):
     """Do the same to a file through its outline and through its model."""
     streamed = folder / "streamed.fits"
-    assert stream(path, streamed) is amended or amended is None
+    assert stream(path, streamed, threads=threads) is amended or amended is None
     with warnings.catch_warnings(), open_model(path) as model:
         warnings.simplefilter("ignore")
         describe(model, DONE)
@@ -118,8 +118,9 @@ def exposure(request, tmp_path_factory):
     return make[request.param]().exposures[0]
 
 
-def test_simulated_products_are_the_models(exposure, tmp_path):
-    streamed, whole = write_both(exposure, tmp_path, amended=True)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_simulated_products_are_the_models(exposure, tmp_path, threads):
+    streamed, whole = write_both(exposure, tmp_path, amended=True, threads=threads)
     assert_same(streamed, whole)
     assert tree_text(streamed) == tree_text(whole)
 
@@ -210,13 +211,15 @@ def test_compressed_files_are_read_through(write_exposure, tmp_path):
     path = write_exposure("t_rate.fits", np.arange(64.0).reshape(8, 8))
     packed = tmp_path / "t_rate.fits.gz"
     packed.write_bytes(gzip.compress(path.read_bytes()))
-    assert_same(*write_both(packed, tmp_path))
+    assert_same(*write_both(packed, tmp_path, threads=2))
 
 
 def test_rows_beyond_one_part(write_exposure, tmp_path):
     rows = 3 * PART_BYTES // (4 * 1024) + 5
     sci = np.random.default_rng(1).normal(size=(2, rows, 1024)).astype(np.float32)
-    assert_same(*write_both(write_exposure("t_rateints.fits", sci), tmp_path))
+    exposure = write_exposure("t_rateints.fits", sci)
+    assert_same(*write_both(exposure, tmp_path))
+    assert_same(*write_both(exposure, tmp_path, threads=4))
 
 
 @pytest.mark.parametrize("bitpix", ["float64", "int16", "scaled"])
@@ -244,15 +247,17 @@ def test_without_a_model_type(write_exposure, tmp_path):
     assert_same(streamed, whole)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("edited", [True, False])
-def test_a_file_that_was_cut_leaves_nothing_behind(write_exposure, tmp_path, edited):
+def test_a_file_that_was_cut_leaves_nothing_behind(write_exposure, tmp_path, edited, threads):
     path = write_exposure("t_rate.fits", np.ones((512, 512)))
     out = tmp_path / "out"
     with open_outline(path) as outline:
         with path.open("r+b") as stream:
             stream.truncate(600_000)
         with pytest.raises(FileError, match="as long as the header says"):
-            write_outline(outline, out / "t_bsub.fits", {"SCI": lower} if edited else {}, DONE)
+            edits = {"SCI": lower} if edited else {}
+            write_outline(outline, out / "t_bsub.fits", edits, DONE, threads)
     assert list(out.iterdir()) == []
 
 

@@ -150,11 +150,13 @@ def finish_file(work: Assignment, *upstream: Any) -> UnitResult:
         return finish_outline(work, outline, upstream)
 
 
-def finish_outline(work: Assignment, outline: Outline, upstream: Sequence[Any]) -> UnitResult:
+def finish_outline(
+    work: Assignment, outline: Outline, upstream: Sequence[Any], threads: int = 1
+) -> UnitResult:
     """Do `finish_file` on a target that is open already; its pixels stream."""
     _check_size(work, outline.shape)
     result, description, edits = _stream(work, outline, upstream)
-    products = [str(write_outline(outline, work.output, edits, description))]
+    products = [str(write_outline(outline, work.output, edits, description, threads))]
     if work.mode == "image" and work.settings.save_combined_background and upstream:
         products.append(save_combined(work, outline.model, upstream))
     return replace(result, products=tuple(products))

@@ -151,7 +151,7 @@ def subtract_file(
         with ExitStack() as stack, ThreadPoolExecutor(1) as pool:
             opening = pool.submit(stack.enter_context, open_outline(target))
             upstream = job.upstream()  # meanwhile: it leaves the interpreter alone
-            result = finish_outline(work, opening.result(), upstream)
+            result = finish_outline(work, opening.result(), upstream, os.cpu_count() or 1)
     for path in result.products[1:]:
         log.info("combined background written to %s", path)
     job.log(result)

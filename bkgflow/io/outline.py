@@ -18,7 +18,7 @@ from stdatamodels.jwst.datamodels import JwstDataModel
 
 from bkgflow.io.amend import Written, amended, as_written
 from bkgflow.io.draft import Layer, draft, open_empty
-from bkgflow.io.fits import Extension, Place, open_binary
+from bkgflow.io.fits import Extension, Place
 from bkgflow.io.products import Description, describe
 from bkgflow.io.stream import Edit, Part, write_parts
 from bkgflow.io.whole import appearing
@@ -76,7 +76,11 @@ def open_outline(path: str | Path) -> Iterator[Outline]:
 
 
 def write_outline(
-    outline: Outline, path: str | Path, edits: Mapping[str, Edit], description: Description
+    outline: Outline,
+    path: str | Path,
+    edits: Mapping[str, Edit],
+    description: Description,
+    threads: int = 1,
 ) -> Path:
     """Write a product: the exposure's headers and tree, described, and its pixels, edited.
 
@@ -92,6 +96,8 @@ def write_outline(
         By EXTNAME, what is done to the pixels of an extension; all others are copied.
     description : Description
         What the product says of itself.
+    threads : int
+        So many arrays are written at a time.
 
     Returns
     -------
@@ -105,10 +111,9 @@ def write_outline(
     OutputError
         If it cannot be written there.
     """
-    with open_binary(outline.path) as source, appearing(path) as part:
+    with appearing(path) as part:
         parts = _parts(outline, part, description)
-        with part.open("wb") as product:
-            write_parts(parts, source, product, edits)
+        write_parts(parts, outline.path, part, edits, threads)
     return Path(path)
 
 

@@ -6,8 +6,12 @@ import gzip
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -15,7 +19,7 @@ from numpy.typing import NDArray
 
 from bkgflow.detector import Window
 from bkgflow.io.cards import BLOCK
-from bkgflow.io.fits import Place, ended_early, plane, read_rows
+from bkgflow.io.fits import Place, ended_early, open_binary, plane, read_rows
 
 __all__ = ["PART_BYTES", "Edit", "Part", "write_parts"]
 
@@ -49,67 +53,121 @@ class Part:
     place: Place | None = None
     dtype: np.dtype[Any] | None = None
 
+    @property
+    def size(self) -> int:
+        """Bytes of all, in whole blocks of FITS."""
+        if self.place is None or self.dtype is None:
+            return len(self.head)
+        array = math.prod(self.place.shape) * self.dtype.itemsize
+        return len(self.head) + array + -array % BLOCK
+
 
 def write_parts(
-    parts: Sequence[Part], source: BinaryIO, product: BinaryIO, edits: Mapping[str, Edit]
+    parts: Sequence[Part],
+    source: str | Path,
+    product: Path,
+    edits: Mapping[str, Edit],
+    threads: int = 1,
 ) -> None:
     """Write a product: of arrays that stay what they are the bytes are copied.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        The product, in its order.
+    source, product : path
+        The files.
+    edits : mapping
+        By EXTNAME, what is done to the pixels of an array.
+    threads : int
+        So many parts are written at a time.
 
     Raises
     ------
     FileError
         If the source ends early.
     """
-    for part in parts:
-        product.write(part.head)
-        if part.place is None or part.dtype is None:
-            continue
-        if part.name not in edits and part.place.native == part.dtype:
-            _copy(source, part.place, product)
+    offsets = accumulate((part.size for part in parts), initial=0)
+    jobs = list(zip(parts, offsets, strict=False))  # the last offset is the end
+    with product.open("wb", buffering=0) as out, open_binary(source) as stream:
+        write = partial(_write_part, descriptor=out.fileno(), edits=edits)
+        if threads == 1 or isinstance(stream, gzip.GzipFile):  # read through once
+            for job in jobs:
+                write(*job, stream=stream)
         else:
-            _convert(source, part.place, part.dtype, product, edits.get(part.name))
-        size = math.prod(part.place.shape) * part.dtype.itemsize
-        product.write(bytes(-size % BLOCK))
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(lambda job: _apart(write, source, *job), jobs))
+        out.truncate(sum(part.size for part in parts))  # to the end of the last block
+
+
+def _apart(write: Callable[..., None], source: str | Path, part: Part, offset: int) -> None:
+    """Write a part from a stream of its own."""
+    with open_binary(source) as stream:
+        write(part, offset, stream=stream)
+
+
+def _write_part(
+    part: Part, offset: int, *, stream: BinaryIO, descriptor: int, edits: Mapping[str, Edit]
+) -> None:
+    _write_at(descriptor, part.head, offset)
+    offset += len(part.head)
+    if part.place is None or part.dtype is None:
+        return
+    if part.name not in edits and part.place.native == part.dtype:
+        _copy(stream, part.place, descriptor, offset)
+    else:
+        _convert(stream, part.place, part.dtype, descriptor, offset, edits.get(part.name))
 
 
 def _convert(
-    source: BinaryIO, place: Place, dtype: np.dtype[Any], product: BinaryIO, edit: Edit | None
+    stream: BinaryIO,
+    place: Place,
+    dtype: np.dtype[Any],
+    descriptor: int,
+    offset: int,
+    edit: Edit | None,
 ) -> None:
-    """Send an extension's pixels through memory, some rows at a time."""
+    """Send an array's pixels through memory, some rows at a time."""
     ny, nx = (1, *place.shape)[-2:]
     rows = min(ny, max(1, PART_BYTES // (nx * dtype.itemsize)))
     pixels = np.empty((rows, nx), dtype)
     stored = np.empty((rows, nx), dtype.newbyteorder(">"))
-    for integration in range(int(np.prod(place.shape[:-2]))):
+    for integration in range(math.prod(place.shape[:-2])):
         single = plane(place, integration)
         for start in range(0, ny, rows):
             stop = min(start + rows, ny)
             part, raw = pixels[: stop - start], stored[: stop - start]
-            read_rows(source, single, Window(0, start, nx, stop - start), part)
+            read_rows(stream, single, Window(0, start, nx, stop - start), part)
             if edit is not None:
                 edit(part, integration, slice(start, stop))
             if dtype.kind == "u" and dtype.itemsize > 1:  # FITS has no sign to leave out
                 part ^= dtype.type(1 << (8 * dtype.itemsize - 1))
             raw[...] = part
-            product.write(raw.data)
+            _write_at(descriptor, raw.reshape(-1).view(np.uint8).data, offset)
+            offset += raw.nbytes
 
 
-def _copy(source: BinaryIO, place: Place, product: BinaryIO) -> None:
-    """Copy an extension's bytes; within the kernel where it can."""
-    left, offset = place.nbytes, place.offset
-    if not isinstance(source, gzip.GzipFile):
-        product.flush()
+def _copy(stream: BinaryIO, place: Place, descriptor: int, offset: int) -> None:
+    """Copy an array's bytes; within the kernel where it can."""
+    left, begin = place.nbytes, place.offset
+    if not isinstance(stream, gzip.GzipFile):
         with suppress(OSError):  # between these file systems it cannot
             while left:
-                done = os.copy_file_range(source.fileno(), product.fileno(), left, offset)
+                done = os.copy_file_range(stream.fileno(), descriptor, left, begin, offset)
                 if not done:
                     break
-                left, offset = left - done, offset + done
-        product.seek(0, os.SEEK_END)
-    source.seek(offset)
+                left, begin, offset = left - done, begin + done, offset + done
+    stream.seek(begin)
     while left:
-        data = source.read(min(left, PART_BYTES))
+        data = stream.read(min(left, PART_BYTES))
         if not data:
-            raise ended_early(source)
-        product.write(data)
-        left -= len(data)
+            raise ended_early(stream)
+        _write_at(descriptor, data, offset)
+        left, offset = left - len(data), offset + len(data)
+
+
+def _write_at(descriptor: int, data: bytes | memoryview, offset: int) -> None:
+    """Write all of it; the system may take less at a time."""
+    while len(data):
+        done = os.pwrite(descriptor, data, offset)
+        data, offset = data[done:], offset + done
