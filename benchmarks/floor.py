@@ -2,7 +2,9 @@
 
 Of every background the bytes of SCI, ERR and DQ are read once and swapped to the machine's
 order, into a buffer that is used again and again; every target is read once and written once.
-Nothing is synced to the disk, while bkgflow syncs its products. One thread.
+Nothing is synced to the disk, while bkgflow syncs its products. One thread. bkgflow leaves the
+backgrounds' ERR alone where nobody asked for it; the reference step reads it always, and so does
+this.
 """
 
 from __future__ import annotations

@@ -97,7 +97,8 @@ def _connected(backgrounds: Sequence[CombinedPlan]) -> list[list[CombinedPlan]]:
 def band_rows(window: Window, exposures: Iterable[ExposureFacts]) -> int:
     """Return how many rows of a window make one task.
 
-    Bands are of one height: as few as keep a task's work within bounds.
+    Bands are of one height: as few as keep a task's work near its bounds, and an even number,
+    so that two workers, or four, are done at the same time.
 
     Parameters
     ----------
@@ -109,4 +110,7 @@ def band_rows(window: Window, exposures: Iterable[ExposureFacts]) -> int:
     values = sum(facts.n_integrations or 1 for facts in exposures)
     pixels = window.nx * window.ny
     wanted = max(BAND_VALUES // values, pixels // MOST_BANDS)
-    return -(-window.ny // -(-pixels // min(BAND_PIXELS, wanted)))
+    bands = -(-pixels // min(BAND_PIXELS, wanted))
+    if bands > 1:
+        bands = 2 * round(bands / 2)
+    return -(-window.ny // bands)
