@@ -124,7 +124,6 @@ PROGRAMS = (
         f"{POINTS} nods, each a background of the others, full frame, two workers",
         dithers,
         (faster(10),),
-        runs=3,
         compare=True,
     ),
     Case(

@@ -477,7 +477,7 @@ def test_no_clip_at_infinite_sigma() -> None:
 @pytest.mark.parametrize("n", range(1, 13))
 def test_the_network_sorts_whatever_comes(n: int) -> None:
     # Knuth's 0-1 principle: a network that sorts all sequences of 0 and 1 sorts all sequences.
-    from bkgflow.methods._kernels import sorting_network
+    from bkgflow.methods._compiled import sorting_network
 
     rows = np.array(list(itertools.product([0, 1], repeat=n))).T
     for i, j in sorting_network(n):
@@ -486,7 +486,7 @@ def test_the_network_sorts_whatever_comes(n: int) -> None:
 
 
 def test_kernels_work_where_no_cache_can_be_written() -> None:
-    from bkgflow.methods._kernels import compiled
+    from bkgflow.methods._compiled import compiled
 
     namespace: dict[str, Any] = {}
     exec("def twice(x):\n    return 2 * x", namespace)  # has no file, so no place for a cache

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bkgflow.methods._kernels import compiled
+from bkgflow.methods._compiled import compiled
 
 __all__ = ["drop", "gather", "normal_sums", "profile_rms", "residuals", "tails"]
 

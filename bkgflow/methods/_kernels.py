@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bkgflow.methods._compiled import compiled, sorting_network
+from bkgflow.methods._compiled import compiled
 from bkgflow.methods._outliers import clip, gather, new_batch, note, write_kept
 from bkgflow.methods._tiles import Tile, choose, copy_rest, find, find_limits, load, new_tile
 
-__all__ = ["average", "compiled", "sorting_network"]
+__all__ = ["average"]
 
 Reals = NDArray[Any]
 Doubles = NDArray[np.float64]

@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from bkgflow.errors import SettingsError, ShapeError
-from bkgflow.methods._kernels import average, sorting_network
+from bkgflow.methods._compiled import sorting_network
+from bkgflow.methods._kernels import average
 
 __all__ = ["Collapsed", "Combined", "can_clip", "collapse", "combine"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bkgflow.methods._kernels import compiled
+from bkgflow.methods._compiled import compiled
 
 __all__ = ["bracket_ratios", "finite_ratios", "narrow", "side_sums", "square_residuals"]
 

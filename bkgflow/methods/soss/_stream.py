@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bkgflow.detector import DO_NOT_USE, REFERENCE_PIXEL
-from bkgflow.methods._kernels import compiled
+from bkgflow.methods._compiled import compiled
 
 __all__ = ["BINS", "count_high", "drop_sources", "gather", "pixel_moments", "subtract_sky"]
 
