@@ -79,7 +79,11 @@ class ClusterExecutor:
     def execute(self, graph: Graph, on_end: OnEnd) -> None:
         """Compute all ends of a graph; announce each one as it is done."""
         keys = list(graph.ends)
-        ends = {key: _aside(*graph.tasks[key]) for key in keys}
+        ends = {
+            key: _aside(*graph.tasks[key])
+            for key, unit in graph.ends.items()
+            if unit.mode != "wfss"  # it holds a whole model to the end
+        }
         futures = self.client.get(graph.tasks | ends, keys, sync=False)
         key_of = {future.key: key for future, key in zip(futures, keys, strict=True)}
         waiting = as_completed(futures, loop=self.client.loop, raise_errors=False)
