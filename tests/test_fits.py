@@ -292,3 +292,19 @@ def test_bytes_behind_the_last_extension(tmp_path):
     with path.open("ab") as stream:
         stream.write(b"\1" * 2880)
     refused(FileError, path, f"byte {size} begins an extension with")
+
+
+def test_slits_cut_out_of_an_exposure_are_no_exposure(write_exposure):
+    path = write_exposure("t_cal.fits", np.ones((4, 4)))
+    fits.setval(path, "DATAMODL", value="MultiSlitModel")
+    with pytest.raises(FileError, match="one image or one cube"):
+        inspect(path)
+
+
+def test_a_number_that_stands_for_no_value_is_refused(write_exposure):
+    path = write_exposure("t_rate.fits", np.ones((4, 4)))
+    with fits.open(path, mode="update") as units:
+        units["SCI"].data = np.arange(16, dtype="i4").reshape(4, 4)
+        units["SCI"].header["BLANK"] = 5
+    with pytest.raises(FileError, match="BLANK"):
+        inspect(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import re
 import shutil
@@ -17,6 +18,7 @@ from stdatamodels.fits_support import fits_hash, from_fits_asdf
 from stdatamodels.jwst import datamodels
 
 from bkgflow.errors import FileError
+from bkgflow.io import amend
 from bkgflow.io.models import open_model, write_model
 from bkgflow.io.outline import open_outline, write_outline
 from bkgflow.io.products import Description, describe
@@ -189,6 +191,107 @@ def test_arrays_in_the_tree_stay_readable(tmp_path, blocks):
         for found, array in zip(model.meta.tables, arrays, strict=True):
             np.testing.assert_array_equal(found, array)
     assert index_of(streamed) == index_of(whole) != index_of(path)
+
+
+EXTRA = {
+    "scaled 32": (np.arange(600, dtype="i4").reshape(20, 30), {"BSCALE": 0.5}),
+    "scaled 16": (np.arange(600, dtype="i2").reshape(20, 30), {"BSCALE": 0.5, "BZERO": 3.0}),
+    "unsigned 64": (np.arange(7, dtype="u8"), {}),
+    "signed 8": (np.arange(-3, 4, dtype="i1"), {}),
+    "nothing": (None, {}),
+}
+
+
+def add_extra(path, array, cards):
+    """Put an extension of the user's own before the tree."""
+    with fits.open(path) as units:
+        unit = fits.ImageHDU(array, name="XTRA")
+        unit.header.update(cards)
+        units.insert(len(units) - 1, unit)
+        units.writeto(path, overwrite=True)
+
+
+@pytest.mark.parametrize("kind", EXTRA)
+def test_other_images_stay_what_they_are(tmp_path, kind):
+    path = tmp_path / "t_rate.fits"
+    with make_model(np.arange(36.0).reshape(6, 6)) as model:
+        model.meta.cal_step.dq_init = "COMPLETE"
+        model.save(str(path))
+    add_extra(path, *EXTRA[kind])
+    streamed, whole = write_both(path, tmp_path, amended=False)
+    assert_same(streamed, whole)
+
+
+def test_only_the_first_image_of_a_name_is_edited(tmp_path, monkeypatch):
+    """stdatamodels would write the second one's pixels into the first; the pipeline makes none."""
+    path = tmp_path / "t_rate.fits"
+    with make_model(np.arange(36.0).reshape(6, 6)) as model:
+        model.meta.cal_step.dq_init = "COMPLETE"
+        model.save(str(path))
+    add_extra(path, np.full((9, 9), 7, "f4"), {"EXTNAME": "SCI", "EXTVER": 2})
+    monkeypatch.setattr(amend, "_hash", lambda headers: [*headers] and stored(path))
+    assert stream(path, tmp_path / "out.fits")
+    with fits.open(tmp_path / "out.fits") as units:
+        np.testing.assert_array_equal(units["SCI", 1].data, np.arange(36.0).reshape(6, 6) - 1)
+        np.testing.assert_array_equal(units["SCI", 2].data, 7)
+
+
+def stored(path):
+    """The hash that a file's tree keeps."""
+    with fits.open(path) as units:
+        return from_fits_asdf(units)["_fits_hash"]
+
+
+def test_nothing_that_was_to_be_changed_is_passed_by(write_exposure, tmp_path):
+    path = write_exposure("t_rate.fits", np.ones((6, 6)))
+    with pytest.raises(FileError, match="no SKY"), open_outline(path) as outline:
+        write_outline(outline, tmp_path / "out.fits", {"SCI": lower, "SKY": lower}, DONE)
+    assert not (tmp_path / "out.fits").exists()
+
+
+def test_an_error_of_the_source_is_not_the_output_folders(write_exposure, tmp_path, monkeypatch):
+    path = write_exposure("t_rate.fits", np.ones((64, 64)))
+
+    def broken(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with open_outline(path) as outline:
+        monkeypatch.setattr("bkgflow.io.fits._read_into", broken)
+        with pytest.raises(FileError, match="Input/output error") as caught:
+            write_outline(outline, tmp_path / "out.fits", {"SCI": lower}, DONE)
+    assert caught.value.file == str(path)
+    assert isinstance(caught.value.__cause__, OSError)  # so that it is tried again
+
+
+@pytest.mark.parametrize("damage", ["cut", "bits"])
+@pytest.mark.parametrize("when", ["before", "between"])
+def test_damaged_gzip_files(write_exposure, tmp_path, damage, when):
+    noise = np.random.default_rng(0).normal(size=(64, 64))
+    path = write_exposure("t_rate.fits", noise)
+    packed = tmp_path / "t_rate.fits.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    raw = bytearray(packed.read_bytes())
+    if damage == "cut":
+        del raw[-900:]
+    else:
+        raw[len(raw) // 2] ^= 0xFF
+    if when == "before":
+        packed.write_bytes(raw)
+    with pytest.raises(FileError) as caught, open_outline(packed) as outline:
+        packed.write_bytes(raw)
+        write_outline(outline, tmp_path / "out.fits", {"SCI": lower}, DONE)
+    assert "t_rate.fits.gz" in str(caught.value)
+
+
+def test_unprintable_characters(write_exposure, tmp_path):
+    path = write_exposure("t_rate.fits", np.ones((6, 6)))
+    odd = Description(Outcome.SKIPPED, "bell\a and\nline", {"version": "1", "of": ["tab\t.fits"]})
+    product = tmp_path / "tab\tname.fits"
+    stream(path, product, odd)
+    with datamodels.open(product) as model:
+        assert model.meta.bkgflow.reason == "bell\a and\nline"
+    assert fits.getheader(product)["FILENAME"] == "tab_name.fits"
+    assert "bkgflow of: tab?.fits" in list(fits.getheader(product)["HISTORY"])
 
 
 def index_of(path):

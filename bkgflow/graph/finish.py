@@ -26,6 +26,7 @@ from bkgflow.io.products import (
     product_name,
 )
 from bkgflow.io.stream import Edit
+from bkgflow.io.whole import before_sync
 from bkgflow.methods.clip import Combined
 from bkgflow.methods.image import add_errors, subtract
 from bkgflow.outcome import Outcome
@@ -156,10 +157,12 @@ def finish_outline(
     """Do `finish_file` on a target that is open already; its pixels stream."""
     _check_size(work, outline.shape)
     result, description, edits = _stream(work, outline, upstream)
-    products = [str(write_outline(outline, work.output, edits, description, threads))]
+    others = []
     if work.mode == "image" and work.settings.save_combined_background and upstream:
-        products.append(save_combined(work, outline.model, upstream))
-    return replace(result, products=tuple(products))
+        with before_sync(None):  # there is more to do
+            others.append(save_combined(work, outline.model, upstream))
+    product = write_outline(outline, work.output, edits, description, threads)
+    return replace(result, products=(str(product), *others))
 
 
 def _stream(

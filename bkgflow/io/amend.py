@@ -24,7 +24,7 @@ from astropy.time import Time
 from stdatamodels.jwst import datamodels
 
 from bkgflow.io.cards import BLOCK
-from bkgflow.io.fits import Extension, open_binary, read_units
+from bkgflow.io.fits import Extension, open_binary, read_units, reading
 from bkgflow.io.products import Description
 
 __all__ = ["Written", "amended", "as_written"]
@@ -74,7 +74,7 @@ def as_written(path: str | Path) -> Written | None:
     FileError
         If the file cannot be read, is not FITS, or ends early.
     """
-    with open_binary(path) as stream:
+    with open_binary(path) as stream, reading(stream):
         units = list(read_units(path, stream))
         if len(units) < 2 or units[-1][0].name != TREE:
             return None
@@ -131,13 +131,22 @@ def _can_amend(written: Written) -> bool:
     if not any(primary.get(keyword) for keyword, _ in _steps()):
         return False
     root = _composed(written.asdf)
-    if root is None or not isinstance(_get(root, "meta"), yaml.MappingNode):
+    if root is None or not _has_places(root):
         return False
-    history, stored = _get(root, "history"), _get(root, HASH)
-    if not isinstance(history, yaml.MappingNode) or not isinstance(stored, yaml.ScalarNode):
-        return False
-    found: bool = stored.value == _hash(unit.header.raw for unit, _ in written.units)
+    found: bool = _get(root, HASH).value == _hash(unit.header.raw for unit, _ in written.units)
     return found
+
+
+def _has_places(root: yaml.MappingNode) -> bool:
+    """Whether the nodes that a product changes are of the kinds that they should be."""
+    meta, history, stored = (_get(root, name) for name in ("meta", "history", HASH))
+    return (
+        isinstance(meta, yaml.MappingNode)
+        and isinstance(history, yaml.MappingNode)
+        and isinstance(stored, yaml.ScalarNode)
+        and isinstance(_get(meta, "cal_step"), yaml.MappingNode)
+        and isinstance(_get(history, "entries"), yaml.SequenceNode | None)
+    )
 
 
 def _hash(headers: Iterable[bytes]) -> str:
@@ -204,11 +213,7 @@ def _amended_text(
     """Return the tree's text with the product's nodes."""
     root = _composed(text)
     meta = _get(root, "meta")
-    steps = _get(meta, "cal_step")
-    if steps is None:
-        steps = _node({})
-        _put(meta, "cal_step", steps)
-    _put(steps, "bkg_subtract", _node(description.outcome.value))
+    _put(_get(meta, "cal_step"), "bkg_subtract", _node(description.outcome.value))
     _put(meta, "bkgflow", _node(_without_none(description.tree)))
     _put(meta, "date", _node(date))
     _put(meta, "filename", _node(filename))
@@ -234,8 +239,8 @@ def _add_history(history: yaml.MappingNode, lines: Sequence[str]) -> None:
     entries = _get(history, "entries")
     if entries is None:
         entries = _node([])
-        entries.flow_style = False
         _put(history, "entries", entries)
+    entries.flow_style = False
     now = Time(int(time.time()), format="unix").iso
     for line in lines:
         entry = _node({"description": line, "time": now})
@@ -263,7 +268,7 @@ def _node(value: Any) -> Any:
 
 
 def _without_none(value: Any) -> Any:
-    """Leave out what is None: a data model writes no such nodes."""
+    """Leave out what is None, as a data model does."""
     if isinstance(value, Mapping):
         return {key: _without_none(item) for key, item in value.items() if item is not None}
     if isinstance(value, list | tuple):

@@ -22,7 +22,7 @@ from stdatamodels.jwst.datamodels import JwstDataModel
 
 from bkgflow.io.fits import Place, read_units
 from bkgflow.io.models import not_a_model, open_model
-from bkgflow.io.stream import Part
+from bkgflow.io.stream import EDITED, Part, edited_name
 
 __all__ = ["Layer", "draft", "open_empty"]
 
@@ -86,6 +86,8 @@ def _leave_out(unit: Any, places: dict[Layer, Place]) -> None:
         float(unit.header.get("BSCALE", 1.0)),
         float(unit.header.get("BZERO", 0.0)),
     )
+    if place.native is None and unit.name not in EDITED:
+        return  # astropy knows more types than a place does
     scaled = np.float32 if place.bitpix in SINGLES else np.float64
     places[layer] = place
     unit.data = np.zeros(place.shape, scaled if place.native is None else place.native)
@@ -136,7 +138,7 @@ def _parts(
             for axis, length in enumerate(reversed(array.shape), start=1):
                 header[f"NAXIS{axis}"] = length
             head = header.tostring(padding=True).encode("ascii")
-            yield Part(head, extension.name, places[layer], array.dtype)
+            yield Part(head, edited_name(*layer), places[layer], array.dtype)
         else:
             yield Part(bytes(written.getbuffer()[start:stop]))
         start = stop

@@ -132,6 +132,7 @@ def inspect(path: str | Path) -> ExposureFacts:
     identity = Identity.of(path)
     units = walk(path)
     header = units["PRIMARY"].header
+    _check_single(path, header)
     shape = _common_shape(path, units)
     instrument = str(header.get("INSTRUME", ""))
     corner, size = _place_on_detector(header, units["SCI"].header)
@@ -183,6 +184,17 @@ def _shifted(frame: Any, cut: Any) -> Any:
     return wrong[0] if wrong else frame + cut - 1
 
 
+def _check_single(path: Path, primary: Cards) -> None:
+    model = str(primary.get("DATAMODL", ""))
+    if model.startswith("Multi"):
+        raise FileError(
+            "An exposure is one image or one cube",
+            file=path,
+            value=f"a {model}, slits cut out of an exposure",
+            cure="Give the exposure itself, as it was before it was cut",
+        )
+
+
 def _common_shape(path: Path, units: dict[str, Extension]) -> tuple[int, ...]:
     for name in ARRAYS:
         if name not in units or not units[name].place.shape:
@@ -201,6 +213,13 @@ def _common_shape(path: Path, units: dict[str, Extension]) -> tuple[int, ...]:
                 file=path,
                 value=f"{name} is a {kind}",
                 cure="Unpack a compressed file (funpack), or make the product again",
+            )
+        if units[name].place.bitpix > 0 and units[name].header.get("BLANK") is not None:
+            raise FileError(
+                "Pixels without a value are NaN",
+                file=path,
+                value=f"{name} holds whole numbers, one of which stands for none (BLANK)",
+                cure="Store the array as float32",
             )
     shape = units["SCI"].place.shape
     if len(shape) not in (2, 3) or 0 in shape:

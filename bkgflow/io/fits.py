@@ -33,6 +33,7 @@ __all__ = [
     "read_rows",
     "read_unit",
     "read_units",
+    "reading",
     "walk",
 ]
 
@@ -131,6 +132,26 @@ def open_binary(path: str | Path) -> Iterator[BinaryIO]:
             yield raw
 
 
+@contextmanager
+def reading(stream: BinaryIO) -> Iterator[None]:
+    """Say of errors met while reading a file which file it was.
+
+    Raises
+    ------
+    FileError
+        If the system cannot read on, or a gzip file is damaged.
+    """
+    try:
+        yield
+    except (OSError, EOFError, zlib.error) as problem:
+        raise FileError(
+            "An exposure is a FITS file that can be read to its end",
+            file=getattr(stream, "name", None),
+            value=str(problem) or type(problem).__name__,
+            cure="Fetch the file again, or mend the file system that it is on",
+        ) from problem
+
+
 def walk(path: str | Path) -> dict[str, Extension]:
     """Read every header of a file and prove that its data are all there.
 
@@ -145,12 +166,9 @@ def walk(path: str | Path) -> dict[str, Extension]:
         If the file cannot be read, is not FITS, or ends before its last extension does.
     """
     found: dict[str, Extension] = {}
-    try:
-        with open_binary(path) as stream:
-            for extension, _ in read_units(path, stream):
-                found.setdefault(extension.name, extension)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as problem:
-        raise _unreadable(path, str(problem)) from None
+    with open_binary(path) as stream, reading(stream):
+        for extension, _ in read_units(path, stream):
+            found.setdefault(extension.name, extension)
     if not found:
         raise _unreadable(path, "an empty file")
     return found
@@ -240,10 +258,13 @@ def read_rows(stream: BinaryIO, place: Place, part: Window, out: NDArray[np.gene
     rows_at_once = max(1, SCRATCH_BYTES // (width * itemsize))
     scratch = _scratch(min(rows_at_once, part.ny) * width * itemsize)
     scratch = scratch.view(place.dtype).reshape(-1, width)
-    stream.seek(place.offset + part.y0 * width * itemsize)
+    with reading(stream):
+        stream.seek(place.offset + part.y0 * width * itemsize)
     for row in range(0, part.ny, rows_at_once):
         raw = scratch[: min(rows_at_once, part.ny - row)]
-        if _read_into(stream, raw) != raw.nbytes:
+        with reading(stream):
+            complete = _read_into(stream, raw) == raw.nbytes
+        if not complete:
             raise ended_early(stream)
         _convert(raw[:, part.x0 : part.x1], place, out[row : row + len(raw)])
 

@@ -8,7 +8,7 @@ changed on the way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 from stdatamodels.jwst.datamodels import JwstDataModel
 
+from bkgflow.errors import FileError
 from bkgflow.io.amend import Written, amended, as_written
 from bkgflow.io.draft import Layer, draft, open_empty
 from bkgflow.io.fits import Extension, Place
 from bkgflow.io.products import Description, describe
-from bkgflow.io.stream import Edit, Part, write_parts
+from bkgflow.io.stream import Edit, Part, edited_name, write_parts
 from bkgflow.io.whole import appearing
 
 __all__ = ["Outline", "open_outline", "write_outline"]
@@ -34,32 +35,44 @@ TYPES: dict[str, np.dtype[Any]] = {
 
 
 class Outline:
-    """An exposure without its pixels, and where they are. See `open_outline`."""
+    """An exposure without its pixels. See `open_outline`.
+
+    Attributes
+    ----------
+    path : str
+        Of the file.
+    written : Written or None
+        The file, where a product can be made of it without a data model.
+    """
 
     def __init__(self, path: str | Path, stack: ExitStack) -> None:
         self.path = str(path)
+        self.written = _amendable(path)
         self._stack = stack
-        self._model: JwstDataModel | None = None
-        self.places: Mapping[Layer, Place] = {}
-        self.written = as_written(path)
-        if self.written is not None:
-            self.places = _images(self.written)
-            if not _plain(self.places):
-                self.written = None
+        self._empty: tuple[JwstDataModel, Mapping[Layer, Place]] | None = None
         if self.written is None:
-            _ = self.model
+            self._open()
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Of SCI: (ny, nx) or (n_integrations, ny, nx)."""
-        return self.places["SCI", 1].shape
+        places = _images(self.written) if self.written is not None else self.places
+        return places["SCI", 1].shape
 
     @property
     def model(self) -> JwstDataModel:
         """The data model, opened when it is asked for; its arrays are not to be looked at."""
-        if self._model is None:
-            self._model, self.places = self._stack.enter_context(open_empty(self.path))
-        return self._model
+        return self._open()[0]
+
+    @property
+    def places(self) -> Mapping[Layer, Place]:
+        """Where the pixels are that the model is without."""
+        return self._open()[1]
+
+    def _open(self) -> tuple[JwstDataModel, Mapping[Layer, Place]]:
+        if self._empty is None:
+            self._empty = self._stack.enter_context(open_empty(self.path))
+        return self._empty
 
 
 @contextmanager
@@ -113,8 +126,21 @@ def write_outline(
     """
     with appearing(path) as part:
         parts = _parts(outline, part, description)
+        _check_edits(outline, parts, edits)
         write_parts(parts, outline.path, part, edits, threads)
     return Path(path)
+
+
+def _check_edits(outline: Outline, parts: Sequence[Part], edits: Mapping[str, Edit]) -> None:
+    """See that nothing that was to be changed would be passed by."""
+    missing = set(edits).difference(part.name for part in parts)
+    if missing:
+        raise FileError(
+            "What a background is subtracted from are image extensions",
+            file=outline.path,
+            value=f"no {', '.join(sorted(missing))}",
+            cure="Give a rate or rateints product of the pipeline's first stage",
+        )
 
 
 def _parts(outline: Outline, path: Path, description: Description) -> list[Part]:
@@ -122,33 +148,39 @@ def _parts(outline: Outline, path: Path, description: Description) -> list[Part]
         describe(outline.model, description)
         return draft(outline.model, outline.places, path)
     headers, tree = amended(outline.written, path.name, description)
+    images = _images(outline.written)
     pairs = zip(headers, outline.written.units, strict=True)
-    return [*(_part(header, *unit) for header, unit in pairs), Part(tree)]
+    return [*(_part(header, *unit, images) for header, unit in pairs), Part(tree)]
 
 
-def _part(header: bytes, unit: Extension, stop: int) -> Part:
-    """Return a unit with its own data: an image as pixels, anything else as bytes."""
-    place = unit.place
-    if not _is_image(unit) or place.native is None:
-        place = Place(place.offset, (stop - place.offset,), 8)
-    return Part(header, unit.name, place, place.native)
+def _part(header: bytes, unit: Extension, stop: int, images: Mapping[Layer, Place]) -> Part:
+    """Return a unit with its own data: what may be edited as pixels, anything else as bytes."""
+    layer = _layer(unit)
+    name = edited_name(*layer)
+    if name and images.get(layer) is unit.place:
+        return Part(header, name, unit.place, unit.place.native)
+    data = Place(unit.place.offset, (stop - unit.place.offset,), 8)
+    return Part(header, "", data, data.native)
+
+
+def _amendable(path: str | Path) -> Written | None:
+    """Return a file that is as stdatamodels wrote it, if all that may be edited is plain."""
+    written = as_written(path)
+    if written is None:
+        return None
+    images = _images(written)
+    plain = all(images[layer].native == TYPES[layer[0]] for layer in images if layer[0] in TYPES)
+    return written if plain and ("SCI", 1) in images else None
 
 
 def _images(written: Written) -> dict[Layer, Place]:
     """Return where the images are; the first of a name and version counts."""
     found: dict[Layer, Place] = {}
     for unit, _ in written.units:
-        if _is_image(unit):
-            found.setdefault((unit.name, unit.header.whole("EXTVER", 1) or 1), unit.place)
+        if unit.header.get("XTENSION") == "IMAGE" and unit.place.shape:
+            found.setdefault(_layer(unit), unit.place)
     return found
 
 
-def _is_image(unit: Extension) -> bool:
-    return unit.header.get("XTENSION") == "IMAGE" and bool(unit.place.shape)
-
-
-def _plain(places: Mapping[Layer, Place]) -> bool:
-    """Whether SCI is there, and all that may be edited has the type of the data model."""
-    return ("SCI", 1) in places and all(
-        place.native == TYPES[name] for (name, _), place in places.items() if name in TYPES
-    )
+def _layer(unit: Extension) -> Layer:
+    return unit.name, unit.header.whole("EXTVER", 1) or 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,14 +88,17 @@ def describe(model: JwstDataModel, description: Description) -> None:
 def _history(record: Mapping[str, Any]) -> Iterable[str]:
     yield f"bkgflow {record['version']}: background subtraction {record['outcome']}"
     for name, value in record.items():
-        if name in {"version", "outcome"} or value in (None, "", [], {}):
+        if name in {"version", "outcome"} or value is None:
+            continue
+        if isinstance(value, Sized) and not len(value):
             continue
         yield f"bkgflow {name}: {_in_words(value)}"
 
 
 def _ascii(line: str) -> str:
-    """FITS headers hold ASCII only; what has no likeness there becomes a question mark."""
-    return line.translate({ord("–"): "-", ord("×"): "x"}).encode("ascii", "replace").decode()
+    """FITS headers hold printable ASCII; what has no likeness there becomes a question mark."""
+    line = line.translate({ord("–"): "-", ord("×"): "x"})
+    return re.sub(r"[^ -~]", "?", line)
 
 
 def _in_words(value: Any) -> str:

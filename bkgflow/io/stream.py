@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from bkgflow.detector import Window
 from bkgflow.io.cards import BLOCK
-from bkgflow.io.fits import Place, ended_early, open_binary, plane, read_rows
+from bkgflow.io.fits import Place, ended_early, open_binary, plane, read_rows, reading
 
-__all__ = ["PART_BYTES", "Edit", "Part", "write_parts"]
+__all__ = ["EDITED", "PART_BYTES", "Edit", "Part", "edited_name", "write_parts"]
 
 PART_BYTES = 2 << 20
 """Pixels that are changed at a time: few enough to stay in a core's cache between the read, the
@@ -30,6 +30,15 @@ change and the write, and a whole integration of a SOSS subarray."""
 Edit = Callable[[NDArray[Any], int, slice], None]
 """Changes some rows of an extension in place: its arguments are (rows, nx) pixels in the
 machine's byte order, the integration they are of (0 in an image), and which rows they are."""
+
+
+EDITED = ("SCI", "ERR", "DQ")
+"""EXTNAME of what a background changes; of several the one with EXTVER 1."""
+
+
+def edited_name(name: str, version: int) -> str:
+    """Return the name by which an array is edited; none for arrays that never are."""
+    return name if name in EDITED and version == 1 else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +50,7 @@ class Part:
     head : bytes
         Written as they are.
     name : str
-        EXTNAME of the array.
+        EXTNAME of an array that may be edited; empty for all others.
     place : Place or None
         Where the array lies in the source; None where nothing follows.
     dtype : dtype or None
@@ -52,6 +61,13 @@ class Part:
     name: str = ""
     place: Place | None = None
     dtype: np.dtype[Any] | None = None
+
+    @property
+    def is_copied(self) -> bool:
+        """Whether the product has the array's bytes as they are in the source."""
+        return self.place is not None and (
+            self.place.native is not None and self.place.native == self.dtype
+        )
 
     @property
     def size(self) -> int:
@@ -87,17 +103,19 @@ def write_parts(
     FileError
         If the source ends early.
     """
-    offsets = accumulate((part.size for part in parts), initial=0)
-    jobs = list(zip(parts, offsets, strict=False))  # the last offset is the end
+    *offsets, end = accumulate((part.size for part in parts), initial=0)
+    jobs = list(zip(parts, offsets, strict=True))
     with product.open("wb", buffering=0) as out, open_binary(source) as stream:
         write = partial(_write_part, descriptor=out.fileno(), edits=edits)
         if threads == 1 or isinstance(stream, gzip.GzipFile):  # read through once
             for job in jobs:
                 write(*job, stream=stream)
+            with reading(stream):
+                stream.seek(0, os.SEEK_END)  # a gzip file's sum is at its end
         else:
             with ThreadPoolExecutor(threads) as pool:
                 list(pool.map(lambda job: _apart(write, source, *job), jobs))
-        out.truncate(sum(part.size for part in parts))  # to the end of the last block
+        out.truncate(end)  # what pads the last block is not written
 
 
 def _apart(write: Callable[..., None], source: str | Path, part: Part, offset: int) -> None:
@@ -113,7 +131,7 @@ def _write_part(
     offset += len(part.head)
     if part.place is None or part.dtype is None:
         return
-    if part.name not in edits and part.place.native == part.dtype:
+    if part.is_copied and part.name not in edits:
         _copy(stream, part.place, descriptor, offset)
     else:
         _convert(stream, part.place, part.dtype, descriptor, offset, edits.get(part.name))
@@ -157,9 +175,11 @@ def _copy(stream: BinaryIO, place: Place, descriptor: int, offset: int) -> None:
                 if not done:
                     break
                 left, begin, offset = left - done, begin + done, offset + done
-    stream.seek(begin)
+    with reading(stream):
+        stream.seek(begin)
     while left:
-        data = stream.read(min(left, PART_BYTES))
+        with reading(stream):
+            data = stream.read(min(left, PART_BYTES))
         if not data:
             raise ended_early(stream)
         _write_at(descriptor, data, offset)

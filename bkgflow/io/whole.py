@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -22,8 +23,11 @@ _leave: ContextVar[Callable[[], object] | None] = ContextVar("leave", default=No
 
 
 @contextmanager
-def before_sync(leave: Callable[[], object]) -> Iterator[None]:
-    """Have something done whenever a file was written and its bytes are about to be waited for."""
+def before_sync(leave: Callable[[], object] | None) -> Iterator[None]:
+    """Have something done whenever a file was written and its bytes are about to be waited for.
+
+    None: nothing, whatever was wanted outside.
+    """
     token = _leave.set(leave)
     try:
         yield
@@ -36,8 +40,8 @@ def appearing(path: str | Path) -> Iterator[Path]:
     """Give a path to write to; what was written there then appears at its place.
 
     It lies in a hidden folder beside its place, is synced and renamed. Its name is the one
-    wanted as far as ASCII goes: FITS headers, which repeat it, hold nothing else. After an
-    error nothing appears and nothing stays behind.
+    wanted as far as printable ASCII goes: FITS headers, which repeat it, hold nothing else.
+    After an error nothing appears and nothing stays behind.
 
     Raises
     ------
@@ -49,7 +53,7 @@ def appearing(path: str | Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         scratch = tempfile.mkdtemp(prefix=".bkgflow-", dir=path.parent)
-        part = Path(scratch) / path.name.encode("ascii", "replace").decode().replace("?", "_")
+        part = Path(scratch) / re.sub(r"[^!->@-~ ]", "_", path.name)
         yield part
         leave = _leave.get()
         if leave is not None:
