@@ -116,7 +116,6 @@ PROGRAMS = (
         f"{TARGETS} targets with the same {BACKGROUNDS} backgrounds, full frame, two workers",
         program,
         (faster(15),),
-        runs=3,
         compare=True,
     ),
     Case(
