@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -174,6 +175,29 @@ def test_the_outcome_stands_among_the_other_steps(tmp_path, steps):
     streamed, whole = write_both(path, tmp_path, amended=bool(steps))
     assert_same(streamed, whole)
     assert tree_text(streamed) == tree_text(whole)
+
+
+@pytest.mark.parametrize(
+    ("node", "other"),
+    [
+        ("cal_step: {dq_init: COMPLETE}", "cal_step: null"),
+        ("history:\n", "history:\n  entries: null\n"),
+        ("meta:\n", "meta: {}\nwas:\n"),
+        ("_fits_hash:", "_fits_hash: [1]\nhash_was:"),
+        ("--- !core/asdf-1.1.0\n", "--- [nothing]\n--- \n"),
+    ],
+)
+def test_trees_without_the_places_of_a_product_are_left_to_the_model(tmp_path, node, other):
+    path = tmp_path / "t_rate.fits"
+    with make_model(np.ones((6, 6))) as model:
+        model.meta.cal_step.dq_init = "COMPLETE"
+        model.save(str(path))
+    written = amend.as_written(path)
+    assert written is not None
+    assert amend._can_amend(written)
+    text = written.asdf.replace(node.encode(), other.encode(), 1)
+    assert text != written.asdf
+    assert not amend._can_amend(replace(written, asdf=text))
 
 
 @pytest.mark.parametrize("blocks", [1, 3])
