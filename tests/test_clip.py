@@ -143,6 +143,8 @@ def test_agrees_with_astropy_on_images(
 ) -> None:
     compared = check(*stack(seed, shape, kind, bad, dtype), sigma, maxiters)
     ties = kind in {"integers", "pedestal", "both ends", "tiny"}
+    # So tight a clip leaves values so near to each other that their level decides by rounding.
+    ties |= kind == "level" and sigma < 1.1
     assert compared > 0.9 or ties or shape[1] * shape[2] < 20
 
 
