@@ -16,9 +16,12 @@ from unittest.mock import patch
 import bkgflow
 from benchmarks.files import empty
 from benchmarks.inputs import Inputs
-from bkgflow.graph import finish, planner
-from bkgflow.io import fits, outline, whole
+from bkgflow.graph import finish
+from bkgflow.io.fits import hdus as fits
+from bkgflow.io.products import fits as outline
+from bkgflow.io.storage import publish as whole
 from bkgflow.methods import clip
+from bkgflow.planning import planner
 
 __all__ = ["REST", "STAGES", "breakdown"]
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from benchmarks.files import empty
 from benchmarks.pairs import Work
-from bkgflow.io.fits import Place, walk
+from bkgflow.io.fits.hdus import Place, walk
 
 __all__ = ["move"]
 

@@ -14,7 +14,7 @@ from benchmarks.files import empty, read_stacks
 from benchmarks.memory import trim
 from benchmarks.pairs import Work
 from bkgflow.api import open_exposure, subtract_to_file
-from bkgflow.io.soss import read_library
+from bkgflow.io.references.soss_library import read_library
 from bkgflow.methods.clip import combine
 from bkgflow.methods.soss import ArraySegment, fit_soss, subtract_soss
 from bkgflow.methods.wfss import fit_scale

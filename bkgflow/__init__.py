@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from bkgflow.campaign.result import RunResult
     from bkgflow.detector import Window
     from bkgflow.errors import BkgflowError
-    from bkgflow.graph.plan import Plan
     from bkgflow.outcome import Outcome
+    from bkgflow.planning.plan import Plan
 
 __version__ = VERSION
 
@@ -35,7 +35,7 @@ __all__ = [
 _HOME = {
     "BkgflowError": "bkgflow.errors",
     "Outcome": "bkgflow.outcome",
-    "Plan": "bkgflow.graph.plan",
+    "Plan": "bkgflow.planning.plan",
     "RunResult": "bkgflow.campaign.result",
     "Window": "bkgflow.detector",
     "combine": "bkgflow.api",

@@ -16,14 +16,14 @@ from bkgflow.campaign.result import RunResult
 from bkgflow.campaign.runner import run_plan
 from bkgflow.clusters.open import connected
 from bkgflow.errors import AssociationError, SettingsError, UsageError
-from bkgflow.graph.drawing import draw_product
-from bkgflow.graph.lazy import combine, open_exposure, open_stack
-from bkgflow.graph.plan import Plan
-from bkgflow.graph.planner import DEFAULT_MEMORY, make_plan
+from bkgflow.explore.stack import combine, open_exposure, open_stack
 from bkgflow.graph.single import subtract_file, subtract_one
-from bkgflow.io.folder_references import ReferenceFolder
-from bkgflow.io.products import check_writable
-from bkgflow.io.whole import not_writable
+from bkgflow.io.products.describe import check_writable
+from bkgflow.io.references.folder import ReferenceFolder
+from bkgflow.io.storage.publish import not_writable
+from bkgflow.planning.plan import Plan
+from bkgflow.planning.planner import DEFAULT_MEMORY, make_plan
+from bkgflow.report.drawing import draw_product
 from bkgflow.settings import StepSettings, split_list
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bkgflow.errors import FileError
-from bkgflow.io.cards import Cards
+from bkgflow.io.fits.cards import Cards
 
 printable = st.characters(min_codepoint=32, max_codepoint=126)
 values = st.one_of(

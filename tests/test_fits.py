@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from bkgflow.detector import Window
 from bkgflow.errors import FileError, MetadataError, ShapeError, WindowError
-from bkgflow.io.exposure import inspect
-from bkgflow.io.sources import FileSource, read_part
+from bkgflow.io.exposures.facts import inspect
+from bkgflow.io.exposures.source import FileSource, read_part
 
 INTEGERS = {np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32}
 

@@ -11,8 +11,8 @@ from dask.threaded import get as threaded_get
 from bkgflow.errors import FileError, InputError, OutputError, RunError
 from bkgflow.graph import guard
 from bkgflow.graph.guard import Failure, guarded
-from bkgflow.io import fits
-from bkgflow.io.exposure import inspect
+from bkgflow.io.exposures.facts import inspect
+from bkgflow.io.fits import hdus as fits
 from tests.conftest import make_model
 
 PASSING = ["EIO", "ESTALE", "ETIMEDOUT", "EAGAIN", "EINTR", "ENETRESET"]

@@ -142,7 +142,7 @@ def test_bands_follow_the_memory(tmp_path, memory, rows):
 
 
 def test_a_chunk_stays_within_the_memory_by_default(tmp_path):
-    from bkgflow.graph.lazy import DEFAULT_CHUNK
+    from bkgflow.explore.stack import DEFAULT_CHUNK
 
     paths = [write_random(tmp_path / f"{i}.fits", np.random.default_rng(i), (6, 5)) for i in (1, 2)]
     assert_chunks(bkgflow.open_stack(paths), (2,), (6,), (5,))
@@ -164,7 +164,7 @@ def test_nothing_is_read_before_it_is_computed(tmp_path):
 
 def test_bands_are_read_apart(tmp_path, monkeypatch):
     """A band of rows costs the bytes of its rows, whatever the file is."""
-    from bkgflow.io import fits as byte_ranges
+    from bkgflow.io.fits import hdus as byte_ranges
 
     path = write_random(tmp_path / "a_rate.fits", np.random.default_rng(5), (40, 8))
     data = bkgflow.open_exposure(path, memory=4 * 8 * BYTES)

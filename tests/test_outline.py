@@ -19,11 +19,11 @@ from stdatamodels.fits_support import fits_hash, from_fits_asdf
 from stdatamodels.jwst import datamodels
 
 from bkgflow.errors import FileError
-from bkgflow.io import amend
 from bkgflow.io.models import open_model, write_model
-from bkgflow.io.outline import open_outline, write_outline
-from bkgflow.io.products import Description, describe
-from bkgflow.io.stream import PART_BYTES
+from bkgflow.io.products import headers_from_file as amend
+from bkgflow.io.products.describe import Description, describe
+from bkgflow.io.products.fits import open_outline, write_outline
+from bkgflow.io.products.pixels import PART_BYTES
 from bkgflow.outcome import Outcome
 from bkgflow.simulate import simulate_imaging, simulate_nods, simulate_soss, simulate_tso
 from tests.conftest import make_model
@@ -280,7 +280,7 @@ def test_an_error_of_the_source_is_not_the_output_folders(write_exposure, tmp_pa
         raise OSError(errno.EIO, "Input/output error")
 
     with open_outline(path) as outline:
-        monkeypatch.setattr("bkgflow.io.fits._read_into", broken)
+        monkeypatch.setattr("bkgflow.io.fits.hdus._read_into", broken)
         with pytest.raises(FileError, match="Input/output error") as caught:
             write_outline(outline, tmp_path / "out.fits", {"SCI": lower}, DONE)
     assert caught.value.file == str(path)
@@ -397,8 +397,8 @@ def test_a_file_that_is_no_model(tmp_path):
 
 MEMORY = """
 import sys, pathlib
-from bkgflow.io.outline import open_outline, write_outline
-from bkgflow.io.products import Description
+from bkgflow.io.products.fits import open_outline, write_outline
+from bkgflow.io.products.describe import Description
 from bkgflow.outcome import Outcome
 done = Description(Outcome.COMPLETE, "", {"version": "1"})
 def high():

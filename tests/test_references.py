@@ -16,10 +16,10 @@ from astropy.io import fits
 from stdatamodels.jwst import datamodels
 
 from bkgflow.errors import PlanError, ReferenceFileError, UsageError
-from bkgflow.io.exposure import inspect
-from bkgflow.io.folder_references import ReferenceFolder
-from bkgflow.io.memory import model_facts
-from bkgflow.io.references import find_reference
+from bkgflow.io.exposures.facts import inspect
+from bkgflow.io.exposures.from_model import model_facts
+from bkgflow.io.references.find import find_reference
+from bkgflow.io.references.folder import ReferenceFolder
 from tests import crds_cache
 from tests.conftest import make_model
 
@@ -358,7 +358,7 @@ def test_crds_not_installed_says_what_to_install(monkeypatch: pytest.MonkeyPatch
     def refuse(name: str) -> None:
         raise ImportError(name)
 
-    monkeypatch.setattr("bkgflow.io.crds_references.import_module", refuse)
+    monkeypatch.setattr("bkgflow.io.references.crds.import_module", refuse)
     with pytest.raises(UsageError, match=r"pip install 'bkgflow\[crds\]'"):
         find_reference("bkg", NIRISS)
 

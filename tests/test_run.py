@@ -18,7 +18,7 @@ import bkgflow
 from bkgflow.campaign.aside import MOST_ASIDE
 from bkgflow.campaign.events import RunFinished, RunStarted, UnitFinished
 from bkgflow.graph.build import build
-from bkgflow.io import whole
+from bkgflow.io.storage import publish as whole
 from bkgflow.simulate import Truth, simulate_imaging, simulate_nods, simulate_tso
 from tests.conftest import make_model, write_association
 
@@ -463,8 +463,8 @@ def test_peak_memory_is_within_what_the_plan_promises(tmp_path):
     """A combine task's strips stay within the budget, whatever the number of exposures."""
     import tracemalloc
 
-    from bkgflow.graph.combine import combine_band
-    from bkgflow.io.memory import model_facts, model_source
+    from bkgflow.io.exposures.from_model import model_facts, model_source
+    from bkgflow.kinds.bands import combine_band
 
     models = [make_model(np.ones((256, 256)), corner=(1, 1)) for _ in range(40)]
     sources = [model_source(model, model_facts(model, str(i))) for i, model in enumerate(models)]

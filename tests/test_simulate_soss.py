@@ -8,9 +8,9 @@ from stdatamodels.jwst import datamodels
 
 from bkgflow.detector import DO_NOT_USE, REFERENCE_PIXEL
 from bkgflow.errors import FileError, OutputError, SettingsError
-from bkgflow.io.exposure import inspect
+from bkgflow.io.exposures.facts import inspect
 from bkgflow.io.models import open_model
-from bkgflow.io.soss import FileSegment, cut_library, read_library
+from bkgflow.io.references.soss_library import FileSegment, cut_library, read_library
 from bkgflow.methods.soss import ArraySegment, fit_soss, subtract_soss
 from bkgflow.simulate import simulate_imaging, simulate_soss
 from bkgflow.simulate.sky import Transit

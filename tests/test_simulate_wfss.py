@@ -18,11 +18,11 @@ from stdatamodels.jwst import datamodels
 
 from bkgflow.detector import DO_NOT_USE
 from bkgflow.errors import FileError, OutputError, SettingsError, ShapeError
-from bkgflow.io.exposure import inspect
-from bkgflow.io.folder_references import ReferenceFolder
-from bkgflow.io.grism import read_specwcs, sky_to_pixel
-from bkgflow.io.references import find_reference
+from bkgflow.io.exposures.facts import inspect
+from bkgflow.io.references.find import find_reference
+from bkgflow.io.references.folder import ReferenceFolder
 from bkgflow.simulate import SlitlessTruth, Truth, simulate_imaging, simulate_wfss
+from bkgflow.simulate.files.grism import read_specwcs, sky_to_pixel
 from bkgflow.simulate.wfss_field import wcsinfo_of
 from bkgflow.simulate.wfss_modes import slitless_mode
 from bkgflow.simulate.wfss_sky import built_in_template

@@ -24,11 +24,11 @@ from bkgflow.errors import (
     ShapeError,
     WindowError,
 )
-from bkgflow.io.catalogs import read_catalog
-from bkgflow.io.masks import read_mask
-from bkgflow.io.slitless import slitless_inputs, source_corners
-from bkgflow.io.templates import read_templates
-from bkgflow.io.wavelengths import blocking_filter, wavelength_ranges
+from bkgflow.io.references.catalog import read_catalog
+from bkgflow.io.references.mask import read_mask
+from bkgflow.io.references.skies import read_templates
+from bkgflow.io.references.slitless import slitless_inputs, source_corners
+from bkgflow.io.references.wavelengths import blocking_filter, wavelength_ranges
 from bkgflow.methods.boxes import boxes_to_mask, grism_boxes
 from tests.slitless_scenes import (
     MODES,

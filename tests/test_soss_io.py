@@ -5,8 +5,8 @@ import pytest
 from stdatamodels.jwst import datamodels
 
 from bkgflow.errors import FileError, ShapeError
-from bkgflow.io.exposure import inspect
-from bkgflow.io.soss import FileSegment, cut_library, read_library
+from bkgflow.io.exposures.facts import inspect
+from bkgflow.io.references.soss_library import FileSegment, cut_library, read_library
 from bkgflow.methods.soss import ArraySegment, fit_soss
 from tests.test_soss_fit import make_library, observe, same
 

@@ -10,8 +10,8 @@ from astropy.io import fits
 from distributed import Client, LocalCluster
 from stdatamodels.jwst import datamodels
 
-from bkgflow.graph.apply_soss import fit_exposure
-from bkgflow.io.exposure import inspect
+from bkgflow.io.exposures.facts import inspect
+from bkgflow.kinds.soss import fit_exposure
 from bkgflow.settings import StepSettings
 from tests.conftest import make_model
 from tests.test_soss_fit import make_library, observe

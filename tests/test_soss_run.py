@@ -12,7 +12,7 @@ from stdatamodels.jwst import datamodels
 
 import bkgflow
 from bkgflow.errors import SettingsError
-from bkgflow.graph import drawing
+from bkgflow.report import drawing
 from bkgflow.settings import StepSettings
 from bkgflow.simulate import simulate_soss
 
@@ -226,7 +226,7 @@ def test_the_folder_of_references_is_enough(series, tmp_path):
 def test_a_plan_with_fits_survives_its_file(series, tmp_path):
     plan = planned(series, tmp_path / "out")
     plan.save(tmp_path / "plan.json")
-    assert bkgflow.graph.plan.Plan.load(tmp_path / "plan.json") == plan
+    assert bkgflow.planning.plan.Plan.load(tmp_path / "plan.json") == plan
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from jwst.background.background_sub_wfss import subtract_wfss_bkg
 
-from bkgflow.io.slitless import slitless_inputs
+from bkgflow.io.references.slitless import slitless_inputs
 from bkgflow.methods.boxes import boxes_to_mask, grism_boxes
 from bkgflow.methods.slitless import fit_background, subtract_scaled
 from tests.slitless_scenes import MODES, exposure, write_catalog, write_ranges, write_reference

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from stdatamodels.jwst import datamodels
 
-from bkgflow.io.slitless import slitless_inputs
+from bkgflow.io.references.slitless import slitless_inputs
 from bkgflow.methods.boxes import boxes_to_mask, grism_boxes
 from bkgflow.methods.slitless import fit_background
 from bkgflow.methods.wfss import fit_scale

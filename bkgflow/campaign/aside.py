@@ -9,7 +9,7 @@ from typing import Any
 
 from distributed import secede
 
-from bkgflow.io.whole import before_sync
+from bkgflow.io.storage.publish import before_sync
 
 __all__ = ["stepping_aside"]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bkgflow.graph.finish import UnitResult
-from bkgflow.graph.plan import Plan, Unit
+from bkgflow.planning.plan import Plan, Unit
 
 __all__ = ["Event", "Listener", "RunFinished", "RunStarted", "UnitFinished"]
 

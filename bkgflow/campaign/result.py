@@ -11,9 +11,9 @@ from pydantic_core import to_json
 from rich.table import Table
 
 from bkgflow.graph.finish import UnitResult
-from bkgflow.graph.plan import Plan, Unit
-from bkgflow.io.products import write_text
+from bkgflow.io.products.describe import write_text
 from bkgflow.outcome import Outcome
+from bkgflow.planning.plan import Plan, Unit
 from bkgflow.report.tables import as_text, make_table
 
 __all__ = ["RunResult"]

@@ -13,8 +13,8 @@ from bkgflow.errors import BkgflowError
 from bkgflow.graph.build import build
 from bkgflow.graph.finish import UnitResult
 from bkgflow.graph.guard import Failure
-from bkgflow.graph.plan import Plan, Unit
 from bkgflow.outcome import Outcome
+from bkgflow.planning.plan import Plan, Unit
 
 __all__ = ["run_plan"]
 

@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 
 from bkgflow.campaign.result import RunResult
-from bkgflow.graph.plan import Plan
+from bkgflow.planning.plan import Plan
 
 __all__ = ["show"]
 

@@ -15,16 +15,16 @@ from functools import partial
 from operator import itemgetter
 from typing import Any
 
-from bkgflow.graph.apply_soss import fit_exposure
-from bkgflow.graph.combine import combine_band
-from bkgflow.graph.families import Family, band_rows, families
 from bkgflow.graph.finish import Assignment, finish_file
 from bkgflow.graph.guard import guarded
-from bkgflow.graph.plan import FitPlan, Plan, Unit
-from bkgflow.graph.units import make_record
-from bkgflow.io.exposure import ExposureFacts
-from bkgflow.io.sources import FileSource
+from bkgflow.io.exposures.facts import ExposureFacts
+from bkgflow.io.exposures.source import FileSource
+from bkgflow.kinds.bands import combine_band
+from bkgflow.kinds.families import Family, band_rows, families
+from bkgflow.kinds.soss import fit_exposure
 from bkgflow.outcome import Outcome
+from bkgflow.planning.plan import FitPlan, Plan, Unit
+from bkgflow.planning.units import make_record
 
 __all__ = ["Graph", "build"]
 

@@ -11,22 +11,22 @@ import numpy as np
 
 from bkgflow.detector import Window
 from bkgflow.errors import BackgroundError, ShapeError
-from bkgflow.graph.apply_soss import apply_soss, fitted_sky
-from bkgflow.graph.apply_wfss import apply_wfss
-from bkgflow.graph.combine import Band
-from bkgflow.graph.edits import image_edits, sky_edits
-from bkgflow.graph.inputs import FitInputs
 from bkgflow.io.models import open_model, write_model
-from bkgflow.io.outline import Outline, open_outline, write_outline
-from bkgflow.io.products import (
+from bkgflow.io.products.describe import (
     COMBINED_SUFFIX,
     Description,
     combined_model,
     describe,
     product_name,
 )
-from bkgflow.io.stream import Edit
-from bkgflow.io.whole import before_sync
+from bkgflow.io.products.fits import Outline, open_outline, write_outline
+from bkgflow.io.products.pixels import Edit
+from bkgflow.io.storage.publish import before_sync
+from bkgflow.kinds.bands import Band
+from bkgflow.kinds.image import image_edits, sky_edits
+from bkgflow.kinds.inputs import FitInputs
+from bkgflow.kinds.slitless import apply_wfss
+from bkgflow.kinds.soss import apply_soss, fitted_sky
 from bkgflow.methods.clip import Combined
 from bkgflow.methods.image import add_errors, subtract
 from bkgflow.outcome import Outcome

@@ -16,10 +16,6 @@ from dask.threaded import get as threaded_get
 
 from bkgflow.detector import Window
 from bkgflow.errors import ConflictError, UsageError
-from bkgflow.graph.apply_soss import fit_exposure
-from bkgflow.graph.combine import Band, combine_band
-from bkgflow.graph.decide import Decision, own_background
-from bkgflow.graph.families import band_rows
 from bkgflow.graph.finish import (
     Assignment,
     UnitResult,
@@ -28,16 +24,20 @@ from bkgflow.graph.finish import (
     finish_outline,
     save_combined,
 )
-from bkgflow.graph.plan import Unit
-from bkgflow.graph.planner import DEFAULT_MEMORY
-from bkgflow.graph.units import make_record, make_unit
-from bkgflow.io.exposure import ExposureFacts, inspect
-from bkgflow.io.folder_references import ReferenceFolder
-from bkgflow.io.memory import is_model, model_facts, model_source
+from bkgflow.io.exposures.facts import ExposureFacts, inspect
+from bkgflow.io.exposures.from_model import is_model, model_facts, model_source
+from bkgflow.io.exposures.source import FileSource, Source
 from bkgflow.io.models import open_model
-from bkgflow.io.outline import open_outline
-from bkgflow.io.products import check_writable
-from bkgflow.io.sources import FileSource, Source
+from bkgflow.io.products.describe import check_writable
+from bkgflow.io.products.fits import open_outline
+from bkgflow.io.references.folder import ReferenceFolder
+from bkgflow.kinds.backgrounds import Decision, own_background
+from bkgflow.kinds.bands import Band, combine_band
+from bkgflow.kinds.families import band_rows
+from bkgflow.kinds.soss import fit_exposure
+from bkgflow.planning.plan import Unit
+from bkgflow.planning.planner import DEFAULT_MEMORY
+from bkgflow.planning.units import make_record, make_unit
 from bkgflow.settings import StepSettings
 
 __all__ = ["subtract_file", "subtract_one"]

@@ -13,7 +13,7 @@ from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import JwstDataModel
 
 from bkgflow.errors import FileError
-from bkgflow.io.whole import appearing
+from bkgflow.io.storage.publish import appearing
 
 __all__ = ["ModelKind", "build_model", "native", "not_a_model", "open_model", "write_model"]
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bkgflow.detector import Window
-from bkgflow.io.grism import Beam, pixel_to_sky, sky_to_pixel
+from bkgflow.simulate.files.grism import Beam, pixel_to_sky, sky_to_pixel
 from bkgflow.simulate.headers import exposure_meta
 from bkgflow.simulate.modes import Mode
 from bkgflow.simulate.noise import Stream, generator

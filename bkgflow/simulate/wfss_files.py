@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bkgflow.detector import Window
-from bkgflow.io.catalogue_writing import CORNERS, write_catalogue
-from bkgflow.io.grism import attach_wcs, grism_wcs, pixel_to_sky
 from bkgflow.io.models import build_model, write_model
+from bkgflow.simulate.files.catalog import CORNERS, write_catalogue
+from bkgflow.simulate.files.grism import attach_wcs, grism_wcs, pixel_to_sky
 from bkgflow.simulate.headers import exposure_meta
 from bkgflow.simulate.noise import defects
 from bkgflow.simulate.sky import Star, stars_image

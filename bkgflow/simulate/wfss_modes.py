@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from bkgflow.errors import SettingsError
-from bkgflow.io.grism import Beam
+from bkgflow.simulate.files.grism import Beam
 from bkgflow.simulate.modes import MIR_IMAGE, NIR_FRAME, NIR_STEPS, NRC_IMAGE, Mode, Readout
 from bkgflow.simulate.sky import SkyPlane
 

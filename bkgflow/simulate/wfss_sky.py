@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bkgflow.detector import Window
 from bkgflow.errors import ShapeError
-from bkgflow.io.fits import open_binary, read_rows, walk
+from bkgflow.io.fits.hdus import open_binary, read_rows, walk
 from bkgflow.simulate.noise import reference_pixels
 
 __all__ = ["MOST_COMPONENTS", "built_in_template", "read_template"]

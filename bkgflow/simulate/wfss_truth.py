@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bkgflow.detector import Window
 from bkgflow.errors import SettingsError
-from bkgflow.io.grism import Beam
+from bkgflow.simulate.files.grism import Beam
 from bkgflow.simulate.truth import Exposure, Program
 
 __all__ = [

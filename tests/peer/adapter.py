@@ -7,7 +7,7 @@ step's framework does around the computation, saving results under a suffix, is 
 from pathlib import Path
 
 import bkgflow
-from bkgflow.io.products import product_name
+from bkgflow.io.products.describe import product_name
 
 
 class BackgroundStep:

@@ -11,7 +11,7 @@ import pytest
 from jwst.background.tests.test_background_soss import *  # noqa: F403
 
 import bkgflow
-from bkgflow.graph.apply_soss import apply_soss
+from bkgflow.kinds.soss import apply_soss
 from bkgflow.methods.soss.regions import discontinuity
 from bkgflow.outcome import Outcome
 from bkgflow.settings import StepSettings

@@ -1,0 +1,265 @@
+"""Exposures and stacks as lazy xarray Datasets, and the clip as a transform of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bkgflow.detector import Window, enclosing
+from bkgflow.errors import SettingsError, WindowError
+from bkgflow.io.exposures.facts import ExposureFacts, inspect
+from bkgflow.io.exposures.source import FileSource, Layer, read_part
+from bkgflow.kinds.bands import bytes_per_pixel
+from bkgflow.methods import clip
+from bkgflow.settings import StepSettings
+from bkgflow.version import VERSION
+
+__all__ = ["DEFAULT_CHUNK", "combine", "open_exposure", "open_stack"]
+
+DEFAULT_CHUNK = 256 << 20
+"""Bytes of SCI, ERR and DQ of a row band of a stack, all exposures and integrations."""
+
+DTYPES: dict[Layer, type[np.generic]] = {"sci": np.float32, "err": np.float32, "dq": np.uint32}
+
+LONG_NAMES: dict[Layer, str] = {
+    "sci": "science",
+    "err": "uncertainty",
+    "dq": "data quality",
+}
+
+
+def open_exposure(path: str | Path, *, memory: int = DEFAULT_CHUNK) -> xr.Dataset:
+    """Open one exposure lazily.
+
+    Parameters
+    ----------
+    path : path
+        A rate, rateints, or any FITS product with SCI, ERR and DQ.
+    memory : int
+        Bytes that a row band may hold.
+
+    Returns
+    -------
+    Dataset
+        ``sci``, ``err`` float32 and ``dq`` uint32, dims (integration,) y, x; the coordinates
+        ``y`` and ``x`` count the detector's pixels from 0. Units and header facts in attrs.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or its headers contradict each other.
+    """
+    facts = inspect(path)
+    source = FileSource.of(facts)
+    dims = ("integration", "y", "x") if facts.n_integrations else ("y", "x")
+    rows = _chunk_rows(facts.window, facts.n_integrations or 1, memory)
+    depth = (facts.n_integrations,) if facts.n_integrations else ()
+    arrays = {
+        layer: (dims, _banded(partial(_read_one, source), layer, facts.window, rows, depth))
+        for layer in DTYPES
+    }
+    data = xr.Dataset(arrays, coords=_detector_coords(facts.window), attrs=_facts_attrs(facts))
+    return _with_units(data, facts.unit)
+
+
+def open_stack(
+    paths: str | Path | Iterable[str | Path],
+    window: Window | None = None,
+    *,
+    memory: int = DEFAULT_CHUNK,
+) -> xr.Dataset:
+    """Open background exposures as one lazy stack, registered on the detector.
+
+    Parameters
+    ----------
+    paths : path or sequence of paths
+        The exposures. Images, cubes, full frames and subarrays may be mixed.
+    window : Window, optional
+        The part of the detector wanted; by default the smallest that holds all exposures.
+        Where an exposure has no pixels, SCI and ERR are NaN and DQ is 0.
+    memory : int
+        Bytes of a row band of all exposures; bands are the chunks, and all exposures and
+        integrations of a band are in one.
+
+    Returns
+    -------
+    Dataset
+        ``sci``, ``err`` float32 and ``dq`` uint32, dims exposure, (integration,) y, x. Where
+        the exposures differ in integrations, missing ones are NaN; the coordinate
+        ``n_integrations`` says how many are real (0 for an image).
+
+    Raises
+    ------
+    SettingsError
+        If there is no path at all.
+    InputError
+        If a file is bad.
+    WindowError
+        If the window holds no pixel of any exposure.
+    """
+    paths = [paths] if isinstance(paths, str | Path) else list(paths)
+    if not paths:
+        raise SettingsError(
+            "A stack has at least one exposure", value="none", cure="Give one or more paths"
+        )
+    facts = [inspect(path) for path in paths]
+    window = window or enclosing([each.window for each in facts])
+    if not any(each.window.overlap(window) for each in facts):
+        raise WindowError(
+            "The window of a stack holds pixels of at least one exposure",
+            value=f"{window}; the exposures cover {enclosing([f.window for f in facts])}",
+            cure="Give a window that overlaps them, or none",
+        )
+    sources = [FileSource.of(each) for each in facts]
+    integrations = max(each.n_integrations or 0 for each in facts)
+    rows = _chunk_rows(window, len(facts) * max(integrations, 1), memory)
+    depth = (len(facts), integrations) if integrations else (len(facts),)
+    dims = ("exposure", "integration", "y", "x") if integrations else ("exposure", "y", "x")
+    read = partial(_read_stack, sources, integrations)
+    arrays = {layer: (dims, _banded(read, layer, window, rows, depth)) for layer in DTYPES}
+    coords = _detector_coords(window) | {
+        "exposure": ("exposure", [Path(each.path).name for each in facts]),
+        "n_integrations": ("exposure", [each.n_integrations or 0 for each in facts]),
+    }
+    attrs = {"paths": [each.path for each in facts], "bkgflow_version": VERSION}
+    units = {each.unit for each in facts}
+    return _with_units(xr.Dataset(arrays, coords, attrs), units.pop() if len(units) == 1 else "")
+
+
+def combine(stack: xr.Dataset, *, sigma: float = 3.0, maxiters: int | None = None) -> xr.Dataset:
+    """Clip and average a stack into one background, lazily.
+
+    Integrations are clipped within each exposure first, then the exposures against each other.
+    A thin wrapper over `bkgflow.methods.clip`.
+
+    Parameters
+    ----------
+    stack : Dataset
+        As `open_stack` gives it: ``sci``, ``err``, ``dq``; dims exposure, (integration,) y, x.
+    sigma : float
+        Clip at this many standard deviations from the median.
+    maxiters : int or None
+        Clip at most this often; None and 0: until nothing changes.
+
+    Returns
+    -------
+    Dataset
+        ``sci`` and ``err`` (the uncertainty of the mean) float32, NaN where there is nothing
+        to average; ``dq`` uint32, bitwise OR; ``n_used`` uint16, exposures kept. Dims y, x.
+
+    Raises
+    ------
+    SettingsError
+        If sigma or maxiters is out of bounds.
+    """
+    settings = StepSettings.of(sigma=sigma, maxiters=maxiters)
+    core = [dim for dim in ("exposure", "integration") if dim in stack.dims]
+    whole = stack.chunk(dict.fromkeys(core, -1)) if stack.chunks else stack
+    results = xr.apply_ufunc(
+        partial(_combine_last_axes, **settings.numeric()),
+        whole["sci"],
+        whole["err"],
+        whole["dq"],
+        input_core_dims=[core] * 3,
+        output_core_dims=[[]] * 4,
+        dask="parallelized",
+        output_dtypes=[np.float32, np.float32, np.uint32, np.uint16],
+    )
+    names = ("sci", "err", "dq", "n_used")
+    # 0 means what None means, and can be written to netCDF and zarr.
+    attrs = {**stack.attrs, "sigma": settings.sigma, "maxiters": settings.maxiters or 0}
+    combined = xr.Dataset(dict(zip(names, results, strict=True)), attrs=attrs)
+    combined["n_used"].attrs = {"long_name": "exposures kept"}
+    return _with_units(combined, stack["sci"].attrs.get("units", ""))
+
+
+def _combine_last_axes(
+    sci: NDArray[Any], err: NDArray[Any], dq: NDArray[Any], **options: Any
+) -> tuple[NDArray[Any], ...]:
+    """Combine arrays whose last axes are the exposures and their integrations."""
+    first = [np.moveaxis(array, (0, 1), (-2, -1)) for array in (sci, err, dq)]
+    if first[0].ndim == 4:
+        means = [clip.collapse(*exposure, **options) for exposure in zip(*first, strict=True)]
+        first = [
+            np.stack([mean.sci for mean in means]),
+            np.stack([mean.err for mean in means]),
+            np.stack([mean.dq for mean in means]),
+        ]
+    out = clip.combine(*(np.ascontiguousarray(array) for array in first), **options)
+    return out.sci, out.err, out.dq, out.n_used
+
+
+def _banded(
+    read: Callable[[Layer, Window], NDArray[Any]],
+    layer: Layer,
+    window: Window,
+    rows: int,
+    depth: tuple[int, ...],
+) -> da.Array:
+    """Return a dask array that reads one row band a chunk."""
+    bands = tuple(window.bands(rows))
+    chunks = (*((n,) for n in depth), tuple(band.ny for band in bands), (window.nx,))
+    name = f"read-{layer}-{da.core.tokenize(read, layer, window, rows)}"
+    at = (0,) * len(depth)
+    graph = {(name, *at, i, 0): (partial(read, layer, band),) for i, band in enumerate(bands)}
+    return da.Array(graph, name, chunks, dtype=DTYPES[layer])
+
+
+def _read_one(source: FileSource, layer: Layer, band: Window) -> NDArray[Any]:
+    depth = (source.n_integrations,) if source.n_integrations else ()
+    out = np.empty((*depth, *band.shape), DTYPES[layer])
+    with source.reader() as reader:
+        read_part(source, reader, layer, band, out)
+    return out
+
+
+def _read_stack(
+    sources: Sequence[FileSource], integrations: int, layer: Layer, band: Window
+) -> NDArray[Any]:
+    missing = 0 if layer == "dq" else np.nan
+    depth = (integrations,) if integrations else ()
+    out = np.full((len(sources), *depth, *band.shape), missing, DTYPES[layer])
+    for source, plane in zip(sources, out, strict=True):
+        one = _read_one(source, layer, band)
+        if integrations:
+            plane[: source.n_integrations or 1] = one
+        else:
+            plane[...] = one
+    return out
+
+
+def _chunk_rows(window: Window, depth: int, memory: int) -> int:
+    return max(1, min(window.ny, memory // (depth * window.nx * bytes_per_pixel(errors=True))))
+
+
+def _detector_coords(window: Window) -> dict[str, Any]:
+    return {
+        "y": ("y", np.arange(window.y0, window.y1), {"long_name": "detector row, from 0"}),
+        "x": ("x", np.arange(window.x0, window.x1), {"long_name": "detector column, from 0"}),
+    }
+
+
+def _facts_attrs(facts: ExposureFacts) -> dict[str, Any]:
+    return {
+        "path": facts.path,
+        "instrument": facts.instrument,
+        "detector": facts.detector,
+        "exp_type": facts.exp_type,
+        "data_model": facts.model,
+        "bkgflow_version": VERSION,
+    }
+
+
+def _with_units(data: xr.Dataset, unit: str) -> xr.Dataset:
+    for layer, long_name in LONG_NAMES.items():
+        data[layer].attrs["long_name"] = long_name
+        if unit and layer != "dq":
+            data[layer].attrs["units"] = unit
+    return data

@@ -1,0 +1,1 @@
+"""Exposures: their facts, and where their pixels come from."""

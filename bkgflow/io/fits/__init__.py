@@ -1,0 +1,1 @@
+"""FITS: cards, HDUs, byte ranges, planes."""

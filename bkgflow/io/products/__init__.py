@@ -1,0 +1,1 @@
+"""Products: their names, what they say of themselves, and how they are written."""

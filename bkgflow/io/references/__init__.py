@@ -1,0 +1,1 @@
+"""Which reference files an exposure needs, and what is in them."""

@@ -1,0 +1,124 @@
+"""Which reference files an exposure needs: named ones, a folder's, or CRDS's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Literal
+
+from bkgflow.errors import ReferenceFileError
+from bkgflow.io.exposures.facts import Identity
+from bkgflow.io.references.crds import crds_context, crds_reference
+from bkgflow.io.references.folder import ReferenceFolder
+from bkgflow.settings import split_list
+
+__all__ = ["Origin", "Override", "Reference", "find_reference"]
+
+Origin = Literal["override", "folder", "crds"]
+
+Override = str | PathLike[str] | Sequence[str | PathLike[str]]
+
+NOT_APPLICABLE = "N/A"
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """The reference files of one type that an exposure is to be done with.
+
+    Attributes
+    ----------
+    reftype : str
+        ``bkg``, ``wavelengthrange``, …
+    paths : tuple of str
+        Absolute paths; several where several components were named, none where the reference
+        is not applicable.
+    origin : "override", "folder" or "crds"
+        Who chose them.
+    context : str
+        The folder's path, or CRDS's context; empty for an override.
+    identities : tuple of Identity
+        Which version of each file it was.
+    """
+
+    reftype: str
+    paths: tuple[str, ...]
+    origin: Origin
+    context: str
+    identities: tuple[Identity, ...]
+
+    @property
+    def applicable(self) -> bool:
+        """Whether there is anything to do: false for "N/A"."""
+        return bool(self.paths)
+
+
+def find_reference(
+    reftype: str,
+    keywords: Mapping[str, str],
+    *,
+    override: Override | None = None,
+    folder: ReferenceFolder | None = None,
+) -> Reference:
+    """Find the reference files of one type for an exposure.
+
+    An override goes before the folder, and the folder before CRDS.
+
+    Parameters
+    ----------
+    reftype : str
+        ``bkg``, ``wavelengthrange``, …
+    keywords : mapping
+        The exposure's header values, as `ExposureFacts.keywords` holds them.
+    override : path-like, str or sequence, optional
+        A path, several (also as a comma list), or "N/A"; relative to the working folder.
+    folder : ReferenceFolder, optional
+        Where to look.
+
+    Raises
+    ------
+    UsageError, PlanError
+        If CRDS is needed but is not installed or does not answer.
+    ReferenceFileError
+        If a named file is missing, none fits, or two fit equally well.
+    """
+    if override is not None:
+        return _named(reftype, override)
+    if folder is not None:
+        return _of(reftype, [folder.match(reftype, keywords)], "folder", str(folder.path))
+    path = crds_reference(reftype, keywords)
+    return _of(reftype, [] if path is None else [path], "crds", crds_context())
+
+
+def _named(reftype: str, override: Override) -> Reference:
+    items = split_list(fspath(override) if isinstance(override, PathLike) else override)
+    names = [fspath(item) for item in items]
+    if [name.upper() for name in names] == [NOT_APPLICABLE]:
+        return _of(reftype, [], "override", "")
+    if not names or NOT_APPLICABLE in (name.upper() for name in names):
+        raise ReferenceFileError(
+            f"override_{reftype} names reference files, or is N/A alone",
+            value=repr(override),
+            cure="Give a path, a comma list of paths, or N/A",
+        )
+    return _of(reftype, [Path(name) for name in names], "override", "")
+
+
+def _of(reftype: str, paths: Sequence[Path], origin: Origin, context: str) -> Reference:
+    absolute = [path.absolute() for path in paths]
+    for path in absolute:
+        if not path.is_file():
+            raise ReferenceFileError(
+                f"A {reftype} reference is a file",
+                file=path,
+                value="no such file" if not path.exists() else "a folder",
+                cure=f"Correct override_{reftype}" if origin == "override" else "Fetch it again",
+            )
+    return Reference(
+        reftype,
+        tuple(map(str, absolute)),
+        origin,
+        context,
+        tuple(Identity.of(path) for path in absolute),
+    )

@@ -1,0 +1,121 @@
+"""A user's own mask of the background pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import asdf
+import numpy as np
+from numpy.typing import NDArray
+
+from bkgflow.detector import Window
+from bkgflow.errors import FileError, ShapeError
+from bkgflow.io.fits.hdus import open_binary, read_rows, walk
+
+__all__ = ["product_mask", "read_mask"]
+
+ASDF_MAGIC = b"#ASDF"
+
+CURE = "Write 1 for background and 0 for sources into a MASK extension, as _bsub products have it"
+
+
+def read_mask(path: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Read a mask, True for background.
+
+    Parameters
+    ----------
+    path : path-like
+        A FITS file with an extension MASK, or with one single image of 0 and 1; or an ASDF file
+        with ``mask``. In MASK and ``mask`` every number but 0 is background, as in the
+        reference step.
+    shape : (ny, nx)
+        Of the exposure.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read, holds no mask or values that no mask has.
+    ShapeError
+        If the mask does not have the exposure's shape.
+    """
+    with open_binary(path) as stream:
+        is_asdf = stream.read(len(ASDF_MAGIC)) == ASDF_MAGIC
+    values, any_number = _from_asdf(path) if is_asdf else _from_fits(path)
+    if values.shape != shape:
+        raise ShapeError(
+            "A mask has the shape of its exposure",
+            file=path,
+            value=f"mask {values.shape}, exposure {shape}",
+            cure="Cut the mask to the exposure's window",
+        )
+    if values.dtype.kind not in "biuf" or not np.isfinite(values).all():
+        raise FileError(
+            "The values of a mask are whole numbers", file=path, value=_seen(values), cure=CURE
+        )
+    background: NDArray[np.bool_] = values != 0
+    if not any_number and not np.array_equal(values, background):
+        raise FileError(
+            "An image that serves as a mask holds 0 and 1 alone",
+            file=path,
+            value=_seen(values),
+            cure=CURE,
+        )
+    return background
+
+
+def product_mask(path: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
+    """Return the MASK of a slitless product, True for background; None where it has none.
+
+    Raises
+    ------
+    FileError, ShapeError
+        As `read_mask`.
+    """
+    return read_mask(path, shape) if "MASK" in walk(path) else None
+
+
+def _from_fits(path: str | Path) -> tuple[NDArray[Any], bool]:
+    """Return the mask, and whether any number may stand for background."""
+    units = walk(path)
+    images = [name for name, unit in units.items() if len(unit.place.shape) == 2 and _image(unit)]
+    name = "MASK" if "MASK" in images else next(iter(images), None)
+    if name is None or (name != "MASK" and len(images) > 1):
+        raise FileError(
+            "A mask file has an image extension MASK, or one image alone",
+            file=path,
+            value=f"the images {', '.join(images)}" if images else "no 2-D image",
+            cure=CURE,
+        )
+    place = units[name].place
+    values = np.empty(place.shape, np.float64)
+    with open_binary(path) as stream:
+        read_rows(stream, place, Window(0, 0, place.shape[1], place.shape[0]), values)
+    return values, name == "MASK"
+
+
+def _image(unit: Any) -> bool:
+    return str(unit.header.get("XTENSION", "IMAGE")).strip() == "IMAGE"
+
+
+def _from_asdf(path: str | Path) -> tuple[NDArray[Any], bool]:
+    try:
+        with asdf.open(path) as tree:
+            mask = np.array(tree["mask"]) if "mask" in tree else None
+    except Exception as problem:  # asdf and yaml each raise their own
+        raise FileError(
+            "A mask is a readable FITS or ASDF file",
+            file=path,
+            value=f"{type(problem).__name__}: {problem}"[:200],
+            cure=CURE,
+        ) from problem
+    if mask is None:
+        raise FileError("An ASDF mask file has mask", file=path, value="none", cure=CURE)
+    return mask, True
+
+
+def _seen(values: NDArray[Any]) -> str:
+    if values.dtype.kind not in "biuf":
+        return f"type {values.dtype}"
+    few = np.unique(values)[:5]
+    return ", ".join(f"{value:g}" for value in few) + (", …" if few.size == 5 else "")

@@ -1,0 +1,150 @@
+"""Reference skies of slitless modes, cut to an exposure's window on the detector."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+from stdatamodels.dynamicdq import dynamic_mask
+from stdatamodels.jwst.datamodels.dqflags import pixel
+
+from bkgflow.detector import Window
+from bkgflow.errors import BackgroundError, FileError, ShapeError, WindowError
+from bkgflow.io.exposures.facts import window_of
+from bkgflow.io.fits.hdus import Extension, open_binary, plane, read_rows, walk
+
+__all__ = ["Templates", "read_templates"]
+
+PLACE = ("SUBSTRT1", "SUBSTRT2", "SUBSIZE1", "SUBSIZE2")
+
+
+@dataclass(frozen=True, slots=True)
+class Templates:
+    """One or several components of the sky, on an exposure's window.
+
+    Attributes
+    ----------
+    sci : (n_templates, ny, nx) float32
+        The components, in any unit.
+    dq : (ny, nx) uint32
+        Their flags, combined with OR.
+    """
+
+    sci: NDArray[np.float32]
+    dq: NDArray[np.uint32]
+
+
+def read_templates(
+    paths: str | Path | Sequence[str | Path], window: Window, *, instrument: str
+) -> Templates:
+    """Read reference skies and cut them to a window by detector coordinates.
+
+    Parameters
+    ----------
+    paths : path-like or several
+        ``wfssbkg`` references with SCI (ny, nx) or (n_templates, ny, nx); the components of
+        several files are taken together.
+    window : Window
+        The exposure's.
+    instrument : str
+        INSTRUME, which decides what a full frame is where a reference does not say its place.
+
+    Raises
+    ------
+    FileError
+        If a file cannot be read or has no SCI.
+    ShapeError
+        If SCI is neither 2-D nor 3-D, or DQ does not fit it.
+    WindowError
+        If a reference does not cover the window.
+    BackgroundError
+        If a component is 0 or not finite everywhere.
+    """
+    several = [paths] if isinstance(paths, str | Path) else list(paths)
+    if not several:
+        raise FileError(
+            "A slitless exposure has a reference background",
+            value="none",
+            cure="Give one with override_bkg",
+        )
+    parts = [_read(path, window, instrument) for path in several]
+    dq = parts[0].dq
+    for part in parts[1:]:
+        dq = dq | part.dq
+    return Templates(np.concatenate([part.sci for part in parts]), dq)
+
+
+def _read(path: str | Path, window: Window, instrument: str) -> Templates:
+    units = walk(path)
+    frame = _frame(path, units, instrument)
+    if not frame.contains(window):
+        raise WindowError(
+            "The reference background covers the exposure",
+            file=path,
+            value=f"the reference has {frame}, the exposure {window}",
+            cure="Give a reference of the same or a larger part of the detector (override_bkg)",
+        )
+    part = Window(window.x0 - frame.x0, window.y0 - frame.y0, window.nx, window.ny)
+    place = units["SCI"].place
+    planes = [plane(place, i) for i in range(place.shape[0])] if len(place.shape) == 3 else [place]
+    sci = np.empty((len(planes), *window.shape), np.float32)
+    with open_binary(path) as stream:
+        for out, single in zip(sci, planes, strict=True):
+            read_rows(stream, single, part, out)
+    for index, component in enumerate(sci):
+        if not (np.isfinite(component) & (component != 0)).any():
+            raise BackgroundError(
+                "A reference background has a value other than 0 within the exposure's window",
+                file=path,
+                value=f"component {index + 1} of {len(sci)} is 0 or not finite everywhere",
+                cure="Give another reference (override_bkg)",
+            )
+    return Templates(sci, _flags(path, units, part))
+
+
+def _frame(path: str | Path, units: dict[str, Extension], instrument: str) -> Window:
+    """Return the window that the reference covers."""
+    shape = units["SCI"].place.shape if "SCI" in units else ()
+    if len(shape) not in (2, 3) or 0 in shape:
+        found = f"SCI of shape {shape}" if shape else f"no SCI among {', '.join(units)}"
+        raise FileError(
+            "A reference background has SCI, (ny, nx) or (n_templates, ny, nx)",
+            file=path,
+            value=found,
+            cure="Give a wfssbkg reference (override_bkg)",
+        )
+    header = units["PRIMARY"].header
+    first_x, first_y, columns, rows = (header.get(keyword) for keyword in PLACE)
+    name = str(header.get("INSTRUME", "") or instrument)
+    return window_of(path, name, shape[-2:], (first_x, first_y), (columns, rows))
+
+
+def _flags(path: str | Path, units: dict[str, Extension], part: Window) -> NDArray[np.uint32]:
+    """Return DQ in the pipeline's bits: translated by DQ_DEF where the file has that table."""
+    dq = np.zeros(part.shape, np.uint32)
+    if "DQ" not in units or not units["DQ"].place.shape:
+        return dq
+    place, shape = units["DQ"].place, units["SCI"].place.shape
+    if place.shape not in (shape, shape[-2:]):
+        raise ShapeError(
+            "DQ has the shape of SCI",
+            file=path,
+            value=f"SCI {shape}, DQ {place.shape}",
+            cure="Give another reference (override_bkg)",
+        )
+    planes = [plane(place, i) for i in range(place.shape[0])] if len(place.shape) == 3 else [place]
+    with open_binary(path) as stream:
+        for single in planes:
+            flags = np.empty(part.shape, np.uint32)
+            read_rows(stream, single, part, flags)
+            dq |= flags
+    if "DQ_DEF" in units:
+        table = fits.getdata(path, "DQ_DEF")
+        if len(table):
+            dq = dynamic_mask(SimpleNamespace(dq=dq, dq_def=table), pixel).astype(np.uint32)
+    return dq

@@ -1,0 +1,145 @@
+"""The SOSS sky library, cut to an exposure; an exposure's integrations, a few at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from stdatamodels.jwst import datamodels
+
+from bkgflow.detector import Window
+from bkgflow.errors import FileError, ShapeError
+from bkgflow.io.exposures.facts import ExposureFacts
+from bkgflow.io.fits.hdus import open_binary, plane, read_rows
+
+__all__ = ["FileSegment", "cut_library", "read_library"]
+
+TALL, SHORT = 256, 96
+"""Rows of SUBSTRIP256, which the library is made for, and of SUBSTRIP96."""
+
+FIRST_SHORT_ROW = 10
+"""Where SUBSTRIP96 begins in SUBSTRIP256, as the reference step has it."""
+
+COLUMNS = 2048
+
+CHUNK = 4
+"""Integrations read at a time: 16 MB of SCI and DQ at SUBSTRIP256."""
+
+
+def read_library(path: str | Path) -> NDArray[np.float32]:
+    """Read a SOSS sky library, a ``SossBkgModel`` reference file.
+
+    Returns
+    -------
+    (n_templates, ny, 2048) float32
+        In the unit of the data; ny is 256 for the library as it is delivered.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be opened as one.
+    ShapeError
+        If it does not hold a stack of templates, 2048 columns wide.
+    """
+    try:
+        with datamodels.SossBkgModel(str(path)) as model:
+            templates = np.array(model.data, np.float32)
+    except Exception as problem:  # stdatamodels, asdf and astropy each raise their own
+        raise FileError(
+            "A SOSS background reference opens as a SossBkgModel",
+            file=path,
+            value=f"{type(problem).__name__}: {problem}"[:300],
+            cure="Fetch the reference again, or name the right one",
+        ) from problem
+    if templates.ndim != 3 or not len(templates) or templates.shape[2] != COLUMNS:
+        raise ShapeError(
+            f"A SOSS background reference holds templates: (n, {TALL}, {COLUMNS})",
+            file=path,
+            value=templates.shape,
+            cure="Name a reference of the type BKG made for NIS_SOSS",
+        )
+    return templates
+
+
+def cut_library(
+    library: NDArray[np.float32], shape: tuple[int, ...]
+) -> tuple[NDArray[np.float32] | None, str]:
+    """Cut a library to an exposure's rows.
+
+    Parameters
+    ----------
+    library : (n_templates, ny, 2048) float32
+        As `read_library` gives it.
+    shape : tuple of int
+        The exposure's: (rows, columns) or (n_integrations, rows, columns).
+
+    Returns
+    -------
+    (array or None, str)
+        A view of the rows that the exposure has. None, and the reason to skip it, where it
+        has neither 256 rows nor 96, nor as many as the library.
+
+    Raises
+    ------
+    ShapeError
+        If the exposure has not as many columns as the library.
+    """
+    rows, columns = shape[-2:]
+    if columns != library.shape[2]:
+        raise ShapeError(
+            "A SOSS exposure has the columns of its background reference",
+            value=f"{columns}, reference {library.shape[2]}",
+            cure="Give the whole subarray as the pipeline wrote it",
+        )
+    if rows == library.shape[1]:
+        return library, ""
+    if (rows, library.shape[1]) == (SHORT, TALL):
+        return library[:, FIRST_SHORT_ROW : FIRST_SHORT_ROW + SHORT], ""
+    return None, f"the exposure has {rows} rows, the background reference {library.shape[1]}"
+
+
+@dataclass(frozen=True, slots=True)
+class FileSegment:
+    """A segment's integrations, read from its file a few at a time, as often as asked for.
+
+    Attributes
+    ----------
+    facts : ExposureFacts
+        Where the arrays lie.
+    at_once : int
+        Integrations held at a time.
+    """
+
+    facts: ExposureFacts
+    at_once: int = CHUNK
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(n_integrations, ny, nx); an image is one integration."""
+        window = self.facts.window
+        return self.facts.n_integrations or 1, window.ny, window.nx
+
+    def chunks(self) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+        """Yield SCI float32 and DQ uint32, (n, ny, nx): good until the next ones are asked for.
+
+        Raises
+        ------
+        FileError
+            If the file is gone or was cut.
+        """
+        n, ny, nx = self.shape
+        sci = np.empty((min(n, self.at_once), ny, nx), np.float32)
+        dq = np.empty(sci.shape, np.uint32)
+        part = Window(0, 0, nx, ny)
+        with open_binary(self.facts.path) as stream:
+            for first in range(0, n, self.at_once):
+                stop = min(first + self.at_once, n)
+                for place, array in ((self.facts.sci, sci), (self.facts.dq, dq)):
+                    for i in range(first, stop):
+                        single = plane(place, i) if len(place.shape) == 3 else place
+                        read_rows(stream, single, part, array[i - first])
+                yield sci[: stop - first], dq[: stop - first]

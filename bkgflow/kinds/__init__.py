@@ -1,0 +1,1 @@
+"""How each kind of unit is prepared, shared and changed."""
