@@ -17,7 +17,7 @@ from bkgflow.io.references.folder import ReferenceFolder
 from bkgflow.kinds.table import mode_of
 from bkgflow.outcome import Outcome
 from bkgflow.planning.costs import predict
-from bkgflow.planning.keys import digest
+from bkgflow.planning.old_keys import digest
 from bkgflow.planning.plan import CombinedPlan, FitPlan, Plan, Unit
 from bkgflow.planning.units import make_unit, with_fits
 from bkgflow.settings import Mode, StepSettings

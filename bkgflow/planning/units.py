@@ -16,7 +16,7 @@ from bkgflow.kinds.backgrounds import Decision, decide
 from bkgflow.kinds.inputs import FitInputs, soss_inputs, wfss_inputs
 from bkgflow.kinds.table import mode_of
 from bkgflow.outcome import Outcome
-from bkgflow.planning.keys import combined_key, fit_key, unit_key
+from bkgflow.planning.old_keys import combined_key, fit_key, unit_key
 from bkgflow.planning.plan import FitPlan, Unit
 from bkgflow.settings import StepSettings
 from bkgflow.version import VERSION
