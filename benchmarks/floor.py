@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from benchmarks.files import empty
 from benchmarks.pairs import Work
-from bkgflow.io.fits.hdus import Place, walk
+from bkgflow.io.fits.hdus import ByteRange, walk
 
 __all__ = ["move"]
 
@@ -36,7 +36,7 @@ def move(backgrounds: Sequence[Path], targets: Sequence[Path], output: Path) -> 
     places = []
     for path in backgrounds:
         found = walk(path)
-        places.append((path, [found[name].place for name in ARRAYS if name in found]))
+        places.append((path, [found[name].data for name in ARRAYS if name in found]))
     largest = max((place.nbytes for _, each in places for place in each), default=0)
     native = np.empty(largest // 4, np.uint32)
     scratch: NDArray[Any] = np.empty(CHUNK // 4, ">u4")
@@ -52,12 +52,14 @@ def move(backgrounds: Sequence[Path], targets: Sequence[Path], output: Path) -> 
     yield Work(run, prepare=lambda: empty(output))
 
 
-def _read(stream: FileIO, place: Place, scratch: NDArray[Any], native: NDArray[np.uint32]) -> None:
+def _read(
+    stream: FileIO, data: ByteRange, scratch: NDArray[Any], native: NDArray[np.uint32]
+) -> None:
     """Read one array of four-byte pixels in chunks, each swapped while it is in the cache."""
-    stream.seek(place.offset)
+    stream.seek(data.offset)
     raw = scratch.view(np.uint8).data
-    for start in range(0, place.nbytes, CHUNK):
-        size = min(CHUNK, place.nbytes - start)
+    for start in range(0, data.nbytes, CHUNK):
+        size = min(CHUNK, data.nbytes - start)
         if stream.readinto(raw[:size]) != size:
             raise OSError("the file ended early")
         np.copyto(native[start // 4 : (start + size) // 4], scratch[: size // 4])

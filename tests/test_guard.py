@@ -12,7 +12,8 @@ from bkgflow.errors import FileError, InputError, OutputError, RunError
 from bkgflow.graph import guard
 from bkgflow.graph.guard import Failure, guarded
 from bkgflow.io.exposures.facts import inspect
-from bkgflow.io.fits import hdus as fits
+from bkgflow.io.fits import planes as fits
+from bkgflow.io.storage.reading import open_binary
 from tests.conftest import make_model
 
 PASSING = ["EIO", "ESTALE", "ETIMEDOUT", "EAGAIN", "EINTR", "ENETRESET"]
@@ -141,7 +142,7 @@ def test_a_read_that_fails_once_in_the_middle(tmp_path, monkeypatch, pauses):
 
     def read():
         out = np.zeros((6, 6), np.float32)
-        with fits.open_binary(path) as stream:
+        with open_binary(path) as stream:
             fits.read_rows(stream, facts.sci, facts.window, out)
         return out
 

@@ -164,7 +164,7 @@ def test_nothing_is_read_before_it_is_computed(tmp_path):
 
 def test_bands_are_read_apart(tmp_path, monkeypatch):
     """A band of rows costs the bytes of its rows, whatever the file is."""
-    from bkgflow.io.fits import hdus as byte_ranges
+    from bkgflow.io.fits import planes as byte_ranges
 
     path = write_random(tmp_path / "a_rate.fits", np.random.default_rng(5), (40, 8))
     data = bkgflow.open_exposure(path, memory=4 * 8 * BYTES)

@@ -280,7 +280,7 @@ def test_an_error_of_the_source_is_not_the_output_folders(write_exposure, tmp_pa
         raise OSError(errno.EIO, "Input/output error")
 
     with open_outline(path) as outline:
-        monkeypatch.setattr("bkgflow.io.fits.hdus._read_into", broken)
+        monkeypatch.setattr("bkgflow.io.fits.planes._read_into", broken)
         with pytest.raises(FileError, match="Input/output error") as caught:
             write_outline(outline, tmp_path / "out.fits", {"SCI": lower}, DONE)
     assert caught.value.file == str(path)

@@ -66,7 +66,7 @@ def open_exposure(path: str | Path, *, memory: int = DEFAULT_CHUNK) -> xr.Datase
         for layer in DTYPES
     }
     data = xr.Dataset(arrays, coords=_detector_coords(facts.window), attrs=_facts_attrs(facts))
-    return _with_units(data, facts.unit)
+    return _with_units(data, facts.bunit)
 
 
 def open_stack(
@@ -129,7 +129,7 @@ def open_stack(
         "n_integrations": ("exposure", [each.n_integrations or 0 for each in facts]),
     }
     attrs = {"paths": [each.path for each in facts], "bkgflow_version": VERSION}
-    units = {each.unit for each in facts}
+    units = {each.bunit for each in facts}
     return _with_units(xr.Dataset(arrays, coords, attrs), units.pop() if len(units) == 1 else "")
 
 

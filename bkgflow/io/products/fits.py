@@ -17,7 +17,7 @@ import numpy as np
 from stdatamodels.jwst.datamodels import JwstDataModel
 
 from bkgflow.errors import FileError
-from bkgflow.io.fits.hdus import Extension, Place
+from bkgflow.io.fits.hdus import ByteRange, Hdu
 from bkgflow.io.products.describe import Description, describe
 from bkgflow.io.products.headers_from_file import Written, amended, as_written
 from bkgflow.io.products.headers_from_model import Layer, draft, open_empty
@@ -49,7 +49,7 @@ class Outline:
         self.path = str(path)
         self.written = _amendable(path)
         self._stack = stack
-        self._empty: tuple[JwstDataModel, Mapping[Layer, Place]] | None = None
+        self._empty: tuple[JwstDataModel, Mapping[Layer, ByteRange]] | None = None
         if self.written is None:
             self._open()
 
@@ -65,11 +65,11 @@ class Outline:
         return self._open()[0]
 
     @property
-    def places(self) -> Mapping[Layer, Place]:
+    def places(self) -> Mapping[Layer, ByteRange]:
         """Where the pixels are that the model is without."""
         return self._open()[1]
 
-    def _open(self) -> tuple[JwstDataModel, Mapping[Layer, Place]]:
+    def _open(self) -> tuple[JwstDataModel, Mapping[Layer, ByteRange]]:
         if self._empty is None:
             self._empty = self._stack.enter_context(open_empty(self.path))
         return self._empty
@@ -153,13 +153,13 @@ def _parts(outline: Outline, path: Path, description: Description) -> list[Part]
     return [*(_part(header, *unit, images) for header, unit in pairs), Part(tree)]
 
 
-def _part(header: bytes, unit: Extension, stop: int, images: Mapping[Layer, Place]) -> Part:
+def _part(header: bytes, unit: Hdu, stop: int, images: Mapping[Layer, ByteRange]) -> Part:
     """Return a unit with its own data: what may be edited as pixels, anything else as bytes."""
     layer = _layer(unit)
     name = edited_name(*layer)
-    if name and images.get(layer) is unit.place:
-        return Part(header, name, unit.place, unit.place.native)
-    data = Place(unit.place.offset, (stop - unit.place.offset,), 8)
+    if name and images.get(layer) is unit.data:
+        return Part(header, name, unit.data, unit.data.native)
+    data = ByteRange(unit.data.offset, (stop - unit.data.offset,), 8)
     return Part(header, "", data, data.native)
 
 
@@ -173,14 +173,14 @@ def _amendable(path: str | Path) -> Written | None:
     return written if plain and ("SCI", 1) in images else None
 
 
-def _images(written: Written) -> dict[Layer, Place]:
+def _images(written: Written) -> dict[Layer, ByteRange]:
     """Return where the images are; the first of a name and version counts."""
-    found: dict[Layer, Place] = {}
+    found: dict[Layer, ByteRange] = {}
     for unit, _ in written.units:
-        if unit.header.get("XTENSION") == "IMAGE" and unit.place.shape:
-            found.setdefault(_layer(unit), unit.place)
+        if unit.header.get("XTENSION") == "IMAGE" and unit.data.shape:
+            found.setdefault(_layer(unit), unit.data)
     return found
 
 
-def _layer(unit: Extension) -> Layer:
+def _layer(unit: Hdu) -> Layer:
     return unit.name, unit.header.whole("EXTVER", 1) or 1

@@ -24,8 +24,9 @@ from astropy.time import Time
 from stdatamodels.jwst import datamodels
 
 from bkgflow.io.fits.cards import BLOCK
-from bkgflow.io.fits.hdus import Extension, open_binary, read_units, reading
+from bkgflow.io.fits.hdus import Hdu, read_hdus
 from bkgflow.io.products.describe import Description
+from bkgflow.io.storage.reading import open_binary, reading
 
 __all__ = ["Written", "amended", "as_written"]
 
@@ -55,14 +56,14 @@ class Written:
     ----------
     units : tuple
         Headers and data but the tree's, in their order; with each, where it ends in the file.
-    tree : Extension
+    tree : Hdu
         The extension that holds the tree.
     asdf : bytes
         What is in it.
     """
 
-    units: tuple[tuple[Extension, int], ...]
-    tree: Extension
+    units: tuple[tuple[Hdu, int], ...]
+    tree: Hdu
     asdf: bytes
 
 
@@ -75,11 +76,11 @@ def as_written(path: str | Path) -> Written | None:
         If the file cannot be read, is not FITS, or ends early.
     """
     with open_binary(path) as stream, reading(stream):
-        units = list(read_units(path, stream))
+        units = list(read_hdus(path, stream))
         if len(units) < 2 or units[-1][0].name != TREE:
             return None
         *others, (tree, _) = units
-        if tree.header.get("TFORM1") != f"{tree.place.nbytes}B":
+        if tree.header.get("TFORM1") != f"{tree.data.nbytes}B":
             return None
         written = Written(tuple(others), tree, _read(stream, tree))
     return written if _can_amend(written) else None
@@ -117,9 +118,9 @@ def amended(written: Written, filename: str, description: Description) -> tuple[
     return headers, _tree_unit(written.tree, asdf)
 
 
-def _read(stream: BinaryIO, unit: Extension) -> bytes:
-    stream.seek(unit.place.offset)
-    return stream.read(unit.place.nbytes)
+def _read(stream: BinaryIO, unit: Hdu) -> bytes:
+    stream.seek(unit.data.offset)
+    return stream.read(unit.data.nbytes)
 
 
 def _can_amend(written: Written) -> bool:
@@ -181,7 +182,7 @@ def _set_outcome(primary: fits.Header, outcome: str) -> None:
     primary.insert(next(keyword for keyword in keywords[place:] if keyword in primary), card)
 
 
-def _tree_unit(tree: Extension, asdf: bytes) -> bytes:
+def _tree_unit(tree: Hdu, asdf: bytes) -> bytes:
     header = fits.Header.fromstring(tree.header.raw)
     header["NAXIS1"], header["TFORM1"] = len(asdf), f"{len(asdf)}B"
     return _raw(header) + asdf + bytes(-len(asdf) % BLOCK)

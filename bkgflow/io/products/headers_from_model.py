@@ -20,7 +20,7 @@ from stdatamodels import fits_support
 from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import JwstDataModel
 
-from bkgflow.io.fits.hdus import Place, read_units
+from bkgflow.io.fits.hdus import ByteRange, read_hdus
 from bkgflow.io.models import not_a_model, open_model
 from bkgflow.io.products.pixels import EDITED, Part, edited_name
 
@@ -34,7 +34,7 @@ SINGLES = {8, 16, -32}
 
 
 @contextmanager
-def open_empty(path: str | Path) -> Iterator[tuple[JwstDataModel, dict[Layer, Place]]]:
+def open_empty(path: str | Path) -> Iterator[tuple[JwstDataModel, dict[Layer, ByteRange]]]:
     """Open an exposure as the data model that it says it is, without reading its pixels.
 
     Returns
@@ -49,7 +49,7 @@ def open_empty(path: str | Path) -> Iterator[tuple[JwstDataModel, dict[Layer, Pl
     FileError
         If the file is there but no data model can be made of it.
     """
-    places: dict[Layer, Place] = {}
+    places: dict[Layer, ByteRange] = {}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # stdatamodels repeats what validation says on save
@@ -74,12 +74,12 @@ def _unvalidated() -> Iterator[None]:
         yield
 
 
-def _leave_out(unit: Any, places: dict[Layer, Place]) -> None:
+def _leave_out(unit: Any, places: dict[Layer, ByteRange]) -> None:
     """Give an image extension pages of zeros that the system never has to provide."""
     layer = (unit.name, unit.ver)
     if type(unit) is not fits.ImageHDU or not unit.shape or layer in places:
         return
-    place = Place(
+    place = ByteRange(
         int(unit.fileinfo()["datLoc"]),
         tuple(unit.shape),
         int(unit.header["BITPIX"]),
@@ -102,7 +102,7 @@ def _model_class(path: str | Path, header: fits.Header) -> type[JwstDataModel]:
         return type(model)
 
 
-def draft(model: Any, places: Mapping[Layer, Place], path: Path) -> list[Part]:
+def draft(model: Any, places: Mapping[Layer, ByteRange], path: Path) -> list[Part]:
     """Return the parts of the file that ``model.save(path)`` would write.
 
     stdatamodels has no public way to the extensions that ``save`` is about to write.
@@ -126,11 +126,11 @@ def _parts(
     written: io.BytesIO,
     path: Path,
     outlined: Mapping[Layer, np.ndarray[Any, Any]],
-    places: Mapping[Layer, Place],
+    places: Mapping[Layer, ByteRange],
 ) -> Iterator[Part]:
     """Give every image that was left out its true size again."""
     start = 0
-    for extension, stop in read_units(path, written):
+    for extension, stop in read_hdus(path, written):
         layer = (extension.name, extension.header.whole("EXTVER", 1) or 1)
         if layer in outlined:
             array = outlined[layer]

@@ -19,7 +19,9 @@ from numpy.typing import NDArray
 
 from bkgflow.detector import Window
 from bkgflow.io.fits.cards import BLOCK
-from bkgflow.io.fits.hdus import Place, ended_early, open_binary, plane, read_rows, reading
+from bkgflow.io.fits.hdus import ByteRange
+from bkgflow.io.fits.planes import ended_early, plane, read_rows
+from bkgflow.io.storage.reading import open_binary, reading
 
 __all__ = ["EDITED", "PART_BYTES", "Edit", "Part", "edited_name", "write_parts"]
 
@@ -51,7 +53,7 @@ class Part:
         Written as they are.
     name : str
         EXTNAME of an array that may be edited; empty for all others.
-    place : Place or None
+    place : ByteRange or None
         Where the array lies in the source; None where nothing follows.
     dtype : dtype or None
         The array's type in the product, in the machine's byte order.
@@ -59,7 +61,7 @@ class Part:
 
     head: bytes
     name: str = ""
-    place: Place | None = None
+    place: ByteRange | None = None
     dtype: np.dtype[Any] | None = None
 
     @property
@@ -139,7 +141,7 @@ def _write_part(
 
 def _convert(
     stream: BinaryIO,
-    place: Place,
+    place: ByteRange,
     dtype: np.dtype[Any],
     descriptor: int,
     offset: int,
@@ -165,7 +167,7 @@ def _convert(
             offset += raw.nbytes
 
 
-def _copy(stream: BinaryIO, place: Place, descriptor: int, offset: int) -> None:
+def _copy(stream: BinaryIO, place: ByteRange, descriptor: int, offset: int) -> None:
     """Copy an array's bytes; within the kernel where it can."""
     left, begin = place.nbytes, place.offset
     if not isinstance(stream, gzip.GzipFile):

@@ -14,7 +14,8 @@ from stdatamodels.jwst import datamodels
 from bkgflow.detector import Window
 from bkgflow.errors import FileError, ShapeError
 from bkgflow.io.exposures.facts import ExposureFacts
-from bkgflow.io.fits.hdus import open_binary, plane, read_rows
+from bkgflow.io.fits.planes import plane, read_rows
+from bkgflow.io.storage.reading import open_binary
 
 __all__ = ["FileSegment", "cut_library", "read_library"]
 
