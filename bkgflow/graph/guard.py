@@ -1,16 +1,16 @@
-"""Failure as data: a task that cannot be done returns its error, and its neighbours go on."""
+"""Failure as data: a task that cannot be done returns a verdict, and its neighbours go on."""
 
 from __future__ import annotations
 
 import errno
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from bkgflow.errors import BkgflowError, RunError
+from bkgflow.verdict import Verdict
 
-__all__ = ["Failure", "guarded"]
+__all__ = ["ATTEMPTS", "PAUSE", "guarded"]
 
 ATTEMPTS = 3
 
@@ -21,29 +21,24 @@ PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EINTR, 
 """Errors of network file systems that may be gone a moment later."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """An error that travels through the graph in place of a result."""
+def guarded(
+    function: Callable[..., Any], *arguments: Any, sleep: Callable[[float], object] = time.sleep
+) -> Any:
+    """Call a function; return its result, or a QUARANTINED `Verdict` that says what went wrong.
 
-    error: BkgflowError
-
-
-def guarded(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Call a function; return its result, or a `Failure` that says what went wrong.
-
-    A failure among the arguments is passed on: what depends on a bad input fails with that
+    A verdict among the arguments is passed on: what depends on a bad input fails with that
     input's error. What failed on an error that may pass is tried three times.
     """
     for argument in arguments:
-        if isinstance(argument, Failure):
+        if isinstance(argument, Verdict):
             return argument
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            return function(*arguments, **options)
+            return function(*arguments)
         except Exception as problem:
             if attempt == ATTEMPTS or not _may_pass(problem):
-                return Failure(_as_error(problem, attempt))
-        time.sleep(PAUSE * 2 ** (attempt - 1))
+                return Verdict.quarantined(_as_error(problem, attempt))
+        sleep(PAUSE * 2 ** (attempt - 1))
     raise AssertionError("unreachable: the last attempt returns")
 
 
@@ -60,7 +55,7 @@ def _as_error(problem: Exception, attempts: int) -> BkgflowError:
     if isinstance(problem, BkgflowError):
         return problem
     return RunError(
-        "A task ends without an unforeseen error",
+        "A task must end without an unforeseen error",
         file=getattr(problem, "filename", None),
         value=f"{type(problem).__name__}: {problem} (attempt {attempts})"[:500],
         cure="Run it again; if it fails again, report it with the log",

@@ -21,7 +21,7 @@ from bkgflow.detector import Window
 from bkgflow.io.exposures.source import Layer, Reader, Source, read_part
 from bkgflow.methods.clip import Combined, collapse, combine
 
-__all__ = ["Band", "bytes_per_pixel", "combine_band", "strip_rows"]
+__all__ = ["Band", "bytes_per_pixel", "combine_band", "join", "strip_rows"]
 
 Stack = tuple[NDArray[np.floating], NDArray[np.floating] | None, NDArray[np.uint32]]
 """SCI, ERR where it is wanted, and DQ."""
@@ -134,6 +134,17 @@ def combine_band(
         Band(band, output, tuple(sources[i].name for i in members if not valid[i]))
         for output, members in zip(outputs, sets, strict=True)
     ]
+
+
+def join(bands: Sequence[Band]) -> Combined:
+    """Put the bands of a combined background together, first row first."""
+    ordered = [band.pixels for band in sorted(bands, key=lambda band: band.window.y0)]
+    return Combined(
+        np.concatenate([pixels.sci for pixels in ordered]),
+        np.concatenate([pixels.err for pixels in ordered]),
+        np.concatenate([pixels.dq for pixels in ordered]),
+        np.concatenate([pixels.n_used for pixels in ordered]),
+    )
 
 
 class _Buffers:
