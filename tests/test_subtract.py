@@ -24,7 +24,7 @@ from bkgflow.errors import (
     WindowError,
 )
 from tests.conftest import make_model, write_association
-from tests.test_fits import write_fits
+from tests.io.test_exposures import write_fits
 
 NIRSPEC = {"instrument": "NIRSPEC", "exp_type": "NRS_FIXEDSLIT"}
 

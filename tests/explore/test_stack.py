@@ -14,7 +14,7 @@ import bkgflow
 from bkgflow.errors import FileError, SettingsError, ShapeError, WindowError
 from bkgflow.methods import clip
 from tests.conftest import make_model
-from tests.test_fits import write_fits
+from tests.io.test_exposures import write_fits
 
 LAYERS = {"sci": np.float32, "err": np.float32, "dq": np.uint32}
 
