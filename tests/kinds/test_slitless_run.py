@@ -12,9 +12,9 @@ from stdatamodels.jwst import datamodels
 import bkgflow
 from bkgflow.errors import MetadataError, SettingsError
 from bkgflow.settings import StepSettings
-from tests.conftest import write_association
 from tests.helpers import crds_cache
-from tests.helpers.slitless_scenes import (
+from tests.helpers.exposures import write_association
+from tests.helpers.slitless import (
     MODES,
     exposure,
     write_catalog,
