@@ -8,7 +8,7 @@ import pytest
 
 from bkgflow.association import load, load_program
 from bkgflow.errors import AssociationError, PlanError
-from tests.conftest import write_association
+from tests.helpers.exposures import write_association
 
 
 def refused(path):

@@ -18,7 +18,7 @@ from jwst.background.background_step import BackgroundStep
 from jwst.background.background_sub import background_sub
 
 import bkgflow
-from tests.conftest import make_model
+from tests.helpers.exposures import make_model
 
 CASES = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 FEWER = settings(CASES, max_examples=100)

@@ -14,7 +14,7 @@ from bkgflow.graph.guard import Failure, guarded
 from bkgflow.io.exposures.facts import inspect
 from bkgflow.io.fits import planes as fits
 from bkgflow.io.storage.reading import open_binary
-from tests.conftest import make_model
+from tests.helpers.exposures import make_model
 
 PASSING = ["EIO", "ESTALE", "ETIMEDOUT", "EAGAIN", "EINTR", "ENETRESET"]
 LASTING = ["ENOENT", "EACCES", "EISDIR", "ENOSPC", "EROFS"]

@@ -8,7 +8,7 @@ from bkgflow.errors import FileError, ShapeError
 from bkgflow.io.exposures.facts import inspect
 from bkgflow.io.references.soss_library import FileSegment, cut_library, read_library
 from bkgflow.methods.soss import ArraySegment, fit_soss
-from tests.test_soss_fit import make_library, observe, same
+from tests.helpers.soss import make_library, observe, same
 
 
 @pytest.fixture

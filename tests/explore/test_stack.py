@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 import bkgflow
 from bkgflow.errors import FileError, SettingsError, ShapeError, WindowError
 from bkgflow.methods import clip
-from tests.conftest import make_model
-from tests.test_fits import write_fits
+from tests.helpers.exposures import make_model, write_fits
 
 LAYERS = {"sci": np.float32, "err": np.float32, "dq": np.uint32}
 

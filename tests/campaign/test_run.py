@@ -20,7 +20,7 @@ from bkgflow.campaign.events import RunFinished, RunStarted, UnitFinished
 from bkgflow.graph.build import build
 from bkgflow.io.storage import publish as whole
 from bkgflow.simulate import Truth, simulate_imaging, simulate_nods, simulate_tso
-from tests.conftest import make_model, write_association
+from tests.helpers.exposures import make_model, write_association
 
 
 class Finished(SchedulerPlugin):

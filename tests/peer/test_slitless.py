@@ -1,8 +1,8 @@
 """The peer's tests of slitless subtraction that need no reference server, on bkgflow.
 
 All others assign a WCS with reference files from the server: see `NEED_A_SERVER`. What they
-look at is held against the peer on simulated WCS in tests/test_wfss_against_peer.py,
-tests/test_wfss_boxes.py and tests/test_wfss_run.py.
+look at is held against the peer on simulated WCS in tests/peer/test_slitless_against_peer.py,
+tests/methods/test_slitless_boxes.py and tests/kinds/test_slitless_run.py.
 """
 
 import jwst.background.tests.test_background_wfss as peer

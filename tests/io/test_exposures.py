@@ -13,24 +13,9 @@ from bkgflow.detector import Window
 from bkgflow.errors import FileError, MetadataError, ShapeError, WindowError
 from bkgflow.io.exposures.facts import inspect
 from bkgflow.io.exposures.source import FileSource, read_part
+from tests.helpers.exposures import write_fits
 
 INTEGERS = {np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32}
-
-
-def write_fits(path, sci, err=None, dq=None, **keywords):
-    """Write the three extensions as they are, without a data model."""
-    sci = np.asarray(sci)
-    primary = fits.PrimaryHDU()
-    header = {"INSTRUME": "MIRI", "SUBSTRT1": 1, "SUBSTRT2": 1}
-    header |= {"SUBSIZE1": sci.shape[-1], "SUBSIZE2": sci.shape[-2]} | keywords
-    for keyword, value in header.items():
-        if value is not None:
-            primary.header[keyword] = value
-    err = np.ones(sci.shape, np.float32) if err is None else err
-    dq = np.zeros(sci.shape, np.uint32) if dq is None else dq
-    units = [fits.ImageHDU(a, name=n) for n, a in (("SCI", sci), ("ERR", err), ("DQ", dq))]
-    fits.HDUList([primary, *units]).writeto(path, overwrite=True)
-    return path
 
 
 def read_all(path, part=None):

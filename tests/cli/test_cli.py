@@ -28,7 +28,7 @@ from bkgflow.cli import app, main
 from bkgflow.cli.progress import ProgressBar
 from bkgflow.clusters import open as clusters
 from bkgflow.errors import UsageError
-from tests.conftest import make_model, write_association
+from tests.helpers.exposures import make_model, write_association
 
 HEAVY = ("dask", "distributed", "astropy", "numba", "stdatamodels", "xarray", "numpy", "matplotlib")
 

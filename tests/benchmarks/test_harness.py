@@ -17,7 +17,7 @@ from benchmarks.scale import as_table as growth
 from benchmarks.scale import results_of
 from benchmarks.table import as_markdown, as_table, merged, result_of, side_of, write_json
 from bkgflow.report.tables import as_text
-from tests import contenders
+from tests.helpers import contenders
 
 
 def samples(*seconds):

@@ -12,9 +12,15 @@ from stdatamodels.jwst import datamodels
 import bkgflow
 from bkgflow.errors import MetadataError, SettingsError
 from bkgflow.settings import StepSettings
-from tests import crds_cache
-from tests.conftest import write_association
-from tests.slitless_scenes import MODES, exposure, write_catalog, write_ranges, write_reference
+from tests.helpers import crds_cache
+from tests.helpers.exposures import write_association
+from tests.helpers.slitless import (
+    MODES,
+    exposure,
+    write_catalog,
+    write_ranges,
+    write_reference,
+)
 
 SHAPE, CORNER, SCALE = (220, 240), (30, 40), 0.6
 

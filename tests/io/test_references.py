@@ -20,8 +20,8 @@ from bkgflow.io.exposures.facts import inspect
 from bkgflow.io.exposures.from_model import model_facts
 from bkgflow.io.references.find import find_reference
 from bkgflow.io.references.folder import ReferenceFolder
-from tests import crds_cache
-from tests.conftest import make_model
+from tests.helpers import crds_cache
+from tests.helpers.exposures import make_model
 
 NIRISS = {
     "INSTRUME": "NIRISS",

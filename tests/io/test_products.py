@@ -26,7 +26,7 @@ from bkgflow.io.products.fits import open_outline, write_outline
 from bkgflow.io.products.pixels import PART_BYTES
 from bkgflow.outcome import Outcome
 from bkgflow.simulate import simulate_imaging, simulate_nods, simulate_soss, simulate_tso
-from tests.conftest import make_model
+from tests.helpers.exposures import make_model
 
 WHEN = ["DATE", "FILENAME"]
 

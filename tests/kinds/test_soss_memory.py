@@ -13,8 +13,8 @@ from stdatamodels.jwst import datamodels
 from bkgflow.io.exposures.facts import inspect
 from bkgflow.kinds.soss import fit_exposure
 from bkgflow.settings import StepSettings
-from tests.conftest import make_model
-from tests.test_soss_fit import make_library, observe
+from tests.helpers.exposures import make_model
+from tests.helpers.soss import make_library, observe
 
 BOUND = 1.5
 """Times the SCI bytes of the largest file, beside what a short one takes."""

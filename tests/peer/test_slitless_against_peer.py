@@ -10,7 +10,13 @@ from jwst.background.background_sub_wfss import subtract_wfss_bkg
 from bkgflow.io.references.slitless import slitless_inputs
 from bkgflow.methods.boxes import boxes_to_mask, grism_boxes
 from bkgflow.methods.slitless import fit_background, subtract_scaled
-from tests.slitless_scenes import MODES, exposure, write_catalog, write_ranges, write_reference
+from tests.helpers.slitless import (
+    MODES,
+    exposure,
+    write_catalog,
+    write_ranges,
+    write_reference,
+)
 
 logging.getLogger("jwst").setLevel(logging.ERROR)
 
