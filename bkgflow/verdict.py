@@ -124,6 +124,28 @@ class Verdict:
         state = State(str(tree.get("state") or tree.get("outcome")))
         return cls(state, str(tree.get("reason", "")), record=Record.from_tree(tree))
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as plain values; NaN stays NaN, which `json` writes and reads."""
+        return {
+            "state": self.state.value,
+            "reason": self.reason,
+            "error": None if self.error is None else self.error.to_dict(),
+            "record": None if self.record is None else self.record.to_tree(),
+            "products": list(self.products),
+        }
+
+    @classmethod
+    def from_dict(cls, parts: Mapping[str, Any]) -> Verdict:
+        """Return the verdict that `to_dict` took apart."""
+        error, record = parts["error"], parts["record"]
+        return cls(
+            State(parts["state"]),
+            parts["reason"],
+            None if error is None else BkgflowError.from_dict(error),
+            None if record is None else Record.from_tree(record),
+            tuple(parts["products"]),
+        )
+
     def published(self, products: tuple[str, ...]) -> Verdict:
         """Return the verdict with the files that are now there."""
         return replace(self, products=products)
