@@ -5,41 +5,39 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from bkgflow.detector import Window
-from bkgflow.errors import BackgroundError, ShapeError
-from bkgflow.io.models import open_model, write_model
-from bkgflow.io.products.describe import (
-    COMBINED_SUFFIX,
-    Description,
-    combined_model,
-    describe,
-    product_name,
-)
-from bkgflow.io.products.fits import Outline, open_outline, write_outline
-from bkgflow.io.products.pixels import Edit
-from bkgflow.io.storage.publish import before_sync
+from bkgflow.errors import BackgroundError
+from bkgflow.io.models import open_model
+from bkgflow.io.products.changes import Changes, Edit
+from bkgflow.io.products.describe import COMBINED_SUFFIX, product_name
+from bkgflow.io.products.fits import FitsWriter
+from bkgflow.io.products.writer import OpenTarget, Prepared
+from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.publish import _leave
 from bkgflow.kinds.bands import Band
 from bkgflow.kinds.image import image_edits, sky_edits
 from bkgflow.kinds.inputs import FitInputs
 from bkgflow.kinds.slitless import apply_wfss
-from bkgflow.kinds.soss import apply_soss, fitted_sky
+from bkgflow.kinds.soss import fitted_sky
 from bkgflow.methods.clip import Combined
-from bkgflow.methods.image import add_errors, subtract
 from bkgflow.outcome import Outcome
+from bkgflow.record import Record
 from bkgflow.settings import Mode, StepSettings
+from bkgflow.verdict import State, Verdict
 
 __all__ = [
     "Assignment",
     "UnitResult",
     "finish_file",
-    "finish_model",
-    "finish_outline",
     "join",
-    "save_combined",
+    "prepare",
+    "publish",
+    "target_of",
 ]
 
 
@@ -117,14 +115,8 @@ class UnitResult:
     fit: dict[str, Any] | None = None
 
 
-Ending = tuple[UnitResult, Description]
-"""How a unit ends, and what its product says of it."""
-
-
 def finish_file(work: Assignment, *upstream: Any) -> UnitResult:
     """Finish a unit whose target is a file: write its product, say how it went.
-
-    The pixels stream from file to file, but for slitless exposures: their fit wants them all.
 
     Parameters
     ----------
@@ -142,85 +134,97 @@ def finish_file(work: Assignment, *upstream: Any) -> UnitResult:
     OutputError
         If the product cannot be written.
     """
-    if work.mode == "wfss" and not work.skip_reason:
-        with open_model(work.target) as model:
-            result = finish_model(work, model, upstream)
-            write_model(model, work.output)
-        return replace(result, products=(work.output,))
-    with open_outline(work.target) as outline:
-        return finish_outline(work, outline, upstream)
+    with FitsWriter().open(target_of(work)) as opened:
+        result, drafts = prepare(work, opened, upstream)
+    if (leave := _leave.get()) is not None:
+        leave()
+    return publish(result, drafts)
 
 
-def finish_outline(
-    work: Assignment, outline: Outline, upstream: Sequence[Any], threads: int = 1
-) -> UnitResult:
-    """Do `finish_file` on a target that is open already; its pixels stream."""
-    _check_size(work, outline.shape)
-    result, description, edits = _stream(work, outline, upstream)
-    others = []
+def prepare(
+    work: Assignment,
+    opened: OpenTarget,
+    upstream: Sequence[Any],
+    threads: int = 1,
+    model: Any = None,
+) -> tuple[UnitResult, list[Prepared]]:
+    """Say how a unit ends, and prepare its files; a model stands for the target's file."""
+    result, verdict, changes = _decide(work, upstream, model)
+    output, drafts = Location.of(work.output), list[Prepared]()
     if work.mode == "image" and work.settings.save_combined_background and upstream:
-        with before_sync(None):  # there is more to do
-            others.append(save_combined(work, outline.model, upstream))
-    product = write_outline(outline, work.output, edits, description, threads)
-    return replace(result, products=(str(product), *others))
+        whole = join(upstream)
+        beside = output.with_name(product_name(work.target, COMBINED_SUFFIX))
+        record = Record.from_tree(work.record)
+        drafts.append(opened.combined(whole.sci, whole.err, whole.dq, record, beside))
+    try:
+        return result, [opened.product(changes, verdict, output, threads), *drafts]
+    except BaseException:
+        for draft in drafts:
+            draft.discard()
+        raise
 
 
-def _stream(
-    work: Assignment, outline: Outline, upstream: Sequence[Any]
-) -> tuple[UnitResult, Description, dict[str, Edit]]:
+def publish(result: UnitResult, drafts: Sequence[Prepared]) -> UnitResult:
+    """Make files appear at their locations; those that cannot are discarded, with all others."""
+    try:
+        return replace(result, products=tuple(str(draft.publish()) for draft in drafts))
+    finally:
+        for draft in drafts:
+            draft.discard()
+
+
+def target_of(work: Assignment) -> Any:
+    """What a writer needs to know of a target."""
+    location = work.target if isinstance(work.target, Location) else Location.of(work.target)
+    return SimpleNamespace(location=location, window=work.window)
+
+
+def _decide(
+    work: Assignment, upstream: Sequence[Any], model: Any
+) -> tuple[UnitResult, Verdict, Changes]:
     """Return how a unit ends, what its product says, and what is done to the pixels."""
     if work.skip_reason:
-        return *_skip(work), {}
+        return *_ended(work, Outcome.SKIPPED, work.skip_reason), Changes()
     if work.mode == "image":
         propagate = work.settings.propagate_errors
         edits = image_edits(work.window, upstream, propagate_errors=propagate)
-        return *_image(work, upstream), edits
-    assert work.inputs is not None
-    applied = fitted_sky(outline.shape, work.target, work.inputs.background[0], *upstream)
-    return *_fit(work, applied.outcome, applied.reason, applied.record), sky_edits(applied.sky)
-
-
-def finish_model(work: Assignment, model: Any, upstream: Sequence[Any]) -> UnitResult:
-    """Subtract from an open data model, in place, and describe it.
-
-    Raises
-    ------
-    BackgroundError
-        If the backgrounds hold no valid pixel in the target's window.
-    InputError
-        If what a fit reads is bad.
-    """
-    result, description = _change(work, model, upstream)
-    describe(model, description)
-    return result
-
-
-def _change(work: Assignment, model: Any, upstream: Sequence[Any]) -> Ending:
-    if work.skip_reason:
-        return _skip(work)
-    if work.mode == "image":
-        ending = _image(work, upstream)
-        _subtract_bands(work, model, upstream)
-        return ending
+        return *_image(work, upstream), Changes(edits)
     assert work.inputs is not None
     if work.mode == "wfss":
-        return _fit(work, *apply_wfss(model, work.inputs, work.settings))
-    library = work.inputs.background[0]
-    applied = apply_soss(model, work.target, library, work.settings, *upstream)
-    return _fit(work, applied.outcome, applied.reason, applied.record)
+        return _slitless(work, model)
+    shape, library = work.window.shape, work.inputs.background[0]
+    applied = fitted_sky(shape, work.target, library, *upstream)
+    ended = _ended(work, applied.outcome, applied.reason, applied.record)
+    return *ended, Changes(sky_edits(applied.sky))
 
 
-def _skip(work: Assignment) -> Ending:
-    result = UnitResult(work.key, Outcome.SKIPPED, work.skip_reason)
-    return result, Description(Outcome.SKIPPED, work.skip_reason, work.record)
+def _slitless(work: Assignment, model: Any) -> tuple[UnitResult, Verdict, Changes]:
+    assert work.inputs is not None
+    with open_model(work.target) if model is None else model.copy() as own:
+        outcome, reason, found = apply_wfss(own, work.inputs, work.settings)
+        arrays = {"SCI": np.array(own.data), "DQ": np.array(own.dq)}
+        mask, factor = np.array(own.mask), own.meta.background.scaling_factor
+
+    def edit(name: str) -> Edit:
+        def put(pixels: Any, _integration: int, rows: slice) -> None:
+            pixels[...] = arrays[name][rows]
+
+        return put
+
+    edits = {name: edit(name) for name in arrays} if outcome == Outcome.COMPLETE else {}
+    return *_ended(work, outcome, reason, found), Changes(edits, mask, factor)
 
 
-def _fit(work: Assignment, outcome: Outcome, reason: str, found: dict[str, Any]) -> Ending:
-    result = UnitResult(work.key, outcome, reason, fit=found)
-    return result, Description(outcome, reason, {**work.record, **found})
+def _ended(
+    work: Assignment, outcome: Outcome, reason: str, found: Mapping[str, Any] | None = None
+) -> tuple[UnitResult, Verdict]:
+    fit = None if found is None or work.mode == "image" else dict(found)
+    record = Record.from_tree({**work.record, **(found or {})})
+    verdict = Verdict(State(outcome.value), reason, record=record)
+    return UnitResult(work.key, outcome, reason, fit=fit), verdict
 
 
-def _image(work: Assignment, bands: Sequence[Band]) -> Ending:
+def _image(work: Assignment, bands: Sequence[Band]) -> tuple[UnitResult, Verdict]:
     unsubtracted = int(sum(np.count_nonzero(band.pixels.n_used == 0) for band in bands))
     if unsubtracted == work.window.nx * work.window.ny:
         raise _nothing_valid(work)
@@ -229,29 +233,8 @@ def _image(work: Assignment, bands: Sequence[Band]) -> Ending:
         "unsubtracted_pixels": unsubtracted,
         "unused_backgrounds": [Path(name).name for name in unused],
     }
-    result = UnitResult(work.key, Outcome.COMPLETE, n_unsubtracted=unsubtracted, unused=unused)
-    return result, Description(Outcome.COMPLETE, "", {**work.record, **details})
-
-
-def _check_size(work: Assignment, shape: tuple[int, ...]) -> None:
-    if shape[-2:] != work.window.shape:
-        raise ShapeError(
-            "The target is as large as it was when it was planned",
-            file=work.target,
-            value=f"{shape[-2:]}, planned {work.window.shape}",
-            cure="Plan the program again",
-        )
-
-
-def _subtract_bands(work: Assignment, model: Any, bands: Sequence[Band]) -> None:
-    sci, err, dq = model.data, model.err, model.dq
-    _check_size(work, sci.shape)
-    for band in bands:
-        part = (..., *band.window.slices_in(work.window))
-        pixels = band.pixels
-        subtract(sci[part], dq[part], pixels.sci, pixels.dq, pixels.n_used)
-        if work.settings.propagate_errors:
-            add_errors(err[part], pixels.err, pixels.n_used)
+    result, verdict = _ended(work, Outcome.COMPLETE, "", details)
+    return replace(result, n_unsubtracted=unsubtracted, unused=unused), verdict
 
 
 def join(bands: Sequence[Band]) -> Combined:
@@ -263,15 +246,6 @@ def join(bands: Sequence[Band]) -> Combined:
         np.concatenate([pixels.dq for pixels in ordered]),
         np.concatenate([pixels.n_used for pixels in ordered]),
     )
-
-
-def save_combined(work: Assignment, model: Any, bands: Sequence[Band]) -> str:
-    """Write the combined background beside the product; return its path."""
-    whole = join(bands)
-    path = Path(work.output).with_name(product_name(work.target, COMBINED_SUFFIX))
-    with combined_model(model, whole.sci, whole.err, whole.dq, work.record) as combined:
-        write_model(combined, path)
-    return str(path)
 
 
 def _unused_everywhere(bands: Sequence[Band]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bkgflow.detector import Window
-from bkgflow.io.products.pixels import Edit
+from bkgflow.io.products.changes import Edit
 from bkgflow.kinds.bands import Band
 from bkgflow.methods.clip import Combined
 from bkgflow.methods.image import add_errors, subtract_values

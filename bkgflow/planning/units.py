@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bkgflow.io.exposures.facts import ExposureFacts
-from bkgflow.io.products.describe import product_name
+from bkgflow.io.products.describe import product_name, product_suffix
 from bkgflow.io.references.folder import ReferenceFolder
 from bkgflow.kinds.backgrounds import Decision, decide
 from bkgflow.kinds.inputs import FitInputs, soss_inputs, wfss_inputs
@@ -21,7 +21,7 @@ from bkgflow.planning.plan import FitPlan, Unit
 from bkgflow.settings import StepSettings
 from bkgflow.version import VERSION
 
-__all__ = ["make_record", "make_unit", "product_suffix", "with_fits"]
+__all__ = ["make_record", "make_unit", "with_fits"]
 
 SEGMENT = re.compile(r"-seg(\d+)")
 """How the pipeline numbers the files of one long exposure."""
@@ -82,7 +82,7 @@ def make_unit(
     unit = Unit(
         key=unit_key(settings, mode, target, combined or reason, _identities(inputs)),
         target=target.path,
-        output=product_name(target.path, product_suffix(target)),
+        output=product_name(target.path, product_suffix(target.n_integrations)),
         mode=mode,
         combined=combined or None,
         inputs=inputs,
@@ -141,11 +141,6 @@ def _missing(paths: Sequence[str]) -> str:
         return ""
     names = ", ".join(f"{number:03d}" for number in missing)
     return f"segment {names} of the exposure is not in the fit"
-
-
-def product_suffix(target: ExposureFacts) -> str:
-    """Return what the pipeline calls the product: bsub for an image, bsubints for a cube."""
-    return "bsub" if target.n_integrations is None else "bsubints"
 
 
 def make_record(
