@@ -28,9 +28,9 @@ from bkgflow.io.exposures.facts import ExposureFacts, inspect
 from bkgflow.io.exposures.from_model import is_model, model_facts, model_source
 from bkgflow.io.exposures.source import FileSource, Source
 from bkgflow.io.models import open_model
-from bkgflow.io.products.describe import check_writable
 from bkgflow.io.products.fits import open_outline
 from bkgflow.io.references.folder import ReferenceFolder
+from bkgflow.io.storage.publish import check_writable
 from bkgflow.kinds.backgrounds import Decision, own_background
 from bkgflow.kinds.bands import Band, combine_band
 from bkgflow.kinds.families import band_rows

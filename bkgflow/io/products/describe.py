@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterable, Mapping, Sized
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,18 +13,14 @@ from numpy.typing import NDArray
 from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import JwstDataModel
 
-from bkgflow.errors import OutputError
-from bkgflow.io.storage.publish import not_writable
 from bkgflow.outcome import Outcome
 
 __all__ = [
     "COMBINED_SUFFIX",
     "Description",
-    "check_writable",
     "combined_model",
     "describe",
     "product_name",
-    "write_text",
 ]
 
 COMBINED_SUFFIX = "combinedbackground"
@@ -137,44 +132,3 @@ def combined_model(
     model.meta.model_type = "ImageModel"
     model.meta.bkgflow = dict(record)
     return model
-
-
-def check_writable(folder: str | Path) -> None:
-    """Prove that files can be written into an output folder, or that it can be made.
-
-    Nothing is left behind: a folder that is not there is not made yet.
-
-    Raises
-    ------
-    OutputError
-        If not.
-    """
-    folder = Path(folder).absolute()
-    try:
-        there = next(each for each in (folder, *folder.parents) if each.exists())
-        with tempfile.TemporaryFile(dir=there):
-            pass
-    except OSError as problem:
-        raise not_writable(folder, problem) from None
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Write a text file as UTF-8; its folder is made if it is not there.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written there.
-    """
-    path = Path(path)
-    try:
-        if not path.parent.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as problem:
-        raise OutputError(
-            "A file can be written where it was asked for",
-            file=path,
-            value=problem.strerror,
-            cure="Give another path, or mend its permissions or its free space",
-        ) from None

@@ -26,7 +26,8 @@ from stdatamodels.jwst import datamodels
 from bkgflow.io.fits.cards import BLOCK
 from bkgflow.io.fits.hdus import Hdu, read_hdus
 from bkgflow.io.products.describe import Description
-from bkgflow.io.storage.reading import open_binary, reading
+from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.reading import reading
 
 __all__ = ["Written", "amended", "as_written"]
 
@@ -75,7 +76,7 @@ def as_written(path: str | Path) -> Written | None:
     FileError
         If the file cannot be read, is not FITS, or ends early.
     """
-    with open_binary(path) as stream, reading(stream):
+    with Location.of(path).open() as stream, reading(stream):
         units = list(read_hdus(path, stream))
         if len(units) < 2 or units[-1][0].name != TREE:
             return None

@@ -21,7 +21,8 @@ from bkgflow.detector import Window
 from bkgflow.io.fits.cards import BLOCK
 from bkgflow.io.fits.hdus import ByteRange
 from bkgflow.io.fits.planes import ended_early, plane, read_rows
-from bkgflow.io.storage.reading import open_binary, reading
+from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.reading import reading
 
 __all__ = ["EDITED", "PART_BYTES", "Edit", "Part", "edited_name", "write_parts"]
 
@@ -107,7 +108,7 @@ def write_parts(
     """
     *offsets, end = accumulate((part.size for part in parts), initial=0)
     jobs = list(zip(parts, offsets, strict=True))
-    with product.open("wb", buffering=0) as out, open_binary(source) as stream:
+    with product.open("wb", buffering=0) as out, Location.of(source).open() as stream:
         write = partial(_write_part, descriptor=out.fileno(), edits=edits)
         if threads == 1 or isinstance(stream, gzip.GzipFile):  # read through once
             for job in jobs:
@@ -122,7 +123,7 @@ def write_parts(
 
 def _apart(write: Callable[..., None], source: str | Path, part: Part, offset: int) -> None:
     """Write a part from a stream of its own."""
-    with open_binary(source) as stream:
+    with Location.of(source).open() as stream:
         write(part, offset, stream=stream)
 
 
