@@ -18,9 +18,8 @@ from bkgflow.clusters.open import connected
 from bkgflow.errors import AssociationError, SettingsError, UsageError
 from bkgflow.explore.stack import combine, open_exposure, open_stack
 from bkgflow.graph.single import subtract_file, subtract_one
-from bkgflow.io.products.describe import check_writable
 from bkgflow.io.references.folder import ReferenceFolder
-from bkgflow.io.storage.publish import not_writable
+from bkgflow.io.storage.publish import check_writable, not_writable
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.planner import DEFAULT_MEMORY, make_plan
 from bkgflow.report.drawing import draw_product

@@ -14,7 +14,7 @@ from rich.table import Table
 from bkgflow.detector import Window
 from bkgflow.errors import PlanError
 from bkgflow.io.exposures.facts import ExposureFacts
-from bkgflow.io.products.describe import write_text
+from bkgflow.io.storage.publish import write_text
 from bkgflow.kinds.inputs import FitInputs
 from bkgflow.outcome import Outcome
 from bkgflow.report.tables import as_text, human_bytes, make_table

@@ -12,8 +12,9 @@ from typing import Any
 from bkgflow.association import Association, Product, load_program
 from bkgflow.errors import BkgflowError, ConflictError, PlanError
 from bkgflow.io.exposures.facts import ExposureFacts, inspect
-from bkgflow.io.products.describe import COMBINED_SUFFIX, check_writable, product_name
+from bkgflow.io.products.describe import COMBINED_SUFFIX, product_name
 from bkgflow.io.references.folder import ReferenceFolder
+from bkgflow.io.storage.publish import check_writable
 from bkgflow.kinds.table import mode_of
 from bkgflow.outcome import Outcome
 from bkgflow.planning.costs import predict

@@ -118,7 +118,7 @@ def as_written(location: Location) -> Written | None:
         If the file cannot be read, is not FITS, or ends early.
     """
     with location.open() as stream, reading(stream):
-        hdus = list(read_hdus(location, stream))
+        hdus = list(read_hdus(str(location), stream))
         if len(hdus) < 2 or hdus[-1][0].name != TREE:
             return None
         *others, (tree, _) = hdus
