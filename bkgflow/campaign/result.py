@@ -11,7 +11,7 @@ from pydantic_core import to_json
 from rich.table import Table
 
 from bkgflow.graph.finish import UnitResult
-from bkgflow.io.products.describe import write_text
+from bkgflow.io.storage.publish import write_text
 from bkgflow.outcome import Outcome
 from bkgflow.planning.plan import Plan, Unit
 from bkgflow.report.tables import as_text, make_table

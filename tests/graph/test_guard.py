@@ -13,7 +13,7 @@ from bkgflow.graph import guard
 from bkgflow.graph.guard import Failure, guarded
 from bkgflow.io.exposures.facts import inspect
 from bkgflow.io.fits import planes as fits
-from bkgflow.io.storage.reading import open_binary
+from bkgflow.io.storage.location import Location
 from tests.helpers.exposures import make_model
 
 PASSING = ["EIO", "ESTALE", "ETIMEDOUT", "EAGAIN", "EINTR", "ENETRESET"]
@@ -142,7 +142,7 @@ def test_a_read_that_fails_once_in_the_middle(tmp_path, monkeypatch, pauses):
 
     def read():
         out = np.zeros((6, 6), np.float32)
-        with open_binary(path) as stream:
+        with Location.of(path).open() as stream:
             fits.read_rows(stream, facts.sci, facts.window, out)
         return out
 

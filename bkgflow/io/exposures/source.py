@@ -19,7 +19,7 @@ from bkgflow.detector import Window
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.fits.hdus import ByteRange
 from bkgflow.io.fits.planes import plane, read_rows
-from bkgflow.io.storage.reading import open_binary
+from bkgflow.io.storage.location import Location
 
 __all__ = ["ArraySource", "FileSource", "Layer", "Reader", "Source", "read_part"]
 
@@ -78,7 +78,7 @@ class FileSource:
     @contextmanager
     def reader(self) -> Iterator[Reader]:
         """Open the file."""
-        with open_binary(self.path) as stream:
+        with Location.of(self.path).open() as stream:
             yield _FileReader(self, stream)
 
 

@@ -16,7 +16,8 @@ import numpy as np
 
 from bkgflow.errors import FileError
 from bkgflow.io.fits.cards import BLOCK, Cards
-from bkgflow.io.storage.reading import open_binary, reading
+from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.reading import reading
 
 __all__ = ["UNSIGNED_ZERO", "ByteRange", "Hdu", "read_hdu", "read_hdus", "walk"]
 
@@ -95,7 +96,7 @@ def walk(path: str | Path) -> dict[str, Hdu]:
         If the file cannot be read, is not FITS, or ends before its last extension does.
     """
     found: dict[str, Hdu] = {}
-    with open_binary(path) as stream, reading(stream):
+    with Location.of(path).open() as stream, reading(stream):
         for hdu, _ in read_hdus(path, stream):
             found.setdefault(hdu.name, hdu)
     if not found:

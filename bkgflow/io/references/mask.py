@@ -13,7 +13,7 @@ from bkgflow.detector import Window
 from bkgflow.errors import FileError, ShapeError
 from bkgflow.io.fits.hdus import walk
 from bkgflow.io.fits.planes import read_rows
-from bkgflow.io.storage.reading import open_binary
+from bkgflow.io.storage.location import Location
 
 __all__ = ["product_mask", "read_mask"]
 
@@ -41,7 +41,7 @@ def read_mask(path: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     ShapeError
         If the mask does not have the exposure's shape.
     """
-    with open_binary(path) as stream:
+    with Location.of(path).open() as stream:
         is_asdf = stream.read(len(ASDF_MAGIC)) == ASDF_MAGIC
     values, any_number = _from_asdf(path) if is_asdf else _from_fits(path)
     if values.shape != shape:
@@ -91,7 +91,7 @@ def _from_fits(path: str | Path) -> tuple[NDArray[Any], bool]:
         )
     place = hdus[name].data
     values = np.empty(place.shape, np.float64)
-    with open_binary(path) as stream:
+    with Location.of(path).open() as stream:
         read_rows(stream, place, Window(0, 0, place.shape[1], place.shape[0]), values)
     return values, name == "MASK"
 

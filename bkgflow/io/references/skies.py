@@ -18,7 +18,7 @@ from bkgflow.errors import BackgroundError, FileError, ShapeError, WindowError
 from bkgflow.io.exposures.facts import window_of
 from bkgflow.io.fits.hdus import Hdu, walk
 from bkgflow.io.fits.planes import planes, read_rows
-from bkgflow.io.storage.reading import open_binary
+from bkgflow.io.storage.location import Location
 
 __all__ = ["Templates", "read_templates"]
 
@@ -95,7 +95,7 @@ def _read(path: str | Path, window: Window, instrument: str) -> Templates:
     data = hdus["SCI"].data
     components = planes(data)
     sci = np.empty((len(components), *window.shape), np.float32)
-    with open_binary(path) as stream:
+    with Location.of(path).open() as stream:
         for out, single in zip(sci, components, strict=True):
             read_rows(stream, single, part, out)
     for index, component in enumerate(sci):
@@ -139,7 +139,7 @@ def _flags(path: str | Path, hdus: dict[str, Hdu], part: Window) -> NDArray[np.u
             value=f"SCI {shape}, DQ {data.shape}",
             cure="Give another reference (override_bkg)",
         )
-    with open_binary(path) as stream:
+    with Location.of(path).open() as stream:
         for single in planes(data):
             flags = np.empty(part.shape, np.uint32)
             read_rows(stream, single, part, flags)

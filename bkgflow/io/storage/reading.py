@@ -1,4 +1,4 @@
-"""Files opened for reading; what the system says then becomes an error that names the file."""
+"""Open files: packed ones read through, and what goes wrong said with the file's name."""
 
 from __future__ import annotations
 
@@ -6,42 +6,25 @@ import gzip
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import BinaryIO, cast
 
 from bkgflow.errors import FileError
 
-__all__ = ["open_binary", "reading"]
+__all__ = ["reading", "unpacked"]
 
 GZIP_MAGIC = b"\x1f\x8b"
 
 
 @contextmanager
-def open_binary(path: str | Path) -> Iterator[BinaryIO]:
-    """Open a file for reading bytes; a gzip file is read through.
-
-    Raises
-    ------
-    FileError
-        If it does not exist, is a folder, or may not be read.
-    """
-    try:
-        raw = Path(path).open("rb")  # noqa: SIM115 - closed below, outside of this try
-    except OSError as problem:
-        raise FileError(
-            "An exposure is a readable file",
-            file=path,
-            value=problem.strerror,
-            cure="Check the path and the permissions",
-        ) from None
-    with raw:
-        packed = raw.read(2) == GZIP_MAGIC
-        raw.seek(0)
-        if packed:
-            with gzip.open(raw) as unpacked:
-                yield cast(BinaryIO, unpacked)
-        else:
-            yield raw
+def unpacked(raw: BinaryIO) -> Iterator[BinaryIO]:
+    """Give the stream itself, or what is in it where it is a gzip file."""
+    packed = raw.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+    raw.seek(0)
+    if not packed:
+        yield raw
+        return
+    with gzip.open(raw) as stream:
+        yield cast(BinaryIO, stream)
 
 
 @contextmanager
