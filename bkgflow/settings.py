@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from bkgflow.errors import SettingsError
 
-__all__ = ["StepSettings", "split_list"]
+__all__ = ["StepSettings"]
 
 MOST_ROUNDS = 2**31 - 1
 """More than this and a kernel's counter would overflow."""
@@ -117,21 +117,6 @@ class StepSettings(BaseModel):
     def only(self, names: Sequence[str]) -> dict[str, Any]:
         """Return some of the arguments as plain values, in their order."""
         return self.model_dump(include=set(names), mode="json")
-
-
-def split_list(items: Any) -> list[Any]:
-    """Read a ``bkg_list`` as the reference step does: one item, a comma list, or a sequence.
-
-    Empty items, as a trailing comma leaves them, are dropped.
-    """
-    if items is None:
-        return []
-    if isinstance(items, str):
-        items = items.split(",")
-    elif not isinstance(items, list | tuple):
-        items = [items]
-    stripped = (item.strip() if isinstance(item, str) else item for item in items)
-    return [item for item in stripped if not (isinstance(item, str) and not item)]
 
 
 def _settings_error(model: type[BaseModel], problem: ValidationError) -> SettingsError:

@@ -9,8 +9,7 @@ from typing import Any
 
 from bkgflow.graph.guard import guarded
 from bkgflow.io.products.changes import Changes
-from bkgflow.io.products.writer import OpenTarget, ProductWriter
-from bkgflow.io.storage.publish import Draft
+from bkgflow.io.products.writer import OpenTarget, Prepared, ProductWriter
 from bkgflow.kinds.base import Assignment, Change, Kind
 from bkgflow.verdict import Verdict
 
@@ -25,12 +24,12 @@ class Finished:
     ----------
     verdict : Verdict
         How it ends once they are published.
-    drafts : tuple of Draft
+    drafts : tuple of Prepared
         The product first.
     """
 
     verdict: Verdict
-    drafts: tuple[Draft, ...]
+    drafts: tuple[Prepared, ...]
 
     def publish(self) -> Verdict:
         """Make every file appear; if one cannot, those that have not appeared never will."""
@@ -76,7 +75,7 @@ def finish(
     else:
         verdict = work.verdict
         change = Change.ended(work, verdict.state, reason=verdict.reason)
-    drafts: list[Draft] = []
+    drafts: list[Prepared] = []
     try:
         with writer.open(work.target) as opened:
             for prepare in _files(work, change, opened, threads):
@@ -90,9 +89,9 @@ def finish(
 
 def _files(
     work: Assignment, change: Change, opened: OpenTarget, threads: int
-) -> list[Callable[[], Draft]]:
+) -> list[Callable[[], Prepared]]:
     """Return what prepares each file of a unit, the product first."""
-    files: list[Callable[[], Draft]] = [
+    files: list[Callable[[], Prepared]] = [
         partial(opened.product, change.changes, change.verdict, work.output, threads)
     ]
     if change.combined is not None:

@@ -54,15 +54,15 @@ def make_plan(program: Any, output: str | Path, planner: Planner) -> Plan:
         If the output folder cannot be written to.
     """
     associations, refused = load_program(program)
-    place = Location.of(output)
-    named = [each.path for each in associations] + [path for path, _ in refused]
+    folder = Location.of(output)
+    named = [str(each.location) for each in associations] + [path for path, _ in refused]
     references = planner.references.path if planner.references else ""
-    _check_text([*named, place, references])
-    check_writable(place)
+    _check_text([*named, folder, references])
+    check_writable(folder)
     asked: list[_Asked] = [_Asked(path, "", error=error) for path, error in refused]
     for association in associations:
         asked.extend(planner.asked_in(association))
-    return planner.plan(asked, place)
+    return planner.plan(asked, folder)
 
 
 def plan_one(
@@ -141,27 +141,27 @@ class Planner:
 
     def asked_in(self, association: Association) -> Iterator[_Asked]:
         """Prepare every product of an association; what is wrong with one stays with it."""
-        path = association.path
+        path = str(association.location)
         for name, error in association.refused:
             yield _Asked(path, name, error=error)
         for product in association.products:
             try:
                 yield _Asked(path, product.name, self._of_product(product))
             except BkgflowError as error:
-                yield _Asked(path, product.name, error=error, science=product.science)
+                yield _Asked(path, product.name, error=error, science=str(product.science))
 
     def _of_product(self, product: Product) -> Prepared:
         target = self._facts(product.science)
-        backgrounds = tuple(self._facts(path) for path in product.backgrounds)
+        backgrounds = tuple(self._facts(each) for each in product.backgrounds)
         reads = self.kinds.of(target.exp_type).reads
         catalogs = tuple(
-            Location.of(path)
-            for kind, path in product.others
+            location
+            for kind, location in product.others
             if kind == "sourcecat" and kind in reads
         )
         left_alone = (
-            f"{kind} member {Path(path).name} is left alone"
-            for kind, path in product.others
+            f"{kind} member {location.name} is left alone"
+            for kind, location in product.others
             if kind not in reads
         )
         prepared = self.prepared(target, Members(backgrounds, catalogs))
@@ -173,8 +173,7 @@ class Planner:
         kind = self.kinds.of(target.exp_type)
         return kind.prepare(target, members, self.settings, self.references)
 
-    def _facts(self, path: str) -> ExposureFacts:
-        location = Location.of(path)
+    def _facts(self, location: Location) -> ExposureFacts:
         if location not in self.looked_at:
             try:
                 self.looked_at[location] = inspect(location)
@@ -236,7 +235,7 @@ class Planner:
             product=asked.product,
             kind=kind.name,
             target=target.location,
-            output=product_name(target.location, product_suffix(target)),
+            output=product_name(target.location, product_suffix(target.n_integrations)),
             companions=kind.companions(prepared, self.settings),
             verdict=prepared.verdict,
             shared=digest,
