@@ -3,38 +3,230 @@
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bkgflow.association import load
+from bkgflow.campaign.campaign import run_campaign
 from bkgflow.campaign.events import Listener
 from bkgflow.campaign.result import RunResult
-from bkgflow.campaign.runner import run_plan, run_units
-from bkgflow.clusters.choose import cluster_of
-from bkgflow.clusters.threads import ThreadExecutor
-from bkgflow.errors import AssociationError, UsageError
+from bkgflow.campaign.single import run_one
+from bkgflow.clusters.choose import choose
+from bkgflow.errors import UsageError
 from bkgflow.explore.stack import combine, open_exposure, open_stack
-from bkgflow.graph.build import build
-from bkgflow.io.exposures.facts import ExposureFacts
-from bkgflow.io.exposures.from_fits import inspect
-from bkgflow.io.exposures.from_model import is_model, model_facts
 from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.products.model import ModelWriter
-from bkgflow.io.products.writer import ProductWriter
 from bkgflow.io.references.folder import ReferenceFolder
-from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.publish import check_writable
-from bkgflow.kinds.backgrounds import own_background
 from bkgflow.kinds.table import KINDS
-from bkgflow.planning.kind import Members
 from bkgflow.planning.plan import Plan
-from bkgflow.planning.planner import DEFAULT_MEMORY, Planner, make_plan, plan_one
-from bkgflow.planning.unit import Unit
-from bkgflow.record import ImageFound
+from bkgflow.planning.planner import DEFAULT_MEMORY, Planner, make_plan
+from bkgflow.planning.single import Single, plan_single, single
 from bkgflow.report.drawing import draw_product
 from bkgflow.report.show import show
-from bkgflow.settings import StepSettings, split_list
-from bkgflow.verdict import Verdict
+from bkgflow.settings import StepSettings
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = [
+    "combine",
+    "draw",
+    "open_exposure",
+    "open_stack",
+    "plan",
+    "run",
+    "show",
+    "subtract",
+    "subtract_to_file",
+]
+
+
+def subtract(
+    target: Any,
+    bkg_list: Any = None,
+    *,
+    output_dir: PathLike | None = None,
+    references: PathLike | None = None,
+    **step_arguments: Any,
+) -> Any:
+    """Subtract the combined background from one exposure.
+
+    Parameters
+    ----------
+    target : path, data model or association
+        The exposure; or an association of one product: its background members are used, and
+        ``bkg_list`` only if it has none.
+    bkg_list : sequence of paths or data models, or a comma-separated string
+        The background exposures.
+    output_dir : path, optional
+        Where ``save_combined_background`` writes; the current folder by default.
+    references : path, optional
+        A folder of reference files for slitless and SOSS exposures, matched by their keywords;
+        CRDS is asked without one.
+    **step_arguments
+        The names and defaults of the reference step (``sigma``, ``maxiters``, ``wfss_maxiter``,
+        ``override_bkg``, …): see `bkgflow.settings.StepSettings`.
+
+    Returns
+    -------
+    JwstDataModel
+        A new model of the target's type; ``meta.cal_step.bkg_subtract`` says COMPLETE, SKIPPED
+        or FAILED, ``meta.bkgflow`` what was done. The target itself is never changed.
+
+    Raises
+    ------
+    BkgflowError
+        With file, rule, value and cure, if an argument or an input is bad.
+    """
+    planner = _planner(step_arguments, references)
+    asked = single(target, bkg_list)
+    decided = plan_single(asked, output_dir or ".", planner)
+    if decided.units[0].companions:
+        check_writable(decided.output)
+    writer = ModelWriter(asked.model)
+    run_one(decided, KINDS, writer)
+    return writer.result
+
+
+def subtract_to_file(
+    target: PathLike,
+    bkg_list: Any = None,
+    output_dir: PathLike = ".",
+    references: PathLike | None = None,
+    **step_arguments: Any,
+) -> Path:
+    """Do `subtract` and write the product, named as the pipeline names it; return its path.
+
+    Raises
+    ------
+    BkgflowError
+        As `subtract`; and if the product cannot be written, or would replace an input.
+    """
+    planner = _planner(step_arguments, references)
+    check_writable(Location.of(output_dir))
+    decided = plan_single(single(target, bkg_list), output_dir, planner)
+    verdict = run_one(decided, KINDS, FitsWriter())
+    return Path(verdict.products[0])
+
+
+def plan(
+    program: Any,
+    output: PathLike,
+    *,
+    memory: int = DEFAULT_MEMORY,
+    references: PathLike | None = None,
+    **step_arguments: Any,
+) -> Plan:
+    """Look at a program once and decide everything that a run will do.
+
+    Parameters
+    ----------
+    program : path, list of paths, or folder
+        An association, a folder of ``*_asn.json``, or a list of these.
+    output : path
+        Folder of the products; a run makes it if it is not there.
+    memory : int
+        Bytes of pixels that one combine task may hold at a time.
+    references : path, optional
+        As for `subtract`.
+    **step_arguments
+        As for `subtract`.
+
+    Returns
+    -------
+    Plan
+        Frozen; prints as a summary, `show` shows it as a table; ``save`` keeps it as JSON.
+
+    Raises
+    ------
+    UsageError, OutputError
+        If nothing can be planned. A unit with a bad input does not raise: it is QUARANTINED
+        in the plan, with its error.
+    """
+    return make_plan(program, output, _planner(step_arguments, references, memory))
+
+
+def run(
+    plan: Plan,
+    cluster: str | Client = "local",
+    *,
+    workers: int | None = None,
+    memory: str | None = None,
+    listeners: Iterable[Listener] = (),
+) -> RunResult:
+    """Compute a plan and write its products.
+
+    Beside the products there will be ``bkgflow.log`` and ``bkgflow-run.json``, which says how
+    every unit ended.
+
+    Parameters
+    ----------
+    plan : Plan
+        From `plan`, or `Plan.load`.
+    cluster : "local", "threads", an address, or Client
+        Worker processes on this machine; threads of this process; the scheduler at an address
+        such as ``tcp://host:8786``; or a client that is already connected.
+    workers : int, optional
+        Processes of a local cluster, or threads; one per core by default.
+    memory : str, optional
+        Memory limit of each process of a local cluster ("4GiB").
+    listeners : iterable of callables
+        Told of every event (`bkgflow.campaign.events`) as it happens.
+
+    Returns
+    -------
+    RunResult
+        The end of every unit; `show` shows it as a table.
+
+    Raises
+    ------
+    UsageError
+        If this is no plan, there is no such cluster, or its workers have too little memory.
+    OutputError
+        If the output folder cannot be written to.
+    """
+    if not isinstance(plan, Plan):
+        raise UsageError(
+            "A run must be given a plan",
+            value=repr(plan)[:200],
+            cure="Make one with bkgflow.plan(program, output), or read one with Plan.load",
+        )
+    where = choose(cluster, workers=workers, memory=memory)
+    return run_campaign(plan, KINDS, where, listeners)
+
+
+def draw(target: PathLike, product: PathLike, picture: PathLike) -> Path:
+    """Draw a target before, what was subtracted from it, and its product, as PNG.
+
+    Of a cube, the mean over the integrations is drawn; of a slitless exposure, its mask as well;
+    of a SOSS exposure, where its sky was fitted, and the scales over time: those of all its
+    segments whose products lie in one folder.
+
+    Parameters
+    ----------
+    target, product : path
+        The exposure and what became of it.
+    picture : path
+        Of the PNG.
+
+    Raises
+    ------
+    InputError
+        If a file is bad.
+    UsageError
+        If matplotlib is not installed.
+    OutputError
+        If the picture cannot be written.
+    """
+    return draw_product(target, product, picture)
+
+
+def _planner(
+    step_arguments: dict[str, Any], references: PathLike | None, memory: int = DEFAULT_MEMORY
+) -> Planner:
+    # Settings first: a wrong argument is said before any file is looked at.
+    settings = StepSettings.of(**step_arguments)
+    folder = None if references is None else ReferenceFolder(references)
+    return Planner(settings, KINDS, memory, folder)

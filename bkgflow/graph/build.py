@@ -85,11 +85,11 @@ def build(
     ends: dict[Hashable, str] = {}
     for unit in chosen:
         verb = "subtract" if unit.verdict.to_do else "skip"
-        key = f"{verb}-{unit.key.digest}"
+        key = f"{verb}-{unit.digest}"
         work = _assignment(plan, kinds, unit, facts, shared.get(unit.shared))
         task = partial(finish, kinds.named(unit.kind), writer, threads, work)
         tasks[key] = (task, *(parts[unit.shared] if unit.verdict.to_do else ()))
-        ends[key] = unit.key.digest
+        ends[key] = unit.digest
     return Graph(tasks, ends)
 
 
@@ -153,7 +153,7 @@ def _assignment(
     references = unit.references
     record = Record(
         version=plan.version,
-        key=unit.key.digest,
+        key=unit.digest,
         background_key=unit.shared,
         association=PurePath(unit.association).name,
         backgrounds=tuple(each.name for each in members) if kind.shares_backgrounds else (),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from bkgflow.graph.guard import guarded
+from bkgflow.graph.guard import PATIENCE, Patience, guarded
 from bkgflow.io.products.changes import Changes
 from bkgflow.io.products.writer import OpenTarget, Prepared, ProductWriter
 from bkgflow.kinds.base import Assignment, Change, Kind
@@ -108,7 +109,8 @@ def _files(
 def published(
     task: Callable[..., Finished],
     *shared: Any,
-    leave: Callable[[], object] | None = None,
+    leave: Callable[[], AbstractContextManager[object]] | None = None,
+    patience: Patience = PATIENCE,
 ) -> Verdict:
     """Call a unit's last task and publish its files; return how it ended.
 
@@ -119,17 +121,23 @@ def published(
     *shared
         The parts of the shared result, or the verdict on what went wrong with it.
     leave : callable, optional
-        Called when the files are written and only the disk is waited for: a worker's thread may
-        be given to another task then.
+        Gives a context in which only the disk is waited for: a worker's thread may do another
+        task meanwhile.
+    patience : Patience
+        How often it is tried.
     """
+    with ExitStack() as beside:
+        left = False
 
-    def attempt(*parts: Any) -> Verdict:
-        finished = task(*parts)
-        if leave is not None:
-            leave()
-        return finished.publish()
+        def attempt(*parts: Any) -> Verdict:
+            nonlocal left
+            finished = task(*parts)
+            if leave is not None and not left:  # a second attempt has left already
+                left = True
+                beside.enter_context(leave())
+            return finished.publish()
 
-    # What fails while it is published is done again as a whole: after a failed sync nobody knows
-    # which of the bytes are on the disk.
-    verdict: Verdict = guarded(attempt, *shared)
+        # What fails while it is published is done again as a whole: after a failed sync nobody
+        # knows which of the bytes are on the disk.
+        verdict: Verdict = guarded(attempt, *shared, patience=patience)
     return verdict

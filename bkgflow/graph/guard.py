@@ -5,40 +5,59 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from bkgflow.errors import BkgflowError, RunError
 from bkgflow.verdict import Verdict
 
-__all__ = ["ATTEMPTS", "PAUSE", "guarded"]
-
-ATTEMPTS = 3
-
-PAUSE = 0.5
-"""Seconds before the second attempt; each further one waits twice as long."""
+__all__ = ["PATIENCE", "Patience", "guarded"]
 
 PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EINTR, errno.ENETRESET}
 """Errors of network file systems that may be gone a moment later."""
 
 
-def guarded(
-    function: Callable[..., Any], *arguments: Any, sleep: Callable[[float], object] = time.sleep
-) -> Any:
-    """Call a function; return its result, or a QUARANTINED `Verdict` that says what went wrong.
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How often something is tried that fails on an error which may pass.
 
-    A verdict among the arguments is passed on: what depends on a bad input fails with that
-    input's error. What failed on an error that may pass is tried three times.
+    Attributes
+    ----------
+    attempts : int
+        In all.
+    pause : float
+        Seconds before the second attempt; each further one waits twice as long.
+    sleep : callable
+        Waits for a number of seconds.
+    """
+
+    attempts: int = 3
+    pause: float = 0.5
+    sleep: Callable[[float], object] = time.sleep
+
+
+PATIENCE = Patience()
+"""Of every task, unless something else is said."""
+
+
+def guarded(
+    function: Callable[..., Any], *arguments: Any, patience: Patience = PATIENCE, **options: Any
+) -> Any:
+    """Call a function; return its result, or a QUARANTINED verdict that says what went wrong.
+
+    A verdict among the arguments stands for an input that could not be made, and is passed on:
+    what depends on a bad input fails with that input's error.
     """
     for argument in arguments:
         if isinstance(argument, Verdict):
             return argument
-    for attempt in range(1, ATTEMPTS + 1):
+    for attempt in range(1, patience.attempts + 1):
         try:
-            return function(*arguments)
+            return function(*arguments, **options)
         except Exception as problem:
-            if attempt == ATTEMPTS or not _may_pass(problem):
+            if attempt == patience.attempts or not _may_pass(problem):
                 return Verdict.quarantined(_as_error(problem, attempt))
-        sleep(PAUSE * 2 ** (attempt - 1))
+        patience.sleep(patience.pause * 2 ** (attempt - 1))
     raise AssertionError("unreachable: the last attempt returns")
 
 
@@ -55,7 +74,7 @@ def _as_error(problem: Exception, attempts: int) -> BkgflowError:
     if isinstance(problem, BkgflowError):
         return problem
     return RunError(
-        "A task must end without an unforeseen error",
+        "A task ends without an unforeseen error",
         file=getattr(problem, "filename", None),
         value=f"{type(problem).__name__}: {problem} (attempt {attempts})"[:500],
         cure="Run it again; if it fails again, report it with the log",

@@ -114,6 +114,10 @@ class Kind(PlannedKind, Protocol):
         """What its shared tasks do, in their names on the dashboard."""
 
     @property
+    def noun(self) -> str:
+        """What units of this kind share, in a table."""
+
+    @property
     def shares_backgrounds(self) -> bool:
         """Whether the members of what its units share are background exposures."""
 

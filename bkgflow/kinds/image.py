@@ -46,6 +46,7 @@ class ImageKind:
     name: ClassVar[str] = "image"
     version: ClassVar[int] = 1
     verb: ClassVar[str] = "combine"
+    noun: ClassVar[str] = "background"
     shares_backgrounds: ClassVar[bool] = True
     arguments: ClassVar[tuple[str, ...]] = (
         "sigma",
@@ -124,7 +125,7 @@ class ImageKind:
         for family in families(shared):
             exposures = [facts[member] for member in family.members]
             sources = tuple(exposure.source for exposure in exposures)
-            digests = tuple(background.key.digest for background in family.backgrounds)
+            digests = tuple(background.digest for background in family.backgrounds)
             for band in family.window.bands(band_rows(family.window, exposures)):
                 compute = partial(
                     combine_band,

@@ -53,6 +53,7 @@ class SlitlessKind:
     name: ClassVar[str] = "slitless"
     version: ClassVar[int] = 1
     verb: ClassVar[str] = "fit"
+    noun: ClassVar[str] = "fit"
     shares_backgrounds: ClassVar[bool] = False
     arguments: ClassVar[tuple[str, ...]] = (
         "wfss_mmag_extract",

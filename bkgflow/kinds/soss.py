@@ -53,6 +53,7 @@ class SossKind:
     name: ClassVar[str] = "soss"
     version: ClassVar[int] = 1
     verb: ClassVar[str] = "fit"
+    noun: ClassVar[str] = "fit"
     shares_backgrounds: ClassVar[bool] = False
     arguments: ClassVar[tuple[str, ...]] = (
         "soss_source_percentile",
@@ -131,7 +132,7 @@ class SossKind:
             segments = tuple(facts[member] for member in each.members)
             [library] = each.references[:1]
             compute = partial(_fit_one, segments, library, settings, threads)
-            yield Piece(compute, (each.key.digest,))
+            yield Piece(compute, (each.digest,))
 
     def change(self, work: Assignment, shared: Sequence[SegmentFits]) -> Change:
         """Subtract the fitted sky, in SCI alone."""

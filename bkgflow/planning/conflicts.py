@@ -19,10 +19,10 @@ def without_repeats(units: Iterable[Unit]) -> list[Unit]:
     """Keep one of units that are the same in all that determines the result."""
     first: dict[str, Unit] = {}
     for unit in units:
-        kept = first.setdefault(unit.key.digest, unit)
+        kept = first.setdefault(unit.digest, unit)
         if kept is not unit and unit.verdict.state != State.QUARANTINED:
             note = f"{Path(unit.association).name} asks for the same once more"
-            first[unit.key.digest] = replace(kept, notes=(*kept.notes, note))
+            first[unit.digest] = replace(kept, notes=(*kept.notes, note))
     return list(first.values())
 
 

@@ -87,7 +87,7 @@ class Plan:
 
     def shared_by_digest(self) -> dict[str, Shared]:
         """Return the shared results by the digest of their keys."""
-        return {shared.key.digest: shared for shared in self.shared}
+        return {shared.digest: shared for shared in self.shared}
 
     def sharing(self) -> Counter[str]:
         """Count the units that wait for each shared result, by its digest."""

@@ -27,7 +27,7 @@ from bkgflow.settings import StepSettings
 from bkgflow.verdict import State, Verdict
 from bkgflow.version import VERSION
 
-__all__ = ["DEFAULT_MEMORY", "Planner", "make_plan", "plan_one"]
+__all__ = ["DEFAULT_MEMORY", "Asked", "Planner", "make_plan"]
 
 DEFAULT_MEMORY = 64 << 20
 """Bytes that the strips of one combine task hold, unless the caller says otherwise: enough for
@@ -59,36 +59,10 @@ def make_plan(program: Any, output: str | Path, planner: Planner) -> Plan:
     references = planner.references.path if planner.references else ""
     _check_text([*named, folder, references])
     check_writable(folder)
-    asked: list[_Asked] = [_Asked(path, "", error=error) for path, error in refused]
+    asked: list[Asked] = [Asked(path, "", error=error) for path, error in refused]
     for association in associations:
         asked.extend(planner.asked_in(association))
     return planner.plan(asked, folder)
-
-
-def plan_one(
-    target: ExposureFacts,
-    members: Members,
-    output: str | Path,
-    planner: Planner,
-    *,
-    notes: Sequence[str] = (),
-    association: str = "",
-) -> Plan:
-    """Decide what is done to one target: a plan of one unit.
-
-    Raises
-    ------
-    BkgflowError
-        If an input is bad: there is nobody else to go on with.
-    """
-    for facts in (target, *members.backgrounds):
-        planner.looked_at[facts.location] = facts
-    prepared = planner.prepared(target, members).noting(*notes)
-    plan = planner.plan([_Asked(association, "", prepared)], Location.of(output))
-    error = plan.units[0].verdict.error
-    if error is not None:
-        raise error
-    return plan
 
 
 def _check_text(paths: Iterable[str | Path | Location]) -> None:
@@ -105,7 +79,7 @@ def _check_text(paths: Iterable[str | Path | Location]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class Asked:
     """One product that is asked for: what its headers decide, or what is wrong with them."""
 
     association: str
@@ -139,39 +113,45 @@ class Planner:
     references: ReferenceFolder | None = None
     looked_at: dict[Location, ExposureFacts | BkgflowError] = field(default_factory=dict)
 
-    def asked_in(self, association: Association) -> Iterator[_Asked]:
+    def asked_in(self, association: Association) -> Iterator[Asked]:
         """Prepare every product of an association; what is wrong with one stays with it."""
         path = str(association.location)
         for name, error in association.refused:
-            yield _Asked(path, name, error=error)
+            yield Asked(path, name, error=error)
         for product in association.products:
             try:
-                yield _Asked(path, product.name, self._of_product(product))
+                yield Asked(path, product.name, self._of_product(product))
             except BkgflowError as error:
-                yield _Asked(path, product.name, error=error, science=str(product.science))
+                yield Asked(path, product.name, error=error, science=str(product.science))
 
     def _of_product(self, product: Product) -> Prepared:
         target = self._facts(product.science)
         backgrounds = tuple(self._facts(each) for each in product.backgrounds)
-        reads = self.kinds.of(target.exp_type).reads
-        catalogs = tuple(
-            location
-            for kind, location in product.others
-            if kind == "sourcecat" and kind in reads
-        )
-        left_alone = (
-            f"{kind} member {location.name} is left alone"
-            for kind, location in product.others
-            if kind not in reads
-        )
-        prepared = self.prepared(target, Members(backgrounds, catalogs))
-        # What the association says comes before what was made of it.
-        return replace(prepared, notes=(*product.notes, *left_alone, *prepared.notes))
+        return self.prepared(target, Members(backgrounds), product)
 
-    def prepared(self, target: ExposureFacts, members: Members) -> Prepared:
-        """Have the target's kind decide what is done to it."""
+    def prepared(
+        self, target: ExposureFacts, members: Members, product: Product | None = None
+    ) -> Prepared:
+        """Have the target's kind decide what is done to it, with the members that it reads.
+
+        Raises
+        ------
+        InputError
+            If a member or a reference is bad.
+        """
         kind = self.kinds.of(target.exp_type)
-        return kind.prepare(target, members, self.settings, self.references)
+        others = product.others if product else ()
+        catalogs = (each for name, each in others if name == "sourcecat" and name in kind.reads)
+        members = replace(members, catalogs=(*members.catalogs, *catalogs))
+        prepared = kind.prepare(target, members, self.settings, self.references)
+        left_alone = (
+            f"{name} member {each.name} is left alone"
+            for name, each in others
+            if name not in kind.reads
+        )
+        # What the association says comes before what was made of it.
+        notes = (*(product.notes if product else ()), *left_alone, *prepared.notes)
+        return replace(prepared, notes=notes)
 
     def _facts(self, location: Location) -> ExposureFacts:
         if location not in self.looked_at:
@@ -184,7 +164,7 @@ class Planner:
             raise found
         return found
 
-    def plan(self, asked: Sequence[_Asked], output: Location) -> Plan:
+    def plan(self, asked: Sequence[Asked], output: Location) -> Plan:
         """Freeze what was found."""
         # Sharing comes after all targets are known: the segments of an exposure find each other.
         sharing = self._sharing([each.prepared for each in asked if each.prepared is not None])
@@ -195,7 +175,7 @@ class Planner:
         units = without_conflicts(without_repeats(units), output, self.looked_at)
         # Only now it is known which units are left to wait for a result.
         wanted = {unit.shared for unit in units if unit.verdict.to_do}
-        found = {share.shared.key.digest: share.shared for share in sharing.values() if share.shared}
+        found = {share.shared.digest: share.shared for share in sharing.values() if share.shared}
         shared = tuple(each for digest, each in found.items() if digest in wanted)
         exposures = self._exposures(units, shared)
         facts = {each.location: each for each in exposures}
@@ -224,11 +204,11 @@ class Planner:
             )
         }
 
-    def _unit(self, asked: _Asked, prepared: Prepared, sharing: dict[int, Sharing]) -> Unit:
+    def _unit(self, asked: Asked, prepared: Prepared, sharing: dict[int, Sharing]) -> Unit:
         target = prepared.target
         kind = self.kinds.of(target.exp_type)
         share = sharing.get(id(prepared), Sharing())
-        digest = share.shared.key.digest if share.shared else ""
+        digest = share.shared.digest if share.shared else ""
         return Unit(
             key=self._key(kind, prepared, digest),
             association=asked.association,
@@ -268,7 +248,7 @@ class Planner:
         return tuple(each for each in found if isinstance(each, ExposureFacts))
 
 
-def _refused(asked: _Asked) -> Unit:
+def _refused(asked: Asked) -> Unit:
     """Return the unit of a product that cannot be done."""
     assert asked.error is not None
     return Unit(

@@ -67,6 +67,11 @@ class Shared:
     members: tuple[Location, ...]
     references: tuple[Location, ...] = ()
 
+    @property
+    def digest(self) -> str:
+        """What stands for its key, in units and graphs."""
+        return self.key.digest
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:
@@ -109,6 +114,16 @@ class Unit:
     shared: str = ""
     references: References | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """What stands for its key, in graphs and events."""
+        return self.key.digest
+
+    @property
+    def name(self) -> str:
+        """File name of the target; of the association, where no target is known."""
+        return self.target.name
 
     @property
     def files(self) -> tuple[str, ...]:
