@@ -8,22 +8,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
-from bkgflow import methods
-from bkgflow.methods import soss
 from tests.helpers.exposures import make_model
+from tests.helpers.pace import FAST
+from tests.helpers.warm import compile_kernels, drop_stale_code
 
 # The peer asks a reference server for step parameters unless it is told not to.
 os.environ["STPIPE_DISABLE_CRDS_STEPPARS"] = "true"
 
+settings.register_profile(FAST)
 
-def pytest_configure() -> None:
-    """Drop machine code older than any of the sources: numba looks at the outermost one only."""
-    folders = [Path(module.__file__).parent for module in (methods, soss)]
-    newest = max(source.stat().st_mtime for f in folders for source in f.glob("_*.py"))
-    for code in (each for f in folders for each in (f / "__pycache__").glob("*.nb[ic]")):
-        if code.stat().st_mtime < newest:
-            code.unlink(missing_ok=True)
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the kernels ready before any worker of pytest-xdist starts."""
+    if hasattr(config, "workerinput"):
+        return
+    drop_stale_code()
+    if config.getoption("numprocesses", None):
+        # A core each is what the workers have: threads of a BLAS would only wait for each other.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        compile_kernels()
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ import bkgflow
 from bkgflow.errors import FileError, SettingsError, ShapeError, WindowError
 from bkgflow.methods import clip
 from tests.helpers.exposures import make_model, write_fits
+from tests.helpers.pace import examples
 
 LAYERS = {"sci": np.float32, "err": np.float32, "dq": np.uint32}
 
@@ -304,7 +305,7 @@ clips = {
 }
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     picked=st.one_of(chosen, images),
     memory=st.integers(1000, 30_000),

@@ -26,7 +26,8 @@ def make_model(
     """Return a data model; ``err`` and ``dq`` may be numbers. ``corner`` is 1-based."""
     sci = np.asarray(sci, np.float32)
     default = "CubeModel" if sci.ndim == 3 else "ImageModel"
-    model = getattr(datamodels, kind or default)(sci.shape)
+    # Asking the schema at every assignment takes longer than most tests: saving asks it anyway.
+    model = getattr(datamodels, kind or default)(sci.shape, validate_on_assignment=False)
     model.data = sci
     model.err = np.broadcast_to(np.asarray(err, np.float32), sci.shape).copy()
     model.dq = np.broadcast_to(np.asarray(dq, np.uint32), sci.shape).copy()

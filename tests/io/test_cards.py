@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bkgflow.errors import FileError
 from bkgflow.io.fits.cards import Cards
+from tests.helpers.pace import examples
 
 printable = st.characters(min_codepoint=32, max_codepoint=126)
 values = st.one_of(
@@ -23,7 +24,7 @@ comments = st.text(st.characters(min_codepoint=40, max_codepoint=126), max_size=
 
 
 @given(st.lists(st.tuples(values, comments), max_size=40))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_values_are_astropys(pairs):
     header = fits.Header()
     for i, (value, comment) in enumerate(pairs):

@@ -14,6 +14,7 @@ from bkgflow.errors import FileError, MetadataError, ShapeError, WindowError
 from bkgflow.io.exposures.facts import inspect
 from bkgflow.io.exposures.source import FileSource, read_part
 from tests.helpers.exposures import write_fits
+from tests.helpers.pace import examples
 
 INTEGERS = {np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32}
 
@@ -37,7 +38,7 @@ shapes = st.one_of(
 )
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     shape=shapes,
     seed=st.integers(0, 999),

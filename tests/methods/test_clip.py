@@ -26,6 +26,7 @@ from bkgflow.methods.clip import (
     collapse,
     combine,
 )
+from tests.helpers.pace import examples
 
 Array = NDArray[Any]
 
@@ -122,7 +123,7 @@ def stack(
     return sci, err, dq
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     shape=st.tuples(st.integers(1, 40), st.integers(1, 3), st.integers(1, 90)),
@@ -148,7 +149,7 @@ def test_agrees_with_astropy_on_images(
     assert compared > 0.9 or ties or shape[1] * shape[2] < 20
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 @given(data=st.data(), sigma=SIGMAS, maxiters=MAXITERS, width=st.sampled_from([32, 64]))
 def test_agrees_with_astropy_on_any_value(
     data: st.DataObject, sigma: float, maxiters: int | None, width: int
@@ -280,7 +281,7 @@ def test_no_result_depends_on_where_an_image_is_cut(n: int) -> None:
             assert want.tobytes() == got.tobytes(), name
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     n=st.integers(1, 40),
@@ -312,7 +313,7 @@ def test_no_result_depends_on_the_neighbours(
                 np.testing.assert_array_equal(got, want, name)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     n=st.integers(1, 20),

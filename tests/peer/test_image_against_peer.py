@@ -5,9 +5,11 @@ Where the peer is right, results are equal to float32 rounding. Where it is know
 registered by detector coordinates, and the peer is shown to miss it.
 """
 
+import os
 import warnings
 from dataclasses import dataclass, field
 from functools import cache
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -19,10 +21,11 @@ from jwst.background.background_sub import background_sub
 
 import bkgflow
 from tests.helpers.exposures import make_model
+from tests.helpers.pace import examples
 
-CASES = settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
-FEWER = settings(CASES, max_examples=100)
-STEPS = settings(CASES, max_examples=40)
+CASES = settings(max_examples=examples(200), deadline=None, suppress_health_check=list(HealthCheck))
+FEWER = settings(CASES, max_examples=examples(100))
+STEPS = settings(CASES, max_examples=examples(40))
 
 
 @dataclass
@@ -40,7 +43,9 @@ class Case:
         )
 
     def peers(self):
-        with warnings.catch_warnings():
+        # The peer's many models ask the schema at every assignment, for most of its time.
+        unchecked = mock.patch.dict(os.environ, VALIDATE_ON_ASSIGNMENT="false")
+        with warnings.catch_warnings(), unchecked:
             warnings.simplefilter("ignore")
             return background_sub(
                 self.target.copy(), self.backgrounds, self.sigma, self.maxiters or None
