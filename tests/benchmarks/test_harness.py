@@ -101,6 +101,7 @@ def test_contenders_take_turns(tmp_path):
     assert all(sample.seconds > 0 for sample in taken["a"])
 
 
+@pytest.mark.slow
 def test_one_case_for_real(tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         app(["bench", "--case", "one-target", "--runs", "1", "--size", "64",

@@ -21,6 +21,7 @@ from bkgflow.graph.build import build
 from bkgflow.io.storage import publish as whole
 from bkgflow.simulate import Truth, simulate_imaging, simulate_nods, simulate_tso
 from tests.helpers.exposures import make_model, write_association
+from tests.helpers.pace import few_fast
 
 
 class Finished(SchedulerPlugin):
@@ -106,6 +107,7 @@ def sky_residual(truth: Truth, product: Path, target: Path):
         return residual[good].mean(), np.sqrt((error**2).sum()) / good.sum()
 
 
+@pytest.mark.slow
 def test_a_program_on_two_worker_processes(survey, cluster, tmp_path):
     imaging, nods = survey
     plan = bkgflow.plan([*imaging.associations, *nods.associations], tmp_path / "out")
@@ -130,6 +132,7 @@ def test_a_program_on_two_worker_processes(survey, cluster, tmp_path):
             assert len(model.meta.bkgflow.backgrounds) in (4, 8)
 
 
+@pytest.mark.slow
 def test_the_sky_is_gone_to_within_its_error(survey, tmp_path):
     imaging, _ = survey
     plan = bkgflow.plan(imaging.folder, tmp_path / "out", propagate_errors=True)
@@ -144,6 +147,7 @@ def test_the_sky_is_gone_to_within_its_error(survey, tmp_path):
     assert np.std(pulls) < 2
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_where_they_are_computed(survey, cluster, tmp_path):
     _, nods = survey
     outputs = []
@@ -169,6 +173,7 @@ def test_time_series(tmp_path):
         assert model.data.shape[0] == 6
 
 
+@pytest.mark.slow
 def test_a_local_cluster_of_our_own(survey, tmp_path):
     _, nods = survey
     plan = bkgflow.plan(nods.associations[0], tmp_path / "out")
@@ -176,6 +181,7 @@ def test_a_local_cluster_of_our_own(survey, tmp_path):
     assert result.counts == {"COMPLETE": 1}
 
 
+@pytest.mark.slow
 def test_nods_read_every_exposure_at_most_twice(survey, tmp_path):
     """Bytes that a run reads, counted by the kernel, against the bytes of the exposures."""
     _, nods = survey
@@ -285,7 +291,7 @@ def mixed(tmp_path, write_exposure):
     return folder
 
 
-@pytest.mark.parametrize("where", ["threads", "cluster"])
+@pytest.mark.parametrize("where", few_fast(["threads", "cluster"], 1))
 def test_a_bad_unit_does_not_stop_the_others(mixed, where, request, tmp_path):
     address = request.getfixturevalue("cluster") if where == "cluster" else where
     out = tmp_path / "out"
@@ -408,6 +414,7 @@ def test_events_are_announced_in_order(mixed, tmp_path):
     assert len(finished) == len(result.units)
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_takes_nothing_with_it(tmp_path, write_exposure):
     """One worker is killed while it computes; the scheduler gives its work to another."""
     program = simulate_nods(tmp_path / "in", points=6, size=128)

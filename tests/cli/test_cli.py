@@ -276,6 +276,7 @@ def test_a_run_again_keeps_the_log(folder, bkgflow_):
     assert names("out") == ["bkgflow-run.json", "bkgflow.log", "t1_bsub.fits", "t2_bsub.fits"]
 
 
+@pytest.mark.slow
 def test_run_draws(folder, bkgflow_):
     arguments = ("program", "--output=out", "--cluster=threads", "--pictures")
     assert bkgflow_("run", *arguments, "--save_combined_background")[0] == 0
@@ -285,6 +286,7 @@ def test_run_draws(folder, bkgflow_):
     assert image.shape[1] > image.shape[0] > 100
 
 
+@pytest.mark.slow
 def test_in_a_pipe_there_are_plain_lines(folder):
     """A real process: nothing but what is meant for people, and the exit code."""
     spoil(folder)
@@ -607,6 +609,7 @@ def test_the_same_seed_makes_the_same_program(tmp_path, bkgflow_):
     assert not np.array_equal(made[0], made[2], equal_nan=True)
 
 
+@pytest.mark.slow
 def test_demo(tmp_path, bkgflow_):
     code, out, _ = bkgflow_("demo", tmp_path / "demo", "--size=48", "--workers=1")
     assert code == 0

@@ -326,6 +326,7 @@ def index_of(path):
     return offsets
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_pipeline_products_are_the_models(real_data, tmp_path):
     layouts = sorted((real_data / "layouts").glob("*.fits*"))
@@ -341,6 +342,7 @@ def test_compressed_files_are_read_through(write_exposure, tmp_path):
     assert_same(*write_both(packed, tmp_path, threads=2))
 
 
+@pytest.mark.slow
 def test_rows_beyond_one_part(write_exposure, tmp_path):
     rows = 3 * PART_BYTES // (4 * 1024) + 5
     sci = np.random.default_rng(1).normal(size=(2, rows, 1024)).astype(np.float32)
@@ -417,6 +419,7 @@ print(high() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the high-water mark is Linux's")
 def test_pixels_are_not_held(write_exposure, tmp_path):
     small = write_exposure("small_rateints.fits", np.zeros((1, 8, 8)))

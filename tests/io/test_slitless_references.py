@@ -30,6 +30,7 @@ from bkgflow.io.references.skies import read_templates
 from bkgflow.io.references.slitless import slitless_inputs, source_corners
 from bkgflow.io.references.wavelengths import blocking_filter, wavelength_ranges
 from bkgflow.methods.boxes import boxes_to_mask, grism_boxes
+from tests.helpers.pace import few_fast
 from tests.helpers.slitless import (
     MODES,
     exposure,
@@ -54,7 +55,7 @@ def our_boxes(model, mode, catalog, ranges, limit=None, **options):
     return grism_boxes(corners.x, corners.y, model.data.shape, mode.axis)
 
 
-@pytest.mark.parametrize("name", MODES)
+@pytest.mark.parametrize("name", few_fast(MODES, 1))
 def test_masks_are_the_peers_to_the_pixel(name, tmp_path):
     """15 random scenes a mode: places on the detector, sizes, magnitudes, some without one."""
     mode = MODES[name]

@@ -14,6 +14,7 @@ from bkgflow.errors import MetadataError, SettingsError
 from bkgflow.settings import StepSettings
 from tests.helpers import crds_cache
 from tests.helpers.exposures import write_association
+from tests.helpers.pace import few_fast
 from tests.helpers.slitless import (
     MODES,
     exposure,
@@ -25,7 +26,7 @@ from tests.helpers.slitless import (
 SHAPE, CORNER, SCALE = (220, 240), (30, 40), 0.6
 
 
-@pytest.fixture(params=["A-R", "B-C", "NIS-R", "MIRI"])
+@pytest.fixture(params=few_fast(["A-R", "B-C", "NIS-R", "MIRI"], 1))
 def scene(request, tmp_path):
     """A program of one exposure, its catalogue, and references in a folder."""
     return make_scene(tmp_path, MODES[request.param])
@@ -191,6 +192,7 @@ def test_two_components_are_fitted_together(niriss, tmp_path):
     assert len(record["scaling_factor_covariance"]) == 2
 
 
+@pytest.mark.slow
 def test_a_crowded_field_fails_by_boxes_and_not_by_residuals(tmp_path):
     program, references = make_scene(tmp_path, MODES["NIS-R"], sources=4000)
     plans = {
@@ -224,6 +226,7 @@ def test_bad_inputs_name_their_file(niriss, tmp_path):
     assert unit.error["file"].endswith("nowhere.fits")
 
 
+@pytest.mark.slow
 def test_a_stop_by_rms_without_a_dispersion_axis_names_the_exposure(niriss, tmp_path):
     program, references = niriss
     with datamodels.open(program / "e1_rate.fits") as model:

@@ -24,7 +24,10 @@ LONG = 120
 
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
-pytestmark = pytest.mark.skipif(not RESET.exists(), reason="reads Linux's /proc")
+pytestmark = [
+    pytest.mark.skipif(not RESET.exists(), reason="reads Linux's /proc"),
+    pytest.mark.slow,
+]
 
 
 def peak_of_fit(path: str, library: str, settings: StepSettings) -> int:

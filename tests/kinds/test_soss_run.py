@@ -58,6 +58,7 @@ def test_segments_share_one_fit(series, tmp_path):
     assert "left_scale" in (tmp_path / "result.json").read_text()
 
 
+@pytest.mark.slow
 def test_each_file_for_itself_is_the_peers_way(series, tmp_path):
     plan = planned(series, tmp_path / "out", soss_fit="file")
     assert len(plan.fits) == 3
@@ -101,6 +102,7 @@ def test_the_picture_has_the_scales_of_all_segments(series, tmp_path, monkeypatc
         assert (segment.errors > 0).all()
 
 
+@pytest.mark.slow
 def test_a_picture_of_a_segment_is_written(series, tmp_path):
     result = bkgflow.run(planned(series, tmp_path / "out"), "threads")
     unit, ended = result.pairs()[0]

@@ -66,6 +66,7 @@ def test_the_kernel_follows_the_spectra():
     assert turned[faint].mean() == pytest.approx(kept[0], abs=0.002)
 
 
+@pytest.mark.slow
 def test_a_mask_that_swings_settles():
     for seed in (0, 1, 2):
         sci, err, dq, template, *_ = field(0, seed)

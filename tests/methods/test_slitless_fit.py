@@ -16,6 +16,7 @@ from jwst.background.background_sub_wfss import (
 from bkgflow.errors import SettingsError, ShapeError
 from bkgflow.methods.slitless import enough_background, fit_background, subtract_scaled
 from bkgflow.methods.wfss import fit_scale
+from tests.helpers.pace import few_fast
 
 logging.getLogger("jwst").setLevel(logging.ERROR)
 
@@ -52,7 +53,7 @@ def peers(sci, err, mask, template, **options):
     return factor, computer._iters_run_last_call
 
 
-@pytest.mark.parametrize("seed", range(100))
+@pytest.mark.parametrize("seed", few_fast(range(100), 30))
 def test_the_factor_is_the_peers(seed):
     rng = np.random.default_rng(seed)
     shape = [(40, 30), (64, 512), (300, 200), (256, 256)][seed % 4]
@@ -97,6 +98,7 @@ def test_nan_in_sci_alone_does_not_make_the_factor_smaller():
     assert peers(sci, err, mask, template)[0] == 0.5
 
 
+@pytest.mark.slow
 def test_doubles_and_big_endian_arrays_give_the_same():
     sci, err, mask, template = scene(np.random.default_rng(1), (64, 64))
     first = fit_scale(sci, err, mask, template).coefficients
@@ -122,6 +124,7 @@ def test_two_templates_are_least_squares():
     assert fit.fraction == use.sum() / sci.size
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n_templates", "claimed", "options"),
     [

@@ -14,6 +14,7 @@ from bkgflow.methods.slitless import fit_background
 from bkgflow.methods.wfss import fit_scale
 from bkgflow.simulate import simulate_wfss
 from bkgflow.simulate.noise import draw_rate
+from tests.helpers.pace import few_fast
 
 DRAWS = 100
 
@@ -23,6 +24,7 @@ def within(pulls: Any) -> Any:
     return (np.abs(np.array(pulls)) <= 3).sum(axis=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("instrument", "components"), [("NIRISS", 1), ("NIRISS", 2), ("NIRCAM", 1), ("MIRI", 2)]
 )
@@ -63,7 +65,9 @@ def test_the_scales_of_full_frame_scenes(tmp_path: Any, instrument: str, compone
     assert np.std(pulls, axis=0).min() > 0.3  # the errors are not so wide that they say nothing
 
 
-@pytest.mark.parametrize("options", [{}, {"maxiter": 1}, {"maxiter": 12}, {"outlier_percent": 5}])
+@pytest.mark.parametrize(
+    "options", few_fast([{}, {"maxiter": 1}, {"maxiter": 12}, {"outlier_percent": 5}], 1)
+)
 def test_what_the_rejection_moves_is_in_the_errors(options: dict[str, Any]) -> None:
     """Few counts a pixel: trimming moves the mean by more than four random errors."""
     rng = np.random.default_rng(3)

@@ -10,6 +10,7 @@ from jwst.background.background_sub_wfss import subtract_wfss_bkg
 from bkgflow.io.references.slitless import slitless_inputs
 from bkgflow.methods.boxes import boxes_to_mask, grism_boxes
 from bkgflow.methods.slitless import fit_background, subtract_scaled
+from tests.helpers.pace import few_fast
 from tests.helpers.slitless import (
     MODES,
     exposure,
@@ -78,7 +79,7 @@ def peers(model, sky, catalog, ranges, limit, mask, **options):
         return subtract_wfss_bkg(model, str(sky), str(ranges), limit, mask, rescaler)
 
 
-@pytest.mark.parametrize("seed", range(100))
+@pytest.mark.parametrize("seed", few_fast(range(100), 6))
 def test_results_are_the_peers(seed, tmp_path):
     rng = np.random.default_rng(seed)
     mode = list(MODES.values())[seed % len(MODES)]
@@ -124,6 +125,7 @@ def test_results_are_the_peers(seed, tmp_path):
         np.testing.assert_allclose(sci, peer.data, rtol=0, atol=3e-6)
 
 
+@pytest.mark.slow
 def test_both_outcomes_are_among_the_scenes(tmp_path):
     """A crowded field and a mask of nothing fail; the reasons say by how much."""
     mode, shape = MODES["A-R"], (200, 200)

@@ -298,6 +298,7 @@ def test_the_peer_finds_the_scale(program: Any) -> None:
         assert model.meta.background.scaling_factor == pytest.approx(exposure.scales[0], rel=0.02)
 
 
+@pytest.mark.slow
 def test_two_components_come_back_together(tmp_path: Path) -> None:
     program = simulate_wfss(tmp_path / "two", components=2, size=512, crowding=0.05, exposures=3)
     templates = [datamodels.WfssBkgModel(str(path)) for path in program.components]
@@ -336,6 +337,7 @@ def test_the_truth_draws_the_spectra_again(programs: dict[str, Any]) -> None:
         Truth.load(program.folder)
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_program_again(tmp_path: Path) -> None:
     first, again, other = (
         simulate_wfss(tmp_path / name, size=64, seed=seed, exposures=1)
@@ -348,6 +350,7 @@ def test_a_seed_gives_the_same_program_again(tmp_path: Path) -> None:
     assert first.catalogue.read_text() == again.catalogue.read_text()
 
 
+@pytest.mark.slow
 def test_an_exposure_does_not_depend_on_those_after_it(tmp_path: Path) -> None:
     short, long = (
         simulate_wfss(tmp_path / str(n), size=64, exposures=n, instrument="MIRI") for n in (1, 3)
@@ -357,6 +360,7 @@ def test_an_exposure_does_not_depend_on_those_after_it(tmp_path: Path) -> None:
         np.testing.assert_array_equal(one.data, other.data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("crowding", [0.0, 0.3, 0.8])
 def test_crowding_is_the_share_that_spectra_cover(tmp_path: Path, crowding: float) -> None:
     program = simulate_wfss(tmp_path / "p", size=128, exposures=1, crowding=crowding)
@@ -397,6 +401,7 @@ def test_a_real_template_becomes_the_sky(tmp_path: Path) -> None:
         assert np.median(model.data[use]) == pytest.approx(4.0 * exposure.scales[0], rel=0.05)
 
 
+@pytest.mark.slow
 def test_one_template_for_each_component(tmp_path: Path) -> None:
     paths = [write_template(tmp_path / f"{i}.fits") for i in range(2)]
     program = simulate_wfss(
@@ -480,6 +485,7 @@ def test_arguments_out_of_bounds(tmp_path: Path, arguments: dict[str, Any], says
     assert not (tmp_path / "p").exists()
 
 
+@pytest.mark.slow
 def test_a_folder_holds_one_program(tmp_path: Path) -> None:
     simulate_wfss(tmp_path, size=32, exposures=1)
     simulate_wfss(tmp_path, size=32, exposures=1)

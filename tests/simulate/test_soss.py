@@ -89,6 +89,7 @@ def test_each_segment_has_an_association(program):
     assert len(set(program.associations)) == 4
 
 
+@pytest.mark.slow
 def test_a_seed_gives_one_program_and_however_it_is_cut(program, tmp_path):
     arguments = {"integrations": 10, "subarray": "SUBSTRIP96", "depth": DEPTH}
     again = simulate_soss(tmp_path / "again", **arguments, seed=3)
@@ -197,6 +198,7 @@ def draw(truth):
     return [(each["data"], each["dq"]) for each in arrays], library
 
 
+@pytest.mark.slow
 def test_the_sky_lies_within_three_errors_in_95_of_100_draws():
     good = [0, 0]
     library = None
