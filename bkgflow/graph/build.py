@@ -85,7 +85,7 @@ def _add_family(
             sources,
             family.sets,
             band,
-            **plan.settings.numeric(),
+            rule=plan.settings.clip_rule,
             errors=plan.settings.with_errors,
             budget=plan.memory,
         )

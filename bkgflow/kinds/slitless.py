@@ -7,14 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bkgflow.errors import MetadataError
 from bkgflow.io.models import native
 from bkgflow.io.references.slitless import SlitlessInputs, slitless_inputs
 from bkgflow.kinds.inputs import FitInputs
-from bkgflow.methods.boxes import boxes_to_mask, grism_boxes
-from bkgflow.methods.residual_mask import residual_mask
-from bkgflow.methods.slitless import enough_background, fit_background, subtract_scaled
-from bkgflow.methods.wfss import ScaleFit
+from bkgflow.methods.slitless import (
+    ScaleFit,
+    boxes_to_mask,
+    enough_background,
+    fit_background,
+    grism_boxes,
+    residual_mask,
+    subtract_scaled,
+)
 from bkgflow.outcome import Outcome
 from bkgflow.settings import StepSettings
 
@@ -57,14 +61,8 @@ def apply_wfss(
         mmag_extract=settings.wfss_mmag_extract,
         orders=settings.wfss_orders,
     )
-    if settings.wfss_rms_stop > 0 and found.dispersion_axis not in (1, 2):
-        raise MetadataError(
-            "wfss_rms_stop needs the dispersion axis of the exposure, 1 or 2",
-            file=model.meta.filename,
-            value=f"DISPAXIS {found.dispersion_axis}",
-            cure="Run the pipeline's assign_wcs step, which sets DISPAXIS, or leave out "
-            "wfss_rms_stop",
-        )
+    rule = settings.scale_rule
+    rule.check_axis(found.dispersion_axis, model.meta.filename)  # before the mask, which is dear
     sci, err = native(model.data, np.float32), native(model.err, np.float32)
     dq = native(model.dq, np.uint32)
     mask, kind = _mask(found, sci, err, dq, settings)
@@ -74,10 +72,8 @@ def apply_wfss(
         dq,
         mask,
         found.templates.sci,
+        rule,
         users=found.mask is not None,
-        maxiter=settings.wfss_maxiter,
-        rms_stop=settings.wfss_rms_stop,
-        outlier_percent=settings.wfss_outlier_percent,
         dispersion_axis=found.dispersion_axis,
     )
     model.mask = mask.astype(np.uint32)

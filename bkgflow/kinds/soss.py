@@ -93,14 +93,7 @@ def fit_segments(
             continue
         while group:
             try:
-                fits = fit_soss(
-                    list(group.values()),
-                    part,
-                    soss_source_percentile=settings.soss_source_percentile,
-                    soss_bkg_percentile=settings.soss_bkg_percentile,
-                    soss_fit=settings.soss_fit,
-                    threads=threads,
-                )
+                fits = fit_soss(list(group.values()), part, settings.soss_rule, threads=threads)
             except InputError as error:
                 if error.file not in group:
                     raise
