@@ -20,7 +20,7 @@ from bkgflow.graph import finish
 from bkgflow.io.fits import hdus as fits
 from bkgflow.io.products import fits as outline
 from bkgflow.io.storage import publish as whole
-from bkgflow.methods import clip
+from bkgflow.methods.clip import average
 from bkgflow.planning import planner
 
 __all__ = ["REST", "STAGES", "breakdown"]
@@ -99,7 +99,7 @@ def _run(program: Path, output: Path, clock: _Clock) -> Milliseconds:
             (planner, "inspect", "headers"),
             (fits, "_read_into", "read"),
             (fits, "_convert", "swap"),
-            (clip, "average", "clip and combine"),
+            (average, "average_stack", "clip and combine"),
             (outline, "_parts", "headers out"),
             (outline, "write_parts", "write"),
             (whole, "_sync", "sync"),

@@ -16,8 +16,9 @@ from benchmarks.pairs import Work
 from bkgflow.api import open_exposure, subtract_to_file
 from bkgflow.io.references.soss_library import read_library
 from bkgflow.methods.clip import combine
+from bkgflow.methods.slitless import fit_scale
 from bkgflow.methods.soss import ArraySegment, fit_soss, subtract_soss
-from bkgflow.methods.wfss import fit_scale
+from bkgflow.rules import ScaleRule, SossRule
 
 __all__ = ["clip_kernel", "file_to_file", "soss", "wfss_scaling"]
 
@@ -63,7 +64,9 @@ def soss(exposure: Path, library: Path) -> Iterator[Work]:
 
     def run() -> None:
         templates = read_library(library)
-        [fit] = fit_soss([ArraySegment(sci, dq)], templates, threads=os.cpu_count() or 1)
+        [fit] = fit_soss(
+            [ArraySegment(sci, dq)], templates, SossRule(), threads=os.cpu_count() or 1
+        )
         subtract_soss(sci.copy(), templates, fit)
 
     yield Work(run)
@@ -74,10 +77,10 @@ def wfss_scaling(arrays: Path, maxiter: int) -> Iterator[Work]:
     """Fit a sky to the background pixels of a slitless exposure."""
     with np.load(arrays) as held:
         sci, err, mask, sky = (held[name] for name in ("sci", "err", "mask", "sky"))
-    factor = 0.0
+    factor, rule = 0.0, ScaleRule(maxiter=maxiter)
 
     def run() -> None:
         nonlocal factor
-        factor = float(fit_scale(sci, err, mask, sky, maxiter=maxiter).coefficients[0])
+        factor = float(fit_scale(sci, err, mask, sky, rule).coefficients[0])
 
     yield Work(run, after=lambda: {"factor": factor})

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from bkgflow.errors import SettingsError
+from bkgflow.rules import ClipRule, ScaleRule, SossRule
 
 __all__ = ["StepSettings"]
 
@@ -108,6 +109,29 @@ class StepSettings(BaseModel):
             return cls(**arguments)
         except ValidationError as problem:
             raise _settings_error(cls, problem) from None
+
+    @property
+    def clip_rule(self) -> ClipRule:
+        """What is clipped from backgrounds."""
+        return ClipRule(sigma=self.sigma, maxiters=self.maxiters)
+
+    @property
+    def scale_rule(self) -> ScaleRule:
+        """How a slitless sky is fitted."""
+        return ScaleRule(
+            maxiter=self.wfss_maxiter,
+            rms_stop=self.wfss_rms_stop,
+            outlier_percent=self.wfss_outlier_percent,
+        )
+
+    @property
+    def soss_rule(self) -> SossRule:
+        """How a SOSS sky is fitted."""
+        return SossRule(
+            source_percentile=self.soss_source_percentile,
+            bkg_percentile=self.soss_bkg_percentile,
+            fit=self.soss_fit,
+        )
 
     @property
     def with_errors(self) -> bool:

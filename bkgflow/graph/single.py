@@ -227,7 +227,7 @@ def _combine(
                 sources,
                 [range(len(sources))],
                 band,
-                **settings.numeric(),
+                rule=settings.clip_rule,
                 errors=settings.with_errors,
                 budget=DEFAULT_MEMORY,
             ),

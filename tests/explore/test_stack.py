@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import bkgflow
 from bkgflow.errors import FileError, SettingsError, ShapeError, WindowError
 from bkgflow.methods import clip
+from bkgflow.rules import ClipRule
 from tests.helpers.exposures import make_model, write_fits
 from tests.helpers.pace import examples
 
@@ -53,14 +54,15 @@ def registered(path, window, depth=None):
 
 def combined_by_hand(paths, window, **options):
     """The methods themselves on arrays that astropy read."""
+    rule = ClipRule(**options)
     exposures = [registered(path, window) for path in paths]
     cubes = any(read(path)[0]["sci"].ndim == 3 for path in paths)
     if not cubes:
         stacked = [np.stack([each[name][0] for each in exposures]) for name in LAYERS]
-        return clip.combine(*stacked, **options)
-    means = [clip.collapse(*(each[name] for name in LAYERS), **options) for each in exposures]
+        return clip.combine(*stacked, rule)
+    means = [clip.collapse(*(each[name] for name in LAYERS), rule) for each in exposures]
     stacked = [np.stack([getattr(mean, name) for mean in means]) for name in LAYERS]
-    return clip.combine(*stacked, **options)
+    return clip.combine(*stacked, rule)
 
 
 def assert_combined(dataset, expected):
@@ -384,7 +386,7 @@ def test_a_cube_alone_is_clipped_along_its_integrations(exposures):
     cube = bkgflow.open_exposure(exposures[7])
     combined = bkgflow.combine(cube, sigma=2.0).compute()
     arrays, _ = read(exposures[7])
-    assert_combined(combined, clip.combine(*arrays.values(), sigma=2.0))
+    assert_combined(combined, clip.combine(*arrays.values(), ClipRule(sigma=2.0)))
 
 
 def test_masked_everywhere_is_nan_and_none(exposures):

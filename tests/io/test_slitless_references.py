@@ -29,7 +29,7 @@ from bkgflow.io.references.mask import read_mask
 from bkgflow.io.references.skies import read_templates
 from bkgflow.io.references.slitless import slitless_inputs, source_corners
 from bkgflow.io.references.wavelengths import blocking_filter, wavelength_ranges
-from bkgflow.methods.boxes import boxes_to_mask, grism_boxes
+from bkgflow.methods.slitless import boxes_to_mask, grism_boxes
 from tests.helpers.pace import few_fast
 from tests.helpers.slitless import (
     MODES,

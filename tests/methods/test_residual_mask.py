@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 
-from bkgflow.methods.residual_mask import residual_mask
-from bkgflow.methods.slitless import enough_background
-from bkgflow.methods.wfss import fit_scale
+from bkgflow.methods.slitless import enough_background, fit_scale, residual_mask
 
 SKY = 0.7
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bkgflow.errors import ShapeError
-from bkgflow.methods.boxes import boxes_to_mask, grism_boxes
+from bkgflow.methods.slitless import boxes_to_mask, grism_boxes
 
 SHAPE = (50, 100)
 

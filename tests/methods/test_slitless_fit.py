@@ -13,9 +13,9 @@ from jwst.background.background_sub_wfss import (
     _sufficient_background_pixels,
 )
 
-from bkgflow.errors import SettingsError, ShapeError
-from bkgflow.methods.slitless import enough_background, fit_background, subtract_scaled
-from bkgflow.methods.wfss import fit_scale
+from bkgflow.errors import MetadataError, SettingsError, ShapeError
+from bkgflow.methods.slitless import enough_background, fit_background, fit_scale, subtract_scaled
+from bkgflow.rules import ScaleRule
 from tests.helpers.pace import few_fast
 
 logging.getLogger("jwst").setLevel(logging.ERROR)
@@ -63,9 +63,8 @@ def test_the_factor_is_the_peers(seed):
     axis = int(rng.integers(1, 3))
     data = scene(rng, shape)
     kept = [array.copy() for array in data]
-    fit = fit_scale(
-        *data, maxiter=maxiter, outlier_percent=percent, rms_stop=stop * 100, dispersion_axis=axis
-    )
+    rule = ScaleRule(maxiter=maxiter, outlier_percent=percent, rms_stop=stop * 100)
+    fit = fit_scale(*data, rule, dispersion_axis=axis)
     factor, rounds = peers(
         *data, p=percent, maxiter=maxiter, delta_rms_thresh=stop, dispersion_axis=axis
     )
@@ -81,7 +80,9 @@ def test_the_factor_is_the_peers_on_a_frame_larger_than_the_sample(stop):
     rng = np.random.default_rng(7)
     sci, err, mask, template = scene(rng, (512, 700))
     sci += 2 * np.sin(np.arange(700) / 20).astype(np.float32)  # structure along the rows
-    fit = fit_scale(sci, err, mask, template, maxiter=12, rms_stop=100 * stop, dispersion_axis=1)
+    fit = fit_scale(
+        sci, err, mask, template, ScaleRule(maxiter=12, rms_stop=100 * stop), dispersion_axis=1
+    )
     factor, rounds = peers(
         sci, err, mask, template, maxiter=12, delta_rms_thresh=stop, dispersion_axis=1
     )
@@ -112,7 +113,7 @@ def test_two_templates_are_least_squares():
     sci, err, mask, first = scene(rng, (60, 80))
     second = np.linspace(0, 1, 80, dtype=np.float32) ** 2 + np.zeros_like(first)
     sci += 0.7 * second
-    fit = fit_scale(sci, err, mask, np.stack([first, second]), maxiter=0)
+    fit = fit_scale(sci, err, mask, np.stack([first, second]), ScaleRule(maxiter=0))
     use = mask & np.isfinite(sci * first) & (err > 0) & (err < 1e20)
     design = (np.stack([first, second])[:, use] / err[use].astype(float)).T
     truth, *_ = np.linalg.lstsq(design, sci[use] / err[use].astype(float), rcond=None)
@@ -155,7 +156,7 @@ def test_the_truth_is_within_three_standard_errors(n_templates, claimed, options
         outliers = rng.integers(0, sky.size, sky.size // 100 if options.get("maxiter") != 0 else 0)
         noise[outliers] *= 10
         sci[mask] = sky + noise * err[mask]
-        fit = fit_scale(sci, err * np.float32(claimed), mask, templates, **options)
+        fit = fit_scale(sci, err * np.float32(claimed), mask, templates, ScaleRule(**options))
         pulls.append((fit.coefficients - truth) / fit.standard_errors)
     pulls = np.array(pulls)
     assert (np.abs(pulls) <= 3).sum(axis=0).min() >= 95
@@ -214,7 +215,7 @@ def test_an_outlier_of_huge_weight_leaves_no_rounding_behind():
     err = np.full_like(sci, 0.1)
     sci[5, 5], err[5, 5] = 1.00001e4, 1e-9
     mask = np.ones(sci.shape, bool)
-    fit = fit_scale(sci, err, mask, template, maxiter=3)
+    fit = fit_scale(sci, err, mask, template, ScaleRule(maxiter=3))
     factor, _ = peers(sci, err, mask, template, maxiter=3)
     sci[5, 5] = np.nan
     assert factor == pytest.approx(fit.coefficients[0], rel=1e-6)
@@ -227,15 +228,20 @@ def test_an_outlier_of_huge_weight_leaves_no_rounding_behind():
         {"outlier_percent": 50},
         {"outlier_percent": -1},
         {"outlier_percent": np.nan},
-        {"rms_stop": -1, "dispersion_axis": 1},
-        {"rms_stop": 1},
-        {"rms_stop": 1, "dispersion_axis": 3},
+        {"rms_stop": -1},
+        {"rms_stop": np.nan},
     ],
 )
 def test_settings_out_of_bounds(options):
-    image = np.ones((4, 4), np.float32)
     with pytest.raises(SettingsError):
-        fit_scale(image, image, np.ones((4, 4), bool), image, **options)
+        ScaleRule(**options)
+
+
+@pytest.mark.parametrize("axis", [None, 3])
+def test_rms_stop_needs_the_dispersion_axis(axis):
+    image, mask = np.ones((4, 4), np.float32), np.ones((4, 4), bool)
+    with pytest.raises(MetadataError, match="dispersion axis"):
+        fit_scale(image, image, mask, image, ScaleRule(rms_stop=1.0), dispersion_axis=axis)
 
 
 def test_shapes_that_do_not_fit():
@@ -279,7 +285,7 @@ def test_a_users_mask_needs_one_pixel():
     sci = np.ones((20, 30), np.float32)
     fit = fit_background(sci, sci, dq | 1, mask, sci, users=True)
     assert fit.reason == reason
-    fit = fit_background(sci, sci, dq, mask, sci, users=True, maxiter=0)
+    fit = fit_background(sci, sci, dq, mask, sci, ScaleRule(maxiter=0), users=True)
     assert fit.coefficients[0] == pytest.approx(1)
 
 

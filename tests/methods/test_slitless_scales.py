@@ -9,9 +9,8 @@ import pytest
 from stdatamodels.jwst import datamodels
 
 from bkgflow.io.references.slitless import slitless_inputs
-from bkgflow.methods.boxes import boxes_to_mask, grism_boxes
-from bkgflow.methods.slitless import fit_background
-from bkgflow.methods.wfss import fit_scale
+from bkgflow.methods.slitless import boxes_to_mask, fit_background, fit_scale, grism_boxes
+from bkgflow.rules import ScaleRule
 from bkgflow.simulate import simulate_wfss
 from bkgflow.simulate.noise import draw_rate
 from tests.helpers.pace import few_fast
@@ -78,7 +77,7 @@ def test_what_the_rejection_moves_is_in_the_errors(options: dict[str, Any]) -> N
     for _ in range(DRAWS):
         sci = rng.poisson(expected, template.shape).astype(np.float32)
         sci += rng.uniform(-0.5, 0.5, sci.shape).astype(np.float32)
-        fit = fit_scale(sci, err, mask, template, **options)
+        fit = fit_scale(sci, err, mask, template, ScaleRule(**options))
         pulls.append((fit.coefficients - expected) / fit.standard_errors)
         random.append((fit.coefficients - expected) / (expected / fit.n_used) ** 0.5)
     if options.get("maxiter") != 1:
@@ -92,6 +91,6 @@ def test_a_rejection_that_rejects_nothing_adds_nothing() -> None:
     template = np.ones((100, 100), np.float32)
     sci = rng.gamma(2.0, 1.0, template.shape).astype(np.float32)
     mask = np.ones(template.shape, bool)
-    plain = fit_scale(sci, template, mask, template, maxiter=0)
-    same = fit_scale(sci, template, mask, template, outlier_percent=0.0)
+    plain = fit_scale(sci, template, mask, template, ScaleRule(maxiter=0))
+    same = fit_scale(sci, template, mask, template, ScaleRule(outlier_percent=0.0))
     np.testing.assert_array_equal(plain.covariance, same.covariance)

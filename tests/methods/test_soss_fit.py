@@ -14,6 +14,7 @@ from bkgflow.methods.soss import ArraySegment, fit_soss, gather, ranks, subtract
 from bkgflow.methods.soss.ranks import Middle, middle_ratio
 from bkgflow.methods.soss.regions import discontinuity, fit_regions
 from bkgflow.methods.soss.uncertainty import uncertainty
+from bkgflow.rules import SossRule
 from tests.helpers.pace import few_fast
 from tests.helpers.soss import (
     DO_NOT_USE,
@@ -40,7 +41,7 @@ def peers(sci, dq, library, source=35.0, bkg=(25.0, 50.0)):
 def ours(sci, dq, library, source=35.0, bkg=(25.0, 50.0)):
     """What we leave of SCI, and the fit."""
     fit = fit_soss(
-        [ArraySegment(sci, dq)], library, soss_source_percentile=source, soss_bkg_percentile=bkg
+        [ArraySegment(sci, dq)], library, SossRule(source_percentile=source, bkg_percentile=bkg)
     )[0]
     left = sci.copy()
     subtract_soss(left, library, fit)
@@ -143,7 +144,7 @@ def test_segments_together_are_fitted_as_one_exposure(series):
 def test_files_are_fitted_apart_like_the_peer(series):
     sci, dq, library = series
     parts = [slice(0, 2), slice(2, 5)]
-    fits = fit_soss([ArraySegment(sci[k], dq[k]) for k in parts], library, soss_fit="file")
+    fits = fit_soss([ArraySegment(sci[k], dq[k]) for k in parts], library, SossRule(fit="file"))
     for part, fit in zip(parts, fits, strict=True):
         left = sci[part].copy()
         subtract_soss(left, library, fit)
@@ -157,7 +158,7 @@ def test_a_segment_of_nan_takes_the_fit_of_the_others(series):
     fits = fit_soss([empty, ArraySegment(sci, dq)], library)
     same(fits[0], alone)
     same(fits[1], alone)
-    apart = fit_soss([empty, ArraySegment(sci, dq)], library, soss_fit="file")
+    apart = fit_soss([empty, ArraySegment(sci, dq)], library, SossRule(fit="file"))
     assert apart[0].template is None
     assert "no pixel is finite" in apart[0].reason
     same(apart[1], alone)
@@ -173,8 +174,7 @@ def test_each_integration_has_scales_of_its_own():
     fits = fit_soss(
         [ArraySegment(cube[:1], flags[:1]), ArraySegment(cube[1:], flags[1:])],
         library,
-        soss_source_percentile=60.0,
-        soss_fit="integration",
+        SossRule(source_percentile=60.0, fit="integration"),
     )
     assert [fit.scales.shape for fit in fits] == [(2, 1), (2, 2)]
     scales = np.concatenate([fit.scales for fit in fits], axis=1)
@@ -190,7 +190,7 @@ def test_an_empty_integration_has_the_scales_of_the_whole(series):
     sci, dq, library = series
     sci = sci.copy()
     sci[1] = np.nan
-    fit = fit_soss([ArraySegment(sci, dq)], library, soss_fit="integration")[0]
+    fit = fit_soss([ArraySegment(sci, dq)], library, SossRule(fit="integration"))[0]
     whole = fit_soss([ArraySegment(sci, dq)], library)[0]
     np.testing.assert_array_equal(fit.scales[:, 1], whole.scales[:, 0])
     assert any(note.startswith("integration 2") for note in fit.notes)
@@ -284,7 +284,7 @@ class Shrinking(Stream):
 
 def test_a_fit_is_not_applied_to_other_shapes(series):
     sci, dq, library = series
-    fit = fit_soss([ArraySegment(sci, dq)], library, soss_fit="integration")[0]
+    fit = fit_soss([ArraySegment(sci, dq)], library, SossRule(fit="integration"))[0]
     with pytest.raises(ShapeError, match="no more integrations than the fit"):
         subtract_soss(sci.copy(), library, fit, first=1)
     with pytest.raises(ShapeError, match="rows and columns of the library"):

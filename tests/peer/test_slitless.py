@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from jwst.background.tests.test_background_wfss import *  # noqa: F403
 
-from bkgflow.errors import SettingsError
-from bkgflow.methods.slitless import enough_background
-from bkgflow.methods.wfss import fit_scale
+from bkgflow.errors import MetadataError, SettingsError
+from bkgflow.methods.slitless import enough_background, fit_scale
+from bkgflow.rules import ScaleRule
 
 NEED_A_SERVER = {
     "test_nrc_wfss_background",
@@ -42,23 +42,27 @@ class ScalingFactorComputer:
     """bkgflow's fit under the name and arguments of the peer's."""
 
     def __init__(self, p=1.0, maxiter=5, delta_rms_thresh=0.0, dispersion_axis=None):
-        self.options = {
-            "outlier_percent": p,
-            "rms_stop": 100 * delta_rms_thresh,
-            "dispersion_axis": dispersion_axis,
-        }
+        self.options = {"outlier_percent": p, "rms_stop": 100 * delta_rms_thresh}
+        self.axis = dispersion_axis
         self.maxiter, self.delta_rms_thresh = maxiter, delta_rms_thresh
         one = np.ones((2, 2), np.float32)
         try:
             self._fit(one, one, one, maxiter)
-        except SettingsError as error:
+        except (SettingsError, MetadataError) as error:
             raise ValueError(str(error)) from None
 
     def _fit(self, sci, bkg, var, maxiter):
         arrays = (np.asarray(array, np.float32) for array in (sci, np.sqrt(var), bkg))
         sci, err, bkg = arrays
         mask = np.ones(sci.shape, bool)
-        return fit_scale(sci, err, mask, bkg, maxiter=maxiter, **self.options)
+        return fit_scale(
+            sci,
+            err,
+            mask,
+            bkg,
+            ScaleRule(maxiter=maxiter, **self.options),
+            dispersion_axis=self.axis,
+        )
 
     def err_weighted_mean(self, sci, bkg, var):
         return self._fit(sci, bkg, var, 0).coefficients[0]

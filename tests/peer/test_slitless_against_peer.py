@@ -8,8 +8,8 @@ import pytest
 from jwst.background.background_sub_wfss import subtract_wfss_bkg
 
 from bkgflow.io.references.slitless import slitless_inputs
-from bkgflow.methods.boxes import boxes_to_mask, grism_boxes
-from bkgflow.methods.slitless import fit_background, subtract_scaled
+from bkgflow.methods.slitless import boxes_to_mask, fit_background, grism_boxes, subtract_scaled
+from bkgflow.rules import ScaleRule
 from tests.helpers.pace import few_fast
 from tests.helpers.slitless import (
     MODES,
@@ -59,7 +59,7 @@ def ours(model, sky, catalog, ranges, limit, mask_path, **options):
     sci, err, dq = (np.array(a) for a in (model.data, model.err, model.dq))
     fit = fit_background(
         sci, err, dq, mask, found.templates.sci, users=found.mask is not None,
-        dispersion_axis=found.dispersion_axis, **options,
+        dispersion_axis=found.dispersion_axis, rule=ScaleRule(**options),
     )  # fmt: skip
     if fit.reason is None:
         subtract_scaled(sci, dq, found.templates.sci, fit.coefficients, found.templates.dq)

@@ -12,6 +12,7 @@ from bkgflow.io.exposures.facts import inspect
 from bkgflow.io.models import open_model
 from bkgflow.io.references.soss_library import FileSegment, cut_library, read_library
 from bkgflow.methods.soss import ArraySegment, fit_soss, subtract_soss
+from bkgflow.rules import SossRule
 from bkgflow.simulate import simulate_imaging, simulate_soss
 from bkgflow.simulate.sky import Transit
 from bkgflow.simulate.soss import plan_series, segment_arrays
@@ -226,7 +227,7 @@ def test_the_light_curve_has_no_steps_and_its_depth(mode):
     sky = SossSky(templates=3, true=1, scales=(0.9, 1.1))
     truth = series(5, sky, stripes=0.0, integrations=16)
     segments, library = draw(truth)
-    fits = fit_soss([ArraySegment(*each) for each in segments], library, soss_fit=mode)
+    fits = fit_soss([ArraySegment(*each) for each in segments], library, SossRule(fit=mode))
     star = truth.exposures[0].image()
     bad = np.any([np.any(dq & DO_NOT_USE, axis=0) for _, dq in segments], axis=0)
     aperture = (star > 30) & ~bad
@@ -257,7 +258,9 @@ def test_a_drifting_sky_is_followed_by_integrations():
     sky = SossSky(templates=1, true=0, scales=(1.0, 1.0), drift=0.1)
     truth = series(2, sky, stripes=0.0, integrations=12)
     segments, library = draw(truth)
-    fits = fit_soss([ArraySegment(*each) for each in segments], library, soss_fit="integration")
+    fits = fit_soss(
+        [ArraySegment(*each) for each in segments], library, SossRule(fit="integration")
+    )
     scales = np.concatenate([fit.scales for fit in fits], axis=1)
     errors = np.concatenate([fit.random_errors for fit in fits], axis=1)
     assert scales.shape == errors.shape == (2, 12)

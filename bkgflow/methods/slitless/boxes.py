@@ -1,4 +1,4 @@
-"""Source boxes: which pixels of a grism image the catalogue's spectra cover.
+"""Source boxes: which pixels of a grism image the catalog's spectra cover.
 
 The rules are those of the reference step: a box encloses the corners of a source at the
 shortest and the longest wavelength of an order, rounded to pixels; one that leaves fewer than

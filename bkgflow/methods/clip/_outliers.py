@@ -12,21 +12,25 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from bkgflow.methods._compiled import compiled
+from bkgflow.methods._compiled import inlined
 
-__all__ = ["Batch", "clip", "gather", "new_batch", "note", "write_kept"]
+__all__ = ["Batch", "Output", "append", "clip_batch", "new_batch", "note", "write_kept"]
 
 Reals = NDArray[Any]
 Doubles = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 
-class Batch(NamedTuple):
-    """Pixels that may be clipped: their place, values in exposure order and sorted, and sums."""
+LARGEST = float(np.finfo(np.float64).max)
+"""Bounds that let through all but what is not finite."""
 
-    place: Indices
+
+class Batch(NamedTuple):
+    """Pixels that may be clipped: their numbers, values in exposure order and sorted, and sums."""
+
+    pixel: Indices
     values: Reals
     errors: Reals
     ordered: Reals
@@ -40,18 +44,31 @@ class Batch(NamedTuple):
     upper: Doubles
 
 
-@compiled
-def new_batch(n: int, room: int, real: Any, err_real: Any) -> Batch:
+class Output(NamedTuple):
+    """Where the averages go, (n_pixels,) each; what is not wanted has no pixel.
+
+    Single and double precision side by side: one compiled loop does for both.
+    """
+
+    sci: NDArray[np.float32]
+    err: NDArray[np.float32]
+    fine_sci: Doubles
+    fine_err: Doubles
+    dq: NDArray[np.uint32]
+    n_used: NDArray[np.uint16]
+
+
+def new_batch(n: int, room: int, real: DTypeLike) -> Batch:
     """Return a batch for up to ``room`` pixels of n values each."""
     return Batch(
-        np.empty(room, np.int64), np.empty((n, room), real), np.empty((n, room), err_real),
+        np.empty(room, np.int64), np.empty((n, room), real), np.empty((n, room), real),
         np.empty((n, room), real), np.empty(room), np.empty(room), np.empty(room),
         np.empty(room), np.empty(room), np.empty(room), np.empty(room), np.empty(room),
     )  # fmt: skip
 
 
-@compiled
-def gather(
+@inlined
+def append(
     stack: Reals, members: Indices, start: int, chosen: Indices, number: int, used: int, into: Reals
 ) -> None:
     """Append the chosen pixels of a tile that begins at ``start``."""
@@ -61,14 +78,14 @@ def gather(
             to[j] = row[np.uint64(chosen[j])]  # unsigned: no test for an index < 0
 
 
-@compiled
-def note(start: int, chosen: Indices, number: int, used: int, place: Indices) -> None:
+@inlined
+def note(start: int, chosen: Indices, number: int, used: int, pixel: Indices) -> None:
     """Append where the chosen pixels are."""
     for j in range(number):
-        place[used + j] = start + chosen[j]
+        pixel[used + j] = start + chosen[j]
 
 
-@compiled
+@inlined
 def _sort(batch: Batch, used: int, network: Indices) -> None:
     """Sort every pixel along the exposures; what is not finite comes last, as inf."""
     values, ordered = batch.values, batch.ordered
@@ -85,7 +102,7 @@ def _sort(batch: Batch, used: int, network: Indices) -> None:
             high[j] = y if x < y else x
 
 
-@compiled
+@inlined
 def _sum_kept(batch: Batch, used: int) -> bool:
     """Sum and count what is kept; return whether that is another number than before."""
     ordered, total, before = batch.ordered, batch.total, batch.squares
@@ -107,7 +124,7 @@ def _sum_kept(batch: Batch, used: int) -> bool:
     return changed
 
 
-@compiled
+@inlined
 def _half_widths(batch: Batch, used: int, sigma: float) -> None:
     """Leave sigma * std of what is kept in ``squares``: two passes, or high levels cancel."""
     ordered, mean, squares = batch.ordered, batch.total, batch.squares
@@ -126,7 +143,7 @@ def _half_widths(batch: Batch, used: int, sigma: float) -> None:
         squares[j] = sigma * np.sqrt(squares[j] / size[j])
 
 
-@compiled
+@inlined
 def _move_bounds(batch: Batch, used: int) -> None:
     """Set the bounds around the median; a pixel that has lost all its values keeps its own."""
     ordered, half, size, first = batch.ordered, batch.squares, batch.size, batch.first
@@ -141,14 +158,13 @@ def _move_bounds(batch: Batch, used: int) -> None:
             high[j] = upper[j] if upper[j] < high[j] else high[j]
 
 
-@compiled
-def clip(batch: Batch, used: int, network: Indices, sigma: float, maxiters: int) -> None:
+@inlined
+def clip_batch(batch: Batch, used: int, network: Indices, sigma: float, maxiters: int) -> None:
     """Find the final bounds of the pixels; ``sigma`` = inf for none, ``maxiters`` = 0 for all."""
-    largest = np.finfo(np.float64).max
     for j in range(used):
         batch.size[j] = -1.0
-        batch.low[j], batch.high[j] = -largest, largest
-        batch.lower[j], batch.upper[j] = -largest, largest
+        batch.low[j], batch.high[j] = -LARGEST, LARGEST
+        batch.lower[j], batch.upper[j] = -LARGEST, LARGEST
     if sigma == np.inf:
         return
     _sort(batch, used, network)
@@ -159,13 +175,11 @@ def clip(batch: Batch, used: int, network: Indices, sigma: float, maxiters: int)
         iteration += 1
 
 
-@compiled
-def write_kept(
-    batch: Batch, used: int, mean_out: Reals, err_out: Reals, n_out: NDArray[np.uint16]
-) -> None:
+@inlined
+def write_kept(batch: Batch, used: int, out: Output) -> None:
     """Average what is within the final bounds, also what an earlier iteration had dropped."""
     values, errors, lower, upper = batch.values, batch.errors, batch.lower, batch.upper
-    total, variance, size, place = batch.total, batch.squares, batch.size, batch.place
+    total, variance, size, pixel = batch.total, batch.squares, batch.size, batch.pixel
     for j in range(used):
         total[j], variance[j], size[j] = 0.0, 0.0, 0.0
     for k in range(values.shape[0]):
@@ -180,8 +194,16 @@ def write_kept(
     for j in range(used):
         total[j] /= size[j]
         variance[j] = np.sqrt(variance[j]) / size[j]
+    single, fine = out.sci.size > 0, out.fine_sci.size > 0
+    single_err, fine_err = out.err.size > 0, out.fine_err.size > 0
     for j in range(used):
-        mean_out[place[j]], n_out[place[j]] = total[j], size[j]
-    if err_out.size > 0:
-        for j in range(used):
-            err_out[place[j]] = variance[j]
+        p = pixel[j]
+        out.n_used[p] = size[j]
+        if single:
+            out.sci[p] = total[j]
+        if fine:
+            out.fine_sci[p] = total[j]
+        if single_err:
+            out.err[p] = variance[j]
+        if fine_err:
+            out.fine_err[p] = variance[j]

@@ -1,4 +1,4 @@
-"""The compiled loops behind ``wfss``: background pixels gathered once, summed, and cut.
+"""The compiled loops behind ``scale``: background pixels gathered once, summed, and cut.
 
 All arrays are one-dimensional over the background pixels. A rejected pixel's SCI becomes NaN,
 which every comparison and sum passes over, so that a round of rejection costs one pass to find
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bkgflow.methods._compiled import compiled
 
-__all__ = ["drop", "gather", "normal_sums", "profile_rms", "residuals", "tails"]
+__all__ = ["drop", "normal_sums", "profile_rms", "residuals", "tails", "take_pixels"]
 
 Reals = NDArray[Any]
 Doubles = NDArray[np.float64]
@@ -22,7 +22,7 @@ Indices = NDArray[np.int64]
 
 
 @compiled
-def gather(
+def take_pixels(
     sci: Reals,
     err: Reals,
     mask: NDArray[np.bool_],
@@ -45,8 +45,8 @@ def gather(
         lines, length = length, lines
     for line in range(lines):
         before = n
-        for place in range(length):
-            row, column = (place, line) if by_columns else (line, place)
+        for i in range(length):
+            row, column = (i, line) if by_columns else (line, i)
             value = sci[row, column]
             variance = err[row, column] * err[row, column]
             usable = mask[row, column] and np.isfinite(value) and variance != 0.0
@@ -127,13 +127,13 @@ def tails(
             if below + above >= size:
                 return -1, -1
             if residual <= low:
-                place = below
+                slot = below
                 below += 1
             else:
                 above += 1
-                place = size - above
-            values[place] = residual
-            where[place] = i
+                slot = size - above
+            values[slot] = residual
+            where[slot] = i
     return below, above
 
 
@@ -154,9 +154,9 @@ def drop(
     Returns how many were rejected, and how many of these had a weight.
     """
     gone, weighted = 0, 0
-    for place in range(values.size):
-        if values[place] < low or values[place] > high:
-            i = where[place]
+    for slot in range(values.size):
+        if values[slot] < low or values[slot] > high:
+            i = where[slot]
             gone += 1
             weighted += v[i] < np.inf
             for k in range(b.shape[0]):

@@ -17,11 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bkgflow.errors import SettingsError, ShapeError
-from bkgflow.methods._fit_kernels import profile_rms
-from bkgflow.methods._fit_pixels import BackgroundPixels
+from bkgflow.errors import ShapeError
+from bkgflow.methods.slitless._kernels import profile_rms
+from bkgflow.methods.slitless._pixels import BackgroundPixels
+from bkgflow.rules import ScaleRule
 
 __all__ = ["ScaleFit", "fit_scale"]
+
+DEFAULT = ScaleRule()
 
 TO_SIGMA = 1.482602218505602
 """Standard deviation over median absolute deviation of a normal distribution."""
@@ -80,10 +83,8 @@ def fit_scale(
     err: Reals,
     mask: NDArray[np.bool_],
     templates: Reals,
+    rule: ScaleRule = DEFAULT,
     *,
-    maxiter: int = 5,
-    rms_stop: float = 0.0,
-    outlier_percent: float = 1.0,
     dispersion_axis: int | None = None,
 ) -> ScaleFit:
     """Fit the templates to the background pixels of an exposure.
@@ -104,14 +105,10 @@ def fit_scale(
         True for background.
     templates : (n_templates, ny, nx) or (ny, nx) float
         The reference skies.
-    maxiter : int
-        Rounds of rejection at most; 0 for a plain fit of the mask as it is.
-    rms_stop : float, percent
-        Stop where the rms of the median profile gains less than this in a round; 0 for never.
-    outlier_percent : float
-        Percentile rejected at each end in each round.
+    rule : ScaleRule
+        How often and how much is rejected.
     dispersion_axis : int or None
-        1 for x, 2 for y; wanted for ``rms_stop``.
+        1 for x, 2 for y; wanted where the rule has an ``rms_stop``.
 
     Returns
     -------
@@ -120,29 +117,29 @@ def fit_scale(
 
     Raises
     ------
-    SettingsError
-        An argument is out of bounds, or ``rms_stop`` lacks its axis.
+    MetadataError
+        ``rms_stop`` lacks its axis.
     ShapeError
         The arrays do not fit each other.
     """
-    _check_settings(maxiter, rms_stop, outlier_percent, dispersion_axis)
+    rule.check_axis(dispersion_axis)
     templates = _as_stack(sci, err, mask, templates)
-    by_columns = rms_stop > 0 and dispersion_axis == 1
+    by_columns = rule.rms_stop > 0 and dispersion_axis == 1
     pixels = BackgroundPixels.of(sci, err, mask, templates, by_columns=by_columns)
     if not pixels.n:
         return _no_fit(sci, err, mask, templates, None, 0)
-    sample = pixels.sample()
+    sample = pixels.sample()  # now: a rejection overwrites what it drops
     factors, covariance, reason = pixels.solve()
     last_rms, iteration = np.inf, 0
     course, left = [factors], [pixels.left]
-    while reason is None and iteration < maxiter:
-        if rms_stop > 0:
+    while reason is None and iteration < rule.maxiter:
+        if rule.rms_stop > 0:
             rms = profile_rms(pixels.s, pixels.b, pixels.counts, factors)
-            if not last_rms - rms >= rms_stop / 100 * last_rms:
+            if not last_rms - rms >= rule.rms_stop / 100 * last_rms:
                 break
             last_rms = rms
         iteration += 1
-        pixels.reject(factors, outlier_percent)
+        pixels.reject(factors, rule.outlier_percent)
         factors, covariance, reason = pixels.solve()
         course.append(factors)
         left.append(pixels.left)
@@ -209,29 +206,6 @@ def _as_stack(sci: Reals, err: Reals, mask: NDArray[np.bool_], templates: Reals)
             cure="Cut all of them to the exposure's window",
         )
     return stack
-
-
-def _check_settings(maxiter: int, rms_stop: float, percent: float, axis: int | None) -> None:
-    if maxiter < 0:
-        raise SettingsError(
-            "wfss_maxiter must not be negative", value=maxiter, cure="Give 0 for a plain fit"
-        )
-    if not 0 <= percent < 50:
-        raise SettingsError(
-            "wfss_outlier_percent is at least 0 and below 50",
-            value=percent,
-            cure="Give the percentile to reject at each end, such as 1",
-        )
-    if not rms_stop >= 0:
-        raise SettingsError(
-            "wfss_rms_stop must not be negative", value=rms_stop, cure="Give 0 for never"
-        )
-    if rms_stop > 0 and axis not in (1, 2):
-        raise SettingsError(
-            "wfss_rms_stop needs the dispersion axis, 1 or 2",
-            value=axis,
-            cure="Assign a WCS to the exposure, which sets DISPAXIS, or give wfss_rms_stop 0",
-        )
 
 
 def _no_fit(

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bkgflow.methods._fit_kernels import drop, gather, normal_sums, residuals, tails
+from bkgflow.methods._compiled import read_only
+from bkgflow.methods.slitless._kernels import drop, normal_sums, residuals, tails, take_pixels
 
 __all__ = ["BackgroundPixels"]
 
@@ -55,10 +56,9 @@ class BackgroundPixels:
         size, most = len(templates), int(np.count_nonzero(mask))
         s, b, v = np.empty(most, real), np.empty((size, most), real), np.empty(most, real)
         counts = np.empty(mask.shape[1 if by_columns else 0], np.int64)
-        arrays = [np.require(array, real, "C") for array in (sci, err, templates)]
-        sci, err, templates = (_fixed(array) for array in arrays)
-        mask = _fixed(np.require(mask, np.bool_, "C"))
-        n = gather(sci, err, mask, templates, by_columns, s, b, v, counts)
+        sci, err, templates = (read_only(array, real) for array in (sci, err, templates))
+        mask = read_only(mask, np.bool_)
+        n = take_pixels(sci, err, mask, templates, by_columns, s, b, v, counts)
         pixels = cls(s, b, v, counts, n, n, 0, np.empty((size, size)), np.empty(size))
         pixels.add_up()
         return pixels
@@ -145,10 +145,3 @@ def _ranked(values: Doubles, position: float) -> float:
     values = np.partition(values, (lower, upper))
     a, b, t = float(values[lower]), float(values[upper]), position - lower
     return b - (b - a) * (1 - t) if t >= 0.5 else a + (b - a) * t
-
-
-def _fixed(array: Reals) -> Reals:
-    """Return a read-only view, so that the kernel is compiled once for both kinds."""
-    view = array.view()
-    view.flags.writeable = False
-    return view

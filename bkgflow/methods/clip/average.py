@@ -15,22 +15,27 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from bkgflow.errors import SettingsError, ShapeError
-from bkgflow.methods._compiled import sorting_network
-from bkgflow.methods._kernels import average
+from bkgflow.errors import ShapeError
+from bkgflow.methods._compiled import read_only
+from bkgflow.methods.clip._kernels import BATCH, average_stack, tile_width
+from bkgflow.methods.clip._outliers import Output, new_batch
+from bkgflow.methods.clip._tiles import CAUTION, Clip, Stack, new_tile
+from bkgflow.methods.clip.search import bound, sorting_network
+from bkgflow.rules import ClipRule
 
-__all__ = ["Collapsed", "Combined", "can_clip", "collapse", "combine"]
+__all__ = ["Collapsed", "Combined", "average", "collapse", "combine"]
 
 Reals = NDArray[np.float32] | NDArray[np.float64]
 
 MOST_EXPOSURES = 65535
 """The largest number that ``n_used`` (uint16) can hold."""
+
+DEFAULT = ClipRule()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +83,8 @@ def combine(
     sci: Reals,
     err: Reals | None,
     dq: NDArray[np.uint32],
+    rule: ClipRule = DEFAULT,
     *,
-    sigma: float = 3.0,
-    maxiters: int | None = None,
     members: Sequence[int] | None = None,
     out: Combined | None = None,
 ) -> Combined:
@@ -93,10 +97,8 @@ def combine(
         (None) none comes out.
     dq : (n_exposures, ny, nx) uint32
         Flags; 0 outside an exposure.
-    sigma : float
-        Bounds of the clip in standard deviations; inf for none.
-    maxiters : int, optional
-        How often to clip at most; None or 0 for until nothing changes.
+    rule : ClipRule
+        What is clipped.
     members : sequence of int, optional
         Which of the exposures; all by default.
     out : Combined, optional
@@ -111,15 +113,14 @@ def combine(
     ------
     ShapeError
         The arrays do not fit each other.
-    SettingsError
-        ``sigma`` or ``maxiters`` is out of bounds.
     """
     shape = _checked_shape(sci, err, dq)
     if out is None:
         out = Combined(*_outputs(shape[1:], np.float32, with_err=err is not None))
     else:
         _check_out(out, shape[1:], with_err=err is not None)
-    _average(sci, err, dq, sigma, maxiters, out, members)
+    chosen = _chosen(members, len(sci))
+    average(sci, err, dq, rule, chosen, bound(rule, chosen.size), out)
     return out
 
 
@@ -127,9 +128,7 @@ def collapse(
     sci: Reals,
     err: Reals | None,
     dq: NDArray[np.uint32],
-    *,
-    sigma: float = 3.0,
-    maxiters: int | None = None,
+    rule: ClipRule = DEFAULT,
 ) -> Collapsed:
     """Clip and average the integrations of one exposure.
 
@@ -138,103 +137,89 @@ def collapse(
     """
     shape = _checked_shape(sci, err, dq)
     out = Collapsed(*_outputs(shape[1:], np.float64, with_err=err is not None))
-    _average(sci, err, dq, sigma, maxiters, out)
+    average(sci, err, dq, rule, _chosen(None, len(sci)), bound(rule, len(sci)), out)
     return out
 
 
-def can_clip(n: int, sigma: float) -> bool:
-    """Whether the clip can ever drop one of n values.
-
-    One of n values stands farthest from the median, in standard deviations, where the
-    n // 2 + 1 values around and below the median are equal and those between are at the mean,
-    where they add nothing to the variance. With m = n // 2 + 2 values away from the mean, that
-    is sqrt(n m / (m - 1)): 2.96 for seven values, 3.10 for eight.
-    """
-    if n <= 2:
-        return n == 2 and sigma < 1.0
-    m = n // 2 + 2
-    return sigma < math.sqrt(n * m / (m - 1))
-
-
-@lru_cache(maxsize=64)
-def _least_reach(n: int, sigma: float) -> float:
-    """How far from the mean, in standard deviations, a value outside the first bounds must be.
-
-    Of any up to n values; 0 if it may be anywhere. Let m values have the mean 0 and the standard
-    deviation 1, and the highest, v, be sigma or more above the median -a; if a < 0, v > sigma.
-    The lowest h = m // 2 + 1 values average to some -b, b >= a, so their squares sum to h b² or
-    more; those of the other r = m - h - 1, whose sum is h b - v, to (h b - v)² / r or more.
-    Together with v² this is m at most, and v >= sigma - b. The lowest such v is where both are
-    equal, at the larger root of a quadratic in b. 2.36 for eight values at 3 sigma, 2.11 for up
-    to sixteen, sigma - 1 for very many.
-    """
-    if sigma <= 1.0:  # v may be below the mean, and the bound is nothing to go by
-        return 0.0
-    least = math.inf
-    for m in range(3, n + 1):
-        if can_clip(m, sigma):
-            h = m // 2 + 1
-            root = sigma**2 - (h + 1) * (sigma**2 * (m - h) / m - (m - h - 1))
-            b = (sigma + math.sqrt(max(root, 0.0))) / (h + 1)
-            least = min(least, sigma - max(b, 0.0))
-    return least if least > 1.0 else 0.0
-
-
-def _average(
+def average(
     sci: Reals,
     err: Reals | None,
     dq: NDArray[np.uint32],
-    sigma: float,
-    maxiters: int | None,
+    rule: ClipRule,
+    members: NDArray[np.int64],
+    reach: float | None,
     out: Combined | Collapsed,
-    members: Sequence[int] | None = None,
 ) -> None:
-    if not sigma > 0:
-        raise SettingsError(
-            "sigma must be greater than 0", value=sigma, cure="Give a positive number, such as 3"
-        )
-    if maxiters is not None and maxiters < 0:
-        raise SettingsError(
-            "maxiters must not be negative", value=maxiters, cure="Give None to clip to the end"
-        )
-    chosen = np.arange(len(sci)) if members is None else np.asarray(members, np.int64)
-    if not chosen.size or chosen.min() < 0 or chosen.max() >= len(sci):
-        raise ShapeError(
-            "Members are some of the exposures, counted from 0",
-            value=f"{chosen.tolist()} of {len(sci)}",
-            cure="Name at least one, each below the number of exposures",
-        )
-    n = chosen.size
+    """Average some members of stacks that fit each other and ``out``.
+
+    ``reach`` is the rule's `bound`, or None to sort every pixel: slower, to the same result.
+    """
+    n = members.size
     if err is None:
         err = np.empty((0, *sci.shape[1:]), np.float32)
     narrow = np.can_cast(sci.dtype, np.float32) and np.can_cast(err.dtype, np.float32)
-    real = np.float32 if narrow else np.float64
-    average(
-        _flat(sci, real),
-        _flat(err, real),
-        _flat(dq, np.uint32),
-        chosen,
-        sorting_network(n),
-        float(sigma) if can_clip(n, sigma) else math.inf,
-        _least_reach(n, float(sigma)),
-        maxiters or 0,
-        out.sci.reshape(-1),
-        out.err.reshape(-1),
-        out.dq.reshape(-1),
-        out.n_used.reshape(-1),
+    real = np.dtype(np.float32 if narrow else np.float64)
+    width = tile_width(n)
+    average_stack(
+        Stack(
+            _flat(sci, real),
+            _flat(err, real),
+            _flat(dq, np.dtype(np.uint32)),
+            read_only(members, np.int64),
+            read_only(np.full(width, np.nan), real),
+            read_only(np.zeros(width), real),
+            read_only(np.zeros(width, np.uint32), np.uint32),
+        ),
+        Clip(
+            math.inf if reach == math.inf else float(rule.sigma),
+            -1.0 if reach is None else reach,
+            rule.maxiters or 0,
+            sorting_network(n),
+            *_limits(n, real),
+        ),
+        new_tile(width, real),
+        new_batch(n, width + BATCH, real),
+        _output(out),
     )
 
 
-def _flat(stack: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
-    """Return (n, ny * nx), contiguous and native: a view where the stack is so already.
+def _limits(n: int, real: np.dtype[Any]) -> tuple[float, float, float]:
+    """Return what rounding may take from ``squares``, and between what these can be trusted.
 
-    Read-only, so that the kernel is compiled once for arrays that may be written and others.
+    In units of ``squares`` S, with u = eps / 2: S is off by (n + 2) u, shifts² / n by 2 (n + 3) u.
+    The farthest value is off by (n + 4) u sqrt(S); its square then by CAUTION of itself, which
+    the search allows for, and the last term. Outside the other two, squares may have under- or
+    overflown.
     """
-    flat = (
-        np.require(stack, dtype, ["C", "A"]).reshape(len(stack), math.prod(stack.shape[1:])).view()
-    )
-    flat.flags.writeable = False
-    return flat
+    info = np.finfo(real)
+    rounding = (n + 4) * float(info.eps)
+    share = 4 * rounding + n * rounding * rounding / CAUTION
+    return share, float(info.tiny) * 2.0**26, float(info.max) * 2.0**-26
+
+
+def _output(out: Combined | Collapsed) -> Output:
+    sci, err, none = out.sci.reshape(-1), out.err.reshape(-1), np.empty(0)
+    dq, n_used = out.dq.reshape(-1), out.n_used.reshape(-1)
+    if isinstance(out, Collapsed):
+        single = np.empty(0, np.float32)
+        return Output(single, single, sci, err, dq, n_used)
+    return Output(sci, err, none, none, dq, n_used)
+
+
+def _chosen(members: Sequence[int] | None, n: int) -> NDArray[np.int64]:
+    chosen = np.arange(n) if members is None else np.asarray(members, np.int64)
+    if not chosen.size or chosen.min() < 0 or chosen.max() >= n:
+        raise ShapeError(
+            "Members are some of the exposures, counted from 0",
+            value=f"{chosen.tolist()} of {n}",
+            cure="Name at least one, each below the number of exposures",
+        )
+    return chosen
+
+
+def _flat(stack: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return (n, ny * nx)."""
+    return read_only(stack, dtype).reshape(len(stack), math.prod(stack.shape[1:]))
 
 
 def _outputs(
@@ -276,5 +261,5 @@ def _check_out(out: Combined, shape: tuple[int, ...], *, with_err: bool) -> None
             raise ShapeError(
                 f"out.{name} must be a writable, C-contiguous {np.dtype(dtype)} array of {wanted}",
                 value=f"{array.dtype} {array.shape}, strides {array.strides}",
-                cure="Give whole rows of a frame, or leave out away",
+                cure="Give whole rows of a frame, or leave `out` away",
             )

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bkgflow.detector import DO_NOT_USE
-from bkgflow.methods.wfss import ScaleFit, fit_scale
+from bkgflow.methods.slitless.scale import ScaleFit, fit_scale
+from bkgflow.rules import ScaleRule
 
 __all__ = [
     "LEAST_FRACTION",
@@ -17,6 +18,8 @@ __all__ = [
     "subtract_scaled",
     "usable_pixels",
 ]
+
+DEFAULT = ScaleRule()
 
 LEAST_FRACTION = 0.05
 """Of all pixels, what an automatic mask must leave (more than this), as the reference step."""
@@ -31,27 +34,26 @@ def fit_background(
     dq: NDArray[np.unsignedinteger],
     mask: NDArray[np.bool_],
     templates: Reals,
+    rule: ScaleRule = DEFAULT,
     *,
     users: bool = False,
-    **options: Any,
+    dispersion_axis: int | None = None,
 ) -> ScaleFit:
     """Fit the templates if the mask leaves enough background, else say why not.
 
     Parameters
     ----------
-    sci, err, mask, templates
+    sci, err, mask, templates, rule, dispersion_axis
         See `fit_scale`.
     dq : (ny, nx) uint32
         The exposure's flags, which count in `enough_background` alone.
     users : bool
         Whether a user made the mask.
-    **options
-        Those of `fit_scale`.
     """
     reason = enough_background(mask, dq, templates, users=users)
     if reason is not None:
         return ScaleFit.failed(1 if templates.ndim == 2 else len(templates), reason)
-    return fit_scale(sci, err, mask, templates, **options)
+    return fit_scale(sci, err, mask, templates, rule, dispersion_axis=dispersion_axis)
 
 
 def usable_pixels(

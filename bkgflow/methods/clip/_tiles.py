@@ -9,27 +9,51 @@ nearer.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-from bkgflow.methods._compiled import compiled
+from bkgflow.methods._compiled import inlined
 
-__all__ = ["Limits", "Tile", "choose", "copy_rest", "find", "find_limits", "load", "new_tile"]
+__all__ = ["CAUTION", "Clip", "Stack", "Tile", "choose", "find", "four_rows", "load", "new_tile"]
 
 Reals = NDArray[Any]
 Doubles = NDArray[np.float64]
 Flags = NDArray[np.uint32]
 Indices = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-Limits = tuple[float, float, float]
+Pixels = TypeVar("Pixels", bound=NDArray[Any])
 
 FEW_SUSPECTS = 1 / 32
 """Up to this share of a tile goes into the batch after the first test alone."""
 
 CAUTION = 1e-3
 """Tightens the bounds of the search for suspects, far beyond the rounding of deviations."""
+
+
+class Stack(NamedTuple):
+    """The exposures, (n_exposures, n_pixels) each and read-only, and which of them count."""
+
+    sci: Reals
+    err: Reals  # of no exposure where ERR is not asked for
+    dq: Flags
+    members: Indices
+    no_sci: Reals  # rows that add nothing: NaN and 0
+    no_err: Reals
+    no_dq: Flags
+
+
+class Clip(NamedTuple):
+    """A rule as the loops need it."""
+
+    sigma: float  # inf for no clip at all
+    reach: float  # how far from the mean an outlier is at least; below 0 where nobody knows
+    maxiters: int  # 0 for until nothing changes
+    network: Indices  # what sorts one pixel: `sorting_network`
+    rounding: float  # the last three: see `limits`
+    least: float
+    most: float
 
 
 class Tile(NamedTuple):
@@ -45,31 +69,39 @@ class Tile(NamedTuple):
     variance: Doubles
     bits: Flags
     found: Bools
+    eights: NDArray[np.uint64]  # ``found`` again, eight pixels at a time
     chosen: Indices  # where ``found`` is set
 
 
-@compiled
-def new_tile(width: int, real: Any) -> Tile:
+def new_tile(width: int, real: DTypeLike) -> Tile:
     """Return a tile of up to ``width`` pixels, a multiple of 8."""
+    found = np.zeros(width, np.bool_)
     return Tile(
         np.empty(width), np.empty(width, np.float32), np.empty(width, real),
         np.empty(width, real), np.empty(width, real), np.empty(width, real),
         np.empty(width, real), np.empty(width), np.empty(width, np.uint32),
-        np.zeros(width, np.bool_), np.empty(width + 1, np.int64),
+        found, found.view(np.uint64), np.empty(width + 1, np.int64),
     )  # fmt: skip
 
 
-@compiled
-def copy_rest(stack: Reals, members: Indices, start: int, stop: int, rest: Reals) -> None:
-    """Copy what is left over when members are taken by fours; more rows of ``rest`` stay."""
-    left = members.size % 4
-    for k in range(left):
-        row, copy = stack[members[members.size - left + k], start:stop], rest[k]
-        for t in range(stop - start):
-            copy[t] = row[t]
+@inlined
+def four_rows(
+    array: Pixels, members: Indices, k: int, nothing: Pixels, start: int, stop: int
+) -> tuple[Pixels, Pixels, Pixels, Pixels]:
+    """Return the parts in a tile of four members from the k-th on.
+
+    Behind the last member come rows that add nothing: no number of members needs other loops.
+    """
+    n, blank = members.size, nothing[: stop - start]
+    return (
+        array[members[k], start:stop],
+        array[members[k + 1], start:stop] if k + 1 < n else blank,
+        array[members[k + 2], start:stop] if k + 2 < n else blank,
+        array[members[k + 3], start:stop] if k + 3 < n else blank,
+    )
 
 
-@compiled
+@inlined
 def _clear(width: int, tile: Tile) -> None:
     total, count, variance, bits = tile.total, tile.valid, tile.variance, tile.bits
     pivot, low, high, shifts, squares = tile.pivot, tile.low, tile.high, tile.shifts, tile.squares
@@ -80,20 +112,20 @@ def _clear(width: int, tile: Tile) -> None:
         pivot[t], low[t], high[t], shifts[t], squares[t] = nan, zero, zero, zero, zero
 
 
-@compiled
-def _add(sci: Reals, members: Indices, start: int, stop: int, tile: Tile) -> None:
+@inlined
+def _add(stack: Stack, start: int, stop: int, tile: Tile) -> None:
     """Sum what is finite, in float64, and its deviations from the pivot, in the input's type.
 
     The pivot is one of the values, so that the mean is at most sqrt(n - 1) standard deviations
     away from it: however high the level of a pixel, little of the deviations cancels.
     """
+    sci, members, nothing = stack.sci, stack.members, stack.no_sci
     total, count, pivot = tile.total, tile.valid, tile.pivot
     low, high, shifts, squares = tile.low, tile.high, tile.shifts, tile.squares
     inf, zero = sci.dtype.type(np.inf), sci.dtype.type(0)
     one, none = np.float32(1), np.float32(0)
-    for k in range(0, members.size - 3, 4):
-        row0, row1 = sci[members[k], start:stop], sci[members[k + 1], start:stop]
-        row2, row3 = sci[members[k + 2], start:stop], sci[members[k + 3], start:stop]
+    for k in range(0, members.size, 4):
+        row0, row1, row2, row3 = four_rows(sci, members, k, nothing, start, stop)
         for t in range(stop - start):
             a, b, c, d, p = row0[t], row1[t], row2[t], row3[t], pivot[t]
             is_a, is_b, is_c, is_d = abs(a) < inf, abs(b) < inf, abs(c) < inf, abs(d) < inf
@@ -119,39 +151,24 @@ def _add(sci: Reals, members: Indices, start: int, stop: int, tile: Tile) -> Non
             squares[t] += (a * a + b * b) + (c * c + d * d)
 
 
-@compiled
-def load(
-    sci: Reals, members: Indices, rest: Reals, four: Indices, start: int, stop: int, tile: Tile
-) -> None:
-    """Take the sums of a tile; ``rest`` has NaN where it has no member."""
+@inlined
+def load(stack: Stack, start: int, stop: int, tile: Tile) -> None:
+    """Take the sums of a tile."""
     _clear(stop - start, tile)
-    _add(sci, members, start, stop, tile)
-    if members.size % 4:
-        copy_rest(sci, members, start, stop, rest)
-        _add(rest, four, 0, stop - start, tile)
+    _add(stack, start, stop, tile)
 
 
-@compiled
-def find_limits(n: int, eps: float, tiny: float, largest: float) -> Limits:
-    """Return what rounding may take from ``squares``, and between what these can be trusted.
+@inlined
+def _suspects(width: int, clip: Clip, tile: Tile) -> int:
+    """Find pixels with a value that may be ``reach`` standard deviations from their mean.
 
-    In units of ``squares`` S, with u = eps / 2: S is off by (n + 2) u, shifts² / n by 2 (n + 3) u.
-    The farthest value is off by (n + 4) u sqrt(S); its square then by CAUTION of itself, which
-    ``_suspects`` allows for, and the last term. Outside the other two, squares may have under-
-    or overflown.
+    The comparison is turned round, ``not near``, so that NaN counts as found.
     """
-    rounding = (n + 4) * eps
-    return 4 * rounding + n * rounding * rounding / CAUTION, tiny * 2.0**26, largest * 2.0**-26
-
-
-@compiled
-def _suspects(width: int, reach: float, limits: Limits, tile: Tile) -> int:
-    """Find pixels with a value that may be ``reach`` standard deviations from their mean."""
     count, found = tile.valid, tile.found
     low, high, shifts, squares = tile.low, tile.high, tile.shifts, tile.squares
     real = low.dtype.type
-    share, least, most = real(1.0 - limits[0]), real(limits[1]), real(limits[2])
-    limit = real(reach * reach * (1.0 - CAUTION))
+    share, least, most = real(1.0 - clip.rounding), real(clip.least), real(clip.most)
+    limit = real(clip.reach * clip.reach * (1.0 - CAUTION))
     number = 0
     for t in range(width):
         m = real(count[t])
@@ -166,8 +183,8 @@ def _suspects(width: int, reach: float, limits: Limits, tile: Tile) -> int:
     return number
 
 
-@compiled
-def _prepare_count(width: int, sigma: float, limits: Limits, tile: Tile) -> None:
+@inlined
+def _prepare_count(width: int, clip: Clip, tile: Tile) -> None:
     """Turn ``low`` and ``high`` into the levels that a median must reach to be far from them.
 
     The highest value is outside if the median is below it by more than sigma * std: then half
@@ -177,8 +194,8 @@ def _prepare_count(width: int, sigma: float, limits: Limits, tile: Tile) -> None
     count, pivot = tile.valid, tile.pivot
     low, high, shifts, squares = tile.low, tile.high, tile.shifts, tile.squares
     real = low.dtype.type
-    share, least, most = real(1.0 - limits[0]), real(limits[1]), real(limits[2])
-    times, zero = real(sigma - CAUTION * (1.0 + sigma)), real(0)
+    share, least, most = real(1.0 - clip.rounding), real(clip.least), real(clip.most)
+    times, zero = real(clip.sigma - CAUTION * (1.0 + clip.sigma)), real(0)
     for t in range(width):
         m = real(count[t])
         scatter = squares[t] * share - shifts[t] / m * shifts[t]
@@ -189,14 +206,14 @@ def _prepare_count(width: int, sigma: float, limits: Limits, tile: Tile) -> None
         shifts[t], squares[t] = zero, zero
 
 
-@compiled
-def _count(sci: Reals, members: Indices, start: int, stop: int, tile: Tile) -> None:
+@inlined
+def _count(stack: Stack, start: int, stop: int, tile: Tile) -> None:
     """Count the values up to ``high``, and those from ``low`` on."""
+    sci, members, nothing = stack.sci, stack.members, stack.no_sci
     low, high, below, above = tile.low, tile.high, tile.shifts, tile.squares
     one, none = sci.dtype.type(1), sci.dtype.type(0)
-    for k in range(0, members.size - 3, 4):
-        row0, row1 = sci[members[k], start:stop], sci[members[k + 1], start:stop]
-        row2, row3 = sci[members[k + 2], start:stop], sci[members[k + 3], start:stop]
+    for k in range(0, members.size, 4):
+        row0, row1, row2, row3 = four_rows(sci, members, k, nothing, start, stop)
         for t in range(stop - start):
             a, b, c, d, lower, upper = row0[t], row1[t], row2[t], row3[t], low[t], high[t]
             some = (one if a <= upper else none) + (one if b <= upper else none)
@@ -207,7 +224,7 @@ def _count(sci: Reals, members: Indices, start: int, stop: int, tile: Tile) -> N
             above[t] += some + more
 
 
-@compiled
+@inlined
 def _confirm(width: int, tile: Tile) -> int:
     """Keep the suspects with half of the values, and so maybe the median, on the far side."""
     below, above, found, count = tile.shifts, tile.squares, tile.found, tile.valid
@@ -219,31 +236,30 @@ def _confirm(width: int, tile: Tile) -> int:
     return number
 
 
-@compiled
-def find(
-    sci: Reals, members: Indices, rest: Reals, four: Indices, start: int, stop: int,
-    sigma: float, reach: float, limits: Limits, tile: Tile,
-) -> int:  # fmt: skip
+@inlined
+def find(stack: Stack, start: int, stop: int, clip: Clip, tile: Tile) -> int:
     """Find the pixels of a loaded tile that may have a value outside; return how many."""
     width = stop - start
-    number = _suspects(width, reach, limits, tile)
+    if clip.reach < 0.0:  # nothing is known of such outliers: every pixel is sorted
+        tile.found[:width] = True
+        return width
+    number = _suspects(width, clip, tile)
+    # The second test reads the whole stack again: it pays only where the first found many.
     if number > FEW_SUSPECTS * width:
-        _prepare_count(width, sigma, limits, tile)
-        _count(sci, members, start, stop, tile)
-        if members.size % 4:
-            _count(rest, four, 0, width, tile)
+        _prepare_count(width, clip, tile)
+        _count(stack, start, stop, tile)
         number = _confirm(width, tile)
     return number
 
 
-@compiled
-def choose(width: int, found: Bools, chosen: Indices) -> int:
+@inlined
+def choose(width: int, tile: Tile) -> int:
     """List the pixels found: eight at a time, as most often there are none."""
-    eights = found.view(np.uint64)
+    found, chosen = tile.found, tile.chosen
     number = 0
     for first in range(0, width, 8):
-        if eights[first // 8]:
+        if tile.eights[first // 8]:
             for t in range(first, min(first + 8, width)):
-                chosen[number] = t
+                chosen[number] = t  # without a branch: what is not found is written over
                 number += 1 if found[t] else 0
     return number

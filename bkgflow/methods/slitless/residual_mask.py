@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, gaussian_filter
 
 from bkgflow.detector import DO_NOT_USE
-from bkgflow.methods.wfss import fit_scale
+from bkgflow.methods.slitless.scale import fit_scale
+from bkgflow.rules import ScaleRule
 
 __all__ = ["ResidualMask", "residual_mask"]
 
@@ -43,6 +44,9 @@ LEAST_WEIGHT = 0.3
 
 LOWER_SIGMA = 0.15865525393145707
 """What part of a normal distribution lies more than one sigma below its centre."""
+
+PLAIN = ScaleRule(maxiter=0)
+"""The mask leaves out what is bright: nothing is rejected from the fits."""
 
 Reals = NDArray[Any]
 
@@ -111,7 +115,7 @@ def residual_mask(
     mask = _faint_side(sci, valid, templates)
     square = np.ones((3, 3), bool)
     for rounds in range(1, MOST_ROUNDS + 1):
-        fit = fit_scale(sci, err, mask, templates, maxiter=0)
+        fit = fit_scale(sci, err, mask, templates, PLAIN)
         if fit.reason is not None:
             return ResidualMask(np.zeros_like(valid), rounds, stable=False)
         factors = fit.coefficients.astype(np.float32)
