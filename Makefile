@@ -8,7 +8,7 @@ DEMO ?= demo
 PARALLEL ?= -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast bench scale lint clean
+.PHONY: help demo test test-fast bench scale same trees lint clean
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,12 @@ bench: $(VENV)/.tested ## Speed and memory beside the reference step, side by si
 
 scale: $(VENV)/.tested ## How the cost grows with backgrounds, targets, integrations, workers, units
 	$(BIN)/python -m benchmarks scale $(SCALE_ARGS)
+
+same: $(VENV)/.tested ## Whether another checkout makes the same products: make same OLD=…
+	$(BIN)/python -m benchmarks same $(OLD) . $(SAME_ARGS)
+
+trees: $(VENV)/.tested ## The time of another checkout and of this one, in turns: make trees OLD=…
+	$(BIN)/python -m benchmarks trees $(OLD) . $(TREES_ARGS)
 
 lint: $(VENV)/.linted ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

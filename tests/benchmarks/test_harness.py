@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from pathlib import Path
 
 import pytest
 
+from benchmarks import breakdown
 from benchmarks.case import Bar, Case, faster
 from benchmarks.cases import CASES
 from benchmarks.commands import app
+from benchmarks.contender import Checkout, ContenderError, Sample
 from benchmarks.memory import Watch
-from benchmarks.pairs import ContenderError, Sample, Spread, ratios, run_in_turns
+from benchmarks.pairs import Spread, ratios, run_in_turns
 from benchmarks.picture import draw
 from benchmarks.scale import as_table as growth
 from benchmarks.scale import results_of
 from benchmarks.table import as_markdown, as_table, merged, result_of, side_of, write_json
+from benchmarks.trees import Pair
+from benchmarks.trees import as_table as pairs_table
 from bkgflow.report.tables import as_text
 from tests.helpers import contenders
+
+ROOT = Path(__file__).parents[1]
 
 
 def samples(*seconds):
@@ -116,6 +123,52 @@ def test_one_case_for_real(tmp_path, capsys):
     assert len(case["bars"]) == len(CASES["one-target"].bars)
     assert not list((tmp_path / "data").glob("scratch-*"))
     assert "| one-target |" in (tmp_path / "results.md").read_text()
+
+
+def test_two_trees_take_turns_over_the_same_files(tmp_path, capsys):
+    """One of them has benchmarks that lack the case: it is measured by this one's."""
+    older = tmp_path / "older"
+    (older / "benchmarks").mkdir(parents=True)
+    (older / "benchmarks" / "__init__.py").touch()
+    (older / "benchmarks" / "cases.py").write_text("CASES = {}")
+    (older / "bkgflow").symlink_to(ROOT / "bkgflow", target_is_directory=True)
+    with pytest.raises(SystemExit) as ended:
+        app(["trees", str(older), str(ROOT), "--case", "one-target", "--runs", "1",
+             "--size", "64", "--data", str(tmp_path / "data")])  # fmt: skip
+    assert ended.value.code in (0, 1)  # one run says nothing of the speed
+    told = capsys.readouterr()
+    assert "new ÷ old" in told.out
+    assert told.out.count("one-target") == 1
+    assert not list((tmp_path / "data").glob("scratch-*"))
+
+
+def test_a_tree_that_fails_is_named(tmp_path):
+    broken = Checkout(tmp_path, ROOT / "benchmarks" / "side.py", {"case": "one-target"})
+    with pytest.raises(ContenderError, match="older: its process ended"):
+        run_in_turns({"older": broken}, 1, lambda _: None)
+
+
+def test_slower_is_what_is_above_the_noise():
+    fast, slow = (Pair("x", {"old": samples(1, 1), "new": samples(n, n)}) for n in (1.05, 1.06))
+    assert (fast.slower, slow.slower) == (False, True)
+    text = as_text(pairs_table([fast, slow]))
+    assert "1.060 (1.060–1.060)" in text
+    assert text.count("yes") == 1
+
+
+def test_stages_are_rooms_that_there_are():
+    rooms = [room for each in breakdown.STAGES.values() for room in each]
+    assert [room for room in rooms if not (breakdown.ROOT / room).exists()] == []
+
+
+def test_time_goes_to_the_innermost_room():
+    sampler, code = breakdown.Sampler(), "import time; time.sleep(0.1)"
+    rooms = {stage: rooms[0] for stage, rooms in breakdown.STAGES.items()}
+    with sampler.watch():
+        exec(compile(code, str(breakdown.ROOT / rooms["clip and combine"] / "x.py"), "exec"))
+        exec(code)
+    assert 0.05 < sampler.seconds["clip and combine"] < 0.2
+    assert 0.05 < sampler.seconds[breakdown.REST] < 0.2
 
 
 def test_unknown_cases_are_refused(capsys):

@@ -2,7 +2,7 @@
 
 from contextlib import contextmanager
 
-from benchmarks.pairs import Work
+from benchmarks.contender import Work
 
 
 @contextmanager
