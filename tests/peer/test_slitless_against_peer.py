@@ -62,7 +62,8 @@ def ours(model, sky, catalog, ranges, limit, mask_path, **options):
         dispersion_axis=found.dispersion_axis, rule=ScaleRule(**options),
     )  # fmt: skip
     if fit.reason is None:
-        subtract_scaled(sci, dq, found.templates.sci, fit.coefficients, found.templates.dq)
+        subtract_scaled(sci, found.templates.sci, fit.coefficients)
+        dq |= found.templates.dq
     return fit, mask, sci, dq
 
 
