@@ -116,4 +116,4 @@ def _run(program: Path, output: Path, clock: _Clock) -> Milliseconds:
         REST: total - sum(clock.seconds.values()),
         "total": total,
     }
-    return {name: 1000 * seconds / len(result.units) for name, seconds in found.items()}
+    return {name: 1000 * seconds / len(result.verdicts) for name, seconds in found.items()}

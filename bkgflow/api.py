@@ -7,23 +7,23 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dask.utils import parse_bytes
-
 from bkgflow.association import load
+from bkgflow.campaign.campaign import Campaign
 from bkgflow.campaign.events import Listener
-from bkgflow.campaign.executors import ClusterExecutor, ThreadExecutor
 from bkgflow.campaign.result import RunResult
-from bkgflow.campaign.runner import run_plan
-from bkgflow.clusters.open import connected
-from bkgflow.errors import AssociationError, SettingsError, UsageError
+from bkgflow.clusters.base import Cluster
+from bkgflow.clusters.choose import choose
+from bkgflow.errors import AssociationError, UsageError
 from bkgflow.explore.stack import combine, open_exposure, open_stack
 from bkgflow.graph.single import subtract_file, subtract_one
 from bkgflow.io.products.describe import check_writable
 from bkgflow.io.references.folder import ReferenceFolder
-from bkgflow.io.storage.publish import not_writable
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.planner import DEFAULT_MEMORY, make_plan
 from bkgflow.report.drawing import draw_product
+from bkgflow.report.plan_table import plan_table
+from bkgflow.report.run_table import run_table
+from bkgflow.report.tables import print_table
 from bkgflow.settings import StepSettings, split_list
 
 if TYPE_CHECKING:
@@ -36,13 +36,10 @@ __all__ = [
     "open_stack",
     "plan",
     "run",
+    "show",
     "subtract",
     "subtract_to_file",
-    "task_memory",
 ]
-
-MIN_WORKER_MEMORY = 256 << 20
-"""Bytes: less than this and a worker cannot even import what it needs."""
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +135,7 @@ def plan(
     Returns
     -------
     Plan
-        Frozen; prints as a table; ``save`` keeps it as JSON.
+        Frozen; `show` prints it as a table; ``save`` keeps it as JSON.
 
     Raises
     ------
@@ -151,48 +148,66 @@ def plan(
 
 def run(
     plan: Plan,
-    cluster: str | Client = "local",
+    cluster: str | Client | Cluster = "local",
     *,
-    workers: int | None = None,
-    memory: str | None = None,
     listeners: Iterable[Listener] = (),
+    **options: Any,
 ) -> RunResult:
-    """Compute a plan and write its products.
+    """Compute a plan and write its products, ``bkgflow.log`` and ``bkgflow-run.json``.
 
     Parameters
     ----------
     plan : Plan
         From `plan`, or `Plan.load`.
-    cluster : "local", "threads", an address, or Client
+    cluster : "local", "threads", an address, Client, or a cluster of `bkgflow.clusters`
         Worker processes on this machine; threads of this process; the scheduler at an address
         such as ``tcp://host:8786``; or a client that is already connected.
-    workers : int, optional
-        Processes of a local cluster, or threads; one per core by default.
-    memory : str, optional
-        Memory limit of each process of a local cluster ("4GiB").
     listeners : iterable of callables
         Told of every event (`bkgflow.campaign.events`) as it happens.
+    **options
+        Settings of the cluster: ``workers`` (int), the processes of a local cluster, or threads;
+        ``memory`` ("4GiB"), the limit of each process of a local cluster.
 
     Returns
     -------
     RunResult
-        The end of every unit; prints as a table.
+        The end of every unit; `show` prints it as a table.
 
     Raises
     ------
     UsageError
-        If this is no plan, or there is no such cluster.
+        If this is no plan, there is no such cluster, or a task is too large for its workers.
+    OutputError
+        If the log or the result cannot be written.
     """
     if not isinstance(plan, Plan):
-        raise UsageError(
-            "A run takes a plan",
-            value=repr(plan)[:200],
-            cure="Make one with bkgflow.plan(program, output), or read one with Plan.load",
-        )
-    if cluster == "threads":
-        return run_plan(plan, ThreadExecutor(workers), listeners)
-    with connected(cluster, workers, memory) as client:
-        return run_plan(plan, ClusterExecutor(client), listeners)
+        raise _no_plan("A run takes a plan", plan)
+    return Campaign(plan, choose(cluster, **options)).run(listeners)
+
+
+def show(thing: Plan | RunResult) -> None:
+    """Print a plan, or how a run went, as a table.
+
+    Raises
+    ------
+    UsageError
+        If it is neither.
+    """
+    match thing:
+        case Plan():
+            print_table(plan_table(thing))
+        case RunResult():
+            print_table(run_table(thing.plan, thing.verdicts, thing.seconds))
+        case _:
+            raise _no_plan("A plan, or the result of a run, can be shown", thing)
+
+
+def _no_plan(rule: str, thing: object) -> UsageError:
+    return UsageError(
+        rule,
+        value=repr(thing)[:200],
+        cure="Make one with bkgflow.plan(program, output), or read one with Plan.load",
+    )
 
 
 def draw(target: str | Path, product: str | Path, picture: str | Path) -> Path:
@@ -218,33 +233,7 @@ def draw(target: str | Path, product: str | Path, picture: str | Path) -> Path:
     OutputError
         If the picture cannot be written.
     """
-    try:
-        return draw_product(target, product, picture)
-    except OSError as problem:
-        raise not_writable(Path(picture), problem) from None
-
-
-def task_memory(worker_memory: str | None) -> int:
-    """Return the bytes that a combine task may hold, at most a quarter of a worker's limit.
-
-    Raises
-    ------
-    SettingsError
-        If the limit cannot be read.
-    """
-    if worker_memory is None or worker_memory == "auto":
-        return DEFAULT_MEMORY
-    try:
-        limit = int(parse_bytes(worker_memory))
-    except (ValueError, OverflowError):
-        limit = 0
-    if limit < MIN_WORKER_MEMORY:
-        raise SettingsError(
-            f"A worker's memory limit is a size of at least {MIN_WORKER_MEMORY >> 20} MiB",
-            value=worker_memory,
-            cure="Give a size such as 4GiB",
-        )
-    return min(DEFAULT_MEMORY, limit // 4)
+    return draw_product(target, product, picture)
 
 
 def _folder(references: str | Path | None) -> ReferenceFolder | None:

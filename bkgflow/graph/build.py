@@ -15,7 +15,7 @@ from functools import partial
 from operator import itemgetter
 from typing import Any
 
-from bkgflow.graph.finish import Assignment, finish_file
+from bkgflow.graph.finish import Assignment, finish_unit
 from bkgflow.graph.guard import guarded
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.source import FileSource
@@ -40,11 +40,11 @@ class Graph:
     tasks : dict
         As dask wants it: key → (function, keys of what it waits for).
     ends : dict
-        The key of each unit's last task → the unit.
+        The key of each unit's last task → the digest of the unit's key.
     """
 
     tasks: dict[Hashable, tuple[Any, ...]]
-    ends: dict[Hashable, Unit]
+    ends: dict[Hashable, str]
 
 
 def build(plan: Plan) -> Graph:
@@ -56,7 +56,7 @@ def build(plan: Plan) -> Graph:
     for family in families(plan.combined):
         bands |= _add_family(tasks, family, plan, facts)
     fits = {fit.key: _add_fit(tasks, fit, plan, facts) for fit in plan.fits}
-    ends: dict[Hashable, Unit] = {}
+    ends: dict[Hashable, str] = {}
     for unit in plan.units:
         if unit.outcome == Outcome.QUARANTINED:
             continue
@@ -66,8 +66,8 @@ def build(plan: Plan) -> Graph:
         upstream = bands.get(unit.combined or "", ())
         if unit.fit in fits and unit.outcome is None:
             upstream = [fits[unit.fit]]
-        tasks[key] = (partial(guarded, finish_file, work), *upstream)
-        ends[key] = unit
+        tasks[key] = (partial(guarded, finish_unit, work), *upstream)
+        ends[key] = unit.digest
     return Graph(tasks, ends)
 
 

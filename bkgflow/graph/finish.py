@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,9 @@ from bkgflow.kinds.soss import apply_soss, fitted_sky
 from bkgflow.methods.clip import Combined
 from bkgflow.methods.image import add_errors, subtract
 from bkgflow.outcome import Outcome
+from bkgflow.record import Record
 from bkgflow.settings import Mode, StepSettings
+from bkgflow.verdict import State, Verdict
 
 __all__ = [
     "Assignment",
@@ -38,7 +41,9 @@ __all__ = [
     "finish_file",
     "finish_model",
     "finish_outline",
+    "finish_unit",
     "join",
+    "published",
     "save_combined",
 ]
 
@@ -119,6 +124,49 @@ class UnitResult:
 
 Ending = tuple[UnitResult, Description]
 """How a unit ends, and what its product says of it."""
+
+
+def published(
+    task: Callable[..., Any],
+    *upstream: Any,
+    leave: Callable[[], AbstractContextManager[object]] | None = None,
+) -> Verdict:
+    """Take the last step of a unit: call its task, leave the thread, publish the product.
+
+    Parameters
+    ----------
+    task : callable
+        The unit's last task, as `bkgflow.graph.build` has it.
+    *upstream
+        What it waits for.
+    leave : callable, optional
+        Gives a context manager in which the product is published, beside the thread.
+    """
+    with ExitStack() as outside:
+        left = False
+
+        def step_out() -> None:
+            nonlocal left
+            if leave is not None and not left:  # a second attempt is outside already
+                left = True
+                outside.enter_context(leave())
+
+        with before_sync(step_out):
+            verdict: Verdict = task(*upstream)
+    return verdict
+
+
+def finish_unit(work: Assignment, *upstream: Any) -> Verdict:
+    """Do `finish_file` and say how it went as a verdict."""
+    result = finish_file(work, *upstream)
+    found: dict[str, Any] = dict(result.fit or {})
+    if work.mode == "image" and result.outcome == Outcome.COMPLETE:
+        found = {
+            "unsubtracted_pixels": result.n_unsubtracted,
+            "unused_backgrounds": [Path(name).name for name in result.unused],
+        }
+    record = Record.from_tree({**work.record, **found})
+    return Verdict(State(result.outcome), result.reason, record=record, products=result.products)
 
 
 def finish_file(work: Assignment, *upstream: Any) -> UnitResult:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from rich.table import Table
 
 from bkgflow.detector import Window
-from bkgflow.errors import PlanError
+from bkgflow.errors import BkgflowError, PlanError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.products.describe import write_text
 from bkgflow.kinds.inputs import FitInputs
 from bkgflow.outcome import Outcome
-from bkgflow.report.tables import as_text, human_bytes, make_table
 from bkgflow.settings import Mode, StepSettings
+from bkgflow.verdict import State, Verdict
 
 __all__ = ["CombinedPlan", "Costs", "FitPlan", "Plan", "Unit"]
 
@@ -107,6 +105,22 @@ class Unit:
     error: dict[str, str | None] | None = None
     notes: tuple[str, ...] = ()
 
+    @property
+    def digest(self) -> str:
+        """What stands for the key: the unit's name in events and graphs."""
+        return self.key
+
+    @property
+    def name(self) -> str:
+        """File name of the target; of the association, where no target is known."""
+        return Path(self.target).name
+
+    @property
+    def verdict(self) -> Verdict:
+        """What is already known."""
+        error = None if self.error is None else BkgflowError.from_dict(self.error)
+        return Verdict(State(self.outcome or "PLANNED"), self.reason, error)
+
 
 @dataclass(frozen=True, slots=True)
 class Costs:
@@ -125,10 +139,15 @@ class Costs:
     combine_task: int
     subtract_task: int
 
+    @property
+    def task(self) -> int:
+        """Most memory that any task holds."""
+        return max(self.combine_task, self.subtract_task)
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A program's work, decided. Printing it shows a table; `save` keeps it as JSON.
+    """A program's work, decided. `bkgflow.show` prints it as a table; `save` keeps it as JSON.
 
     Attributes
     ----------
@@ -209,59 +228,10 @@ class Plan:
         return loaded
 
     def __str__(self) -> str:
-        """The plan as a table in plain text."""
-        return as_text(self.table())
-
-    def __rich__(self) -> Table:
-        """The plan as a table on a terminal."""
-        return self.table()
-
-    def table(self) -> Table:
-        """Return one row for each combined background and each unit, and what they cost."""
-        counts = Counter(str(unit.outcome or "to do") for unit in self.units)
-        head = ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))
-        return make_table(
-            f"Plan: {len(self.units)} units ({head}) into {self.output}",
-            ("Target or background", "Product", "What is done"),
-            [*self._background_rows(), *self._fit_rows(), *self._unit_rows()],
-            caption=f"reads {human_bytes(self.costs.read)}, "
-            f"writes {human_bytes(self.costs.written)}; "
-            f"a combine task holds up to {human_bytes(self.costs.combine_task)}, "
-            f"a subtract task {human_bytes(self.costs.subtract_task)}",
-        )
-
-    def _background_rows(self) -> Iterator[tuple[str, str, str]]:
-        sharing = self.sharing()
-        for number, background in enumerate(self.combined, start=1):
-            yield (
-                f"background {number}",
-                "(shared)" if sharing[background.key] > 1 else "",
-                f"combine {len(background.members)} exposures over {background.window}, "
-                f"once, for {sharing[background.key]} target(s)",
-            )
-
-    def _fit_rows(self) -> Iterator[tuple[str, str, str]]:
-        for number, fit in enumerate(self.fits, start=1):
-            yield (
-                f"fit {number}",
-                "(shared)" if len(fit.members) > 1 else "",
-                f"fit {Path(fit.background).name} to {len(fit.members)} segment(s), once",
-            )
-
-    def _unit_rows(self) -> Iterator[tuple[str, str, str]]:
-        numbers = {b.key: n for n, b in enumerate(self.combined, start=1)}
-        fits = {fit.key: n for n, fit in enumerate(self.fits, start=1)}
-        for unit in self.units:
-            if unit.outcome is not None:
-                what = f"{unit.outcome}: {unit.reason}"
-            elif unit.mode == "image":
-                what = f"subtract background {numbers[unit.combined or '']}"
-            elif unit.mode == "soss":
-                what = f"subtract fit {fits[unit.fit or '']}"
-            else:
-                names = unit.inputs.background if unit.inputs else ()
-                what = f"scale and subtract {', '.join(Path(name).name for name in names)}"
-            yield Path(unit.target).name, unit.output, what
+        """What will be done, in a few lines."""
+        counts = Counter(unit.verdict.state.value for unit in self.units)
+        states = ", ".join(f"{number} {state}" for state, number in sorted(counts.items()))
+        return f"Plan of {len(self.units)} units ({states or 'none'}) into {self.output}"
 
 
 def _adapter() -> TypeAdapter[Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bkgflow.errors import OutputError
 
-__all__ = ["appearing", "before_sync", "not_writable"]
+__all__ = ["appearing", "before_sync", "not_writable", "whole", "write_text"]
 
 CANNOT = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES}
 """What some network file systems answer when they are asked to sync a folder."""
@@ -66,6 +66,21 @@ def appearing(path: str | Path) -> Iterator[Path]:
     finally:
         if scratch is not None:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+whole = appearing
+
+
+def write_text(to: str | Path, text: str) -> None:
+    """Write a small text file; it appears whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written there.
+    """
+    with whole(to) as path:
+        path.write_text(text, encoding="utf-8")
 
 
 def _sync(path: Path) -> None:
