@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bkgflow.version import VERSION
 
 if TYPE_CHECKING:
-    from bkgflow.api import combine, open_exposure, open_stack, plan, run, subtract
+    from bkgflow.api import combine, open_exposure, open_stack, plan, run, show, subtract
     from bkgflow.campaign.result import RunResult
     from bkgflow.detector import Window
     from bkgflow.errors import BkgflowError
@@ -29,6 +29,7 @@ __all__ = [
     "open_stack",
     "plan",
     "run",
+    "show",
     "subtract",
 ]
 
@@ -43,6 +44,7 @@ _HOME = {
     "open_stack": "bkgflow.api",
     "plan": "bkgflow.api",
     "run": "bkgflow.api",
+    "show": "bkgflow.api",
     "subtract": "bkgflow.api",
 }
 

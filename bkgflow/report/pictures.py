@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bkgflow.errors import UsageError
+from bkgflow.io.storage.publish import whole
 
 __all__ = [
     "Panel",
@@ -176,11 +177,16 @@ def new_figure(size: tuple[float, float], title: str) -> Any:
 
 
 def save_figure(figure: Any, path: str | Path) -> Path:
-    """Write a figure as PNG, its folder too; return its path."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
-    return path
+    """Write a figure as PNG; it appears whole or not at all. Return its path.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written there.
+    """
+    with whole(path) as part:
+        figure.savefig(part, dpi=110, format="png")
+    return Path(path)
 
 
 def limits(image: NDArray[np.floating]) -> tuple[float, float]:
@@ -194,7 +200,7 @@ def limits(image: NDArray[np.floating]) -> tuple[float, float]:
 
 
 def around_zero(image: NDArray[np.floating], width: float) -> tuple[float, float]:
-    """Return limits so far apart about the median of what is left."""
+    """Return limits about the median of what is left that are ``width`` apart."""
     middle = float(np.nanmedian(image)) if np.isfinite(image).any() else 0.0
     return middle - width / 2, middle + width / 2
 

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -15,10 +14,10 @@ from distributed import Client, LocalCluster, SchedulerPlugin
 from stdatamodels.jwst import datamodels
 
 import bkgflow
-from bkgflow.campaign.aside import MOST_ASIDE
-from bkgflow.campaign.events import RunFinished, RunStarted, UnitFinished
+from bkgflow.campaign.events import RunEnded, RunStarted, UnitEnded, UnitStarted
 from bkgflow.graph.build import build
-from bkgflow.io.storage import publish as whole
+from bkgflow.report.plan_table import plan_table
+from bkgflow.report.tables import as_text
 from bkgflow.simulate import Truth, simulate_imaging, simulate_nods, simulate_tso
 from tests.helpers.exposures import make_model, write_association
 from tests.helpers.pace import few_fast
@@ -39,45 +38,6 @@ class Finished(SchedulerPlugin):
 
 def count_finished(dask_scheduler):
     return dict(dask_scheduler.plugins["finished"].counts)
-
-
-@pytest.fixture(scope="session")
-def cluster(tmp_path_factory):
-    """A scheduler and two workers, each a process of its own, over TCP on this machine."""
-    folder = tmp_path_factory.mktemp("cluster")
-    address_file = folder / "scheduler.json"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
-    dask = [sys.executable, "-m", "dask"]
-    here = ["--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", str(address_file)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    scheduler = subprocess.Popen(
-        [*dask, "scheduler", *here, "--port", "0"],
-        env=environment,
-        **quiet,
-    )
-    workers = []
-    try:
-        deadline = time.monotonic() + 60
-        while not address_file.exists():
-            assert time.monotonic() < deadline, "the scheduler did not come up"
-            time.sleep(0.1)
-        for _ in range(2):
-            workers.append(
-                subprocess.Popen(
-                    [*dask, "worker", *here, "--nthreads", "1", "--memory-limit", "4GiB"],
-                    env=environment,
-                    **quiet,
-                )
-            )
-        address = json.loads(address_file.read_text())["address"]
-        with Client(address, timeout=60) as client:
-            client.wait_for_workers(2, timeout=60)
-        yield address
-    finally:
-        for process in [*workers, scheduler]:
-            process.terminate()
-        for process in [*workers, scheduler]:
-            process.wait(30)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +72,7 @@ def test_a_program_on_two_worker_processes(survey, cluster, tmp_path):
     imaging, nods = survey
     plan = bkgflow.plan([*imaging.associations, *nods.associations], tmp_path / "out")
     assert sorted(plan.sharing().values()) == [1, 1, 1, 1, 1, 24]
-    assert "once, for 24 target(s)" in str(plan)
+    assert "once, for 24 target(s)" in as_text(plan_table(plan))
     with Client(cluster) as client:
         client.register_plugin(Finished())
         result = bkgflow.run(plan, cluster=client)
@@ -297,8 +257,7 @@ def test_a_bad_unit_does_not_stop_the_others(mixed, where, request, tmp_path):
     out = tmp_path / "out"
     result = bkgflow.run(bkgflow.plan(mixed, out), cluster=address)
     ends = {unit.product: ended for unit, ended in result.pairs()}
-    outcome = {name: ended.outcome.value for name, ended in ends.items()}
-    assert outcome == {
+    assert {name: ended.state.value for name, ended in ends.items()} == {
         "good": "COMPLETE",
         "alone": "SKIPPED",
         "all-nan": "QUARANTINED",
@@ -321,12 +280,14 @@ def test_a_bad_unit_does_not_stop_the_others(mixed, where, request, tmp_path):
         ("", "broken_asn.json"),
     ):
         error = ends[name].error
-        assert Path(error["file"]).name == file
-        assert error["rule"] and error["value"] and error["cure"]
+        assert Path(error.file).name == file
+        assert error.rule and error.value and error.cure
     assert not result.ok
     assert sorted(path.name for path in out.iterdir()) == [
         "a_bsub.fits",
         "bkg_bsub.fits",
+        "bkgflow-run.json",
+        "bkgflow.log",
         "good_bsub.fits",
         "n2_bsub.fits",
     ]
@@ -358,8 +319,8 @@ def test_a_background_that_goes_bad_after_planning(tmp_path, write_exposure):
     plan = bkgflow.plan(path, tmp_path / "out")
     (tmp_path / "b1_rate.fits").unlink()
     result = bkgflow.run(plan, cluster="threads")
-    assert [ended.outcome.value for ended in result.units] == ["QUARANTINED", "COMPLETE"]
-    assert "b1_rate.fits" in result.units[0].error["file"]
+    assert [verdict.state.value for verdict in result.verdicts] == ["QUARANTINED", "COMPLETE"]
+    assert "b1_rate.fits" in result.verdicts[0].error.file
 
 
 def test_two_units_that_would_write_one_file(tmp_path, write_exposure):
@@ -372,9 +333,9 @@ def test_two_units_that_would_write_one_file(tmp_path, write_exposure):
     write_association(tmp_path / "4_asn.json", [("p", "u_rate.fits", ["b_rate.fits"])])
     result = bkgflow.run(bkgflow.plan(tmp_path, tmp_path / "out"), cluster="threads")
     assert result.counts == {"QUARANTINED": 2, "COMPLETE": 1}
-    error = result.units[0].error
-    assert "a file of its own" in error["rule"]
-    assert "1_asn.json, 2_asn.json" in error["value"]
+    error = result.verdicts[0].error
+    assert "a file of its own" in error.rule
+    assert "1_asn.json, 2_asn.json" in error.value
     assert "4_asn.json asks for the same" in result.plan.units[2].notes[0]
 
 
@@ -383,7 +344,7 @@ def test_no_product_over_an_exposure(tmp_path, write_exposure):
     write_exposure("t_bsub.fits", np.full((6, 6), 10.0))
     path = write_association(tmp_path / "x_asn.json", [("p", "t_rate.fits", ["t_bsub.fits"])])
     (unit,) = bkgflow.plan(path, tmp_path).units
-    assert "written over an exposure" in unit.error["rule"]
+    assert "written over an exposure" in unit.verdict.error.rule
 
 
 def test_saved_combined_backgrounds(tmp_path, write_exposure):
@@ -403,15 +364,63 @@ def test_saved_combined_backgrounds(tmp_path, write_exposure):
     np.testing.assert_array_equal(combined.dq, 4)
 
 
-def test_events_are_announced_in_order(mixed, tmp_path):
-    seen = []
+@pytest.mark.parametrize("where", ["threads", "cluster"])
+def test_events_are_announced_in_order_and_in_one_thread(mixed, where, request, tmp_path):
+    address = request.getfixturevalue("cluster") if where == "cluster" else where
+    seen, threads = [], set()
+
+    def listen(event):
+        seen.append(event)
+        threads.add(threading.current_thread())
+
     plan = bkgflow.plan(mixed, tmp_path / "out")
-    result = bkgflow.run(plan, cluster="threads", listeners=[seen.append])
-    assert isinstance(seen[0], RunStarted)
-    assert isinstance(seen[-1], RunFinished)
-    finished = [event for event in seen if isinstance(event, UnitFinished)]
-    assert {event.unit.key for event in finished} == {unit.key for unit in plan.units}
-    assert len(finished) == len(result.units)
+    result = bkgflow.run(plan, cluster=address, listeners=[listen])
+    assert threads == {threading.current_thread()}
+    assert {event.run for event in seen} == {result.run}
+    assert isinstance(seen[0], RunStarted) and seen[0].units == len(plan.units)
+    assert isinstance(seen[-1], RunEnded) and seen[-1].seconds > 0
+    ended = [event.unit for event in seen if isinstance(event, UnitEnded)]
+    assert sorted(ended) == sorted(unit.digest for unit in plan.units)
+    started = [event.unit for event in seen if isinstance(event, UnitStarted)]
+    assert sorted(started) == sorted(
+        unit.digest for unit in plan.units if unit.verdict.state != "QUARANTINED"
+    )
+    for unit in started:
+        when = [type(event) for event in seen if getattr(event, "unit", None) == unit]
+        assert when == [UnitStarted, UnitEnded]
+
+
+def test_a_listener_that_fails_does_not_stop_the_run(mixed, tmp_path):
+    told, good = [], []
+
+    def fails(event):
+        told.append(event)
+        raise ValueError("no page to write to")
+
+    plan = bkgflow.plan(mixed, tmp_path / "out")
+    result = bkgflow.run(plan, cluster="threads", listeners=[fails, good.append])
+    assert result.counts["COMPLETE"] == 2
+    assert len(told) == 1
+    assert len(good) > len(plan.units)
+    log = (tmp_path / "out" / "bkgflow.log").read_text()
+    assert "a listener of the run failed" in log and "no page to write to" in log
+
+
+def test_a_run_from_python_leaves_its_log_and_its_result(mixed, tmp_path):
+    plan = bkgflow.plan(mixed, tmp_path / "out")
+    result = bkgflow.run(plan, cluster="threads")
+    kept = json.loads((tmp_path / "out" / "bkgflow-run.json").read_text())
+    assert kept == json.loads(json.dumps(result.to_dict()))
+    assert kept["run"] == result.run
+    assert kept["counts"] == result.counts
+    good = next(unit for unit in kept["units"] if unit["product_name"] == "good")
+    assert good["state"] == "COMPLETE"
+    assert good["found"] == {"unsubtracted_pixels": 0, "unused_backgrounds": ["nan_rate.fits"]}
+    log = (tmp_path / "out" / "bkgflow.log").read_text()
+    assert f"run {result.run}: 11 units" in log
+    assert "good_rate.fits: no valid pixel in nan_rate.fits" in log
+    assert str(result).splitlines()[0] == "11 units: 2 COMPLETE, 7 QUARANTINED, 2 SKIPPED"
+    assert "… and 2 more" in str(result)
 
 
 @pytest.mark.slow
@@ -426,7 +435,7 @@ def test_a_worker_that_dies_takes_nothing_with_it(tmp_path, write_exposure):
         killed = []
 
         def kill_one(event):
-            if isinstance(event, UnitFinished) and not killed:
+            if isinstance(event, UnitEnded) and not killed:
                 pids = client.run(os.getpid)
                 killed.append(next(iter(pids.values())))
                 os.kill(killed[0], 9)
@@ -434,36 +443,6 @@ def test_a_worker_that_dies_takes_nothing_with_it(tmp_path, write_exposure):
         result = bkgflow.run(plan, cluster=client, listeners=[kill_one])
     assert killed
     assert result.counts == {"COMPLETE": 6}
-
-
-def test_the_next_unit_begins_while_the_disk_keeps_the_last(tmp_path, monkeypatch):
-    """One thread, and a disk that ends a sync only when two are under way."""
-    program = simulate_nods(tmp_path / "in", points=5, size=32)
-    keep, together = whole._sync, threading.Condition()
-    under_way, most, two = 0, 0, False
-
-    def slow(path):
-        nonlocal under_way, most, two
-        if path.is_dir():
-            return
-        with together:
-            under_way += 1
-            most, two = max(most, under_way), two or under_way == 2
-            together.notify_all()
-            assert together.wait_for(lambda: two, timeout=60)
-            under_way -= 1
-        keep(path)
-
-    monkeypatch.setattr(whole, "_sync", slow)
-    with (
-        LocalCluster(
-            n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
-        ) as local,
-        Client(local) as client,
-    ):
-        result = bkgflow.run(bkgflow.plan(program.folder, tmp_path / "out"), cluster=client)
-    assert result.counts == {"COMPLETE": 5}
-    assert 2 <= most <= MOST_ASIDE
 
 
 def test_peak_memory_is_within_what_the_plan_promises(tmp_path):

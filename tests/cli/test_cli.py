@@ -5,14 +5,10 @@ import io
 import json
 import logging
 import os
-import socket
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
-import distributed
 import matplotlib.image
 import numpy as np
 import pytest
@@ -23,11 +19,13 @@ from stdatamodels.jwst import datamodels
 
 import bkgflow
 from bkgflow import api
-from bkgflow.campaign.events import RunStarted, UnitFinished
+from bkgflow.campaign.events import RunEnded, RunStarted, UnitEnded, UnitStarted
 from bkgflow.cli import app, main
 from bkgflow.cli.progress import ProgressBar
-from bkgflow.clusters import open as clusters
-from bkgflow.errors import UsageError
+from bkgflow.errors import InputError, UsageError
+from bkgflow.report.plan_table import plan_table
+from bkgflow.report.tables import as_text
+from bkgflow.verdict import Verdict
 from tests.helpers.exposures import make_model, write_association
 
 HEAVY = ("dask", "distributed", "astropy", "numba", "stdatamodels", "xarray", "numpy", "matplotlib")
@@ -179,7 +177,7 @@ def test_plan_is_saved(folder, bkgflow_):
     code, out, _ = bkgflow_("plan", "program", "--output=o", "--sigma=4", "--save=plans/p.json")
     plan = bkgflow.Plan.load("plans/p.json")
     assert code == 0
-    assert str(plan) in out
+    assert as_text(plan_table(plan)) in out
     assert plan.settings.sigma == 4
     assert plan.output == str(folder / "o")
 
@@ -316,17 +314,50 @@ def test_on_a_terminal_there_is_a_bar(folder):
     plan = bkgflow.plan("program", "out")
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=80, color_system=None)
-    with ProgressBar(console) as progress:
+    with ProgressBar(plan, console) as progress:
         result = bkgflow.run(plan, cluster="threads", listeners=[progress])
     assert result.ok
     assert "2/2" in out.getvalue()
     assert "QUARANTINED" not in out.getvalue()
-    failed = api.plan(folder / "program" / "1_asn.json", "out").units[0]
-    with ProgressBar(console) as progress:
-        progress(RunStarted(plan, "here"))
-        bad = type(result.units[0])(failed.key, bkgflow.Outcome.QUARANTINED, "it [is] bad")
-        progress(UnitFinished(failed, bad))
+
+
+def test_the_bar_names_what_runs_and_what_went_wrong(folder):
+    plan = bkgflow.plan("program", "out")
+    first, second = (unit.digest for unit in plan.units)
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=100, color_system=None)
+    bad = Verdict.quarantined(InputError("it [is] bad", cure="Mend it"))
+    with ProgressBar(plan, console) as progress:
+        progress(RunStarted("r", 2, "here"))
+        progress(UnitStarted("r", first))
+        progress(UnitStarted("r", second))
+        progress(UnitEnded("r", first, bad))
+        progress(RunEnded("r", 1.0))
     assert "t1_rate.fits QUARANTINED: it [is] bad" in out.getvalue()
+    last = next(line for line in reversed(out.getvalue().splitlines()) if "1/2" in line)
+    assert "t2_rate.fits" in last and "t1_rate.fits" not in last
+
+
+def test_show_prints_tables(folder, capsys):
+    plan = bkgflow.plan("program", "out")
+    bkgflow.show(plan)
+    assert "subtract background 1" in capsys.readouterr().out
+    bkgflow.show(bkgflow.run(plan, cluster="threads"))
+    assert "2 units: 2 COMPLETE" in capsys.readouterr().out
+    with pytest.raises(UsageError, match="can be shown"):
+        bkgflow.show("program")
+
+
+def test_a_result_that_cannot_be_written_leaves_the_last_one(folder, bkgflow_):
+    """It is written whole: half of a result is worse than an old one."""
+    arguments = ("run", "program", "--output=out", "--cluster=threads")
+    assert bkgflow_(*arguments)[0] == 0
+    (folder / "out" / "bkgflow-run.json").unlink()
+    (folder / "out" / "bkgflow-run.json").mkdir()
+    code, _, err = bkgflow_(*arguments)
+    assert code == 2
+    assert "bkgflow-run.json" in err
+    assert names("out") == ["bkgflow-run.json", "bkgflow.log", "t1_bsub.fits", "t2_bsub.fits"]
 
 
 # Exit code 2: nothing was started.
@@ -354,6 +385,7 @@ def test_on_a_terminal_there_is_a_bar(folder):
         (["program", "--output=o", "--cluster=slurmy"], ["slurmy", "threads", "tcp://"]),
         (["program", "--output=o", "--cluster=host:8786"], ["host:8786", "tcp://"]),
         (["program", "--output=o", "--cluster=tcp://"], ["tcp://", "scheduler"]),
+        (["program", "--output=o", "--cluster=threads", "--memory=1GiB"], ["memory=1GiB"]),
         (["program", "--output=o", "--bogus"], ["--bogus"]),
     ],
 )
@@ -396,64 +428,6 @@ def test_wrong_usage_of_the_others(command, words, folder, bkgflow_):
     assert code == 2
     for word in words:
         assert word in err
-
-
-def test_a_scheduler_that_is_not_there(folder, bkgflow_, monkeypatch):
-    monkeypatch.setattr(clusters, "CONNECT_TIMEOUT", 1)
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        address = f"tcp://127.0.0.1:{nobody.getsockname()[1]}"
-        start = time.monotonic()
-        code, out, err = bkgflow_("run", "program", "--output=out", "--cluster", address)
-    assert time.monotonic() - start < 10
-    assert (code, out) == (2, "")
-    assert address in err
-    assert "A scheduler answers at the address" in err
-
-
-def test_something_that_is_no_scheduler(folder, bkgflow_, monkeypatch):
-    """A dashboard's address, given by mistake: what answers speaks HTTP."""
-    monkeypatch.setattr(clusters, "CONNECT_TIMEOUT", 2)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def answer():
-            while True:
-                try:
-                    connection, _ = server.accept()
-                except OSError:
-                    return
-                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 9)
-                connection.close()
-
-        threading.Thread(target=answer, daemon=True).start()
-        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
-        code, _, err = bkgflow_("run", "program", "--output=out", "--cluster", address)
-        server.shutdown(socket.SHUT_RDWR)
-    assert code == 2
-    assert address in err
-    with pytest.raises(ValueError, match="No clients found"):  # nothing later waits for it
-        distributed.default_client()
-
-
-def test_workers_that_cannot_start_name_the_cure(monkeypatch):
-    """What a script without its main guard gets from the first worker process."""
-
-    def fails(**_):
-        raise RuntimeError("Nanny failed to start.")
-
-    monkeypatch.setattr(clusters, "LocalCluster", fails)
-    with pytest.raises(UsageError, match=r"__main__") as caught, clusters.connected("local"):
-        pass
-    assert "Nanny" in caught.value.value
-    with pytest.raises(UsageError, match="A cluster is"), clusters.connected(3):
-        pass
-
-
-def test_a_taken_dashboard_port_is_no_matter(monkeypatch):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        monkeypatch.setattr(clusters, "DASHBOARD", server.getsockname())
-        assert clusters._dashboard_address() == "127.0.0.1:0"
-    assert clusters._dashboard_address() == "{}:{}".format(*clusters.DASHBOARD)
 
 
 def test_a_run_takes_a_plan():
@@ -658,6 +632,7 @@ def test_all_commands_are_there():
         "simulate tso",
         "simulate wfss",
         "demo",
+        "warm-up",
     }
 
 

@@ -9,11 +9,11 @@ import pytest
 from dask.threaded import get as threaded_get
 
 from bkgflow.errors import FileError, InputError, OutputError, RunError
-from bkgflow.graph import guard
-from bkgflow.graph.guard import Failure, guarded
+from bkgflow.graph.guard import Patience, guarded
 from bkgflow.io.exposures.facts import inspect
 from bkgflow.io.fits import planes as fits
-from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.reading import open_binary
+from bkgflow.verdict import Verdict
 from tests.helpers.exposures import make_model
 
 PASSING = ["EIO", "ESTALE", "ETIMEDOUT", "EAGAIN", "EINTR", "ENETRESET"]
@@ -39,17 +39,22 @@ def problem(name):
     return OSError(getattr(errno, name), name, "/data/b_rate.fits")
 
 
-@pytest.fixture(autouse=True)
-def pauses(monkeypatch):
+class Pauses(list):
     """The seconds that would have been waited."""
-    slept = []
-    monkeypatch.setattr(guard.time, "sleep", slept.append)
-    return slept
+
+    def guarded(self, function, *arguments, **options):
+        patience = Patience(sleep=self.append)
+        return guarded(function, *arguments, patience=patience, **options)
+
+
+@pytest.fixture
+def pauses():
+    return Pauses()
 
 
 def test_a_result_is_passed_on_with_its_arguments(pauses):
     script = Script("done")
-    assert guarded(script, 1, 2, rows=3) == "done"
+    assert pauses.guarded(script, 1, 2, rows=3) == "done"
     assert script.calls == [((1, 2), {"rows": 3})]
     assert pauses == []
 
@@ -58,7 +63,7 @@ def test_a_result_is_passed_on_with_its_arguments(pauses):
 @pytest.mark.parametrize("failures", [1, 2])
 def test_what_may_pass_is_tried_again_until_it_has_passed(name, failures, pauses):
     script = Script(*[problem(name)] * failures, "done")
-    assert guarded(script) == "done"
+    assert pauses.guarded(script) == "done"
     assert len(script.calls) == failures + 1
     assert pauses == [0.5, 1.0][:failures]
 
@@ -66,10 +71,10 @@ def test_what_may_pass_is_tried_again_until_it_has_passed(name, failures, pauses
 @pytest.mark.parametrize("name", PASSING)
 def test_three_attempts_and_no_more(name, pauses):
     script = Script(problem(name))
-    result = guarded(script)
+    result = pauses.guarded(script)
     assert len(script.calls) == 3
     assert pauses == [0.5, 1.0]
-    assert isinstance(result, Failure)
+    assert result == Verdict.quarantined(result.error)
     assert isinstance(result.error, RunError)
     assert result.error.retryable
     assert result.error.file == "/data/b_rate.fits"
@@ -80,7 +85,7 @@ def test_three_attempts_and_no_more(name, pauses):
 @pytest.mark.parametrize("name", LASTING)
 def test_what_lasts_is_tried_once(name, pauses):
     script = Script(problem(name), "done")
-    assert isinstance(guarded(script).error, RunError)
+    assert isinstance(pauses.guarded(script).error, RunError)
     assert len(script.calls) == 1
     assert pauses == []
 
@@ -90,7 +95,7 @@ def test_what_lasts_is_tried_once(name, pauses):
 )
 def test_other_errors_are_tried_once_and_named(raised, pauses):
     script = Script(raised, "done")
-    result = guarded(script)
+    result = pauses.guarded(script)
     assert len(script.calls) == 1
     assert type(raised).__name__ in result.error.value
     assert "attempt 1" in result.error.value
@@ -100,7 +105,7 @@ def test_other_errors_are_tried_once_and_named(raised, pauses):
 def test_a_bad_input_is_tried_once_and_stays_what_it_is(pauses):
     error = InputError("A rule", file="b.fits", value=1, cure="Mend it")
     script = Script(error, "done")
-    assert guarded(script).error is error
+    assert pauses.guarded(script).error is error
     assert len(script.calls) == 1
 
 
@@ -116,37 +121,43 @@ def test_an_error_that_was_raised_for_a_passing_one_is_tried_again(kind, pauses)
             raise kind("A rule", cure="Mend it") from None
 
     calls = []
-    result = guarded(wrapped)
+    result = pauses.guarded(wrapped)
     assert len(calls) == 3
     assert isinstance(result.error, kind)
 
 
-def test_a_stop_is_no_failure():
+def test_a_stop_is_no_failure(pauses):
     with pytest.raises(KeyboardInterrupt):
-        guarded(Script(KeyboardInterrupt()))
+        pauses.guarded(Script(KeyboardInterrupt()))
 
 
-def test_a_read_that_fails_once_in_the_middle(tmp_path, monkeypatch, pauses):
+def test_a_read_that_fails_once_in_the_middle(tmp_path, pauses):
     """The whole task is done again: file opened, sought, read."""
     path = tmp_path / "b_rate.fits"
     with make_model(np.full((6, 6), 3.0)) as model:
         model.save(str(path))
-    facts = inspect(path)
-    real, script = fits._read_into, Script(problem("EIO"), None)
+    facts, script = inspect(path), Script(problem("EIO"), None)
 
-    def read_into(stream, raw):
-        script()
-        return real(stream, raw)
+    class Failing:
+        """A file that fails at its first read."""
 
-    monkeypatch.setattr(fits, "_read_into", read_into)
+        def __init__(self, stream):
+            self.stream = stream
+
+        def __getattr__(self, name):
+            return getattr(self.stream, name)
+
+        def readinto(self, raw):
+            script()
+            return self.stream.readinto(raw)
 
     def read():
         out = np.zeros((6, 6), np.float32)
-        with Location.of(path).open() as stream:
-            fits.read_rows(stream, facts.sci, facts.window, out)
+        with open_binary(path) as stream:
+            fits.read_rows(Failing(stream), facts.sci, facts.window, out)
         return out
 
-    np.testing.assert_array_equal(guarded(read), 3)
+    np.testing.assert_array_equal(pauses.guarded(read), 3)
     assert len(script.calls) == 2
     assert pauses == [0.5]
 
@@ -154,7 +165,7 @@ def test_a_read_that_fails_once_in_the_middle(tmp_path, monkeypatch, pauses):
 def test_a_gzip_file_that_is_cut_is_tried_once(tmp_path, pauses):
     path = tmp_path / "b_rate.fits.gz"
     path.write_bytes(gzip.compress(b"SIMPLE  = " + bytes(range(256)) * 400)[:300])
-    assert isinstance(guarded(inspect, path).error, FileError)
+    assert isinstance(pauses.guarded(inspect, path).error, FileError)
     assert pauses == []
 
 
@@ -169,7 +180,7 @@ def test_failures_pass_through_everything_that_depends_on_them():
         "neighbour": (guarded, lambda value: value + 1, "good"),
     }
     last, neighbour = threaded_get(graph, ["last", "neighbour"])
-    assert isinstance(last, Failure)
+    assert last == Verdict.quarantined(error)
     assert last.error is error
     assert never.calls == []
     assert len(bad.calls) == len(good.calls) == 1
@@ -177,7 +188,9 @@ def test_failures_pass_through_everything_that_depends_on_them():
 
 
 def test_the_first_failure_is_the_one_that_is_told():
-    first, second = (Failure(InputError(word, cure="Mend it")) for word in ("first", "second"))
+    first, second = (
+        Verdict.quarantined(InputError(word, cure="Mend it")) for word in ("first", "second")
+    )
     assert guarded(Script("never"), 1, first, second) is first
 
 

@@ -11,6 +11,8 @@ from stdatamodels.jwst import datamodels
 
 import bkgflow
 from bkgflow.errors import MetadataError, SettingsError
+from bkgflow.report.plan_table import plan_table
+from bkgflow.report.tables import as_text
 from bkgflow.settings import StepSettings
 from tests.helpers import crds_cache
 from tests.helpers.exposures import write_association
@@ -66,7 +68,7 @@ def test_a_run_gives_what_the_peer_gives(scene, tmp_path):
     program, references = scene
     plan = bkgflow.plan(program, tmp_path / "out", references=references)
     assert [unit.mode for unit in plan.units] == ["wfss"]
-    assert "scale and subtract sky.fits" in str(plan)
+    assert "scale and subtract sky.fits" in as_text(plan_table(plan))
     result = bkgflow.run(plan, "threads")
     assert result.counts == {"COMPLETE": 1}
     with (
@@ -88,7 +90,7 @@ def test_a_run_gives_what_the_peer_gives(scene, tmp_path):
     assert record["mask"] == "boxes"
     assert 0 < record["fit_fraction"] < 1
     assert record["references"] == ["sky.fits", "ranges.asdf", "e1_cat.ecsv"]
-    assert result.units[0].fit["scaling_factors"] == [factor]
+    assert result.verdicts[0].record.found.scaling_factors == (factor,)
 
 
 @pytest.fixture
@@ -212,8 +214,9 @@ def test_a_crowded_field_fails_by_boxes_and_not_by_residuals(tmp_path):
             np.testing.assert_array_equal(product.data, target.data)
     for mode in ("residual", "auto"):
         assert results[mode].counts == {"COMPLETE": 1}
-        assert results[mode].units[0].fit["mask"] == "residual"
-        assert results[mode].units[0].fit["scaling_factors"][0] == pytest.approx(SCALE, rel=0.01)
+        assert results[mode].verdicts[0].record.found.mask == "residual"
+        (factor,) = results[mode].verdicts[0].record.found.scaling_factors
+        assert factor == pytest.approx(SCALE, rel=0.01)
 
 
 def test_bad_inputs_name_their_file(niriss, tmp_path):
@@ -260,10 +263,10 @@ def test_bad_exposures_end_with_a_reason(niriss, tmp_path, what, value, outcome,
         changed[what] = np.full(SHAPE, value, np.float32)
     changed.save(str(program / "e1_rate.fits"))
     result = bkgflow.run(bkgflow.plan(program, tmp_path / "out", references=references), "threads")
-    (unit,) = result.units
-    assert unit.outcome == outcome
-    assert word in (unit.error["rule"] if unit.error else unit.reason)
-    assert bool(unit.products) == (outcome == "FAILED")
+    (verdict,) = result.verdicts
+    assert verdict.state == outcome
+    assert word in (verdict.error.rule if verdict.error else verdict.reason)
+    assert bool(verdict.products) == (outcome == "FAILED")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from stdatamodels.jwst import datamodels
 import bkgflow
 from bkgflow.errors import SettingsError
 from bkgflow.report import drawing
+from bkgflow.report.plan_table import plan_table
+from bkgflow.report.tables import as_text
 from bkgflow.settings import StepSettings
 from bkgflow.simulate import simulate_soss
 
@@ -44,7 +46,7 @@ def test_segments_share_one_fit(series, tmp_path):
     assert len(plan.fits) == 1
     assert len(plan.fits[0].members) == 3
     assert {unit.fit for unit in plan.units} == {plan.fits[0].key}
-    assert "fit 1" in str(plan)
+    assert "fit 1" in as_text(plan_table(plan))
     result = bkgflow.run(plan, "threads")
     assert result.counts == {"COMPLETE": 3}
     first, *others = records(result)
@@ -53,7 +55,7 @@ def test_segments_share_one_fit(series, tmp_path):
         assert other["left_scale"] == first["left_scale"]
         assert other["right_scale"] == first["right_scale"]
         assert other["template"] == first["template"]
-    assert result.units[0].fit["left_scale"] == first["left_scale"]
+    assert result.verdicts[0].record.found.left_scale == first["left_scale"]
     result.save(tmp_path / "result.json")
     assert "left_scale" in (tmp_path / "result.json").read_text()
 
@@ -133,10 +135,10 @@ def test_a_segment_gone_bad_does_not_lose_its_neighbours_fit(series, tmp_path):
         stream.truncate(20_000)
     result = bkgflow.run(plan, "threads")
     assert result.counts == {"COMPLETE": 2, "QUARANTINED": 1}
-    assert result.units[1].error["file"] == bad
-    for unit in (result.units[0], result.units[2]):
-        assert unit.fit["fit_segments"] == 2
-        assert unit.fit["segments_left_out"] == [Path(bad).name]
+    assert result.verdicts[1].error.file == bad
+    for verdict in (result.verdicts[0], result.verdicts[2]):
+        assert verdict.record.found.fit_segments == 2
+        assert verdict.record.found.segments_left_out == (Path(bad).name,)
 
 
 def test_a_segment_missing_from_the_middle_is_said(series, tmp_path):
@@ -151,7 +153,7 @@ def test_a_reference_of_a_wrong_shape_is_refused(series, tmp_path):
     plan = bkgflow.plan(series.folder, tmp_path / "out", override_bkg=str(tmp_path / "wrong.fits"))
     result = bkgflow.run(plan, "threads")
     assert result.counts == {"QUARANTINED": 3}
-    assert {unit.error["file"] for unit in result.units} == {str(tmp_path / "wrong.fits")}
+    assert {verdict.error.file for verdict in result.verdicts} == {str(tmp_path / "wrong.fits")}
 
 
 @pytest.mark.parametrize("mode", ["exposure", "integration"])
