@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 from rich.table import Table
 
-from bkgflow.planning.plan import Plan, Unit
+from bkgflow.kinds.table import KINDS
+from bkgflow.planning.plan import Plan
+from bkgflow.planning.unit import Unit
 from bkgflow.report.tables import human_bytes, make_table
 
 __all__ = ["plan_table"]
@@ -19,53 +20,54 @@ Row = tuple[str, str, str]
 def plan_table(plan: Plan) -> Table:
     """Return one row for each shared result and each unit, and what they cost."""
     counts = Counter(
-        "to do" if unit.verdict.planned else unit.verdict.state.value for unit in plan.units
+        "to do" if unit.verdict.to_do else unit.verdict.state.value for unit in plan.units
     )
     head = ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))
     costs = plan.costs
     return make_table(
         f"Plan: {len(plan.units)} units ({head}) into {plan.output}",
         ("Target or background", "Product", "What is done"),
-        [*_background_rows(plan), *_fit_rows(plan), *_unit_rows(plan)],
+        [*_shared_rows(plan), *_unit_rows(plan)],
         caption=f"reads {human_bytes(costs.read)}, writes {human_bytes(costs.written)}; "
-        f"a combine task holds up to {human_bytes(costs.combine_task)}, "
-        f"a subtract task {human_bytes(costs.subtract_task)}",
+        f"a shared task holds up to {human_bytes(costs.shared_task)}, "
+        f"a unit's task {human_bytes(costs.unit_task)}",
     )
 
 
-def _background_rows(plan: Plan) -> Iterator[Row]:
-    sharing = plan.sharing()
-    for number, background in enumerate(plan.combined, start=1):
-        targets = sharing[background.key]
+def _names(plan: Plan) -> dict[str, str]:
+    """Return what the table calls each shared result: its kind's noun, numbered."""
+    numbers: Counter[str] = Counter()
+    names = {}
+    for shared in plan.shared:
+        noun = KINDS.named(shared.kind).noun
+        numbers[noun] += 1
+        names[shared.digest] = f"{noun} {numbers[noun]}"
+    return names
+
+
+def _shared_rows(plan: Plan) -> Iterator[Row]:
+    sharing, names = plan.sharing(), _names(plan)
+    for shared in plan.shared:
+        targets = sharing[shared.digest]
+        skies = "".join(f"{sky.name} to " for sky in shared.references)
         yield (
-            f"background {number}",
+            names[shared.digest],
             "(shared)" if targets > 1 else "",
-            f"combine {len(background.members)} exposures over {background.window}, "
-            f"once, for {targets} target(s)",
-        )
-
-
-def _fit_rows(plan: Plan) -> Iterator[Row]:
-    for number, fit in enumerate(plan.fits, start=1):
-        yield (
-            f"fit {number}",
-            "(shared)" if len(fit.members) > 1 else "",
-            f"fit {Path(fit.background).name} to {len(fit.members)} segment(s), once",
+            f"{KINDS.named(shared.kind).verb} {skies}{len(shared.members)} exposures "
+            f"over {shared.window}, once, for {targets} target(s)",
         )
 
 
 def _unit_rows(plan: Plan) -> Iterator[Row]:
-    shared = {b.key: f"background {n}" for n, b in enumerate(plan.combined, start=1)}
-    shared |= {fit.key: f"fit {n}" for n, fit in enumerate(plan.fits, start=1)}
+    names = _names(plan)
     for unit in plan.units:
-        yield unit.name, unit.output, _what(unit, shared)
+        yield unit.name, unit.output, _what(unit, names)
 
 
-def _what(unit: Unit, shared: dict[str, str]) -> str:
-    if not unit.verdict.planned:
+def _what(unit: Unit, names: dict[str, str]) -> str:
+    if not unit.verdict.to_do:
         return f"{unit.verdict.state}: {unit.verdict.reason}"
-    waits_for = unit.combined or unit.fit
-    if waits_for:
-        return f"subtract {shared[waits_for]}"
-    skies = unit.inputs.background if unit.inputs else ()
-    return f"scale and subtract {', '.join(Path(name).name for name in skies)}"
+    if unit.shared:
+        return f"subtract {names[unit.shared]}"
+    skies = unit.references.background if unit.references else ()
+    return f"scale and subtract {', '.join(sky.name for sky in skies)}"
