@@ -11,7 +11,7 @@ from dask.threaded import get as threaded_get
 from bkgflow.errors import FileError, InputError, OutputError, RunError
 from bkgflow.graph import guard
 from bkgflow.graph.guard import Failure, guarded
-from bkgflow.io.exposures.facts import inspect
+from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.fits import planes as fits
 from bkgflow.io.storage.location import Location
 from tests.conftest import make_model
@@ -143,7 +143,7 @@ def test_a_read_that_fails_once_in_the_middle(tmp_path, monkeypatch, pauses):
     def read():
         out = np.zeros((6, 6), np.float32)
         with Location.of(path).open() as stream:
-            fits.read_rows(stream, facts.sci, facts.window, out)
+            fits.read_rows(stream, facts.source.sci, facts.window, out)
         return out
 
     np.testing.assert_array_equal(guarded(read), 3)

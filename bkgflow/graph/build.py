@@ -18,7 +18,6 @@ from typing import Any
 from bkgflow.graph.finish import Assignment, finish_file
 from bkgflow.graph.guard import guarded
 from bkgflow.io.exposures.facts import ExposureFacts
-from bkgflow.io.exposures.source import FileSource
 from bkgflow.kinds.bands import combine_band
 from bkgflow.kinds.families import Family, band_rows, families
 from bkgflow.kinds.soss import fit_exposure
@@ -75,7 +74,7 @@ def _add_family(
     tasks: dict[Hashable, tuple[Any, ...]], family: Family, plan: Plan, facts: Facts
 ) -> dict[str, list[Hashable]]:
     """Add a family's tasks; return the band keys of each of its backgrounds."""
-    sources = tuple(FileSource.of(facts[path]) for path in family.members)
+    sources = tuple(facts[path].source for path in family.members)
     keys: dict[str, list[Hashable]] = {b.key: [] for b in family.backgrounds}
     rows = band_rows(family.window, (facts[path] for path in family.members))
     for number, band in enumerate(family.window.bands(rows)):

@@ -24,9 +24,9 @@ from bkgflow.graph.finish import (
     finish_outline,
     save_combined,
 )
-from bkgflow.io.exposures.facts import ExposureFacts, inspect
-from bkgflow.io.exposures.from_model import is_model, model_facts, model_source
-from bkgflow.io.exposures.source import FileSource, Source
+from bkgflow.io.exposures.facts import ExposureFacts
+from bkgflow.io.exposures.from_fits import inspect
+from bkgflow.io.exposures.from_model import is_model, model_facts
 from bkgflow.io.models import open_model
 from bkgflow.io.products.fits import open_outline
 from bkgflow.io.references.folder import ReferenceFolder
@@ -220,10 +220,7 @@ def _combine(
     members: dict[str, tuple[ExposureFacts, Any]],
     settings: StepSettings,
 ) -> list[Band]:
-    sources: list[Source] = []
-    for used in sorted(decision.used, key=lambda facts: facts.path):
-        thing = members[used.path][1]
-        sources.append(model_source(thing, used) if is_model(thing) else FileSource.of(used))
+    sources = [used.source for used in sorted(decision.used, key=lambda facts: facts.path)]
     tasks = {
         ("combine", number): (
             partial(

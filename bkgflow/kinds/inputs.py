@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bkgflow.errors import FileError, MetadataError
-from bkgflow.io.exposures.facts import ExposureFacts, Identity
+from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.references.find import Reference, find_reference
 from bkgflow.io.references.folder import ReferenceFolder
+from bkgflow.io.storage.identity import Identity
+from bkgflow.io.storage.location import Location
 from bkgflow.settings import StepSettings
 
 __all__ = ["FitInputs", "soss_inputs", "wfss_inputs"]
@@ -102,7 +104,7 @@ def wfss_inputs(
     )
     if not ranges.applicable:
         return 'the wavelengthrange reference is "N/A" for this exposure'
-    return _with([background, ranges], wavelengthrange=ranges.paths[0], catalog=catalog)
+    return _with([background, ranges], wavelengthrange=str(ranges.locations[0]), catalog=catalog)
 
 
 def _catalog(target: ExposureFacts, keywords: Mapping[str, str], catalogs: tuple[str, ...]) -> str:
@@ -130,7 +132,7 @@ def _with(
 ) -> FitInputs:
     own = tuple(_identity(path) for path in (catalog, mask) if path is not None)
     return FitInputs(
-        background=references[0].paths,
+        background=tuple(map(str, references[0].locations)),
         wavelengthrange=wavelengthrange,
         catalog=catalog,
         mask=mask,
@@ -147,4 +149,4 @@ def _identity(path: str) -> Identity:
             value="no such file",
             cure="Correct the association, SCATFILE or wfss_mask",
         )
-    return Identity.of(path)
+    return Location.of(path).identity("A source catalogue or a mask")

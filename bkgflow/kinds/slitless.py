@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bkgflow.errors import MetadataError
+from bkgflow.io.exposures.from_model import model_facts
 from bkgflow.io.models import native
 from bkgflow.io.references.slitless import SlitlessInputs, slitless_inputs
 from bkgflow.kinds.inputs import FitInputs
@@ -48,8 +49,9 @@ def apply_wfss(
     InputError
         If a file is bad, or ``wfss_rms_stop`` lacks the exposure's dispersion axis.
     """
+    facts = model_facts(model, model.meta.filename or "the exposure")
     found = slitless_inputs(
-        model,
+        facts,
         inputs.background,
         wavelengthrange=inputs.wavelengthrange,
         catalog=inputs.catalog,

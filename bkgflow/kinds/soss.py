@@ -13,7 +13,12 @@ import numpy as np
 from bkgflow.errors import InputError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.models import native
-from bkgflow.io.references.soss_library import FileSegment, cut_library, read_library
+from bkgflow.io.references.soss_library import (
+    SourceSegment,
+    cut_library,
+    read_library,
+    read_template,
+)
 from bkgflow.methods.soss import ArraySegment, FittedSky, Segment, SossFit, fit_soss
 from bkgflow.outcome import Outcome
 from bkgflow.settings import StepSettings
@@ -74,7 +79,7 @@ def fit_exposure(
     threads : int
         Templates that are fitted at a time.
     """
-    good: dict[str, Segment] = {facts.path: FileSegment(facts) for facts in segments}
+    good: dict[str, Segment] = {facts.path: SourceSegment(facts.source) for facts in segments}
     return fit_segments(good, background, settings, threads)
 
 
@@ -167,10 +172,8 @@ def fitted_sky(shape: tuple[int, ...], name: str, background: str, fits: Segment
         return Applied(Outcome.SKIPPED, fit, {})
     if fit.template is None:
         return Applied(Outcome.SKIPPED, fit.reason, {"fit_notes": list(fit.notes)})
-    library, _ = cut_library(read_library(background), shape)
-    assert library is not None
-    record = _record(fit, fits)
-    return Applied(Outcome.COMPLETE, "", record, FittedSky.of(library, fit))
+    template = read_template(background, fit.template, shape)
+    return Applied(Outcome.COMPLETE, "", _record(fit, fits), FittedSky.of(template, fit))
 
 
 def _record(fit: SossFit, fits: SegmentFits) -> dict[str, Any]:

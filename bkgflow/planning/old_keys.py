@@ -9,7 +9,8 @@ from dataclasses import asdict
 from typing import Any
 
 from bkgflow.detector import Window
-from bkgflow.io.exposures.facts import ExposureFacts, Identity
+from bkgflow.io.exposures.facts import ExposureFacts
+from bkgflow.io.storage.identity import Identity
 from bkgflow.settings import Mode, StepSettings
 from bkgflow.version import VERSION
 

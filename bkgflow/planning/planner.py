@@ -11,7 +11,8 @@ from typing import Any
 
 from bkgflow.association import Association, Product, load_program
 from bkgflow.errors import BkgflowError, ConflictError, PlanError
-from bkgflow.io.exposures.facts import ExposureFacts, inspect
+from bkgflow.io.exposures.facts import ExposureFacts
+from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.products.describe import COMBINED_SUFFIX, product_name
 from bkgflow.io.references.folder import ReferenceFolder
 from bkgflow.io.storage.publish import check_writable

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from bkgflow.detector import Window
 from bkgflow.io.fits.cards import BLOCK
 from bkgflow.io.fits.hdus import ByteRange
-from bkgflow.io.fits.planes import ended_early, plane, read_rows
+from bkgflow.io.fits.planes import ended_early, planes, read_rows
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.reading import reading
 
@@ -153,8 +153,7 @@ def _convert(
     rows = min(ny, max(1, PART_BYTES // (nx * dtype.itemsize)))
     pixels = np.empty((rows, nx), dtype)
     stored = np.empty((rows, nx), dtype.newbyteorder(">"))
-    for integration in range(math.prod(place.shape[:-2])):
-        single = plane(place, integration)
+    for integration, single in enumerate(planes(place)):
         for start in range(0, ny, rows):
             stop = min(start + rows, ny)
             part, raw = pixels[: stop - start], stored[: stop - start]
