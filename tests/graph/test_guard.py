@@ -10,7 +10,7 @@ from dask.threaded import get as threaded_get
 
 from bkgflow.errors import FileError, InputError, OutputError, RunError
 from bkgflow.graph.guard import Patience, guarded
-from bkgflow.io.exposures.facts import inspect
+from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.fits import planes as fits
 from bkgflow.io.storage.reading import open_binary
 from bkgflow.verdict import Verdict
@@ -154,7 +154,7 @@ def test_a_read_that_fails_once_in_the_middle(tmp_path, pauses):
     def read():
         out = np.zeros((6, 6), np.float32)
         with open_binary(path) as stream:
-            fits.read_rows(Failing(stream), facts.sci, facts.window, out)
+            fits.read_rows(Failing(stream), facts.source.sci, facts.window, out)
         return out
 
     np.testing.assert_array_equal(pauses.guarded(read), 3)
