@@ -125,4 +125,4 @@ def _run(program: Path, output: Path) -> Milliseconds:
         result = bkgflow.run(bkgflow.plan(program, output), "threads", workers=1)
         total = time.perf_counter() - started
     found = {**sampler.seconds, "total": total}
-    return {name: 1000 * seconds / len(result.units) for name, seconds in found.items()}
+    return {name: 1000 * seconds / len(result.verdicts) for name, seconds in found.items()}

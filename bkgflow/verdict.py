@@ -149,4 +149,3 @@ class Verdict:
     def published(self, products: tuple[str, ...]) -> Verdict:
         """Return the verdict with the files that are now there."""
         return replace(self, products=products)
-

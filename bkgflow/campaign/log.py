@@ -9,7 +9,8 @@ from pathlib import Path
 
 from bkgflow.campaign.events import Event, RunEnded, RunStarted, UnitEnded, UnitStarted
 from bkgflow.errors import OutputError
-from bkgflow.planning.plan import Plan, Unit
+from bkgflow.planning.plan import Plan
+from bkgflow.planning.unit import Unit
 from bkgflow.report.run_table import remarks
 from bkgflow.verdict import Verdict
 

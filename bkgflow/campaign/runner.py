@@ -24,7 +24,6 @@ from bkgflow.errors import UsageError
 from bkgflow.graph.build import build
 from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.products.writer import ProductWriter
-from bkgflow.kinds.table import KINDS
 from bkgflow.planning.plan import Plan
 from bkgflow.verdict import State, Verdict
 
@@ -80,7 +79,7 @@ def run_plan(
     for unit in plan.units:
         if unit.verdict.state == State.QUARANTINED:
             end(unit.digest, unit.verdict)
-    graph = build(plan, KINDS, writer, threads=threads)
+    graph = build(plan, writer=writer, threads=threads)
     if graph.ends:
         executor.execute(graph, start, end)
     # A cluster that went away leaves units behind; they end as well, so that nobody waits.

@@ -186,15 +186,15 @@ def _combine_last_axes(
     rule: ClipRule, sci: NDArray[Any], err: NDArray[Any], dq: NDArray[Any]
 ) -> tuple[NDArray[Any], ...]:
     """Combine arrays whose last axes are the exposures and their integrations."""
-    first = [np.moveaxis(array, (0, 1), (-2, -1)) for array in (sci, err, dq)]
-    if first[0].ndim == 4:
-        means = [clip.collapse(*exposure, rule) for exposure in zip(*first, strict=True)]
-        first = [
-            np.stack([mean.sci for mean in means]),
-            np.stack([mean.err for mean in means]),
-            np.stack([mean.dq for mean in means]),
-        ]
-    out = clip.combine(*(np.ascontiguousarray(array) for array in first), rule)
+    sci, err, dq = (
+        np.ascontiguousarray(np.moveaxis(array, (0, 1), (-2, -1))) for array in (sci, err, dq)
+    )
+    if sci.ndim == 4:
+        means = [clip.collapse(*exposure, rule=rule) for exposure in zip(sci, err, dq, strict=True)]
+        sci = np.stack([mean.sci for mean in means])
+        err = np.stack([mean.err for mean in means])
+        dq = np.stack([mean.dq for mean in means])
+    out = clip.combine(sci, err, dq, rule)
     return out.sci, out.err, out.dq, out.n_used
 
 

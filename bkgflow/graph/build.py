@@ -19,9 +19,10 @@ from typing import Any
 
 from bkgflow.graph.finish import finish
 from bkgflow.graph.guard import guarded
+from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.products.writer import ProductWriter
 from bkgflow.kinds.base import Assignment, Piece
-from bkgflow.kinds.table import Kinds
+from bkgflow.kinds.table import KINDS, Kinds
 from bkgflow.planning.kind import Facts
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.unit import Shared, Unit
@@ -29,6 +30,8 @@ from bkgflow.record import Record
 from bkgflow.verdict import State
 
 __all__ = ["Graph", "build"]
+
+FILES = FitsWriter()
 
 Tasks = dict[Hashable, tuple[Any, ...]]
 
@@ -52,9 +55,10 @@ class Graph:
 
 def build(
     plan: Plan,
-    kinds: Kinds,
-    writer: ProductWriter,
     units: Iterable[Unit] | None = None,
+    *,
+    kinds: Kinds = KINDS,
+    writer: ProductWriter = FILES,
     threads: int = 1,
 ) -> Graph:
     """Return the graph of units that can be done.
@@ -63,12 +67,12 @@ def build(
     ----------
     plan : Plan
         What was decided.
-    kinds : Kinds
-        How it is done.
-    writer : ProductWriter
-        How products are written.
     units : iterable of Unit, optional
         Those of the plan's that are left to do; all by default. QUARANTINED ones have no task.
+    kinds : Kinds
+        How they are done.
+    writer : ProductWriter
+        How products are written.
     threads : int
         That one task may use; 1 where many run side by side.
     """
@@ -114,9 +118,7 @@ def _add_shared(
     return parts
 
 
-def _add_piece(
-    tasks: Tasks, piece: Piece, verb: str, number: int
-) -> list[tuple[str, Hashable]]:
+def _add_piece(tasks: Tasks, piece: Piece, verb: str, number: int) -> list[tuple[str, Hashable]]:
     """Add a task, and one that unpacks it for each result that it serves."""
     if len(piece.serves) == 1:
         [digest] = piece.serves

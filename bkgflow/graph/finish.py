@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 from bkgflow.graph.guard import PATIENCE, Patience, guarded
-from bkgflow.io.products.changes import Changes
 from bkgflow.io.products.writer import OpenTarget, Prepared, ProductWriter
 from bkgflow.kinds.base import Assignment, Change, Kind
 from bkgflow.verdict import Verdict
@@ -98,9 +97,7 @@ def _files(
     if change.combined is not None:
         combined = change.combined
         files += [
-            partial(
-                opened.combined, combined.sci, combined.err, combined.dq, work.record, location
-            )
+            partial(opened.combined, combined.sci, combined.err, combined.dq, work.record, location)
             for location in work.companions
         ]
     return files

@@ -42,8 +42,7 @@ def choose_backgrounds(target: ExposureFacts, backgrounds: Sequence[ExposureFact
     if not used:
         raise _no_overlap(target, unique)
     notes = [
-        f"{each.name} ({each.window}) does not overlap the target ({target.window}) "
-        "and is not used"
+        f"{each.name} ({each.window}) does not overlap the target ({target.window}) and is not used"
         for each in unique
         if each not in used
     ]

@@ -35,7 +35,7 @@ def chosen(
         *((name, _identity(location)) for name, location in own if location is not None),
     ]
     return References(
-        background=references[0].paths,
+        background=references[0].locations,
         wavelengthrange=wavelengthrange,
         catalog=catalog,
         mask=mask,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -172,7 +171,7 @@ def _references(
     )
     if not ranges.applicable:
         return Verdict.skipped('the wavelengthrange reference is "N/A" for this exposure')
-    return chosen([background, ranges], wavelengthrange=ranges.paths[0], catalog=catalog)
+    return chosen([background, ranges], wavelengthrange=ranges.locations[0], catalog=catalog)
 
 
 def _catalog(

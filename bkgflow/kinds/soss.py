@@ -7,12 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
-from bkgflow.detector import Window
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.products.changes import Changes, Edit
 from bkgflow.io.references.find import find_reference
@@ -144,7 +142,9 @@ class SossKind:
             return Change.ended(work, State.SKIPPED, reason=fits.skipped[location])
         fit, sky = fits.found[location]
         if sky is None:
-            return Change.ended(work, State.SKIPPED, SossFound(fit_notes=fit.notes), reason=fit.reason)
+            return Change.ended(
+                work, State.SKIPPED, SossFound(fit_notes=fit.notes), reason=fit.reason
+            )
         return Change.ended(work, State.COMPLETE, _found(fit, fits), Changes(_edits(sky)))
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from bkgflow.errors import InputError
 from bkgflow.io.exposures.facts import ExposureFacts
@@ -55,7 +58,7 @@ def fit_exposure(
     """
     library = read_library(background)
     fits = SegmentFits()
-    by_frame: dict[tuple[int, ...], dict[Location, Segment]] = {}
+    by_frame: dict[tuple[int, int], dict[Location, Segment]] = {}
     for facts in segments:
         frame = facts.window.shape
         by_frame.setdefault(frame, {})[facts.location] = SourceSegment(facts.source)
@@ -68,7 +71,13 @@ def fit_exposure(
     return fits
 
 
-def _fit_frame(group, library, rule, threads, fits) -> None:
+def _fit_frame(
+    group: dict[Location, Segment],
+    library: NDArray[np.float32],
+    rule: SossRule,
+    threads: int,
+    fits: SegmentFits,
+) -> None:
     """Fit segments of one frame; the bad ones leave the group until the rest can be fitted."""
     left = dict(group)
     while left:
@@ -81,7 +90,12 @@ def _fit_frame(group, library, rule, threads, fits) -> None:
             fits.errors[bad] = error
             del left[bad]
             continue
+        skies: dict[int, FittedSky] = {}
         for location, fit in zip(left, found, strict=True):
-            sky = None if fit.template is None else FittedSky.of(library, fit)
+            sky = None
+            if fit.template is not None:
+                # Segments with one template share its pixels, here and on their way to workers.
+                known = skies.setdefault(fit.template, FittedSky.of(library, fit))
+                sky = replace(known, fit=fit)
             fits.found[location] = fit, sky
         return

@@ -40,9 +40,7 @@ def without_conflicts(
     for unit in units:
         errors = (_conflict(unit, name, writers[name], inputs, output) for name in unit.files)
         error = next(filter(None, errors), None)
-        checked.append(
-            unit if error is None else replace(unit, verdict=Verdict.quarantined(error))
-        )
+        checked.append(unit if error is None else replace(unit, verdict=Verdict.quarantined(error)))
     return checked
 
 

@@ -75,7 +75,7 @@ class Key:
     def differs(self, before: Key) -> list[str]:
         """Say in words where this key differs from an earlier one; nothing where it does not."""
         old, new = before._by_name(), self._by_name()
-        words = []
+        words: list[str] = []
         for name in dict.fromkeys([*old, *new]):
             words.extend(_differences(name, old.get(name, []), new.get(name, [])))
         return words

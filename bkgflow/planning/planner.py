@@ -6,7 +6,6 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from bkgflow.association import Association, Product, load_program
@@ -15,7 +14,7 @@ from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.products.describe import product_name, product_suffix
 from bkgflow.io.references.folder import ReferenceFolder
-from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.publish import check_writable
 from bkgflow.planning.conflicts import without_conflicts, without_repeats
 from bkgflow.planning.costs import predict
@@ -34,7 +33,7 @@ DEFAULT_MEMORY = 64 << 20
 long sequential reads, little enough to be allocated again and again without cost."""
 
 
-def make_plan(program: Any, output: str | Path, planner: Planner) -> Plan:
+def make_plan(program: Any, output: PathLike, planner: Planner) -> Plan:
     """Look at every exposure of a program once and decide what will be done.
 
     Parameters
@@ -56,7 +55,7 @@ def make_plan(program: Any, output: str | Path, planner: Planner) -> Plan:
     associations, refused = load_program(program)
     folder = Location.of(output)
     named = [str(each.location) for each in associations] + [path for path, _ in refused]
-    references = planner.references.path if planner.references else ""
+    references = planner.references.location if planner.references else ""
     _check_text([*named, folder, references])
     check_writable(folder)
     asked: list[Asked] = [Asked(path, "", error=error) for path, error in refused]
@@ -65,7 +64,7 @@ def make_plan(program: Any, output: str | Path, planner: Planner) -> Plan:
     return planner.plan(asked, folder)
 
 
-def _check_text(paths: Iterable[str | Path | Location]) -> None:
+def _check_text(paths: Iterable[PathLike]) -> None:
     """Refuse paths that are no text: a plan, a log and a result could not name them."""
     for path in map(str, paths):
         try:

@@ -1,4 +1,4 @@
-"""One target, from whatever it was given as: a path, a data model, an association of one product."""
+"""One target: a path, a data model in memory, or an association of one product."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from bkgflow.association import Product, load
 from bkgflow.errors import AssociationError, BackgroundError, UsageError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.from_fits import inspect
-from bkgflow.io.exposures.from_model import Model, is_model, model_facts
+from bkgflow.io.exposures.from_model import is_model, model_facts
+from bkgflow.io.models import Model
 from bkgflow.io.storage.location import Location, PathLike, split_list
 from bkgflow.planning.kind import Members
 from bkgflow.planning.plan import Plan

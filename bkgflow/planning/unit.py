@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bkgflow.detector import Window
 from bkgflow.io.storage.identity import Identity
@@ -110,7 +110,7 @@ class Unit:
     target: Location
     output: str
     companions: tuple[str, ...] = ()
-    verdict: Verdict = Verdict.planned()
+    verdict: Verdict = field(default_factory=Verdict.planned)
     shared: str = ""
     references: References | None = None
     notes: tuple[str, ...] = ()

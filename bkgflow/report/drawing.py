@@ -12,8 +12,8 @@ from bkgflow.detector import DO_NOT_USE, REFERENCE_PIXEL
 from bkgflow.explore.stack import open_exposure
 from bkgflow.io.models import open_model
 from bkgflow.io.references.mask import product_mask
-from bkgflow.methods.soss.regions import fit_regions
 from bkgflow.kinds.soss import SEGMENT
+from bkgflow.methods.soss.regions import fit_regions
 from bkgflow.record import Found, SossFound
 from bkgflow.report.pictures import draw_slitless, draw_subtraction
 from bkgflow.report.series import SkyScales, draw_series

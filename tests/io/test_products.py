@@ -24,8 +24,8 @@ from bkgflow.io.products import headers_from_file as amend
 from bkgflow.io.products.describe import Description, describe
 from bkgflow.io.products.fits import open_outline, write_outline
 from bkgflow.io.products.pixels import PART_BYTES
-from bkgflow.verdict import State
 from bkgflow.simulate import simulate_imaging, simulate_nods, simulate_soss, simulate_tso
+from bkgflow.verdict import State
 from tests.helpers.exposures import make_model
 
 WHEN = ["DATE", "FILENAME"]

@@ -13,8 +13,8 @@ from jwst.background.tests.test_background_soss import *  # noqa: F403
 import bkgflow
 from bkgflow.kinds.soss import apply_soss
 from bkgflow.methods.soss.regions import discontinuity
-from bkgflow.verdict import State
 from bkgflow.settings import StepSettings
+from bkgflow.verdict import State
 
 LEFT_OUT = {
     "test_generate_background_masks": "bkgflow makes no masks of the sides: it cuts the template "

@@ -63,7 +63,10 @@ def test_members_are_compared_in_any_order():
     assert Key.of([("background", a), ("background", b), ("background", c)]).differs(before) == [
         "background: with c.fits"
     ]
-    assert Key.of([]).differs(before) == ["background: without a.fits", "background: without b.fits"]
+    assert Key.of([]).differs(before) == [
+        "background: without a.fits",
+        "background: without b.fits",
+    ]
 
 
 def test_a_key_with_the_parts_of_another_names_each_once():

@@ -28,6 +28,7 @@ __all__ = [
     "SavedSource",
     "Source",
     "check_savable",
+    "read_whole",
     "read_window",
 ]
 
@@ -122,6 +123,21 @@ def read_window(
 
 
 # Sources in a plan's JSON.
+
+
+def read_whole(
+    source: Source,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint32]]:
+    """Return all of SCI, ERR and DQ: (ny, nx), or (n_integrations, ny, nx) of a cube."""
+    depth = () if source.n_integrations is None else (source.n_integrations,)
+    shape = (*depth, *source.window.shape)
+    sci, err = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    dq = np.empty(shape, np.uint32)
+    layers: tuple[tuple[Layer, Pixels], ...] = (("sci", sci), ("err", err), ("dq", dq))
+    with source.reader() as reader:
+        for layer, array in layers:
+            reader.read(layer, source.window, array)
+    return sci, err, dq
 
 
 def check_savable(sources: Iterable[Source]) -> None:
