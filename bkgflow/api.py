@@ -19,11 +19,12 @@ from bkgflow.errors import AssociationError, SettingsError, UsageError
 from bkgflow.explore.stack import combine, open_exposure, open_stack
 from bkgflow.graph.single import subtract_file, subtract_one
 from bkgflow.io.references.folder import ReferenceFolder
+from bkgflow.io.storage.location import split_list
 from bkgflow.io.storage.publish import check_writable, not_writable
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.planner import DEFAULT_MEMORY, make_plan
 from bkgflow.report.drawing import draw_product
-from bkgflow.settings import StepSettings, split_list
+from bkgflow.settings import StepSettings
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -274,12 +275,12 @@ def _only_product(
         )
     product = association.products[0]
     for note in product.notes:
-        log.info("%s: %s", association.path, note)
+        log.info("%s: %s", association.location, note)
     for kind, member in product.others:
         if kind == "sourcecat":
             continue
-        log.info("%s: %s member %s is left alone", association.path, kind, member)
+        log.info("%s: %s member %s is left alone", association.location, kind, member)
     if product.backgrounds and backgrounds:
-        log.warning("%s: its own background members are used, not bkg_list", association.path)
-    catalogs = tuple(path for kind, path in product.others if kind == "sourcecat")
-    return product.science, list(product.backgrounds) or backgrounds, catalogs
+        log.warning("%s: its own background members are used, not bkg_list", association.location)
+    catalogs = tuple(str(path) for kind, path in product.others if kind == "sourcecat")
+    return str(product.science), [*map(str, product.backgrounds)] or backgrounds, catalogs

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from bkgflow.errors import SettingsError
 
-__all__ = ["Mode", "StepSettings", "split_list"]
+__all__ = ["Mode", "StepSettings"]
 
 Mode = Literal["image", "wfss", "soss"]
 """The three methods; an exposure's type says which is its own."""
@@ -133,21 +133,6 @@ _NAMES: dict[Mode, tuple[str, ...]] = {
     "wfss": tuple(n for n in _FIELDS if n.startswith(("wfss_", "override_"))),
     "soss": (*(n for n in _FIELDS if n.startswith("soss_")), "override_bkg"),
 }
-
-
-def split_list(items: Any) -> list[Any]:
-    """Read a ``bkg_list`` as the reference step does: one item, a comma list, or a sequence.
-
-    Empty items, as a trailing comma leaves them, are dropped.
-    """
-    if items is None:
-        return []
-    if isinstance(items, str):
-        items = items.split(",")
-    elif not isinstance(items, list | tuple):
-        items = [items]
-    stripped = (item.strip() if isinstance(item, str) else item for item in items)
-    return [item for item in stripped if not (isinstance(item, str) and not item)]
 
 
 def _settings_error(model: type[BaseModel], problem: ValidationError) -> SettingsError:

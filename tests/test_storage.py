@@ -12,7 +12,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from bkgflow.errors import FileError, OutputError, UsageError
-from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.location import Location, split_list
 from bkgflow.io.storage.publish import (
     LocalPublish,
     MemoryPublish,
@@ -179,6 +179,22 @@ def test_names_that_no_file_can_have(tmp_path, name):
         location.identity()
     with pytest.raises(FileError, match="readable file"), location.open():
         pass
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        (None, []),
+        ("", []),
+        ("a.fits", ["a.fits"]),
+        ("a.fits,b.fits", ["a.fits", "b.fits"]),
+        ("a.fits, b.fits,", ["a.fits", "b.fits"]),
+        (["a.fits", ""], ["a.fits"]),
+        (("a.fits",), ["a.fits"]),
+    ],
+)
+def test_lists_as_strun_users_write_them(given, read):
+    assert split_list(given) == read
 
 
 # Publishing, wherever it is.

@@ -62,7 +62,7 @@ def make_plan(
     """
     associations, refused = load_program(program)
     output = Path(output).absolute()
-    named = [each.path for each in associations] + [path for path, _ in refused]
+    named = [str(each.location) for each in associations] + [path for path, _ in refused]
     _check_text([*named, output, references or ""])
     check_writable(output)
     folder = None if references is None else ReferenceFolder(references)
@@ -100,22 +100,24 @@ class _Planner:
     def units_of(self, association: Association) -> Iterable[Unit]:
         """Plan every product of an association; the refused ones become QUARANTINED units."""
         for name, error in association.refused:
-            yield _refused_unit(association.path, name, error)
+            yield _refused_unit(str(association.location), name, error)
         for product in association.products:
             try:
                 yield self._unit(association, product)
             except BkgflowError as error:
-                yield _refused_unit(association.path, product.name, error, product.science)
+                yield _refused_unit(
+                    str(association.location), product.name, error, str(product.science)
+                )
 
     def _unit(self, association: Association, product: Product) -> Unit:
-        target = self._facts(product.science)
+        target = self._facts(str(product.science))
         unit, decision = make_unit(
             target,
-            [self._facts(path) for path in product.backgrounds],
+            [self._facts(str(path)) for path in product.backgrounds],
             self.settings,
             self.references,
-            tuple(path for kind, path in product.others if kind == "sourcecat"),
-            association=association.path,
+            tuple(str(path) for kind, path in product.others if kind == "sourcecat"),
+            association=str(association.location),
             product=product.name,
             notes=_notes(product, mode_of(target.exp_type)),
         )

@@ -17,7 +17,7 @@ from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.reading import unpacked
 from bkgflow.io.storage.remote import Remote
 
-__all__ = ["Location", "PathLike"]
+__all__ = ["Location", "PathLike", "split_list"]
 
 PathLike = str | os.PathLike[str]
 """What users name a file by: a path, a URL, a `Location`."""
@@ -146,7 +146,8 @@ class Location:
 
     def listing(self) -> list[Location]:
         """Return what lies in this folder, in the order of the names."""
-        names = os.listdir(self.url) if self.is_local else self._remote().names()  # noqa: PTH208
+        here = self.is_local
+        names = [each.name for each in self.path.iterdir()] if here else self._remote().names()
         return [self / name for name in sorted(names)]
 
     def real(self) -> str:
@@ -198,6 +199,21 @@ class Location:
 
     def _remote(self) -> Remote:
         return Remote.of(self.url)
+
+
+def split_list(items: Any) -> list[Any]:
+    """Read a ``bkg_list`` as the reference step does: one item, a comma list, or a sequence.
+
+    Empty items, as a trailing comma leaves them, are dropped.
+    """
+    if items is None:
+        return []
+    if isinstance(items, str):
+        items = items.split(",")
+    elif not isinstance(items, list | tuple):
+        items = [items]
+    stripped = (item.strip() if isinstance(item, str) else item for item in items)
+    return [item for item in stripped if not (isinstance(item, str) and not item)]
 
 
 @contextmanager
