@@ -23,7 +23,7 @@ from bkgflow.graph.build import Graph
 from bkgflow.graph.guard import guarded
 from bkgflow.planning.planner import DEFAULT_MEMORY
 from bkgflow.verdict import State, Verdict
-from tests.conftest import write_association
+from tests.helpers.exposures import write_association
 
 GIB = 1 << 30
 COMPLETE = Verdict(State.COMPLETE)

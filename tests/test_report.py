@@ -13,7 +13,7 @@ from bkgflow.report.drawing import draw_product, found_in
 from bkgflow.report.run_table import remarks
 from bkgflow.report.tables import as_text, human_bytes, make_table
 from bkgflow.verdict import State, Verdict
-from tests.conftest import make_model, write_association
+from tests.helpers.exposures import make_model, write_association
 
 LAYOUT_1 = {
     "version": "0.5.0",

@@ -17,7 +17,7 @@ from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.exposures.from_model import model_facts
 from bkgflow.io.exposures.source import check_savable, read_window
-from tests.slitless_scenes import MODES, exposure
+from tests.helpers.slitless import MODES, exposure
 
 CORNER = (3, 5)
 TYPES = {"sci": np.float32, "err": np.float32, "dq": np.uint32}

@@ -21,7 +21,7 @@ from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import JwstDataModel
 
 from bkgflow.io.fits.hdus import ByteRange, read_hdus
-from bkgflow.io.models import not_a_model
+from bkgflow.io.models import not_a_model, open_model
 from bkgflow.io.products.changes import EDITED, Changes
 from bkgflow.io.products.describe import describe, set_background
 from bkgflow.io.products.pixels import Part
@@ -58,7 +58,7 @@ def open_empty(location: Location) -> Iterator[EmptyModel]:
                 for hdu in hdus:
                     _leave_out(hdu, ranges)
                 with _unvalidated():
-                    model = _opened(hdus)
+                    model = _model_class(location, hdus[0].header)(hdus)
         except Exception as problem:  # stdatamodels, asdf and astropy each raise their own
             raise not_a_model(location, problem) from problem
         with hdus, model:
@@ -94,12 +94,13 @@ def _leave_out(hdu: Any, ranges: dict[Layer, ByteRange]) -> None:
     hdu.data = np.zeros(data.shape, scaled if data.native is None else data.native)
 
 
-def _opened(hdus: fits.HDUList) -> JwstDataModel:
-    """Open as the class that DATAMODL names; without one, as what stdatamodels finds."""
-    named = getattr(datamodels, str(hdus[0].header.get("DATAMODL", "")), None)
+def _model_class(location: Location, primary: fits.Header) -> type[JwstDataModel]:
+    """Return the class that DATAMODL names; without one, what stdatamodels makes of the file."""
+    named = getattr(datamodels, str(primary.get("DATAMODL", "")), None)
     if isinstance(named, type) and issubclass(named, JwstDataModel):
-        return named(hdus)
-    return datamodels.open(hdus)
+        return named
+    with open_model(location) as model:
+        return type(model)
 
 
 def parts_from_model(
