@@ -24,8 +24,7 @@ Only ``RunError`` can be cured by a retry: its ``retryable`` is true.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from os import fspath
-from pathlib import Path
+from os import PathLike
 from typing import Any, ClassVar
 
 __all__ = [
@@ -65,12 +64,12 @@ class BkgflowError(Exception):
     retryable: ClassVar[bool] = False
 
     def __init__(
-        self, rule: str, *, cure: str, value: object = None, file: str | Path | None = None
+        self, rule: str, *, cure: str, value: object = None, file: str | PathLike[str] | None = None
     ) -> None:
         self.rule = rule
         self.value = None if value is None else str(value)
         self.cure = cure
-        self.file = None if file is None else fspath(file)
+        self.file = None if file is None else str(file)
         super().__init__(self.message)
 
     @property

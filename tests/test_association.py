@@ -8,7 +8,8 @@ import pytest
 
 from bkgflow.association import load, load_program
 from bkgflow.errors import AssociationError, PlanError
-from tests.conftest import write_association
+from bkgflow.io.storage.location import Location
+from tests.helpers.exposures import write_association
 
 
 def refused(path):
@@ -47,12 +48,12 @@ def test_members_by_kind_in_any_case(tmp_path):
         },
     )
     (product,) = load(path).products
-    assert product.science == str(tmp_path / "a_rate.fits")
+    assert product.science == Location.of(tmp_path / "a_rate.fits")
     assert product.backgrounds == (
-        str(tmp_path / "b_rate.fits"),
-        str(tmp_path / "sub" / "c_rate.fits"),
+        Location.of(tmp_path / "b_rate.fits"),
+        Location.of(tmp_path / "sub" / "c_rate.fits"),
     )
-    assert product.others == (("imprint", str(tmp_path / "d_rate.fits")),)
+    assert product.others == (("imprint", Location.of(tmp_path / "d_rate.fits")),)
 
 
 def test_not_there(tmp_path):
@@ -125,7 +126,7 @@ def test_a_bad_product_is_refused_and_its_neighbour_stays(tmp_path, members, wor
 def test_repeated_backgrounds_count_once_and_say_so(tmp_path):
     path = write_association(tmp_path / "x_asn.json", [("p", "a.fits", ["b.fits", "b.fits"])])
     (product,) = load(path).products
-    assert product.backgrounds == (str(tmp_path / "b.fits"),)
+    assert product.backgrounds == (Location.of(tmp_path / "b.fits"),)
     assert "1 repeated" in product.notes[0]
 
 

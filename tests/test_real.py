@@ -41,9 +41,10 @@ def test_nirspec_nods_meet_their_figures(nods, number):
     assert found == pytest.approx(AFTER[number], abs=2e-5)
 
 
+@pytest.mark.slow
 def test_nirspec_nods_in_a_run(nods, tmp_path):
     """The same figures from products on disk, every nod the background of the others."""
-    from tests.conftest import write_association
+    from tests.helpers.exposures import write_association
 
     for path in nods:
         (tmp_path / path.name).symlink_to(path)

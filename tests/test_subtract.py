@@ -23,8 +23,7 @@ from bkgflow.errors import (
     UsageError,
     WindowError,
 )
-from tests.conftest import make_model, write_association
-from tests.test_fits import write_fits
+from tests.helpers.exposures import make_model, write_association, write_fits
 
 NIRSPEC = {"instrument": "NIRSPEC", "exp_type": "NRS_FIXEDSLIT"}
 

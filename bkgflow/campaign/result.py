@@ -10,7 +10,8 @@ from typing import Any
 from pydantic_core import to_json
 
 from bkgflow.io.storage.publish import write_text
-from bkgflow.planning.plan import Plan, Unit
+from bkgflow.planning.plan import Plan
+from bkgflow.planning.unit import Unit
 from bkgflow.record import plain
 from bkgflow.verdict import Verdict
 

@@ -18,6 +18,8 @@ from bkgflow.campaign.result import RunResult
 from bkgflow.clusters.base import LOST, Executor
 from bkgflow.errors import UsageError
 from bkgflow.graph.build import build
+from bkgflow.io.products.writer import ProductWriter
+from bkgflow.kinds.table import Kinds
 from bkgflow.planning.plan import Plan
 from bkgflow.verdict import State, Verdict
 
@@ -26,7 +28,13 @@ __all__ = ["check_memory", "run_plan"]
 MIB = 1 << 20
 
 
-def run_plan(plan: Plan, executor: Executor, listeners: Iterable[Listener] = ()) -> RunResult:
+def run_plan(
+    plan: Plan,
+    kinds: Kinds,
+    writer: ProductWriter,
+    executor: Executor,
+    listeners: Iterable[Listener] = (),
+) -> RunResult:
     """Compute a plan and publish its products.
 
     A unit that cannot be done is QUARANTINED with its error and the others go on.
@@ -35,6 +43,10 @@ def run_plan(plan: Plan, executor: Executor, listeners: Iterable[Listener] = ())
     ----------
     plan : Plan
         What to do.
+    kinds : Kinds
+        How it is done.
+    writer : ProductWriter
+        How products are written.
     executor : Executor
         Where.
     listeners : iterable of callables
@@ -61,7 +73,7 @@ def run_plan(plan: Plan, executor: Executor, listeners: Iterable[Listener] = ())
     for unit in plan.units:
         if unit.verdict.state == State.QUARANTINED:
             end(unit.digest, unit.verdict)
-    graph = build(plan)
+    graph = build(plan, kinds, writer)
     if graph.ends:
         executor.execute(graph, start, end)
     # A cluster that went away leaves units behind; they end as well, so that nobody waits.

@@ -18,6 +18,7 @@ from bkgflow.io.exposures.facts import ExposureFacts, inspect
 from bkgflow.io.exposures.source import FileSource, Layer, read_part
 from bkgflow.kinds.bands import bytes_per_pixel
 from bkgflow.methods import clip
+from bkgflow.rules import ClipRule
 from bkgflow.settings import StepSettings
 from bkgflow.version import VERSION
 
@@ -66,7 +67,7 @@ def open_exposure(path: str | Path, *, memory: int = DEFAULT_CHUNK) -> xr.Datase
         for layer in DTYPES
     }
     data = xr.Dataset(arrays, coords=_detector_coords(facts.window), attrs=_facts_attrs(facts))
-    return _with_units(data, facts.unit)
+    return _with_units(data, facts.bunit)
 
 
 def open_stack(
@@ -129,7 +130,7 @@ def open_stack(
         "n_integrations": ("exposure", [each.n_integrations or 0 for each in facts]),
     }
     attrs = {"paths": [each.path for each in facts], "bkgflow_version": VERSION}
-    units = {each.unit for each in facts}
+    units = {each.bunit for each in facts}
     return _with_units(xr.Dataset(arrays, coords, attrs), units.pop() if len(units) == 1 else "")
 
 
@@ -163,7 +164,7 @@ def combine(stack: xr.Dataset, *, sigma: float = 3.0, maxiters: int | None = Non
     core = [dim for dim in ("exposure", "integration") if dim in stack.dims]
     whole = stack.chunk(dict.fromkeys(core, -1)) if stack.chunks else stack
     results = xr.apply_ufunc(
-        partial(_combine_last_axes, **settings.numeric()),
+        partial(_combine_last_axes, settings.clip_rule),
         whole["sci"],
         whole["err"],
         whole["dq"],
@@ -181,18 +182,18 @@ def combine(stack: xr.Dataset, *, sigma: float = 3.0, maxiters: int | None = Non
 
 
 def _combine_last_axes(
-    sci: NDArray[Any], err: NDArray[Any], dq: NDArray[Any], **options: Any
+    rule: ClipRule, sci: NDArray[Any], err: NDArray[Any], dq: NDArray[Any]
 ) -> tuple[NDArray[Any], ...]:
     """Combine arrays whose last axes are the exposures and their integrations."""
     first = [np.moveaxis(array, (0, 1), (-2, -1)) for array in (sci, err, dq)]
     if first[0].ndim == 4:
-        means = [clip.collapse(*exposure, **options) for exposure in zip(*first, strict=True)]
+        means = [clip.collapse(*exposure, rule) for exposure in zip(*first, strict=True)]
         first = [
             np.stack([mean.sci for mean in means]),
             np.stack([mean.err for mean in means]),
             np.stack([mean.dq for mean in means]),
         ]
-    out = clip.combine(*(np.ascontiguousarray(array) for array in first), **options)
+    out = clip.combine(*(np.ascontiguousarray(array) for array in first), rule)
     return out.sci, out.err, out.dq, out.n_used
 
 

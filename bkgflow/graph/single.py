@@ -19,18 +19,17 @@ from bkgflow.errors import ConflictError, UsageError
 from bkgflow.graph.finish import (
     Assignment,
     UnitResult,
-    finish_file,
-    finish_model,
-    finish_outline,
-    save_combined,
+    prepare,
+    publish,
+    target_of,
 )
 from bkgflow.io.exposures.facts import ExposureFacts, inspect
 from bkgflow.io.exposures.from_model import is_model, model_facts, model_source
 from bkgflow.io.exposures.source import FileSource, Source
-from bkgflow.io.models import open_model
-from bkgflow.io.products.describe import check_writable
-from bkgflow.io.products.fits import open_outline
+from bkgflow.io.products.fits import FitsWriter
+from bkgflow.io.products.model import ModelWriter
 from bkgflow.io.references.folder import ReferenceFolder
+from bkgflow.io.storage.publish import check_writable
 from bkgflow.kinds.backgrounds import Decision, own_background
 from bkgflow.kinds.bands import Band, combine_band
 from bkgflow.kinds.families import band_rows
@@ -112,19 +111,18 @@ def subtract_one(
         If an input is bad, or the combined background cannot be written.
     """
     job = _prepare(target, backgrounds, settings, output_dir, references, catalogs)
-    model = target.copy() if is_model(target) else open_model(target)
-    try:
-        upstream = () if job.work.mode == "soss" else job.upstream()
-        result = finish_model(job.work, model, upstream)
-        if settings.save_combined_background and upstream:
-            check_writable(output_dir)
-            path = save_combined(job.work, model, upstream)
-            log.info("combined background written to %s", path)
-    except BaseException:
-        model.close()
-        raise
+    upstream = job.upstream()
+    model = target if is_model(target) else None
+    if settings.save_combined_background and upstream and job.work.mode == "image":
+        check_writable(output_dir)
+    writer = ModelWriter(model)
+    with writer.open(target_of(job.work)) as opened:
+        prepared = prepare(job.work, opened, upstream, model=model)
+    result = publish(*prepared)
+    for path in result.products[1:]:
+        log.info("combined background written to %s", path)
     job.log(result)
-    return model
+    return writer.result
 
 
 def subtract_file(
@@ -145,13 +143,11 @@ def subtract_file(
     job = _prepare(target, backgrounds, settings, output_dir, references, catalogs)
     work = job.work
     _check_overwrite(work.output, [target, *backgrounds])
-    if work.mode == "wfss" and not work.skip_reason:
-        result = finish_file(work)
-    else:
-        with ExitStack() as stack, ThreadPoolExecutor(1) as pool:
-            opening = pool.submit(stack.enter_context, open_outline(target))
-            upstream = job.upstream()  # meanwhile: it leaves the interpreter alone
-            result = finish_outline(work, opening.result(), upstream, os.cpu_count() or 1)
+    with ExitStack() as stack, ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(stack.enter_context, FitsWriter().open(target_of(work)))
+        upstream = job.upstream()  # meanwhile: it leaves the interpreter alone
+        prepared = prepare(work, opening.result(), upstream, os.cpu_count() or 1)
+    result = publish(*prepared)
     for path in result.products[1:]:
         log.info("combined background written to %s", path)
     job.log(result)
@@ -231,7 +227,7 @@ def _combine(
                 sources,
                 [range(len(sources))],
                 band,
-                **settings.numeric(),
+                rule=settings.clip_rule,
                 errors=settings.with_errors,
                 budget=DEFAULT_MEMORY,
             ),

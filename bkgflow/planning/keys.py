@@ -68,6 +68,10 @@ class Key:
         text = json.dumps([(part.name, _plain(part.value)) for part in self.parts])
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
+    def including(self, other: Key) -> Key:
+        """Return a key with another's parts as well, each once."""
+        return Key(tuple(dict.fromkeys((*self.parts, *other.parts))))
+
     def differs(self, before: Key) -> list[str]:
         """Say in words where this key differs from an earlier one; nothing where it does not."""
         old, new = before._by_name(), self._by_name()

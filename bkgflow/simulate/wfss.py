@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bkgflow.detector import Window
 from bkgflow.errors import SettingsError
-from bkgflow.settings import split_list
+from bkgflow.io.storage.location import split_list
 from bkgflow.simulate.files.grism import Beam, read_specwcs
 from bkgflow.simulate.noise import Stream, generator
 from bkgflow.simulate.plan import (

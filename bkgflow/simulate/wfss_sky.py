@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from bkgflow.detector import Window
 from bkgflow.errors import ShapeError
-from bkgflow.io.fits.hdus import open_binary, read_rows, walk
+from bkgflow.io.fits.hdus import walk
+from bkgflow.io.fits.planes import read_rows
+from bkgflow.io.storage.location import Location
 from bkgflow.simulate.noise import reference_pixels
 
 __all__ = ["MOST_COMPONENTS", "built_in_template", "read_template"]
@@ -87,7 +89,7 @@ def read_template(path: str | Path, frame: Window) -> Image:
     ShapeError
         If it does not cover the whole detector.
     """
-    places = [extension.place for extension in walk(path).values()]
+    places = [extension.data for extension in walk(path).values()]
     place = next((each for each in places if each.shape == frame.shape), None)
     if place is None:
         raise ShapeError(
@@ -97,6 +99,6 @@ def read_template(path: str | Path, frame: Window) -> Image:
             cure="Give a template of this instrument's full frame",
         )
     image = np.empty(frame.shape, np.float64)
-    with open_binary(path) as stream:
+    with Location.of(path).open() as stream:
         read_rows(stream, place, Window(0, 0, frame.nx, frame.ny), image)
     return np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)

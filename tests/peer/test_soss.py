@@ -18,9 +18,9 @@ from bkgflow.settings import StepSettings
 
 LEFT_OUT = {
     "test_generate_background_masks": "bkgflow makes no masks of the sides: it cuts the template "
-    "at its step instead (tests/test_soss_fit.py holds the result against the peer)",
+    "at its step instead (tests/methods/test_soss_fit.py holds the result against the peer)",
     "test_bkg_fail": "replaces a private function of the peer by one that fails; an exposure "
-    "that no template fits is in tests/test_soss_fit.py",
+    "that no template fits is in tests/methods/test_soss_fit.py",
 }
 
 for name in LEFT_OUT:

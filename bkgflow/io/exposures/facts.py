@@ -11,7 +11,7 @@ from bkgflow.detector import Window, full_frame
 from bkgflow.errors import FileError, MetadataError, ShapeError, WindowError
 from bkgflow.io.exposures.keywords import collect
 from bkgflow.io.fits.cards import Cards
-from bkgflow.io.fits.hdus import Extension, Place, walk
+from bkgflow.io.fits.hdus import ByteRange, Hdu, walk
 
 __all__ = ["ExposureFacts", "Identity", "inspect", "slit_corner", "window_of"]
 
@@ -64,11 +64,11 @@ class ExposureFacts:
         Its place on the detector.
     n_integrations : int or None
         Integrations of a cube; None for a 2-D image.
-    model, instrument, detector, exp_type, unit : str
+    model, instrument, detector, exp_type, bunit : str
         DATAMODL, INSTRUME, DETECTOR, EXP_TYPE and the BUNIT of SCI; empty where missing.
     gwa : tuple of (float or None)
         GWA_XTIL and GWA_YTIL, in degrees.
-    sci, err, dq : Place
+    sci, err, dq : ByteRange
         Where the arrays lie in the file.
     keywords : tuple of (str, str)
         What reference files are chosen by, and SCATFILE; see `bkgflow.io.exposures.keywords`.
@@ -82,11 +82,11 @@ class ExposureFacts:
     instrument: str
     detector: str
     exp_type: str
-    unit: str
+    bunit: str
     gwa: tuple[float | None, float | None]
-    sci: Place
-    err: Place
-    dq: Place
+    sci: ByteRange
+    err: ByteRange
+    dq: ByteRange
     keywords: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -130,12 +130,12 @@ def inspect(path: str | Path) -> ExposureFacts:
     """
     path = Path(path).absolute()
     identity = Identity.of(path)
-    units = walk(path)
-    header = units["PRIMARY"].header
+    hdus = walk(path)
+    header = hdus["PRIMARY"].header
     _check_single(path, header)
-    shape = _common_shape(path, units)
+    shape = _common_shape(path, hdus)
     instrument = str(header.get("INSTRUME", ""))
-    corner, size = _place_on_detector(header, units["SCI"].header)
+    corner, size = _place_on_detector(header, hdus["SCI"].header)
     return ExposureFacts(
         path=str(path),
         identity=identity,
@@ -145,11 +145,11 @@ def inspect(path: str | Path) -> ExposureFacts:
         instrument=instrument.upper(),
         detector=str(header.get("DETECTOR", "")),
         exp_type=str(header.get("EXP_TYPE", "")).upper(),
-        unit=str(units["SCI"].header.get("BUNIT", "")),
+        bunit=str(hdus["SCI"].header.get("BUNIT", "")),
         gwa=(_number(header.get("GWA_XTIL")), _number(header.get("GWA_YTIL"))),
-        sci=units["SCI"].place,
-        err=units["ERR"].place,
-        dq=units["DQ"].place,
+        sci=hdus["SCI"].data,
+        err=hdus["ERR"].data,
+        dq=hdus["DQ"].data,
         keywords=collect(header.get),
     )
 
@@ -195,18 +195,18 @@ def _check_single(path: Path, primary: Cards) -> None:
         )
 
 
-def _common_shape(path: Path, units: dict[str, Extension]) -> tuple[int, ...]:
+def _common_shape(path: Path, hdus: dict[str, Hdu]) -> tuple[int, ...]:
     for name in ARRAYS:
-        if name not in units or not units[name].place.shape:
+        if name not in hdus or not hdus[name].data.shape:
             raise FileError(
                 "An exposure has the extensions SCI, ERR and DQ",
                 file=path,
                 value=f"{name} has no array"
-                if name in units
-                else f"no {name} among {', '.join(key for key in units if key) or 'none'}",
+                if name in hdus
+                else f"no {name} among {', '.join(key for key in hdus if key) or 'none'}",
                 cure="Give a rate or rateints product of the pipeline's first stage",
             )
-        kind = str(units[name].header.get("XTENSION", "IMAGE"))
+        kind = str(hdus[name].header.get("XTENSION", "IMAGE"))
         if kind != "IMAGE":
             raise FileError(
                 "SCI, ERR and DQ are image extensions",
@@ -214,14 +214,14 @@ def _common_shape(path: Path, units: dict[str, Extension]) -> tuple[int, ...]:
                 value=f"{name} is a {kind}",
                 cure="Unpack a compressed file (funpack), or make the product again",
             )
-        if units[name].place.bitpix > 0 and units[name].header.get("BLANK") is not None:
+        if hdus[name].data.bitpix > 0 and hdus[name].header.get("BLANK") is not None:
             raise FileError(
                 "Pixels without a value are NaN",
                 file=path,
                 value=f"{name} holds whole numbers, one of which stands for none (BLANK)",
                 cure="Store the array as float32",
             )
-    shape = units["SCI"].place.shape
+    shape = hdus["SCI"].data.shape
     if len(shape) not in (2, 3) or 0 in shape:
         raise ShapeError(
             "SCI is an image (ny, nx) or a cube (n_integrations, ny, nx)",
@@ -230,11 +230,11 @@ def _common_shape(path: Path, units: dict[str, Extension]) -> tuple[int, ...]:
             cure="Give a rate or rateints product, not a ramp",
         )
     for name in ARRAYS[1:]:
-        if units[name].place.shape != shape:
+        if hdus[name].data.shape != shape:
             raise ShapeError(
                 f"{name} has the shape of SCI",
                 file=path,
-                value=f"SCI {shape}, {name} {units[name].place.shape}",
+                value=f"SCI {shape}, {name} {hdus[name].data.shape}",
                 cure="Make the product again; its extensions do not belong together",
             )
     return shape

@@ -12,11 +12,11 @@ from bkgflow.errors import FileError, ShapeError
 from bkgflow.io.exposures.facts import ExposureFacts, Identity, slit_corner, window_of
 from bkgflow.io.exposures.keywords import PLACES, collect
 from bkgflow.io.exposures.source import ArraySource
-from bkgflow.io.fits.hdus import Place
+from bkgflow.io.fits.hdus import ByteRange
 
 __all__ = ["is_model", "model_facts", "model_source"]
 
-NOWHERE = Place(0, (), 0)
+NOWHERE = ByteRange(0, (), 0)
 """Stands in the facts of a model for the place that its arrays have in no file."""
 
 
@@ -57,7 +57,7 @@ def model_facts(model: JwstDataModel, name: str) -> ExposureFacts:
         instrument=instrument.upper(),
         detector=str(meta.instrument.detector or ""),
         exp_type=str(meta.exposure.type or "").upper(),
-        unit=str(meta.bunit_data or ""),
+        bunit=str(meta.bunit_data or ""),
         gwa=(meta.instrument.gwa_xtilt, meta.instrument.gwa_ytilt),
         sci=NOWHERE,
         err=NOWHERE,

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 
 from bkgflow.detector import Window
 from bkgflow.io.exposures.facts import ExposureFacts
-from bkgflow.io.fits.hdus import Place, open_binary, plane, read_rows
+from bkgflow.io.fits.hdus import ByteRange
+from bkgflow.io.fits.planes import plane, read_rows
+from bkgflow.io.storage.location import Location
 
 __all__ = ["ArraySource", "FileSource", "Layer", "Reader", "Source", "read_part"]
 
@@ -59,9 +61,9 @@ class FileSource:
     path: str
     window: Window
     n_integrations: int | None
-    sci: Place
-    err: Place
-    dq: Place
+    sci: ByteRange
+    err: ByteRange
+    dq: ByteRange
 
     @classmethod
     def of(cls, facts: ExposureFacts) -> FileSource:
@@ -76,7 +78,7 @@ class FileSource:
     @contextmanager
     def reader(self) -> Iterator[Reader]:
         """Open the file."""
-        with open_binary(self.path) as stream:
+        with Location.of(self.path).open() as stream:
             yield _FileReader(self, stream)
 
 
@@ -86,7 +88,7 @@ class _FileReader:
     stream: BinaryIO
 
     def read(self, layer: Layer, part: Window, out: Pixels) -> None:
-        place: Place = getattr(self.source, layer)
+        place: ByteRange = getattr(self.source, layer)
         rows, columns = part.slices_in(self.source.window)
         local = Window(columns.start, rows.start, part.nx, part.ny)
         if self.source.n_integrations is None:

@@ -12,7 +12,7 @@ from bkgflow.errors import ReferenceFileError
 from bkgflow.io.exposures.facts import Identity
 from bkgflow.io.references.crds import crds_context, crds_reference
 from bkgflow.io.references.folder import ReferenceFolder
-from bkgflow.settings import split_list
+from bkgflow.io.storage.location import split_list
 
 __all__ = ["Origin", "Override", "Reference", "find_reference"]
 

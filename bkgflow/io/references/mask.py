@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from bkgflow.detector import Window
 from bkgflow.errors import FileError, ShapeError
-from bkgflow.io.fits.hdus import open_binary, read_rows, walk
+from bkgflow.io.fits.hdus import walk
+from bkgflow.io.fits.planes import read_rows
+from bkgflow.io.storage.location import Location
 
 __all__ = ["product_mask", "read_mask"]
 
@@ -39,7 +41,7 @@ def read_mask(path: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     ShapeError
         If the mask does not have the exposure's shape.
     """
-    with open_binary(path) as stream:
+    with Location.of(path).open() as stream:
         is_asdf = stream.read(len(ASDF_MAGIC)) == ASDF_MAGIC
     values, any_number = _from_asdf(path) if is_asdf else _from_fits(path)
     if values.shape != shape:
@@ -77,8 +79,8 @@ def product_mask(path: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_] 
 
 def _from_fits(path: str | Path) -> tuple[NDArray[Any], bool]:
     """Return the mask, and whether any number may stand for background."""
-    units = walk(path)
-    images = [name for name, unit in units.items() if len(unit.place.shape) == 2 and _image(unit)]
+    hdus = walk(path)
+    images = [name for name, hdu in hdus.items() if len(hdu.data.shape) == 2 and _image(hdu)]
     name = "MASK" if "MASK" in images else next(iter(images), None)
     if name is None or (name != "MASK" and len(images) > 1):
         raise FileError(
@@ -87,15 +89,15 @@ def _from_fits(path: str | Path) -> tuple[NDArray[Any], bool]:
             value=f"the images {', '.join(images)}" if images else "no 2-D image",
             cure=CURE,
         )
-    place = units[name].place
+    place = hdus[name].data
     values = np.empty(place.shape, np.float64)
-    with open_binary(path) as stream:
+    with Location.of(path).open() as stream:
         read_rows(stream, place, Window(0, 0, place.shape[1], place.shape[0]), values)
     return values, name == "MASK"
 
 
-def _image(unit: Any) -> bool:
-    return str(unit.header.get("XTENSION", "IMAGE")).strip() == "IMAGE"
+def _image(hdu: Any) -> bool:
+    return str(hdu.header.get("XTENSION", "IMAGE")).strip() == "IMAGE"
 
 
 def _from_asdf(path: str | Path) -> tuple[NDArray[Any], bool]:

@@ -16,7 +16,9 @@ from stdatamodels.jwst.datamodels.dqflags import pixel
 from bkgflow.detector import Window
 from bkgflow.errors import BackgroundError, FileError, ShapeError, WindowError
 from bkgflow.io.exposures.facts import window_of
-from bkgflow.io.fits.hdus import Extension, open_binary, plane, read_rows, walk
+from bkgflow.io.fits.hdus import Hdu, walk
+from bkgflow.io.fits.planes import planes, read_rows
+from bkgflow.io.storage.location import Location
 
 __all__ = ["Templates", "read_templates"]
 
@@ -80,8 +82,8 @@ def read_templates(
 
 
 def _read(path: str | Path, window: Window, instrument: str) -> Templates:
-    units = walk(path)
-    frame = _frame(path, units, instrument)
+    hdus = walk(path)
+    frame = _frame(path, hdus, instrument)
     if not frame.contains(window):
         raise WindowError(
             "The reference background covers the exposure",
@@ -90,11 +92,11 @@ def _read(path: str | Path, window: Window, instrument: str) -> Templates:
             cure="Give a reference of the same or a larger part of the detector (override_bkg)",
         )
     part = Window(window.x0 - frame.x0, window.y0 - frame.y0, window.nx, window.ny)
-    place = units["SCI"].place
-    planes = [plane(place, i) for i in range(place.shape[0])] if len(place.shape) == 3 else [place]
-    sci = np.empty((len(planes), *window.shape), np.float32)
-    with open_binary(path) as stream:
-        for out, single in zip(sci, planes, strict=True):
+    data = hdus["SCI"].data
+    components = planes(data)
+    sci = np.empty((len(components), *window.shape), np.float32)
+    with Location.of(path).open() as stream:
+        for out, single in zip(sci, components, strict=True):
             read_rows(stream, single, part, out)
     for index, component in enumerate(sci):
         if not (np.isfinite(component) & (component != 0)).any():
@@ -104,46 +106,45 @@ def _read(path: str | Path, window: Window, instrument: str) -> Templates:
                 value=f"component {index + 1} of {len(sci)} is 0 or not finite everywhere",
                 cure="Give another reference (override_bkg)",
             )
-    return Templates(sci, _flags(path, units, part))
+    return Templates(sci, _flags(path, hdus, part))
 
 
-def _frame(path: str | Path, units: dict[str, Extension], instrument: str) -> Window:
+def _frame(path: str | Path, hdus: dict[str, Hdu], instrument: str) -> Window:
     """Return the window that the reference covers."""
-    shape = units["SCI"].place.shape if "SCI" in units else ()
+    shape = hdus["SCI"].data.shape if "SCI" in hdus else ()
     if len(shape) not in (2, 3) or 0 in shape:
-        found = f"SCI of shape {shape}" if shape else f"no SCI among {', '.join(units)}"
+        found = f"SCI of shape {shape}" if shape else f"no SCI among {', '.join(hdus)}"
         raise FileError(
             "A reference background has SCI, (ny, nx) or (n_templates, ny, nx)",
             file=path,
             value=found,
             cure="Give a wfssbkg reference (override_bkg)",
         )
-    header = units["PRIMARY"].header
+    header = hdus["PRIMARY"].header
     first_x, first_y, columns, rows = (header.get(keyword) for keyword in PLACE)
     name = str(header.get("INSTRUME", "") or instrument)
     return window_of(path, name, shape[-2:], (first_x, first_y), (columns, rows))
 
 
-def _flags(path: str | Path, units: dict[str, Extension], part: Window) -> NDArray[np.uint32]:
+def _flags(path: str | Path, hdus: dict[str, Hdu], part: Window) -> NDArray[np.uint32]:
     """Return DQ in the pipeline's bits: translated by DQ_DEF where the file has that table."""
     dq = np.zeros(part.shape, np.uint32)
-    if "DQ" not in units or not units["DQ"].place.shape:
+    if "DQ" not in hdus or not hdus["DQ"].data.shape:
         return dq
-    place, shape = units["DQ"].place, units["SCI"].place.shape
-    if place.shape not in (shape, shape[-2:]):
+    data, shape = hdus["DQ"].data, hdus["SCI"].data.shape
+    if data.shape not in (shape, shape[-2:]):
         raise ShapeError(
             "DQ has the shape of SCI",
             file=path,
-            value=f"SCI {shape}, DQ {place.shape}",
+            value=f"SCI {shape}, DQ {data.shape}",
             cure="Give another reference (override_bkg)",
         )
-    planes = [plane(place, i) for i in range(place.shape[0])] if len(place.shape) == 3 else [place]
-    with open_binary(path) as stream:
-        for single in planes:
+    with Location.of(path).open() as stream:
+        for single in planes(data):
             flags = np.empty(part.shape, np.uint32)
             read_rows(stream, single, part, flags)
             dq |= flags
-    if "DQ_DEF" in units:
+    if "DQ_DEF" in hdus:
         table = fits.getdata(path, "DQ_DEF")
         if len(table):
             dq = dynamic_mask(SimpleNamespace(dq=dq, dq_def=table), pixel).astype(np.uint32)

@@ -14,7 +14,8 @@ from stdatamodels.jwst import datamodels
 from bkgflow.detector import Window
 from bkgflow.errors import FileError, ShapeError
 from bkgflow.io.exposures.facts import ExposureFacts
-from bkgflow.io.fits.hdus import open_binary, plane, read_rows
+from bkgflow.io.fits.planes import plane, read_rows
+from bkgflow.io.storage.location import Location
 
 __all__ = ["FileSegment", "cut_library", "read_library"]
 
@@ -135,7 +136,7 @@ class FileSegment:
         sci = np.empty((min(n, self.at_once), ny, nx), np.float32)
         dq = np.empty(sci.shape, np.uint32)
         part = Window(0, 0, nx, ny)
-        with open_binary(self.facts.path) as stream:
+        with Location.of(self.facts.path).open() as stream:
             for first in range(0, n, self.at_once):
                 stop = min(first + self.at_once, n)
                 for place, array in ((self.facts.sci, sci), (self.facts.dq, dq)):

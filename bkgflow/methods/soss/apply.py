@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bkgflow.errors import ShapeError
+from bkgflow.methods._compiled import read_only
 from bkgflow.methods.soss._stream import subtract_sky
 from bkgflow.methods.soss.regions import discontinuity
 from bkgflow.methods.soss.result import SossFit
@@ -43,8 +44,14 @@ class FittedSky:
 
     def subtract(self, sci: NDArray[Any], first: int, rows: slice) -> None:
         """Subtract from (n, rows, nx) pixels, in place; the first is of integration ``first``."""
-        left, right = (np.ascontiguousarray(each) for each in self.fit.at(first, first + len(sci)))
-        subtract_sky(sci, self.template[rows], self.steps[rows], left, right)
+        left, right = self.fit.at(first, first + len(sci))
+        subtract_sky(
+            sci,
+            read_only(self.template[rows], np.float32),
+            read_only(self.steps[rows], np.int64),
+            read_only(left, np.float64),
+            read_only(right, np.float64),
+        )
 
 
 def subtract_soss(
