@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 from bkgflow.campaign.campaign import Campaign
 from bkgflow.campaign.events import Listener
 from bkgflow.campaign.result import RunResult
-from bkgflow.campaign.single import run_one
+from bkgflow.campaign.runner import run_single
 from bkgflow.clusters.base import Cluster
 from bkgflow.clusters.choose import choose
 from bkgflow.errors import UsageError
 from bkgflow.explore.stack import combine, open_exposure, open_stack
-from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.products.model import ModelWriter
 from bkgflow.io.references.folder import ReferenceFolder
 from bkgflow.io.storage.location import Location, PathLike
@@ -23,9 +22,11 @@ from bkgflow.io.storage.publish import check_writable
 from bkgflow.kinds.table import KINDS
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.planner import DEFAULT_MEMORY, Planner, make_plan
-from bkgflow.planning.single import Single, plan_single, single
+from bkgflow.planning.single import plan_single, single
 from bkgflow.report.drawing import draw_product
-from bkgflow.report.show import show
+from bkgflow.report.plan_table import plan_table
+from bkgflow.report.run_table import run_table
+from bkgflow.report.tables import print_table
 from bkgflow.settings import StepSettings
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def subtract(
     if decided.units[0].companions:
         check_writable(decided.output)
     writer = ModelWriter(asked.model)
-    run_one(decided, KINDS, writer)
+    run_single(decided, writer)
     return writer.result
 
 
@@ -108,7 +109,7 @@ def subtract_to_file(
     planner = _planner(step_arguments, references)
     check_writable(Location.of(output_dir))
     decided = plan_single(single(target, bkg_list), output_dir, planner)
-    verdict = run_one(decided, KINDS, FitsWriter())
+    verdict = run_single(decided)
     return Path(verdict.products[0])
 
 
@@ -156,10 +157,7 @@ def run(
     listeners: Iterable[Listener] = (),
     **options: Any,
 ) -> RunResult:
-    """Compute a plan and write its products.
-
-    Beside the products there will be ``bkgflow.log`` and ``bkgflow-run.json``, which says how
-    every unit ended.
+    """Compute a plan and write its products, ``bkgflow.log`` and ``bkgflow-run.json``.
 
     Parameters
     ----------
@@ -169,7 +167,7 @@ def run(
         Worker processes on this machine; threads of this process; the scheduler at an address
         such as ``tcp://host:8786``; or a client that is already connected.
     listeners : iterable of callables
-        Told of every event (`bkgflow.campaign.events`) as it happens, in this thread.
+        Told of every event (`bkgflow.campaign.events`) as it happens.
     **options
         Settings of the cluster: ``workers`` (int), the processes of a local cluster, or threads;
         ``memory`` ("4GiB"), the limit of each process of a local cluster.
@@ -177,22 +175,43 @@ def run(
     Returns
     -------
     RunResult
-        The end of every unit; `show` shows it as a table.
+        The end of every unit; `show` prints it as a table.
 
     Raises
     ------
     UsageError
-        If this is no plan, there is no such cluster, or its workers have too little memory.
+        If this is no plan, there is no such cluster, or a task is too large for its workers.
     OutputError
-        If the output folder cannot be written to.
+        If the log or the result cannot be written.
     """
     if not isinstance(plan, Plan):
-        raise UsageError(
-            "A run must be given a plan",
-            value=repr(plan)[:200],
-            cure="Make one with bkgflow.plan(program, output), or read one with Plan.load",
-        )
-    return Campaign(plan, choose(cluster, **options), KINDS).run(listeners)
+        raise _no_plan("A run takes a plan", plan)
+    return Campaign(plan, choose(cluster, **options)).run(listeners)
+
+
+def show(thing: Plan | RunResult) -> None:
+    """Print a plan, or how a run went, as a table.
+
+    Raises
+    ------
+    UsageError
+        If it is neither.
+    """
+    match thing:
+        case Plan():
+            print_table(plan_table(thing))
+        case RunResult():
+            print_table(run_table(thing.plan, thing.verdicts, thing.seconds))
+        case _:
+            raise _no_plan("A plan, or the result of a run, can be shown", thing)
+
+
+def _no_plan(rule: str, thing: object) -> UsageError:
+    return UsageError(
+        rule,
+        value=repr(thing)[:200],
+        cure="Make one with bkgflow.plan(program, output), or read one with Plan.load",
+    )
 
 
 def draw(target: PathLike, product: PathLike, picture: PathLike) -> Path:

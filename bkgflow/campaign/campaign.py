@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from bkgflow.campaign.events import Listener
 from bkgflow.campaign.folder import RunFolder
@@ -11,9 +11,6 @@ from bkgflow.campaign.log import LogListener
 from bkgflow.campaign.result import RunResult
 from bkgflow.campaign.runner import check_memory, run_plan
 from bkgflow.clusters.base import Cluster
-from bkgflow.io.products.fits import FitsWriter
-from bkgflow.io.products.writer import ProductWriter
-from bkgflow.kinds.table import KINDS, Kinds
 from bkgflow.planning.plan import Plan
 
 __all__ = ["Campaign"]
@@ -29,16 +26,10 @@ class Campaign:
         What to do.
     cluster : Cluster
         Where.
-    kinds : Kinds
-        How each kind of unit is done.
-    writer : ProductWriter
-        How products are written.
     """
 
     plan: Plan
     cluster: Cluster
-    kinds: Kinds = KINDS
-    writer: ProductWriter = field(default_factory=FitsWriter)
 
     @property
     def folder(self) -> RunFolder:
@@ -70,8 +61,8 @@ class Campaign:
             # What is refused here has left no trace in the folder.
             check_memory(self.plan, executor)
             with self.folder.logging():
-                heard = (LogListener(self.plan), *listeners)
-                result = run_plan(self.plan, self.kinds, self.writer, executor, heard)
+                told: list[Listener] = [LogListener(self.plan), *listeners]
+                result = run_plan(self.plan, executor, told)
                 # Kept before a cluster is closed: that may take long, or hang.
                 self.folder.keep(result)
         return result

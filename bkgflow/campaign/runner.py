@@ -2,38 +2,45 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
 from uuid import uuid4
 
 from bkgflow.campaign.events import (
     Announcer,
+    Event,
     Listener,
     RunEnded,
     RunStarted,
     UnitEnded,
     UnitStarted,
 )
+from bkgflow.campaign.log import LogListener
 from bkgflow.campaign.result import RunResult
 from bkgflow.clusters.base import LOST, Executor
+from bkgflow.clusters.threads import ThreadExecutor
 from bkgflow.errors import UsageError
 from bkgflow.graph.build import build
+from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.products.writer import ProductWriter
-from bkgflow.kinds.table import Kinds
+from bkgflow.kinds.table import KINDS
 from bkgflow.planning.plan import Plan
 from bkgflow.verdict import State, Verdict
 
-__all__ = ["check_memory", "run_plan"]
+__all__ = ["check_memory", "run_plan", "run_single"]
+
+FILES = FitsWriter()
 
 MIB = 1 << 20
 
 
 def run_plan(
     plan: Plan,
-    kinds: Kinds,
-    writer: ProductWriter,
     executor: Executor,
     listeners: Iterable[Listener] = (),
+    writer: ProductWriter = FILES,
+    threads: int = 1,
 ) -> RunResult:
     """Compute a plan and publish its products.
 
@@ -43,14 +50,14 @@ def run_plan(
     ----------
     plan : Plan
         What to do.
-    kinds : Kinds
-        How it is done.
-    writer : ProductWriter
-        How products are written.
     executor : Executor
         Where.
     listeners : iterable of callables
         Told what happens, in this thread.
+    writer : ProductWriter
+        How products are written.
+    threads : int
+        That one task may use; 1 where many run side by side.
 
     Returns
     -------
@@ -73,7 +80,7 @@ def run_plan(
     for unit in plan.units:
         if unit.verdict.state == State.QUARANTINED:
             end(unit.digest, unit.verdict)
-    graph = build(plan, kinds, writer)
+    graph = build(plan, KINDS, writer, threads=threads)
     if graph.ends:
         executor.execute(graph, start, end)
     # A cluster that went away leaves units behind; they end as well, so that nobody waits.
@@ -83,6 +90,28 @@ def run_plan(
     seconds = time.monotonic() - began
     announce(RunEnded(run, seconds))
     return RunResult(plan, tuple(verdicts[unit.digest] for unit in plan.units), seconds, run)
+
+
+def run_single(plan: Plan, writer: ProductWriter = FILES) -> Verdict:
+    """Compute a plan of one unit on threads of this process; say in the log how it went.
+
+    Raises
+    ------
+    BkgflowError
+        What is wrong with the unit.
+    """
+    threads = os.cpu_count() or 1
+    log = LogListener(plan)
+
+    def listen(event: Event) -> None:
+        if isinstance(event, UnitEnded):
+            log(event)
+
+    result = run_plan(plan, ThreadExecutor(threads), [listen], writer, threads)
+    [verdict] = result.verdicts
+    if verdict.error is not None:
+        raise verdict.error
+    return verdict
 
 
 def check_memory(plan: Plan, executor: Executor) -> None:

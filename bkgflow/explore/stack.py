@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from bkgflow.detector import Window, enclosing
 from bkgflow.errors import SettingsError, WindowError
-from bkgflow.io.exposures.facts import ExposureFacts, inspect
-from bkgflow.io.exposures.source import FileSource, Layer, read_part
+from bkgflow.io.exposures.facts import ExposureFacts
+from bkgflow.io.exposures.from_fits import inspect
+from bkgflow.io.exposures.source import Layer, Source, read_window
 from bkgflow.kinds.bands import bytes_per_pixel
 from bkgflow.methods import clip
 from bkgflow.rules import ClipRule
@@ -58,7 +59,7 @@ def open_exposure(path: str | Path, *, memory: int = DEFAULT_CHUNK) -> xr.Datase
         If the file is missing or its headers contradict each other.
     """
     facts = inspect(path)
-    source = FileSource.of(facts)
+    source = facts.source
     dims = ("integration", "y", "x") if facts.n_integrations else ("y", "x")
     rows = _chunk_rows(facts.window, facts.n_integrations or 1, memory)
     depth = (facts.n_integrations,) if facts.n_integrations else ()
@@ -118,7 +119,7 @@ def open_stack(
             value=f"{window}; the exposures cover {enclosing([f.window for f in facts])}",
             cure="Give a window that overlaps them, or none",
         )
-    sources = [FileSource.of(each) for each in facts]
+    sources = [each.source for each in facts]
     integrations = max(each.n_integrations or 0 for each in facts)
     rows = _chunk_rows(window, len(facts) * max(integrations, 1), memory)
     depth = (len(facts), integrations) if integrations else (len(facts),)
@@ -213,16 +214,16 @@ def _banded(
     return da.Array(graph, name, chunks, dtype=DTYPES[layer])
 
 
-def _read_one(source: FileSource, layer: Layer, band: Window) -> NDArray[Any]:
+def _read_one(source: Source, layer: Layer, band: Window) -> NDArray[Any]:
     depth = (source.n_integrations,) if source.n_integrations else ()
     out = np.empty((*depth, *band.shape), DTYPES[layer])
     with source.reader() as reader:
-        read_part(source, reader, layer, band, out)
+        read_window(source, reader, layer, band, out)
     return out
 
 
 def _read_stack(
-    sources: Sequence[FileSource], integrations: int, layer: Layer, band: Window
+    sources: Sequence[Source], integrations: int, layer: Layer, band: Window
 ) -> NDArray[Any]:
     missing = 0 if layer == "dq" else np.nan
     depth = (integrations,) if integrations else ()

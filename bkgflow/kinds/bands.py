@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bkgflow.detector import Window
-from bkgflow.io.exposures.source import Layer, Reader, Source, read_part
+from bkgflow.io.exposures.source import Layer, Reader, Source, read_window
 from bkgflow.methods.clip import Combined, collapse, combine
 from bkgflow.rules import ClipRule
 
@@ -182,7 +182,7 @@ def _read_strip(
     for i, (source, reader) in enumerate(zip(sources, readers, strict=True)):
         if source.n_integrations is None:
             for layer, array in stack.items():
-                read_part(source, reader, layer, strip, array[i])
+                read_window(source, reader, layer, strip, array[i])
             continue
         cube = _read_cube(source, reader, layers, strip, buffers)
         mean = collapse(*cube, rule)
@@ -200,7 +200,7 @@ def _read_cube(
         layer: buffers.take(f"cube {layer}", shape, _dtype(layer, np.float32)) for layer in layers
     }
     for layer, array in cube.items():
-        read_part(source, reader, layer, strip, array)
+        read_window(source, reader, layer, strip, array)
     return cube["sci"], cube.get("err"), cube["dq"]
 
 

@@ -22,7 +22,7 @@ from bkgflow.kinds.bands import Band, bytes_per_pixel, combine_band, join
 from bkgflow.kinds.base import Assignment, Change, Piece
 from bkgflow.kinds.families import OUTPUT_BYTES_PER_PIXEL, band_rows, families
 from bkgflow.methods.clip import Combined
-from bkgflow.methods.image import add_errors, subtract_values
+from bkgflow.methods.image import add_errors, subtract_background
 from bkgflow.planning.keys import Key
 from bkgflow.planning.kind import Facts, Members, Prepared, SharedCost, Sharing
 from bkgflow.planning.unit import Shared
@@ -173,7 +173,7 @@ def _over(window: Window, bands: Sequence[Band], change: Arithmetic) -> Edit:
 
 
 def _subtract(sci: NDArray[Any], background: Combined, rows: slice) -> None:
-    subtract_values(sci, background.sci[rows], background.n_used[rows])
+    subtract_background(sci, background.sci[rows], background.n_used[rows])
 
 
 def _join(dq: NDArray[Any], background: Combined, rows: slice) -> None:

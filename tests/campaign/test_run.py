@@ -449,12 +449,12 @@ def test_peak_memory_is_within_what_the_plan_promises(tmp_path):
     """A combine task's strips stay within the budget, whatever the number of exposures."""
     import tracemalloc
 
-    from bkgflow.io.exposures.from_model import model_facts, model_source
+    from bkgflow.io.exposures.from_model import model_facts
     from bkgflow.kinds.bands import combine_band
     from bkgflow.rules import ClipRule
 
     models = [make_model(np.ones((256, 256)), corner=(1, 1)) for _ in range(40)]
-    sources = [model_source(model, model_facts(model, str(i))) for i, model in enumerate(models)]
+    sources = [model_facts(model, str(i)).source for i, model in enumerate(models)]
     window = sources[0].window
     budget = 1 << 20
 

@@ -6,11 +6,11 @@ import pickle
 
 import numpy as np
 import pytest
-from bkgflow.io.exposures.from_fits import inspect
 from dask.threaded import get as threaded_get
 
 from bkgflow.errors import FileError, InputError, OutputError, RunError
 from bkgflow.graph.guard import Patience, guarded
+from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.fits import planes as fits
 from bkgflow.io.storage.location import Location
 from bkgflow.verdict import Verdict

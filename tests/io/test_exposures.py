@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from bkgflow.detector import Window
 from bkgflow.errors import FileError, MetadataError, ShapeError, WindowError
-from bkgflow.io.exposures.facts import inspect
-from bkgflow.io.exposures.source import FileSource, read_part
+from bkgflow.io.exposures.from_fits import inspect
+from bkgflow.io.exposures.source import read_window
 from tests.helpers.exposures import write_fits
 from tests.helpers.pace import examples
 
@@ -21,14 +21,14 @@ INTEGERS = {np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32}
 
 def read_all(path, part=None):
     facts = inspect(path)
-    source = FileSource.of(facts)
+    source = facts.source
     part = part or facts.window
     depth = (facts.n_integrations,) if facts.n_integrations else ()
     out = {}
     with source.reader() as reader:
         for layer, kind in (("sci", np.float32), ("err", np.float32), ("dq", np.uint32)):
             out[layer] = np.empty((*depth, *part.shape), kind)
-            read_part(source, reader, layer, part, out[layer])
+            read_window(source, reader, layer, part, out[layer])
     return out
 
 

@@ -24,14 +24,14 @@ from bkgflow.io.products import headers_from_file as amend
 from bkgflow.io.products.describe import Description, describe
 from bkgflow.io.products.fits import open_outline, write_outline
 from bkgflow.io.products.pixels import PART_BYTES
-from bkgflow.outcome import Outcome
+from bkgflow.verdict import State
 from bkgflow.simulate import simulate_imaging, simulate_nods, simulate_soss, simulate_tso
 from tests.helpers.exposures import make_model
 
 WHEN = ["DATE", "FILENAME"]
 
 DONE = Description(
-    Outcome.COMPLETE,
+    State.COMPLETE,
     "",
     {
         "version": "1",
@@ -144,7 +144,7 @@ def test_products_are_as_stdatamodels_wrote_them(exposure, tmp_path):
     """A product can be done again: its hash holds, and its cards are set, not repeated."""
     first, again = tmp_path / "first.fits", tmp_path / "again.fits"
     assert stream(exposure, first)
-    assert stream(first, again, Description(Outcome.SKIPPED, "enough", {"version": "2"}))
+    assert stream(first, again, Description(State.SKIPPED, "enough", {"version": "2"}))
     with fits.open(again) as units:
         header = units[0].header
         assert header["FILENAME"] == "again.fits"
@@ -309,7 +309,7 @@ def test_damaged_gzip_files(write_exposure, tmp_path, damage, when):
 
 def test_unprintable_characters(write_exposure, tmp_path):
     path = write_exposure("t_rate.fits", np.ones((6, 6)))
-    odd = Description(Outcome.SKIPPED, "bell\a and\nline", {"version": "1", "of": ["tab\t.fits"]})
+    odd = Description(State.SKIPPED, "bell\a and\nline", {"version": "1", "of": ["tab\t.fits"]})
     product = tmp_path / "tab\tname.fits"
     stream(path, product, odd)
     with datamodels.open(product) as model:
@@ -401,8 +401,8 @@ MEMORY = """
 import sys, pathlib
 from bkgflow.io.products.fits import open_outline, write_outline
 from bkgflow.io.products.describe import Description
-from bkgflow.outcome import Outcome
-done = Description(Outcome.COMPLETE, "", {"version": "1"})
+from bkgflow.verdict import State
+done = Description(State.COMPLETE, "", {"version": "1"})
 def high():
     words = pathlib.Path("/proc/self/status").read_text().split("VmHWM:")[1].split()
     return int(words[0]) << 10
@@ -437,7 +437,7 @@ def test_pixels_are_not_held(write_exposure, tmp_path):
 def test_long_lists_are_short_in_history(write_exposure, tmp_path):
     path = write_exposure("t_rate.fits", np.ones((6, 6)))
     scales = [i / 7 for i in range(500)]
-    described = Description(Outcome.COMPLETE, "", {"version": "1", "left_scale": scales})
+    described = Description(State.COMPLETE, "", {"version": "1", "left_scale": scales})
     with open_outline(path) as outline:
         product = write_outline(outline, tmp_path / "t_bsub.fits", {}, described)
     words = " ".join(fits.getheader(product)["HISTORY"])

@@ -16,10 +16,11 @@ from astropy.io import fits
 from stdatamodels.jwst import datamodels
 
 from bkgflow.errors import PlanError, ReferenceFileError, UsageError
-from bkgflow.io.exposures.facts import inspect
+from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.exposures.from_model import model_facts
 from bkgflow.io.references.find import find_reference
 from bkgflow.io.references.folder import ReferenceFolder
+from bkgflow.io.storage.location import Location
 from tests.helpers import crds_cache
 from tests.helpers.exposures import make_model
 
@@ -71,7 +72,7 @@ def write_range(path: Path, exp_types: str = "NIS_WFSS|NIS_SOSS|") -> Path:
 
 
 def names(reference: Any) -> list[str]:
-    return [Path(path).name for path in reference.paths]
+    return [Path(path).name for path in reference.locations]
 
 
 # Named files
@@ -81,7 +82,7 @@ def test_an_override_goes_before_the_folder(tmp_path: Path) -> None:
     write_bkg(tmp_path / "in_folder.fits")
     named = write_fits(tmp_path / "named.fits")
     found = find_reference("bkg", NIRISS, override=named, folder=ReferenceFolder(tmp_path))
-    assert found.paths == (str(named),)
+    assert found.locations == (Location.of(named),)
     assert (found.origin, found.context, found.applicable) == ("override", "", True)
     assert found.identities[0].name == "named.fits"
     assert found.identities[0].size == named.stat().st_size
@@ -100,14 +101,15 @@ def test_a_relative_override_becomes_absolute(
 ) -> None:
     write_fits(tmp_path / "a.fits")
     monkeypatch.chdir(tmp_path)
-    assert find_reference("bkg", NIRISS, override="a.fits").paths == (str(tmp_path / "a.fits"),)
+    found = find_reference("bkg", NIRISS, override="a.fits")
+    assert found.locations == (Location.of(tmp_path / "a.fits"),)
 
 
 @pytest.mark.parametrize("text", ["N/A", "n/a"])
 def test_not_applicable_needs_no_file(text: str) -> None:
     found = find_reference("bkg", NIRISS, override=text)
     assert not found.applicable
-    assert found.paths == found.identities == ()
+    assert found.locations == found.identities == ()
 
 
 @pytest.mark.parametrize(
@@ -150,8 +152,8 @@ def test_pattern_keywords_go_before_plain_ones(tmp_path: Path) -> None:
     path = tmp_path / "both.fits"
     write_bkg(path, P_PUPIL="F150W | F200W |", P_EXP_TY="NIS_WFSS|NIS_IMAGE|")
     folder = ReferenceFolder(tmp_path)
-    assert folder.match("bkg", NIRISS | {"PUPIL": "F150W"}) == path
-    assert folder.match("bkg", NIRISS | {"PUPIL": "F200W", "EXP_TYPE": "NIS_IMAGE"}) == path
+    assert folder.match("bkg", NIRISS | {"PUPIL": "F150W"}).path == path
+    assert folder.match("bkg", NIRISS | {"PUPIL": "F200W", "EXP_TYPE": "NIS_IMAGE"}).path == path
     with pytest.raises(ReferenceFileError, match=r"fail at PUPIL"):
         folder.match("bkg", NIRISS)
 
@@ -288,9 +290,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_crds_finds_both_references_in_its_cache(cache: Path) -> None:
     found = find_reference("bkg", NIRISS)
     folder = cache / "references" / "jwst" / "niriss"
-    assert found.paths == (str(folder / "jwst_niriss_bkg_0002.fits"),)
+    assert found.locations == (Location.of(folder / "jwst_niriss_bkg_0002.fits"),)
     assert (found.origin, found.context) == ("crds", "jwst_0001.pmap")
-    assert found.identities[0].size == Path(found.paths[0]).stat().st_size
+    assert found.identities[0].size == found.locations[0].path.stat().st_size
     assert names(find_reference("wavelengthrange", NIRISS)) == [
         "jwst_niriss_wavelengthrange_0001.asdf"
     ]

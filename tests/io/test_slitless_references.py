@@ -24,6 +24,8 @@ from bkgflow.errors import (
     ShapeError,
     WindowError,
 )
+from bkgflow.io.exposures.from_fits import inspect
+from bkgflow.io.exposures.from_model import model_facts
 from bkgflow.io.references.catalog import read_catalog
 from bkgflow.io.references.mask import read_mask
 from bkgflow.io.references.skies import read_templates
@@ -46,11 +48,15 @@ SHAPE = (120, 160)
 NIRISS, NIRCAM, MIRI = MODES["NIS-R"], MODES["A-R"], MODES["MIRI"]
 
 
+def facts_of(model):
+    return model_facts(model, "/program/jw1_rate.fits")
+
+
 def our_boxes(model, mode, catalog, ranges, limit=None, **options):
     corners = source_corners(
-        model,
+        facts_of(model),
         read_catalog(catalog).brighter(limit),
-        wavelength_ranges(ranges, blocking_filter(model), **options),
+        wavelength_ranges(ranges, blocking_filter(facts_of(model)), **options),
     )
     return grism_boxes(corners.x, corners.y, model.data.shape, mode.axis)
 
@@ -129,21 +135,21 @@ def test_an_order_that_the_wcs_lacks(tmp_path):
     rng = np.random.default_rng(4)
     catalog = read_catalog(write_catalog(tmp_path / "cat.ecsv", MIRI, SHAPE, (0, 0), 3, rng))
     with pytest.raises(MetadataError, match="no order 7"):
-        source_corners(model, catalog, {1: (5.0, 9.0), 7: (5.0, 9.0)})
-    corners = source_corners(model, catalog, {1: (5.0, 9.0), 7: (5.0, 9.0)}, skip_unknown=True)
+        source_corners(facts_of(model), catalog, {1: (5.0, 9.0), 7: (5.0, 9.0)})
+    ranges = {1: (5.0, 9.0), 7: (5.0, 9.0)}
+    corners = source_corners(facts_of(model), catalog, ranges, skip_unknown=True)
     assert corners.orders == (1,) and corners.x.shape == (3, 1, 2, 4)
     with pytest.raises(MetadataError, match="no order 7"):
-        source_corners(model, catalog, {7: (5.0, 9.0)}, skip_unknown=True)
+        source_corners(facts_of(model), catalog, {7: (5.0, 9.0)}, skip_unknown=True)
 
 
 def test_a_saved_exposure_gives_the_same_corners(tmp_path):
     model = exposure(NIRCAM, SHAPE, (30, 40))
     rng = np.random.default_rng(4)
     catalog = read_catalog(write_catalog(tmp_path / "cat.ecsv", NIRCAM, SHAPE, (30, 40), 9, rng))
-    first = source_corners(model, catalog, {1: (3.1, 4.0)})
+    first = source_corners(facts_of(model), catalog, {1: (3.1, 4.0)})
     model.save(str(tmp_path / "jw_test_rate.fits"))
-    with datamodels.open(str(tmp_path / "jw_test_rate.fits")) as again:
-        second = source_corners(again, catalog, {1: (3.1, 4.0)})
+    second = source_corners(inspect(tmp_path / "jw_test_rate.fits"), catalog, {1: (3.1, 4.0)})
     np.testing.assert_allclose(second.x, first.x, atol=1e-6)
     np.testing.assert_allclose(second.y, first.y, atol=1e-6)
 
@@ -203,16 +209,16 @@ def test_catalogues_that_cannot_be_used(tmp_path):
 
 
 def test_which_wheel_holds_the_filter():
-    assert blocking_filter(exposure(NIRISS, SHAPE, wcs=False)) == "F115W"
-    assert blocking_filter(exposure(NIRCAM, SHAPE, wcs=False)) == "F356W"
-    assert blocking_filter(exposure(MIRI, SHAPE, wcs=False)) == "P750L"
+    assert blocking_filter(facts_of(exposure(NIRISS, SHAPE, wcs=False))) == "F115W"
+    assert blocking_filter(facts_of(exposure(NIRCAM, SHAPE, wcs=False))) == "F356W"
+    assert blocking_filter(facts_of(exposure(MIRI, SHAPE, wcs=False))) == "P750L"
     model = exposure(NIRISS, SHAPE, wcs=False)
     model.meta.instrument.pupil = None
     with pytest.raises(MetadataError, match="in PUPIL"):
-        blocking_filter(model)
+        blocking_filter(facts_of(model))
     model.meta.instrument.name = "NIRSPEC"
     with pytest.raises(MetadataError, match="NIRCAM, MIRI, NIRISS"):
-        blocking_filter(model)
+        blocking_filter(facts_of(model))
 
 
 @pytest.mark.parametrize("orders", ["extract", "all"])
@@ -384,7 +390,8 @@ def test_slitless_inputs(tmp_path):
     catalog = write_catalog(tmp_path / "c.ecsv", NIRCAM, SHAPE, (30, 40), 20, rng)
     ranges = write_ranges(tmp_path / "r.asdf", NIRCAM)
     sky = write_reference(tmp_path / "sky.fits", np.ones((400, 400)))
-    found = slitless_inputs(model, sky, wavelengthrange=ranges, catalog=catalog, mmag_extract=24.0)
+    files = {"catalog": catalog, "wavelengthrange": ranges}
+    found = slitless_inputs(facts_of(model), sky, **files, mmag_extract=24.0)
     assert found.templates.sci.shape == (1, *SHAPE)
     assert found.dispersion_axis == 1 and found.mask is None
     boxes = grism_boxes(found.corners.x, found.corners.y, SHAPE, found.dispersion_axis)
@@ -393,14 +400,14 @@ def test_slitless_inputs(tmp_path):
     model.mask = half()
     model.save(str(tmp_path / "m.fits"))
     found = slitless_inputs(
-        model, [sky, sky], catalog="not even opened", user_mask=tmp_path / "m.fits"
+        facts_of(model), [sky, sky], catalog="not even opened", user_mask=tmp_path / "m.fits"
     )
     np.testing.assert_array_equal(found.mask, half() == 1)
     assert found.corners is None and len(found.templates.sci) == 2
-    found = slitless_inputs(model, sky)
+    found = slitless_inputs(facts_of(model), sky)
     assert found.corners is None and found.mask is None
     with pytest.raises(FileError, match="override_wavelengthrange"):
-        slitless_inputs(model, sky, catalog=catalog)
+        slitless_inputs(facts_of(model), sky, catalog=catalog)
 
 
 def test_exposures_without_a_grism_wcs(tmp_path):
@@ -410,16 +417,17 @@ def test_exposures_without_a_grism_wcs(tmp_path):
     sky = write_reference(tmp_path / "sky.fits", np.ones((400, 400)))
     model = exposure(NIRCAM, SHAPE, wcs=False)
     with pytest.raises(MetadataError, match="assign_wcs"):
-        slitless_inputs(model, sky, **files)
+        slitless_inputs(facts_of(model), sky, **files)
     model.meta.wcs = _imaging_wcs()
     with pytest.raises(MetadataError, match="2 inputs"):
-        slitless_inputs(model, sky, **files)
+        slitless_inputs(facts_of(model), sky, **files)
 
 
 def test_a_cube_is_refused(tmp_path):
     model = datamodels.CubeModel((2, *SHAPE))
+    model.update(exposure(NIRCAM, SHAPE, wcs=False))
     with pytest.raises(ShapeError, match=r"\(2, 120, 160\).*rateints"):
-        slitless_inputs(model, tmp_path / "sky.fits")
+        slitless_inputs(facts_of(model), tmp_path / "sky.fits")
 
 
 def _imaging_wcs():

@@ -2,11 +2,17 @@
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from stdatamodels.jwst import datamodels
 
 from bkgflow.errors import FileError, ShapeError
-from bkgflow.io.exposures.facts import inspect
-from bkgflow.io.references.soss_library import FileSegment, cut_library, read_library
+from bkgflow.io.exposures.from_fits import inspect
+from bkgflow.io.references.soss_library import (
+    SourceSegment,
+    cut_library,
+    read_library,
+    read_template,
+)
 from bkgflow.methods.soss import ArraySegment, fit_soss
 from tests.helpers.soss import make_library, observe, same
 
@@ -84,7 +90,7 @@ def test_a_file_streams_what_it_holds(write_exposure, at_once):
     library = make_library(rng, 2, 96)
     sci, dq = observe(rng, library[0], 5)
     path = write_exposure("x.fits", sci, dq=dq, instrument="NIRISS", exp_type="NIS_SOSS")
-    segment = FileSegment(inspect(path), at_once)
+    segment = SourceSegment(inspect(path).source, at_once)
     assert segment.shape == sci.shape
     for _ in range(2):
         parts = [(s.copy(), d.copy()) for s, d in segment.chunks()]
@@ -97,7 +103,7 @@ def test_a_file_streams_what_it_holds(write_exposure, at_once):
 def test_an_image_is_one_integration(write_exposure):
     sci = np.random.default_rng(4).normal(5, 1, (96, 2048)).astype(np.float32)
     path = write_exposure("x.fits", sci, instrument="NIRISS", exp_type="NIS_SOSS")
-    segment = FileSegment(inspect(path))
+    segment = SourceSegment(inspect(path).source)
     assert segment.shape == (1, 96, 2048)
     ((found, flags),) = segment.chunks()
     np.testing.assert_array_equal(found[0], sci)
@@ -106,8 +112,30 @@ def test_an_image_is_one_integration(write_exposure):
 
 def test_a_file_that_was_cut_is_refused(write_exposure):
     path = write_exposure("x.fits", np.ones((3, 96, 2048)), exp_type="NIS_SOSS")
-    segment = FileSegment(inspect(path))
+    segment = SourceSegment(inspect(path).source)
     with path.open("r+b") as file:
         file.truncate(path.stat().st_size // 4)
     with pytest.raises(FileError, match="as long as the header says"):
         list(segment.chunks())
+
+
+def test_one_template_is_read_alone(write_library):
+    templates = make_library(np.random.default_rng(0), 3)
+    path = write_library(templates)
+    for number in range(3):
+        np.testing.assert_array_equal(read_library(path, only=number), templates[number, None])
+        np.testing.assert_array_equal(read_template(path, number, (256, 2048)), templates[number])
+        short = read_template(path, number, (5, 96, 2048))
+        np.testing.assert_array_equal(short, templates[number, 10:106])
+    with pytest.raises(ShapeError, match="exposure has 64 rows") as caught:
+        read_template(path, 0, (64, 2048))
+    assert caught.value.file == str(path)
+
+
+def test_a_library_that_is_no_plain_fits_is_read_through_its_model(write_library, tmp_path):
+    templates = make_library(np.random.default_rng(0), 2)
+    path = write_library(templates)
+    with fits.open(path, mode="update") as hdus:
+        hdus["SCI"].data = templates.astype(">f8")
+    np.testing.assert_array_equal(read_library(path), templates)
+    np.testing.assert_array_equal(read_library(path, only=1), templates[1:])

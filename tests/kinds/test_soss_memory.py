@@ -10,7 +10,7 @@ from astropy.io import fits
 from distributed import Client, LocalCluster
 from stdatamodels.jwst import datamodels
 
-from bkgflow.io.exposures.facts import inspect
+from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.kinds.soss import fit_exposure
 from bkgflow.settings import StepSettings
 from tests.helpers.exposures import make_model

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from stdatamodels.jwst import datamodels
 
+from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.references.slitless import slitless_inputs
 from bkgflow.methods.slitless import boxes_to_mask, fit_background, fit_scale, grism_boxes
 from bkgflow.rules import ScaleRule
@@ -36,8 +37,8 @@ def test_the_scales_of_full_frame_scenes(tmp_path: Any, instrument: str, compone
     (ranges,) = program.references.glob("*.asdf")
     with datamodels.open(program.exposures[0]) as model:
         found = slitless_inputs(
-            model, program.components, wavelengthrange=ranges, catalog=program.catalogue,
-            orders="all",
+            inspect(program.exposures[0]), program.components, wavelengthrange=ranges,
+            catalog=program.catalogue, orders="all",
         )  # fmt: skip
         corners, shape = found.corners, model.data.shape
         dead = ~np.isfinite(model.data)

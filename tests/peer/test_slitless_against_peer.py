@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from jwst.background.background_sub_wfss import subtract_wfss_bkg
 
+from bkgflow.io.exposures.from_model import model_facts
 from bkgflow.io.references.slitless import slitless_inputs
 from bkgflow.methods.slitless import boxes_to_mask, fit_background, grism_boxes, subtract_scaled
 from bkgflow.rules import ScaleRule
@@ -48,8 +49,8 @@ def fill(model, sky, corner, rng):
 def ours(model, sky, catalog, ranges, limit, mask_path, **options):
     """What the graph will do with the parts: arrays in, arrays out."""
     found = slitless_inputs(
-        model, sky, wavelengthrange=ranges, catalog=catalog, user_mask=mask_path,
-        mmag_extract=limit,
+        model_facts(model, "a_rate.fits"), sky, wavelengthrange=ranges, catalog=catalog,
+        user_mask=mask_path, mmag_extract=limit,
     )  # fmt: skip
     mask = found.mask
     if mask is None:
@@ -62,7 +63,8 @@ def ours(model, sky, catalog, ranges, limit, mask_path, **options):
         dispersion_axis=found.dispersion_axis, rule=ScaleRule(**options),
     )  # fmt: skip
     if fit.reason is None:
-        subtract_scaled(sci, dq, found.templates.sci, fit.coefficients, found.templates.dq)
+        subtract_scaled(sci, found.templates.sci, fit.coefficients)
+        dq |= found.templates.dq
     return fit, mask, sci, dq
 
 

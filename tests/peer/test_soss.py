@@ -13,7 +13,7 @@ from jwst.background.tests.test_background_soss import *  # noqa: F403
 import bkgflow
 from bkgflow.kinds.soss import apply_soss
 from bkgflow.methods.soss.regions import discontinuity
-from bkgflow.outcome import Outcome
+from bkgflow.verdict import State
 from bkgflow.settings import StepSettings
 
 LEFT_OUT = {
@@ -45,7 +45,7 @@ def _bkgflow_instead_of_the_peer(monkeypatch, tmp_path):
             soss_source_percentile=source_percentile, soss_bkg_percentile=tuple(bkg_percentile)
         )
         outcome = apply_soss(model, "model", saved(library), settings).outcome
-        assert outcome == Outcome.COMPLETE
+        assert outcome == State.COMPLETE
         return model
 
     class BackgroundStep:

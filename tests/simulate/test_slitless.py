@@ -18,7 +18,7 @@ from stdatamodels.jwst import datamodels
 
 from bkgflow.detector import DO_NOT_USE
 from bkgflow.errors import FileError, OutputError, SettingsError, ShapeError
-from bkgflow.io.exposures.facts import inspect
+from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.references.find import find_reference
 from bkgflow.io.references.folder import ReferenceFolder
 from bkgflow.simulate import SlitlessTruth, Truth, simulate_imaging, simulate_wfss
@@ -63,7 +63,7 @@ def references_of(program: Any) -> dict[str, str]:
     keywords = dict(inspect(program.exposures[0]).keywords)
     folder = ReferenceFolder(program.references)
     return {
-        kind: find_reference(kind, keywords, folder=folder).paths[0]
+        kind: find_reference(kind, keywords, folder=folder).locations[0]
         for kind in ("bkg", "wavelengthrange")
     }
 

@@ -8,9 +8,9 @@ from stdatamodels.jwst import datamodels
 
 from bkgflow.detector import DO_NOT_USE, REFERENCE_PIXEL
 from bkgflow.errors import FileError, OutputError, SettingsError
-from bkgflow.io.exposures.facts import inspect
+from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.models import open_model
-from bkgflow.io.references.soss_library import FileSegment, cut_library, read_library
+from bkgflow.io.references.soss_library import SourceSegment, cut_library, read_library
 from bkgflow.methods.soss import ArraySegment, fit_soss, subtract_soss
 from bkgflow.rules import SossRule
 from bkgflow.simulate import simulate_imaging, simulate_soss
@@ -269,7 +269,7 @@ def test_a_drifting_sky_is_followed_by_integrations():
 
 
 def test_files_of_a_program_are_fitted_as_they_are(program):
-    segments = [FileSegment(inspect(path)) for path in program.exposures]
+    segments = [SourceSegment(inspect(path).source) for path in program.exposures]
     library, _ = cut_library(read_library(program.reference), segments[0].shape)
     fit = fit_soss(segments, library)[0]
     pulls = (fit.scales[:, 0] - program.truth.library_sky.scales) / fit.errors[:, 0]

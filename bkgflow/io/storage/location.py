@@ -154,8 +154,13 @@ class Location:
         """Return the path with all links resolved: two locations with the same one are one file."""
         return os.path.realpath(self.url) if self.url.startswith("/") else self.url
 
-    def identity(self) -> Identity:
+    def identity(self, what: str = "An exposure") -> Identity:
         """Return which version of a file is there now.
+
+        Parameters
+        ----------
+        what : str
+            How an error calls the file.
 
         Raises
         ------
@@ -167,20 +172,25 @@ class Location:
                 return self._remote().identity(self.name)
             found = os.stat(self.url)  # noqa: PTH116 - thousands of times
         except (OSError, ValueError) as problem:  # a name with a NUL or half a character in it
-            raise _not_readable(self, problem) from None
+            raise _not_readable(self, what, problem) from None
         return Identity(self.name, found.st_size, found.st_mtime_ns)
 
     # Reading.
 
-    def open(self) -> AbstractContextManager[BinaryIO]:
+    def open(self, what: str = "An exposure") -> AbstractContextManager[BinaryIO]:
         """Open a file for reading bytes; a gzip file is read through.
+
+        Parameters
+        ----------
+        what : str
+            How an error calls the file.
 
         Raises
         ------
         FileError
             If it does not exist, is a folder, or may not be read.
         """
-        return _opened(self)
+        return _opened(self, what)
 
     def read_bytes(self) -> bytes:
         """Return what is in a file, as it is; `OSError` where it cannot be read."""
@@ -217,21 +227,21 @@ def split_list(items: Any) -> list[Any]:
 
 
 @contextmanager
-def _opened(location: Location) -> Iterator[BinaryIO]:
+def _opened(location: Location, what: str) -> Iterator[BinaryIO]:
     try:
         if location.is_local:
             raw: BinaryIO = location.path.open("rb")
         else:
             raw = location._remote().open()
     except (OSError, ValueError) as problem:
-        raise _not_readable(location, problem) from None
+        raise _not_readable(location, what, problem) from None
     with raw, unpacked(raw) as stream:
         yield stream
 
 
-def _not_readable(location: Location, problem: Exception) -> FileError:
+def _not_readable(location: Location, what: str, problem: Exception) -> FileError:
     return FileError(
-        "An exposure is a readable file",
+        f"{what} is a readable file",
         file=location,
         value=getattr(problem, "strerror", None) or problem,
         cure="Check the path and the permissions",

@@ -101,29 +101,19 @@ def enough_background(
     )
 
 
-def subtract_scaled(
-    sci: Reals,
-    dq: NDArray[np.unsignedinteger],
-    templates: Reals,
-    coefficients: Doubles,
-    template_dq: NDArray[np.unsignedinteger],
-) -> None:
-    """Subtract the scaled templates in place and combine the flags.
+def subtract_scaled(sci: Reals, templates: Reals, coefficients: Doubles) -> None:
+    """Subtract the scaled templates in place.
 
     A pixel for which a template is NaN becomes NaN, as in the reference step.
 
     Parameters
     ----------
     sci : (ny, nx) float, DN/s
-        The exposure. Changed.
-    dq : (ny, nx) uint32
-        Its flags. Changed: bitwise OR with the reference's.
+        The exposure, or some rows of it. Changed.
     templates : (n_templates, ny, nx) or (ny, nx) float
-        The reference skies.
+        The reference skies, the same rows.
     coefficients : (n_templates,) float64
         As fitted.
-    template_dq : (ny, nx) uint32
-        The reference's flags.
     """
     templates = templates.reshape(-1, *sci.shape)
     for row in range(sci.shape[0]):  # row by row: the sky in float64 stays small
@@ -131,4 +121,3 @@ def subtract_scaled(
         for factor, template in zip(coefficients[1:], templates[1:], strict=True):
             sky += factor * template[row]
         np.subtract(sci[row], sky, out=sci[row], casting="same_kind")
-    np.bitwise_or(dq, template_dq, out=dq)

@@ -36,9 +36,8 @@ class FittedSky:
     fit: SossFit
 
     @classmethod
-    def of(cls, library: NDArray[np.float32], fit: SossFit) -> FittedSky:
-        """Take the template of a fit out of the library that was fitted, (n, ny, nx) float32."""
-        template = np.asarray(library[fit.template], np.float32)
+    def of(cls, template: NDArray[np.float32], fit: SossFit) -> FittedSky:
+        """Join a fit and the template that it chose, (ny, nx) float32."""
         usable = np.where(np.isfinite(template), template, np.float32(np.nan))
         return cls(usable, discontinuity(template), fit)
 
@@ -89,4 +88,5 @@ def subtract_soss(
             value=f"SCI {sci.shape} from {first}, library {library.shape}, fit of {n}",
             cure="Fit the segment that is subtracted from, with the same library",
         )
-    FittedSky.of(library, fit).subtract(cube, first, slice(None))
+    template = np.asarray(library[fit.template], np.float32)
+    FittedSky.of(template, fit).subtract(cube, first, slice(None))
