@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from bkgflow.campaign.events import Listener
 from bkgflow.campaign.folder import RunFolder
@@ -35,7 +34,7 @@ class Campaign:
     @property
     def folder(self) -> RunFolder:
         """Where the products go, and what the run leaves beside them."""
-        return RunFolder(Path(self.plan.output))
+        return RunFolder(self.plan.output)
 
     def run(self, listeners: Iterable[Listener] = ()) -> RunResult:
         """Run the plan to its end.
@@ -62,7 +61,8 @@ class Campaign:
             # What is refused here has left no trace in the folder.
             check_memory(self.plan, executor)
             with self.folder.logging():
-                result = run_plan(self.plan, executor, (LogListener(self.plan), *listeners))
+                told: list[Listener] = [LogListener(self.plan), *listeners]
+                result = run_plan(self.plan, executor, told)
                 # Kept before a cluster is closed: that may take long, or hang.
                 self.folder.keep(result)
         return result

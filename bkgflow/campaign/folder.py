@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 
 from bkgflow.campaign.log import log_file
 from bkgflow.campaign.result import RunResult
+from bkgflow.io.storage.location import Location
 
 __all__ = ["RunFolder"]
 
@@ -18,21 +18,21 @@ class RunFolder:
 
     Attributes
     ----------
-    path : Path
+    location : Location
         It is made when something is written.
     """
 
-    path: Path
+    location: Location
 
     @property
-    def log(self) -> Path:
+    def log(self) -> Location:
         """What was logged, run after run."""
-        return self.path / "bkgflow.log"
+        return self.location / "bkgflow.log"
 
     @property
-    def result(self) -> Path:
+    def result(self) -> Location:
         """How every unit of the last run ended, as JSON."""
-        return self.path / "bkgflow-run.json"
+        return self.location / "bkgflow-run.json"
 
     def logging(self) -> AbstractContextManager[None]:
         """Keep what is logged inside.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from bkgflow.campaign.events import Event, RunEnded, RunStarted, UnitEnded, UnitStarted
 from bkgflow.errors import OutputError
+from bkgflow.io.storage.location import Location
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.unit import Unit
 from bkgflow.report.run_table import remarks
@@ -22,7 +22,7 @@ log = logging.getLogger("bkgflow.run")
 
 
 @contextmanager
-def log_file(path: Path) -> Iterator[None]:
+def log_file(location: Location) -> Iterator[None]:
     """Append everything that bkgflow logs to a file; its folder is made if it is not there.
 
     Raises
@@ -31,12 +31,12 @@ def log_file(path: Path) -> Iterator[None]:
         If it cannot be written there.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(path, encoding="utf-8")
+        location.parent.make_folder()
+        handler = logging.FileHandler(location.path, encoding="utf-8")
     except OSError as problem:
         raise OutputError(
             "A run must be able to keep its log beside its products",
-            file=path,
+            file=location,
             value=problem.strerror,
             cure="Give another output folder, or mend its permissions or its free space",
         ) from None

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from bkgflow.io.storage.location import PathLike
 from bkgflow.io.storage.publish import write_text
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.unit import Unit
@@ -105,7 +106,7 @@ class RunResult:
             ],
         }
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: PathLike) -> None:
         """Write `to_dict` as JSON; the file appears whole or not at all.
 
         Raises

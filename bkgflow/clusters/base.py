@@ -13,7 +13,7 @@ from dataclasses import Field, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from bkgflow.errors import SettingsError
-from bkgflow.verdict import State, Verdict
+from bkgflow.verdict import Verdict
 
 if TYPE_CHECKING:
     from bkgflow.graph.build import Graph
@@ -39,9 +39,8 @@ that had begun it died."""
 OnEnd = Callable[[str, Verdict], None]
 """Called once with the digest of a unit and how it ended."""
 
-LOST = Verdict(
-    State.BLOCKED,
-    "the run ended before its turn: the cluster went away or the run was stopped",
+LOST = Verdict.blocked(
+    "the run ended before its turn: the cluster went away or the run was stopped"
 )
 """Of a unit that nobody computed any more."""
 

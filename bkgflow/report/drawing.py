@@ -12,6 +12,7 @@ from bkgflow.detector import DO_NOT_USE, REFERENCE_PIXEL
 from bkgflow.explore.stack import open_exposure
 from bkgflow.io.models import open_model
 from bkgflow.io.references.mask import product_mask
+from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.kinds.soss import SEGMENT
 from bkgflow.methods.soss.regions import fit_regions
 from bkgflow.record import Found, SossFound
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["draw_product", "found_in"]
 
 
-def draw_product(target: str | Path, product: str | Path, picture: str | Path) -> Path:
+def draw_product(target: PathLike, product: PathLike, picture: PathLike) -> Path:
     """Draw a target and its product as PNG; see `bkgflow.draw`.
 
     Raises
@@ -33,14 +34,15 @@ def draw_product(target: str | Path, product: str | Path, picture: str | Path) -
     InputError, UsageError
         If a file is bad; if matplotlib is not installed.
     """
+    product = Location.of(product)
     exposure = open_exposure(target)
     before, after = _mean(exposure["sci"]), _mean(open_exposure(product)["sci"])
     sky = (before - after).values
-    words = {"title": Path(product).name, "unit": before.attrs.get("units", "")}
+    words = {"title": product.name, "unit": before.attrs.get("units", "")}
     found, _, _ = found_in(product)
     if isinstance(found, SossFound) and found.source_threshold is not None:
         share = _dark_share(exposure, found.source_threshold)
-        regions, scales = fit_regions(share, sky), _scales(Path(product))
+        regions, scales = fit_regions(share, sky), _scales(product)
         return draw_series(before.values, regions, sky, after.values, scales, picture, **words)
     mask = product_mask(product, sky.shape)
     if mask is not None:
@@ -58,7 +60,7 @@ def _dark_share(exposure: xr.Dataset, threshold: float) -> Any:
     return _mean((good & (exposure["sci"] < threshold)).astype(np.float32)).values
 
 
-def found_in(product: str | Path) -> tuple[Found | None, int, int]:
+def found_in(product: PathLike) -> tuple[Found | None, int, int]:
     """Return what a product's method found, its first integration, and how many it has."""
     with open_model(product) as model:
         said = getattr(model.meta, "bkgflow", None)
@@ -68,10 +70,10 @@ def found_in(product: str | Path) -> tuple[Found | None, int, int]:
         return record.found if record else None, first, shape[0] if len(shape) == 3 else 1
 
 
-def _scales(product: Path) -> list[SkyScales]:
+def _scales(product: Location) -> list[SkyScales]:
     """Return the scales of a product and of the segments of its exposure that lie beside it."""
     exposure = SEGMENT.sub("", product.name)
-    segments = [path for path in product.parent.iterdir() if SEGMENT.sub("", path.name) == exposure]
+    segments = [each for each in product.parent.listing() if SEGMENT.sub("", each.name) == exposure]
     scales = []
     for path in sorted(segments):
         found, first, n = found_in(path)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bkgflow.errors import UsageError
+from bkgflow.io.storage.location import PathLike
 from bkgflow.io.storage.publish import whole
 
 __all__ = [
@@ -39,7 +40,7 @@ def draw_subtraction(
     before: NDArray[np.floating],
     background: NDArray[np.floating],
     after: NDArray[np.floating],
-    path: str | Path,
+    path: PathLike,
     *,
     title: str,
     unit: str = "",
@@ -84,7 +85,7 @@ def draw_slitless(
     mask: NDArray[np.bool_],
     background: NDArray[np.floating],
     after: NDArray[np.floating],
-    path: str | Path,
+    path: PathLike,
     *,
     title: str,
     unit: str = "",
@@ -119,7 +120,7 @@ def draw_slitless(
 
 def draw_panels(
     panels: Sequence[Panel],
-    path: str | Path,
+    path: PathLike,
     *,
     title: str,
     unit: str = "",
@@ -176,7 +177,7 @@ def new_figure(size: tuple[float, float], title: str) -> Any:
     return figure
 
 
-def save_figure(figure: Any, path: str | Path) -> Path:
+def save_figure(figure: Any, path: PathLike) -> Path:
     """Write a figure as PNG; it appears whole or not at all. Return its path.
 
     Raises

@@ -564,7 +564,7 @@ def test_simulate(arguments, exposures, associations, tmp_path, bkgflow_):
     assert (out_folder / "truth" / "truth.json").exists()
     plan = bkgflow.plan(out_folder, tmp_path / "out")
     assert len(plan.units) == associations
-    assert all(unit.outcome is None for unit in plan.units)
+    assert all(unit.verdict.to_do for unit in plan.units)
 
 
 def test_the_same_seed_makes_the_same_program(tmp_path, bkgflow_):

@@ -12,7 +12,7 @@ from bkgflow.errors import FileError, InputError, OutputError, RunError
 from bkgflow.graph.guard import Patience, guarded
 from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.fits import planes as fits
-from bkgflow.io.storage.reading import open_binary
+from bkgflow.io.storage.location import Location
 from bkgflow.verdict import Verdict
 from tests.helpers.exposures import make_model
 
@@ -153,7 +153,7 @@ def test_a_read_that_fails_once_in_the_middle(tmp_path, pauses):
 
     def read():
         out = np.zeros((6, 6), np.float32)
-        with open_binary(path) as stream:
+        with Location.of(path).open() as stream:
             fits.read_rows(Failing(stream), facts.source.sci, facts.window, out)
         return out
 
