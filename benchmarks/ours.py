@@ -60,7 +60,7 @@ def clip_kernel(paths: Sequence[Path]) -> Iterator[Work]:
 @contextmanager
 def soss(exposure: Path, library: Path) -> Iterator[Work]:
     """Fit and subtract a sky from a time series that is in memory, on a copy of it."""
-    from bkgflow.api import open_exposure
+    from bkgflow import open_exposure
     from bkgflow.io.references.soss_library import read_library
     from bkgflow.methods.soss import ArraySegment, fit_soss, subtract_soss
     from bkgflow.rules import SossRule

@@ -135,10 +135,10 @@ def _opened(path: Path) -> fits.HDUList:
 
 def _bytes(hdu: Any, path: Path) -> bytes:
     """Return the bytes of an HDU's data, with what fills the last block."""
-    place = hdu.fileinfo()
+    span = hdu.fileinfo()
     with path.open("rb") as stream:
-        stream.seek(place["datLoc"])
-        return stream.read(place["datSpan"])
+        stream.seek(span["datLoc"])
+        return stream.read(span["datSpan"])
 
 
 def _compare_cards(old: fits.Header, new: fits.Header, found: Comparison) -> None:

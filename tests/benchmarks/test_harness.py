@@ -148,6 +148,15 @@ def test_a_tree_that_fails_is_named(tmp_path):
         run_in_turns({"older": broken}, 1, lambda _: None)
 
 
+def test_a_process_of_a_tree_imports_that_tree(tmp_path):
+    (tmp_path / "bkgflow").mkdir()
+    (tmp_path / "bkgflow" / "__init__.py").touch()
+    script = tmp_path / "script.py"
+    script.write_text("import bkgflow; pipe.send(ValueError(f'found {bkgflow.__file__}'))")
+    with pytest.raises(ContenderError, match=f"found {tmp_path}"):
+        run_in_turns({"older": Checkout(tmp_path, script, {})}, 1, lambda _: None)
+
+
 def test_slower_is_what_is_above_the_noise():
     fast, slow = (Pair("x", {"old": samples(1, 1), "new": samples(n, n)}) for n in (1.05, 1.06))
     assert (fast.slower, slow.slower) == (False, True)
