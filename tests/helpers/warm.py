@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from bkgflow import methods
+from bkgflow.rules import ClipRule
 
 __all__ = ["compile_kernels", "drop_stale_code"]
 
@@ -30,4 +31,4 @@ def compile_kernels() -> None:
         sci[0, 0, ::3], sci[1, 1, ::7] = np.nan, 1e6
         arrays = sci, np.ones_like(sci) if with_err else None, np.zeros(sci.shape, np.uint32)
         for average in (clip.combine, clip.collapse):
-            average(*arrays, sigma=2.0)
+            average(*arrays, ClipRule(sigma=2.0))
