@@ -127,10 +127,10 @@ def open_stack(
     read = partial(_read_stack, sources, integrations)
     arrays = {layer: (dims, _banded(read, layer, window, rows, depth)) for layer in DTYPES}
     coords = _detector_coords(window) | {
-        "exposure": ("exposure", [Path(each.path).name for each in facts]),
+        "exposure": ("exposure", [each.name for each in facts]),
         "n_integrations": ("exposure", [each.n_integrations or 0 for each in facts]),
     }
-    attrs = {"paths": [each.path for each in facts], "bkgflow_version": VERSION}
+    attrs = {"paths": [str(each.location) for each in facts], "bkgflow_version": VERSION}
     units = {each.bunit for each in facts}
     return _with_units(xr.Dataset(arrays, coords, attrs), units.pop() if len(units) == 1 else "")
 
@@ -250,7 +250,7 @@ def _detector_coords(window: Window) -> dict[str, Any]:
 
 def _facts_attrs(facts: ExposureFacts) -> dict[str, Any]:
     return {
-        "path": facts.path,
+        "path": str(facts.location),
         "instrument": facts.instrument,
         "detector": facts.detector,
         "exp_type": facts.exp_type,
