@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import core_schema
@@ -19,7 +19,10 @@ from bkgflow.io.storage.remote import Remote
 
 __all__ = ["Location", "PathLike", "split_list"]
 
-PathLike = str | os.PathLike[str]
+if TYPE_CHECKING:
+    PathLike = str | os.PathLike[str]
+else:
+    PathLike = str | os.PathLike  # a parameterized class is none that isinstance takes
 """What users name a file by: a path, a URL, a `Location`."""
 
 LOCAL = "file://"
