@@ -12,20 +12,8 @@ import numpy as np
 import pytest
 from stdatamodels.jwst import datamodels
 
-from bkgflow import methods
-from bkgflow.methods import soss
-
 # The peer asks a reference server for step parameters unless it is told not to.
 os.environ["STPIPE_DISABLE_CRDS_STEPPARS"] = "true"
-
-
-def pytest_configure() -> None:
-    """Drop machine code older than any of the sources: numba looks at the outermost one only."""
-    folders = [Path(module.__file__).parent for module in (methods, soss)]
-    newest = max(source.stat().st_mtime for f in folders for source in f.glob("_*.py"))
-    for code in (each for f in folders for each in (f / "__pycache__").glob("*.nb[ic]")):
-        if code.stat().st_mtime < newest:
-            code.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")

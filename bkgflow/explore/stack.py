@@ -187,13 +187,14 @@ def _combine_last_axes(
     """Combine arrays whose last axes are the exposures and their integrations."""
     first = [np.moveaxis(array, (0, 1), (-2, -1)) for array in (sci, err, dq)]
     if first[0].ndim == 4:
-        means = [clip.collapse(*exposure, rule) for exposure in zip(*first, strict=True)]
+        means = [clip.collapse(s, e, d, rule) for s, e, d in zip(*first, strict=True)]
         first = [
             np.stack([mean.sci for mean in means]),
             np.stack([mean.err for mean in means]),
             np.stack([mean.dq for mean in means]),
         ]
-    out = clip.combine(*(np.ascontiguousarray(array) for array in first), rule)
+    sci, err, dq = (np.ascontiguousarray(array) for array in first)
+    out = clip.combine(sci, err, dq, rule)
     return out.sci, out.err, out.dq, out.n_used
 
 
