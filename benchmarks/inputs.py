@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
@@ -19,17 +20,17 @@ from bkgflow.api import subtract_to_file
 from bkgflow.detector import Window
 from bkgflow.simulate import (
     Simulated,
+    Truth,
     simulate_imaging,
     simulate_nods,
     simulate_soss,
     simulate_wfss,
 )
-from bkgflow.simulate.modes import MIR_LRS_SLITLESS
-from bkgflow.simulate.plan import TARGET, assemble, plan_exposure
-from bkgflow.simulate.spectra import empty_series
-from bkgflow.simulate.truth import Truth
-from bkgflow.simulate.wfss_files import SimulatedSlitless
-from bkgflow.simulate.writing import write_program
+from bkgflow.simulate.instruments import load_instrument
+from bkgflow.simulate.program import TARGET, assemble, plan_exposure
+from bkgflow.simulate.scene import SkyScene
+from bkgflow.simulate.tso import empty_series
+from bkgflow.simulate.writer import write_scene
 
 __all__ = ["Inputs", "Note", "write_associations"]
 
@@ -180,9 +181,7 @@ class Inputs:
             ),
         )
 
-    def _simulated(
-        self, folder: Path, make: Callable[[], Simulated | SimulatedSlitless]
-    ) -> list[Path]:
+    def _simulated(self, folder: Path, make: Callable[[], Simulated[Any]]) -> list[Path]:
         """Return a simulated program's exposures; simulate it if that was never finished."""
         if not (folder / "truth" / "truth.json").exists():
             self.note(f"simulating {folder.name}")
@@ -213,14 +212,16 @@ def write_associations(folder: Path, members: Mapping[str, Sequence[str]]) -> No
         (folder / f"{product}_asn.json").write_text(json.dumps(content), encoding="utf-8")
 
 
-def _write_cubes(folder: Path, integrations: int, side: int, backgrounds: int) -> Simulated:
+def _write_cubes(folder: Path, integrations: int, side: int, backgrounds: int) -> Simulated[Truth]:
     """Simulate a series without a star, and skies, all as long."""
-    mode = MIR_LRS_SLITLESS
-    window = Window(mode.native.x0, min(mode.native.y0, mode.frame.y1 - side), side, side)
-    target = plan_exposure(mode, (TARGET, 0), window, target="SKY", integrations=integrations)
-    skies = [empty_series(window, i, integrations) for i in range(backgrounds)]
-    truth: Truth = assemble(mode, 1, [target, *skies])
-    return write_program(folder, truth, {target.name: [sky.name for sky in skies]})
+    prism = load_instrument("MIR_LRS-SLITLESS")
+    x0, y0 = prism.native.x0, min(prism.native.y0, prism.frame.y1 - side)
+    window = Window(x0, y0, side, side)
+    target = plan_exposure(prism, (TARGET, 0), window, target="SKY", integrations=integrations)
+    skies = [empty_series(prism, window, i, integrations) for i in range(backgrounds)]
+    truth = assemble(prism, 1, [target, *skies])
+    backgrounds_of = {target.name: [sky.name for sky in skies]}
+    return write_scene(SkyScene(truth, prism, backgrounds_of), folder)
 
 
 def _write_slitless(folder: Path, place: Path) -> None:

@@ -32,10 +32,11 @@ def test_the_scales_of_full_frame_scenes(tmp_path: Any, instrument: str, compone
         tmp_path / "p", instrument=instrument, components=components, exposures=1, seed=5
     )
     (exposure,) = program.truth.exposures
-    (ranges,) = program.references.glob("*.asdf")
+    _, ranges = program.references
+    skies = [program.folder / name for name in program.truth.components]
     with datamodels.open(program.exposures[0]) as model:
         found = slitless_inputs(
-            model, program.components, wavelengthrange=ranges, catalog=program.catalogue,
+            model, skies, wavelengthrange=ranges, catalog=program.extras["sourcecat"],
             orders="all",
         )  # fmt: skip
         corners, shape = found.corners, model.data.shape

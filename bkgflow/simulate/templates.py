@@ -8,7 +8,6 @@ here have such steps and patches, with round numbers.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,18 +15,18 @@ from numpy.typing import NDArray
 from bkgflow.detector import Window
 from bkgflow.errors import ShapeError
 from bkgflow.io.fits.hdus import open_binary, read_rows, walk
+from bkgflow.simulate.instruments import Axis
 from bkgflow.simulate.noise import reference_pixels
 
-__all__ = ["MOST_COMPONENTS", "built_in_template", "read_template"]
+__all__ = ["MOST_COMPONENTS", "Template", "built_in_template", "read_template"]
 
 MOST_COMPONENTS = 3
 
-Image = NDArray[np.float32]
+Template = NDArray[np.float32]
+"""What a component looks like on the whole detector: (ny, nx), 0 where it is unknown."""
 
 
-def built_in_template(
-    component: int, axis: Literal["x", "y"], frame: Window, instrument: str
-) -> Image:
+def built_in_template(component: int, axis: Axis, frame: Window, instrument: str) -> Template:
     """Return a component of the sky.
 
     Parameters
@@ -72,7 +71,7 @@ def _glow(along: NDArray[np.float64], across: NDArray[np.float64]) -> NDArray[np
 _PATTERNS = (_zodiacal, _patch, _glow)
 
 
-def read_template(path: str | Path, frame: Window) -> Image:
+def read_template(path: str | Path, frame: Window) -> Template:
     """Read a real template: the first image of a FITS file.
 
     Returns
@@ -87,16 +86,16 @@ def read_template(path: str | Path, frame: Window) -> Image:
     ShapeError
         If it does not cover the whole detector.
     """
-    places = [extension.place for extension in walk(path).values()]
-    place = next((each for each in places if each.shape == frame.shape), None)
-    if place is None:
+    arrays = [hdu.place for hdu in walk(path).values()]
+    found = next((each for each in arrays if each.shape == frame.shape), None)
+    if found is None:
         raise ShapeError(
-            f"A template covers the whole detector, {frame.ny}×{frame.nx}",
+            f"A template must cover the whole detector, {frame.ny}×{frame.nx}",
             file=path,
-            value=", ".join(str(each.shape) for each in places),
+            value=", ".join(str(each.shape) for each in arrays),
             cure="Give a template of this instrument's full frame",
         )
     image = np.empty(frame.shape, np.float64)
     with open_binary(path) as stream:
-        read_rows(stream, place, Window(0, 0, frame.nx, frame.ny), image)
+        read_rows(stream, found, Window(0, 0, frame.nx, frame.ny), image)
     return np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)

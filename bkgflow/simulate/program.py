@@ -1,4 +1,4 @@
-"""What the simulated programs share: bounds of arguments, names, pointings, times."""
+"""What the simulated programs share: names, pointings, times, cut-outs."""
 
 from __future__ import annotations
 
@@ -8,19 +8,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bkgflow.detector import Window
-from bkgflow.errors import SettingsError
 from bkgflow.simulate.headers import root_name
-from bkgflow.simulate.modes import Mode
+from bkgflow.simulate.instruments import Instrument
 from bkgflow.simulate.truth import Dither, Exposure, Truth
 
 __all__ = [
     "BACKGROUND",
-    "MOST",
     "RAY_FRACTION",
     "TARGET",
     "assemble",
-    "check_number",
-    "check_size",
     "cutout",
     "one_after_the_other",
     "plan_exposure",
@@ -41,15 +37,9 @@ TARGET, BACKGROUND = 0, 1
 RAY_FRACTION = 1e-3
 """Pixels of a dedicated background that an unnoticed cosmic ray struck."""
 
-SMALLEST = 16
-"""The smallest side of a cut-out, in pixels."""
-
-MOST = 999
-"""Observations, or exposures of one, that three digits can count."""
-
 
 def plan_exposure(
-    mode: Mode,
+    instrument: Instrument,
     key: tuple[int, int],
     window: Window,
     *,
@@ -63,7 +53,7 @@ def plan_exposure(
 
     Parameters
     ----------
-    mode, key, window, observation
+    instrument, key, window, observation
         As in ``Exposure``.
     number : int, optional
         Within its observation; by default the number within its role, from 1.
@@ -78,9 +68,11 @@ def plan_exposure(
     dither = dither or Dither()
     ra, dec = FIELD[0] + offset[0], FIELD[1] + offset[1]
     # A source that moved by (x, y) on the detector says that the telescope moved the other way.
-    east, north = (-(row[0] * dither.x + row[1] * dither.y) / 3600.0 for row in mode.rotation())
+    east, north = (
+        -(row[0] * dither.x + row[1] * dither.y) / 3600.0 for row in instrument.rotation()
+    )
     return Exposure(
-        name=f"{root_name(mode, observation, number)}_{mode.suffix}.fits",
+        name=f"{root_name(instrument, observation, number)}_{instrument.suffix}.fits",
         role="target" if key[0] == TARGET else "background",
         key=key,
         window=window,
@@ -94,69 +86,37 @@ def plan_exposure(
     )
 
 
-def assemble(mode: Mode, seed: int, exposures: Sequence[Exposure]) -> Truth:
+def assemble(instrument: Instrument, seed: int, exposures: Sequence[Exposure]) -> Truth:
     """Return the truth of a program whose exposures are taken one after the other."""
     return Truth(
-        mode=mode.exp_type,
-        program=mode.program,
+        exp_type=instrument.exp_type,
+        program=instrument.program,
         seed=seed,
-        plane=mode.sky,
-        detector=mode.readout.detector(),
-        exposures=one_after_the_other(mode, exposures),
+        plane=instrument.sky,
+        detector=instrument.readout.detector(),
+        exposures=one_after_the_other(instrument, exposures),
     )
 
 
-def one_after_the_other(mode: Mode, exposures: Sequence[Exposure]) -> tuple[Exposure, ...]:
+def one_after_the_other(
+    instrument: Instrument, exposures: Sequence[Exposure]
+) -> tuple[Exposure, ...]:
     """Return the exposures with the times at which they start, one after the other."""
     timed, start = [], START
     for exposure in exposures:
         timed.append(exposure.model_copy(update={"start": start}))
-        seconds = mode.readout.integration_time * (exposure.integrations or 1)
+        seconds = instrument.readout.integration_time * (exposure.integrations or 1)
         start += timedelta(seconds=seconds) + OVERHEAD
     return tuple(timed)
 
 
-def check_size(size: int | None, mode: Mode) -> None:
-    """Refuse a side that is no cut-out of the mode's detector.
-
-    Raises
-    ------
-    SettingsError
-        Where it is not a whole number of pixels, too small, or larger than the detector.
-    """
-    if size is not None:
-        check_number("size", size, SMALLEST, min(mode.frame.shape))
-
-
-def check_number(
-    name: str, value: int, least: int, most: int | None = None, but_not: int | None = None
-) -> None:
-    """Refuse an argument that is not a whole number within its bounds.
-
-    Raises
-    ------
-    SettingsError
-        Where it is not a whole number, below the least, above the most, or the one left out.
-    """
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if whole and least <= value and (most is None or value <= most) and value != but_not:
-        return
-    bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
-    without = "" if but_not is None else f", but not {but_not}"
-    raise SettingsError(
-        f"{name} must be a whole number {bounds}{without}",
-        value=repr(value),
-        cure="Give a number within these bounds",
-    )
-
-
-def cutout(mode: Mode, size: int | None) -> Window:
+def cutout(instrument: Instrument, size: int | None) -> Window:
     """Return a square at the middle of the right edge, or the whole frame.
 
     There it holds reference pixels, and neither its first column nor its first row is the
     detector's.
     """
-    frame = mode.frame
+    frame = instrument.frame
     if size is None:
         return frame
     return Window(frame.x1 - size, (frame.ny - size) // 2, size, size)
