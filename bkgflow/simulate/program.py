@@ -49,20 +49,11 @@ def plan_exposure(
     dither: Dither | None = None,
     **values: Any,
 ) -> Exposure:
-    """Return an exposure with its name and pointing worked out.
+    """Return an exposure with its name and pointing worked out; ``values`` are its other fields.
 
-    Parameters
-    ----------
-    instrument, key, window, observation
-        As in ``Exposure``.
-    number : int, optional
-        Within its observation; by default the number within its role, from 1.
-    offset : (float, float)
-        Distance from the program's field in RA and Dec, in degrees.
-    dither : Dither, optional
-        How far its sources have moved on the detector, in arcsec.
-    **values
-        The other fields of ``Exposure``.
+    Its number is by default that within its role, from 1; ``offset`` is its distance from the
+    program's field in RA and Dec, in degrees, and ``dither`` how far its sources have moved on
+    the detector.
     """
     number = key[1] + 1 if number is None else number
     dither = dither or Dither()

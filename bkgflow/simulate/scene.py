@@ -13,7 +13,7 @@ from bkgflow.detector import REFERENCE_PIXEL
 from bkgflow.simulate.headers import integration_times
 from bkgflow.simulate.instruments import Instrument
 from bkgflow.simulate.noise import DEAD, HOT, Stream, defects, draw_rate, generator, jumps
-from bkgflow.simulate.truth import E, Image, Program, SkyTruth
+from bkgflow.simulate.truth import E, Exposure, Image, Program, SkyTruth
 
 if TYPE_CHECKING:
     from stdatamodels.jwst.datamodels import JwstDataModel
@@ -27,45 +27,39 @@ PLANES = ("data", "err", "var_poisson", "var_rnoise")
 
 T = TypeVar("T", bound=Program[Any])
 S = TypeVar("S", bound=SkyTruth[Any])
+E_contra = TypeVar("E_contra", bound=Exposure, contravariant=True)
 
 
 class Member(NamedTuple):
-    """A file of an association besides the exposure itself, and its type there."""
+    """A file of an association besides the exposure itself."""
 
     name: str
-    exptype: str
+    exptype: str  # its type there
 
 
 class Extra(NamedTuple):
-    """A file besides the exposures: what it is, its path below the program's folder, its content.
+    """A file besides the exposures."""
 
-    ``kind`` is a reference's type, a member's type in associations, or another name.
-    """
-
-    kind: str
-    name: str
+    kind: str  # a reference's type, a member's type in associations, or another name
+    name: str  # its path below the program's folder
     content: JwstDataModel | str
 
 
-class Scene(Protocol[T, E]):
+class Scene(Protocol[T, E_contra]):
     """What is simulated. ``truth`` and ``instrument`` are all that the detector needs to know."""
 
     truth: T
     instrument: Instrument
 
-    def exposures(self) -> Sequence[E]:
-        """Return the exposures, targets first."""
-        ...
-
-    def rates(self, exposure: E) -> Iterable[Image]:
+    def rates(self, exposure: E_contra) -> Iterable[Image]:
         """Return the noiseless light of each integration: (ny, nx) float64, DN/s."""
         ...
 
-    def added(self, exposure: E, integration: int) -> Image | float:
+    def added(self, exposure: E_contra, integration: int) -> Image | float:
         """Return what an integration shows besides light and noise, DN/s."""
         return 0.0
 
-    def members(self, exposure: E) -> Sequence[Member]:
+    def members(self, exposure: E_contra) -> Sequence[Member]:
         """Return the other members of a target's association."""
         return ()
 
@@ -73,7 +67,7 @@ class Scene(Protocol[T, E]):
         """Make the files that the scene needs besides its exposures, one by one."""
         yield from ()
 
-    def coordinates(self, exposure: E) -> Any:
+    def coordinates(self, exposure: E_contra) -> Any:
         """Return the WCS that is saved with an exposure, if it has one."""
         return None
 
@@ -85,11 +79,6 @@ class SkyScene(Scene[S, E], Generic[S, E]):
     truth: S
     instrument: Instrument
     backgrounds: Mapping[str, Sequence[str]] = field(default_factory=dict)
-
-    def exposures(self) -> Sequence[E]:
-        """Return the exposures of the truth."""
-        exposures: Sequence[E] = self.truth.exposures
-        return exposures
 
     def rates(self, exposure: E) -> Iterator[Image]:
         """Yield the sky and the sources as bright as they are in each integration."""

@@ -128,10 +128,6 @@ class SlitlessScene(Scene[SlitlessTruth, SlitlessExposure]):
     slitless: Slitless
     templates: Sequence[Template]
 
-    def exposures(self) -> tuple[SlitlessExposure, ...]:
-        """Return the dispersed exposures."""
-        return self.truth.exposures
-
     def rates(self, exposure: SlitlessExposure) -> Iterator[Image]:
         """Yield the spectra and the sky of the only integration."""
         here = exposure.window.slices_in(self.instrument.frame)
@@ -187,19 +183,11 @@ def _real_beams(slitless: Slitless, specwcs: str | Path) -> tuple[Beam, ...]:
 
 
 def _dithered(camera: Instrument, window: Window, exposures: int) -> tuple[Exposure, ...]:
-    points = [
-        Dither(
-            position=i + 1,
-            total=exposures,
-            x=i * STEP[0] * camera.scale,
-            y=i * STEP[1] * camera.scale,
-        )
-        for i in range(exposures)
-    ]
-    planned = [
-        plan_exposure(camera, (TARGET, i), window, target="FIELD-1", dither=point)
-        for i, point in enumerate(points)
-    ]
+    planned = []
+    for i in range(exposures):
+        x, y = (i * step * camera.scale for step in STEP)
+        point = Dither(position=i + 1, total=exposures, x=x, y=y)
+        planned.append(plan_exposure(camera, (TARGET, i), window, target="FIELD-1", dither=point))
     return one_after_the_other(camera, planned)
 
 

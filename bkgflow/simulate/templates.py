@@ -27,24 +27,11 @@ Template = NDArray[np.float32]
 
 
 def built_in_template(component: int, axis: Axis, frame: Window, instrument: str) -> Template:
-    """Return a component of the sky.
+    """Return a component of the sky on the whole detector, dispersed along an axis.
 
-    Parameters
-    ----------
-    component : int
-        0: the dispersed zodiacal light; 1: a broad patch of stray light; 2: a glow that grows
-        towards the long end of the dispersion.
-    axis : "x" or "y"
-        The axis of the dispersion.
-    frame : Window
-        The whole detector.
-    instrument : str
-        Decides where the reference pixels are; they are 0.
-
-    Returns
-    -------
-    (ny, nx) float32
-        Its median over the other pixels is 1.
+    0 is the dispersed zodiacal light, 1 a broad patch of stray light, 2 a glow that grows
+    towards the long end of the dispersion: (ny, nx) float32, 0 in the instrument's reference
+    pixels. The median over the others is 1.
     """
     ny, nx = frame.shape
     columns, rows = (np.arange(nx) + 0.5) / nx, ((np.arange(ny) + 0.5) / ny)[:, None]
@@ -72,12 +59,7 @@ _PATTERNS = (_zodiacal, _patch, _glow)
 
 
 def read_template(path: str | Path, frame: Window) -> Template:
-    """Read a real template: the first image of a FITS file.
-
-    Returns
-    -------
-    (ny, nx) float32
-        0 where the file has none.
+    """Read a real template, the first image of a FITS file; it is 0 where that is not finite.
 
     Raises
     ------

@@ -51,15 +51,8 @@ def write_scene(
 ) -> Simulated[T]:
     """Write all files of a scene; its truth comes last, as the sign that it is whole.
 
-    Parameters
-    ----------
-    scene : Scene
-        What to draw.
-    folder : path-like
-        Created where it is missing. It may hold the same program already, but no other one:
-        the files of two would be mixed.
-    on_exposure : callable, optional
-        Called with the path of each exposure as soon as it is written.
+    The folder is created where it is missing. It may hold the same program already, but no
+    other one: the files of two would be mixed.
 
     Raises
     ------
@@ -68,15 +61,16 @@ def write_scene(
     """
     folder = Path(folder)
     _prepare(folder, scene.truth)
+    # One file at a time: a model is made, written and closed before the next one is made.
     extras = {extra.kind: _write(folder / extra.name, extra.content) for extra in scene.extras()}
     exposures = []
-    for exposure in scene.exposures():
+    for exposure in scene.truth.exposures:
         exposures.append(_write(folder / exposure.name, _model(scene, exposure)))
         if on_exposure is not None:
             on_exposure(exposures[-1])
     associations = tuple(
         _associate(folder, scene.instrument, exposure, scene.members(exposure))
-        for exposure in scene.exposures()
+        for exposure in scene.truth.exposures
         if exposure.role == "target"
     )
     _write(folder / TRUTH, scene.truth.model_dump_json(indent=1, by_alias=True) + "\n")

@@ -27,16 +27,8 @@ def catalog_text(
 ) -> str:
     """Return the catalog of a direct image's point sources.
 
-    Parameters
-    ----------
-    wcsinfo : mapping
-        The image's header values below ``meta.wcsinfo``.
-    x, y : (n,) float64
-        Columns and rows in the image.
-    radius : int
-        Pixels from a source's centre to the edge of its box.
-    flux, abmag : (n,) float64
-        Summed rate, and AB magnitude.
+    They lie at pixels x, y (n,) of the image, whose header values below ``meta.wcsinfo`` are
+    given, and their boxes end ``radius`` pixels from there; ``flux`` (n,) is their summed rate.
     """
 
     def sky(dx: int, dy: int) -> SkyCoord:

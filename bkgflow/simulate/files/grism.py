@@ -87,17 +87,9 @@ def grism_wcs(
 ) -> WCS:
     """Return the coordinates of a slitless exposure.
 
-    Parameters
-    ----------
-    instrument : "NIRCAM", "NIRISS" or "MIRI"
-        Whose transforms to use.
-    along : "x" or "y"
-        The axis of the dispersion.
-    beams : sequence of Beam
-        One for each order.
-    wcsinfo : mapping
-        The direct image's place on the sky as FITS has it: ``crpix1``, ``crval1``, ``cdelt1``,
-        ``pc1_1``, …, with a tangential projection. Pixels are the exposure's own.
+    It has the instrument's own transforms, for a dispersion along "x" or "y". ``wcsinfo`` is
+    how the direct image lies on the sky as FITS has it: ``crpix1``, ``crval1``, ``cdelt1``,
+    ``pc1_1``, …, with a tangential projection. Pixels are the exposure's own.
     """
     pixels, micron = (u.pix, u.pix), (u.micron,)
     pixel = frames.Frame2D(name="grism_detector", axes_names=("x_grism", "y_grism"), unit=pixels)
