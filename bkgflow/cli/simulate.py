@@ -30,7 +30,7 @@ DEFAULTS: dict[tuple[str, str], object] = {("imaging", "instrument"): "NIRCam", 
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write to.")]
 
 
-class Scenes(TyperGroup):
+class _Scenes(TyperGroup):
     """Makes the commands when they are asked for: their functions take long to import."""
 
     @property
@@ -45,7 +45,7 @@ class Scenes(TyperGroup):
 
 simulate = typer.Typer(
     name="simulate",
-    cls=Scenes,
+    cls=_Scenes,
     help="Write a synthetic program: exposures, associations, and the truth.",
     no_args_is_help=True,
 )

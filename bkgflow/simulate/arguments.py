@@ -97,7 +97,7 @@ def one_of(name: str, value: str | None, known: Collection[str]) -> str:
     SettingsError
         Where it is none of them.
     """
-    chosen = next(iter(known), "") if value is None else value.upper()
+    chosen = next(iter(known), "") if value is None else str(value).upper()
     if chosen in known or value is None:
         return chosen
     raise SettingsError(
