@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from fnmatch import fnmatchcase
+from os import PathLike
+from pathlib import PurePosixPath
 from typing import Any
 
 from bkgflow.errors import AssociationError, PlanError
+from bkgflow.io.storage.location import Location
 
 __all__ = ["Association", "Product", "load", "load_program"]
 
@@ -28,20 +31,20 @@ class Product:
     ----------
     name : str
         The product's name.
-    science : str
-        Absolute path of the science exposure.
-    backgrounds : tuple of str
-        Absolute paths of the background exposures, without repeats, in the order given.
-    others : tuple of (str, str)
-        Kind and path of the members that the background subtraction leaves alone.
+    science : Location
+        The science exposure.
+    backgrounds : tuple of Location
+        The background exposures, without repeats, in the order given.
+    others : tuple of (str, Location)
+        Kind and location of the members that the background subtraction leaves alone.
     notes : tuple of str
         What a user should know about how the members were read.
     """
 
     name: str
-    science: str
-    backgrounds: tuple[str, ...]
-    others: tuple[tuple[str, str], ...] = ()
+    science: Location
+    backgrounds: tuple[Location, ...]
+    others: tuple[tuple[str, Location], ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -49,12 +52,12 @@ class Product:
 class Association:
     """A parsed association: products that can be worked on, errors for those that can't."""
 
-    path: str
+    location: Location
     products: tuple[Product, ...]
     refused: tuple[tuple[str, AssociationError], ...] = ()
 
 
-def load(path: str | Path) -> Association:
+def load(path: str | PathLike[str]) -> Association:
     """Parse one association file.
 
     A product whose members cannot be right is refused by itself; its neighbours stay.
@@ -64,17 +67,17 @@ def load(path: str | Path) -> Association:
     AssociationError
         If the file is missing, is not JSON, or has no products at all.
     """
-    path = Path(path).absolute()
+    location = Location.of(path)
     products: list[Product] = []
     refused: list[tuple[str, AssociationError]] = []
-    for number, raw in enumerate(_raw_products(path), start=1):
+    for number, raw in enumerate(_raw_products(location), start=1):
         name = str(raw.get("name", "")) if isinstance(raw, dict) else ""
         name = name or f"product {number}"
         try:
-            products.append(_product(path, name, raw))
+            products.append(_product(location, name, raw))
         except AssociationError as error:
             refused.append((name, error))
-    return Association(str(path), tuple(products), tuple(refused))
+    return Association(location, tuple(products), tuple(refused))
 
 
 def load_program(program: Any) -> tuple[list[Association], list[tuple[str, AssociationError]]]:
@@ -100,13 +103,13 @@ def load_program(program: Any) -> tuple[list[Association], list[tuple[str, Assoc
     return associations, refused
 
 
-def _association_files(program: Any) -> list[Path]:
-    if isinstance(program, str | Path):
-        return _in_folder(_existing(Path(program)))
+def _association_files(program: Any) -> list[Location]:
+    if isinstance(program, str | PathLike):
+        return _in_folder(_existing(Location.of(program)))
     if isinstance(program, list | tuple | set | Iterator):
         items = list(program)
-        if items and all(isinstance(item, str | Path) for item in items):
-            return [path for item in items for path in _in_folder(Path(item))]
+        if items and all(isinstance(item, str | PathLike) for item in items):
+            return [path for item in items for path in _in_folder(Location.of(item))]
     raise PlanError(
         "A program is an association, a folder of associations, or a list of these",
         value=repr(program)[:200],
@@ -114,7 +117,7 @@ def _association_files(program: Any) -> list[Path]:
     )
 
 
-def _existing(path: Path) -> Path:
+def _existing(path: Location) -> Location:
     try:
         there, problem = path.exists(), "no such file or folder"
     except OSError as error:  # a name that is too long, a folder that may not be entered
@@ -129,12 +132,12 @@ def _existing(path: Path) -> Path:
     return path
 
 
-def _in_folder(folder: Path) -> list[Path]:
+def _in_folder(folder: Location) -> list[Location]:
     """Return the associations of a folder; of a file, itself."""
     try:
         if not folder.is_dir():
             return [folder]
-        files = list(folder.iterdir())
+        files = folder.listing()
     except OSError as problem:
         raise PlanError(
             "A program's folder may be read",
@@ -142,7 +145,7 @@ def _in_folder(folder: Path) -> list[Path]:
             value=problem.strerror,
             cure="Check the path and the permissions",
         ) from None
-    found = sorted(path for path in files if path.match(PATTERN))
+    found = [each for each in files if fnmatchcase(each.name, PATTERN)]
     if not found:
         raise PlanError(
             f"A program's folder holds associations named {PATTERN}",
@@ -153,9 +156,9 @@ def _in_folder(folder: Path) -> list[Path]:
     return found
 
 
-def _raw_products(path: Path) -> list[Any]:
+def _raw_products(path: Location) -> list[Any]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text()
     except OSError as problem:
         raise AssociationError(
             "An association is a readable text file",
@@ -198,7 +201,7 @@ def _raw_products(path: Path) -> list[Any]:
     return products
 
 
-def _product(path: Path, name: str, raw: Any) -> Product:
+def _product(path: Location, name: str, raw: Any) -> Product:
     members: dict[str, list[str]] = {}
     for member in _members(path, name, raw):
         members.setdefault(str(member["exptype"]).lower(), []).append(str(member["expname"]))
@@ -230,7 +233,7 @@ def _product(path: Path, name: str, raw: Any) -> Product:
     return Product(name, target, unique, others, tuple(notes if len(unique) < len(paths) else ()))
 
 
-def _members(path: Path, name: str, raw: Any) -> list[dict[str, Any]]:
+def _members(path: Location, name: str, raw: Any) -> list[dict[str, Any]]:
     members = raw.get("members") if isinstance(raw, dict) else None
     good = isinstance(members, list) and all(
         isinstance(m, dict) and m.get("expname") and m.get("exptype") for m in members
@@ -245,9 +248,8 @@ def _members(path: Path, name: str, raw: Any) -> list[dict[str, Any]]:
     return list(members or [])
 
 
-def _inside(path: Path, name: str, expname: str) -> str:
-    """Return the member's absolute path; it must lie in the association's folder or below."""
-    folder = path.parent
+def _inside(path: Location, name: str, expname: str) -> Location:
+    """Return the member's location; it must lie in the association's folder or below."""
     if "\0" in expname:
         raise AssociationError(
             f"The members of product {name} have names that a file can have",
@@ -255,7 +257,7 @@ def _inside(path: Path, name: str, expname: str) -> str:
             value=repr(expname),
             cure="Write it again with the association generator",
         )
-    member = Path(expname)
+    member = PurePosixPath(expname)
     inside = not member.is_absolute() and ".." not in member.parts
     if not inside:
         raise AssociationError(
@@ -264,4 +266,4 @@ def _inside(path: Path, name: str, expname: str) -> str:
             value=expname,
             cure="Put the exposures beside the association, or link them there",
         )
-    return str(folder / member)
+    return path.parent / str(member)

@@ -23,8 +23,8 @@ Only ``RunError`` can be cured by a retry: its ``retryable`` is true.
 
 from __future__ import annotations
 
-from os import fspath
-from pathlib import Path
+from collections.abc import Mapping
+from os import PathLike
 from typing import Any, ClassVar
 
 __all__ = [
@@ -64,12 +64,12 @@ class BkgflowError(Exception):
     retryable: ClassVar[bool] = False
 
     def __init__(
-        self, rule: str, *, cure: str, value: object = None, file: str | Path | None = None
+        self, rule: str, *, cure: str, value: object = None, file: str | PathLike[str] | None = None
     ) -> None:
         self.rule = rule
         self.value = None if value is None else str(value)
         self.cure = cure
-        self.file = None if file is None else fspath(file)
+        self.file = None if file is None else str(file)
         super().__init__(self.message)
 
     @property
@@ -89,6 +89,21 @@ class BkgflowError(Exception):
             "cure": self.cure,
         }
 
+    @classmethod
+    def from_dict(cls, parts: Mapping[str, str | None]) -> BkgflowError:
+        """Return the error that `to_dict` took apart; of an unknown class, a `BkgflowError`."""
+        kind = _kinds().get(parts.get("error") or "", BkgflowError)
+        rule, cure = parts.get("rule") or "", parts.get("cure") or ""
+        return kind(rule, cure=cure, value=parts.get("value"), file=parts.get("file"))
+
+    def __eq__(self, other: object) -> bool:
+        """Two errors are equal if they say the same."""
+        return isinstance(other, BkgflowError) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        """By what it says."""
+        return hash((type(self), self.message))
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle by the parts, so that the error crosses processes whole."""
         return _rebuild, (type(self), self.rule, self.cure, self.value, self.file)
@@ -98,6 +113,16 @@ def _rebuild(
     kind: type[BkgflowError], rule: str, cure: str, value: str | None, file: str | None
 ) -> BkgflowError:
     return kind(rule, cure=cure, value=value, file=file)
+
+
+def _kinds() -> dict[str, type[BkgflowError]]:
+    """Return every class of error by its name."""
+    found, left = {"BkgflowError": BkgflowError}, [BkgflowError]
+    while left:
+        for kind in left.pop().__subclasses__():
+            found[kind.__name__] = kind
+            left.append(kind)
+    return found
 
 
 class UsageError(BkgflowError):

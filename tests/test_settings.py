@@ -5,7 +5,7 @@ import math
 import pytest
 
 from bkgflow.errors import SettingsError
-from bkgflow.settings import StepSettings, split_list
+from bkgflow.settings import StepSettings
 
 
 def test_defaults_are_the_reference_steps():
@@ -39,19 +39,3 @@ def test_out_of_bounds(arguments, word):
 
 def test_none_and_zero_iterations_mean_the_same():
     assert StepSettings.of(maxiters=0).numeric() == StepSettings.of().numeric()
-
-
-@pytest.mark.parametrize(
-    ("given", "read"),
-    [
-        (None, []),
-        ("", []),
-        ("a.fits", ["a.fits"]),
-        ("a.fits,b.fits", ["a.fits", "b.fits"]),
-        ("a.fits, b.fits,", ["a.fits", "b.fits"]),
-        (["a.fits", ""], ["a.fits"]),
-        (("a.fits",), ["a.fits"]),
-    ],
-)
-def test_lists_as_strun_users_write_them(given, read):
-    assert split_list(given) == read

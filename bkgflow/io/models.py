@@ -12,9 +12,13 @@ from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import JwstDataModel
 
 from bkgflow.errors import FileError
-from bkgflow.io.storage.publish import appearing
+from bkgflow.io.storage.location import PathLike
+from bkgflow.io.storage.publish import whole
 
-__all__ = ["native", "not_a_model", "open_model", "write_model"]
+__all__ = ["Model", "native", "not_a_model", "open_model", "save_model", "write_model"]
+
+Model = JwstDataModel
+"""A data model of stdatamodels, for rooms that know it by name alone."""
 
 
 def native(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
@@ -22,7 +26,7 @@ def native(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
     return np.require(array, dtype, ["C", "W"])
 
 
-def write_model(model: JwstDataModel, path: str | Path) -> Path:
+def write_model(model: JwstDataModel, path: PathLike) -> Path:
     """Save a model so that its file appears whole or not at all.
 
     Its FILENAME is the path's, as far as ASCII goes.
@@ -37,13 +41,19 @@ def write_model(model: JwstDataModel, path: str | Path) -> Path:
     OutputError
         If it cannot be written there.
     """
-    with appearing(path) as part, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model.save(str(part))
+    with whole(path) as scratch:
+        save_model(model, scratch)
     return Path(path)
 
 
-def open_model(path: str | Path) -> JwstDataModel:
+def save_model(model: JwstDataModel, path: Path) -> None:
+    """Save a model; its FILENAME is the path's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what validation says it said when the model was opened
+        model.save(str(path))
+
+
+def open_model(path: PathLike) -> JwstDataModel:
     """Open an exposure as the data model that it says it is.
 
     Raises
@@ -59,7 +69,7 @@ def open_model(path: str | Path) -> JwstDataModel:
         raise not_a_model(path, problem) from problem
 
 
-def not_a_model(path: str | Path, problem: Exception) -> FileError:
+def not_a_model(path: PathLike, problem: Exception) -> FileError:
     """Return the error for a file that no data model can be made of, from what was raised."""
     return FileError(
         "An exposure opens as a JWST data model",

@@ -1,59 +1,130 @@
-"""Keys: hashes of what determines a result. Same key, same result."""
+"""Keys: what determines a result, in named parts. Same key, same result.
+
+A key can say in words where it differs from another. What does not change the result is no part
+of it: memory, threads, the cluster, and where files lie.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from bkgflow.detector import Window
-from bkgflow.io.exposures.facts import ExposureFacts, Identity
-from bkgflow.settings import Mode, StepSettings
-from bkgflow.version import VERSION
+from bkgflow.io.storage.identity import Identity
 
-__all__ = ["combined_key", "digest", "fit_key", "unit_key"]
+__all__ = ["Key", "Part"]
+
+Plain = str | int | float | bool | None
+Value = Plain | tuple[Plain, ...] | Identity
+"""What a part may be: anything else would go into a hash by chance."""
 
 
-def combined_key(
-    settings: StepSettings, window: Window, backgrounds: Iterable[ExposureFacts]
-) -> str:
-    """Return the key of a combined background: its inputs, window, clip and version.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One thing that a result depends on.
 
-    One with ERR and one without are two.
+    Attributes
+    ----------
+    name : str
+        What it is, in a user's words: ``sigma``, ``target``, ``reference bkg``.
+    value : plain value, tuple of plain values, or Identity
+        What it is in this case.
     """
-    clip = {**settings.numeric(), "errors": settings.with_errors}
-    return digest(VERSION, clip, asdict(window), _identities(backgrounds))
+
+    name: str
+    value: Value
 
 
-def fit_key(
-    settings: StepSettings, segments: Iterable[ExposureFacts], references: Sequence[Identity]
-) -> str:
-    """Return the key of a SOSS fit: its segments, references, settings and version."""
-    library = [asdict(identity) for identity in references]
-    return digest(VERSION, settings.relevant("soss"), _identities(segments), library)
+@dataclass(frozen=True)
+class Key:
+    """What determines a result.
 
-
-def unit_key(
-    settings: StepSettings, mode: Mode, target: ExposureFacts, what: str, references: Sequence[Any]
-) -> str:
-    """Return the key of a unit.
-
-    It follows the target, the method's settings, the references, the version, and the key of
-    the combined background or fit, or the reason why there is none.
+    Attributes
+    ----------
+    parts : tuple of Part
+        In a fixed order; several may have one name, such as the members of a background.
     """
-    identity = asdict(target.identity)
-    return digest(VERSION, settings.relevant(mode), identity, what, list(references))
+
+    parts: tuple[Part, ...]
+
+    @classmethod
+    def of(cls, parts: Iterable[tuple[str, Any]]) -> Key:
+        """Make a key of pairs of name and value; windows and lists become plain.
+
+        Raises
+        ------
+        TypeError
+            If a value is of a type that no key holds.
+        """
+        return cls(tuple(Part(name, _checked(name, value)) for name, value in parts))
+
+    @cached_property
+    def digest(self) -> str:
+        """32 hexadecimal digits that stand for the parts."""
+        text = json.dumps([(part.name, _plain(part.value)) for part in self.parts])
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    def including(self, other: Key) -> Key:
+        """Return a key with another's parts as well, each once."""
+        return Key(tuple(dict.fromkeys((*self.parts, *other.parts))))
+
+    def differs(self, before: Key) -> list[str]:
+        """Say in words where this key differs from an earlier one; nothing where it does not."""
+        old, new = before._by_name(), self._by_name()
+        words: list[str] = []
+        for name in dict.fromkeys([*old, *new]):
+            words.extend(_differences(name, old.get(name, []), new.get(name, [])))
+        return words
+
+    def _by_name(self) -> dict[str, list[Value]]:
+        found: dict[str, list[Value]] = {}
+        for part in self.parts:
+            found.setdefault(part.name, []).append(part.value)
+        return found
 
 
-def digest(*parts: Any) -> str:
-    """Return 32 hexadecimal digits that stand for the parts."""
-    text = json.dumps(parts, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+def _checked(name: str, value: Any) -> Value:
+    if isinstance(value, Window):
+        return str(value)
+    if isinstance(value, list | tuple):
+        value = tuple(value)
+    items = value if isinstance(value, tuple) else (value,)
+    if isinstance(value, Identity) or all(isinstance(item, Plain) for item in items):
+        kept: Value = value
+        return kept
+    raise TypeError(f"a key cannot hold {name} = {value!r} ({type(value).__name__})")
 
 
-def _identities(exposures: Iterable[ExposureFacts]) -> list[Any]:
-    return sorted(
-        (e.identity.name, e.identity.size, e.identity.mtime_ns, e.path) for e in exposures
-    )
+def _plain(value: Value) -> Any:
+    if isinstance(value, Identity):
+        return [value.name, value.size, value.mtime_ns, value.checksum]
+    return value
+
+
+def _differences(name: str, before: list[Value], now: list[Value]) -> Iterator[str]:
+    """Compare the values of one name, in any order; single ones by what changed in them."""
+    gone = [value for value in before if value not in now]
+    new = [value for value in now if value not in before]
+    if len(gone) == len(new) == 1:
+        yield _change(name, gone[0], new[0])
+        return
+    yield from (f"{name}: without {_word(value)}" for value in gone)
+    yield from (f"{name}: with {_word(value)}" for value in new)
+
+
+def _change(name: str, before: Value, now: Value) -> str:
+    if isinstance(before, Identity) and isinstance(now, Identity):
+        return f"{name}: {before.differs(now)}"
+    return f"{name} {_word(before)} → {_word(now)}"
+
+
+def _word(value: Value) -> str:
+    if isinstance(value, Identity):
+        return value.name
+    if isinstance(value, tuple):
+        return ", ".join(map(_word, value)) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bkgflow.detector import REFERENCE_PIXEL
+from bkgflow.io.models import Model
 from bkgflow.simulate.headers import integration_times
 from bkgflow.simulate.instruments import Instrument
 from bkgflow.simulate.noise import DEAD, HOT, Stream, defects, draw_rate, generator, jumps
 from bkgflow.simulate.truth import E, Exposure, Image, Program, SkyTruth
-
-if TYPE_CHECKING:
-    from stdatamodels.jwst.datamodels import JwstDataModel
 
 __all__ = ["Extra", "Member", "Scene", "SkyScene", "T", "draw"]
 
@@ -42,7 +40,7 @@ class Extra(NamedTuple):
 
     kind: str  # a reference's type, a member's type in associations, or another name
     name: str  # its path below the program's folder
-    content: JwstDataModel | str
+    content: Model | str
 
 
 class Scene(Protocol[T, E_contra]):

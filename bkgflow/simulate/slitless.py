@@ -12,7 +12,7 @@ import numpy as np
 
 from bkgflow.detector import Window
 from bkgflow.errors import SettingsError
-from bkgflow.settings import split_list
+from bkgflow.io.storage.location import split_list
 from bkgflow.simulate.arguments import MOST, Argument, OnExposure, Seed, Size, check, check_share
 from bkgflow.simulate.files.grism import Beam, grism_wcs, read_specwcs
 from bkgflow.simulate.headers import wcsinfo

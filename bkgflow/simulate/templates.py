@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from bkgflow.detector import Window
 from bkgflow.errors import ShapeError
-from bkgflow.io.fits.hdus import open_binary, read_rows, walk
+from bkgflow.io.fits.hdus import walk
+from bkgflow.io.fits.planes import read_rows
+from bkgflow.io.storage.location import Location
 from bkgflow.simulate.instruments import Axis
 from bkgflow.simulate.noise import reference_pixels
 
@@ -68,7 +70,7 @@ def read_template(path: str | Path, frame: Window) -> Template:
     ShapeError
         If it does not cover the whole detector.
     """
-    arrays = [hdu.place for hdu in walk(path).values()]
+    arrays = [hdu.data for hdu in walk(path).values()]
     found = next((each for each in arrays if each.shape == frame.shape), None)
     if found is None:
         raise ShapeError(
@@ -78,6 +80,6 @@ def read_template(path: str | Path, frame: Window) -> Template:
             cure="Give a template of this instrument's full frame",
         )
     image = np.empty(frame.shape, np.float64)
-    with open_binary(path) as stream:
+    with Location.of(path).open() as stream:
         read_rows(stream, found, Window(0, 0, frame.nx, frame.ny), image)
     return np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)

@@ -12,10 +12,11 @@ from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from bkgflow.detector import Window
 from bkgflow.errors import FileError, SettingsError
+from bkgflow.io.storage.location import Location
 from bkgflow.simulate.noise import Detector, Stream, cosmic_rays, generator
 from bkgflow.simulate.sky import SkyPlane, Star, Trace, Transit, stars_image
 
@@ -136,8 +137,8 @@ class Program(BaseModel, Generic[E], frozen=True, populate_by_name=True):
         """
         path = Path(folder) / TRUTH
         try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
-        except (OSError, ValidationError) as error:
+            return cls.model_validate_json(Location.of(path).read_text())
+        except (OSError, ValueError) as error:
             raise FileError(
                 "A simulated program's folder must hold truth/truth.json, whole",
                 value=error,

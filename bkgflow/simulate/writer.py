@@ -6,20 +6,18 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic
+from typing import Generic
 
 from bkgflow.errors import FileError, OutputError
-from bkgflow.io.models import write_model
-from bkgflow.io.storage.publish import appearing
+from bkgflow.io.models import Model, write_model
+from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.publish import write_text
 from bkgflow.simulate.arguments import OnExposure
 from bkgflow.simulate.files.models import build_model
 from bkgflow.simulate.headers import exposure_meta
 from bkgflow.simulate.instruments import Instrument
 from bkgflow.simulate.scene import Member, Scene, T, draw
 from bkgflow.simulate.truth import TRUTH, E, Exposure
-
-if TYPE_CHECKING:
-    from stdatamodels.jwst.datamodels import JwstDataModel
 
 __all__ = ["Simulated", "write_scene"]
 
@@ -77,7 +75,7 @@ def write_scene(
     return Simulated(folder, associations, tuple(exposures), scene.truth, extras)
 
 
-def _model(scene: Scene[T, E], exposure: E) -> JwstDataModel:
+def _model(scene: Scene[T, E], exposure: E) -> Model:
     instrument = scene.instrument
     meta = exposure_meta(instrument, exposure)
     model = build_model(instrument.model, draw(scene, exposure), meta)
@@ -121,7 +119,7 @@ def _associate(
 def _prepare(folder: Path, truth: T) -> None:
     """Create a program's folder; refuse one that holds a whole program other than this one."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        Location.of(folder).make_folder()
     except OSError as error:
         raise OutputError(
             "A simulated program must be written to a folder that is writable and has room",
@@ -129,7 +127,7 @@ def _prepare(folder: Path, truth: T) -> None:
             cure="Choose a folder of your own, change its permissions or make room",
             file=folder,
         ) from error
-    if (folder / TRUTH).exists() and not _holds(folder, truth):
+    if Location.of(folder / TRUTH).exists() and not _holds(folder, truth):
         raise OutputError(
             "A folder must hold no more than one simulated program",
             value="another one is there already",
@@ -145,11 +143,10 @@ def _holds(folder: Path, truth: T) -> bool:
         return False
 
 
-def _write(path: Path, content: JwstDataModel | str) -> Path:
+def _write(path: Path, content: Model | str) -> Path:
     """Write a file whole; a model is closed afterwards."""
     if isinstance(content, str):
-        with appearing(path) as part:
-            part.write_text(content, encoding="utf-8")
+        write_text(path, content)
         return path
     with content as model:
         return write_model(model, path)

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
-from collections.abc import Iterable, Mapping, Sized
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,25 +10,24 @@ from numpy.typing import NDArray
 from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import JwstDataModel
 
-from bkgflow.errors import OutputError
-from bkgflow.io.storage.publish import not_writable
-from bkgflow.outcome import Outcome
+from bkgflow.io.models import save_model
+from bkgflow.io.products.changes import Changes
+from bkgflow.io.storage.location import Location, PathLike
+from bkgflow.io.storage.publish import Draft, Publish, writing
+from bkgflow.record import Record
+from bkgflow.verdict import Verdict
 
 __all__ = [
     "COMBINED_SUFFIX",
-    "Description",
-    "check_writable",
-    "combined_model",
     "describe",
+    "draft_combined",
     "product_name",
-    "write_text",
+    "product_suffix",
+    "set_background",
 ]
 
 COMBINED_SUFFIX = "combinedbackground"
 """What the reference step calls a saved combined background."""
-
-MOST_WORDS = 20
-"""Items of a list in HISTORY, such as scales over time; ``meta.bkgflow`` has them all."""
 
 _KNOWN_SUFFIX = re.compile(
     r"_(rate|rateints|assign_?wcs(step)?|cal|calints|bsub|bsubints|imprint(_?subtract)?(step)?"
@@ -41,140 +36,69 @@ _KNOWN_SUFFIX = re.compile(
 """Suffixes of the products that the step is given; the pipeline replaces them by its own."""
 
 
-def product_name(target: str | Path, suffix: str) -> str:
+def product_name(target: PathLike, suffix: str) -> str:
     """Return the file name of a product, as the pipeline forms it from its input's name."""
-    name = Path(target).name
+    name = Location.of(target).name
     stem = re.sub(r"\.(fits(\.gz)?|asdf)$", "", name)
     return f"{_KNOWN_SUFFIX.sub('', stem)}_{suffix}.fits"
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
-    """What a product says of itself.
-
-    Attributes
-    ----------
-    outcome : Outcome
-        How the unit ended.
-    reason : str
-        Why, in a sentence; empty for COMPLETE.
-    record : mapping
-        What was done, in plain numbers, words, lists and mappings; ``version`` is among them.
-    """
-
-    outcome: Outcome
-    reason: str
-    record: Mapping[str, Any]
-
-    @property
-    def tree(self) -> dict[str, Any]:
-        """The whole record, for ``meta.bkgflow`` in the ASDF extension."""
-        return {"outcome": self.outcome.value, "reason": self.reason, **self.record}
-
-    @property
-    def history(self) -> list[str]:
-        """The same in words, for the FITS HISTORY."""
-        return [_ascii(line) for line in _history(self.tree)]
+def product_suffix(n_integrations: int | None) -> str:
+    """Return what the pipeline calls the product: bsub for an image, bsubints for a cube."""
+    return "bsub" if n_integrations is None else "bsubints"
 
 
-def describe(model: JwstDataModel, description: Description) -> None:
-    """Write into a model what was done to it; ``S_BKDSUB`` gets the outcome."""
-    model.meta.cal_step.bkg_subtract = description.outcome.value
-    model.meta.bkgflow = description.tree
-    for line in description.history:
+def describe(model: JwstDataModel, verdict: Verdict) -> None:
+    """Write into a model what was done to it; ``S_BKDSUB`` gets the state."""
+    model.meta.cal_step.bkg_subtract = verdict.state.value
+    model.meta.bkgflow = verdict.to_tree()
+    for line in verdict.history:
         model.add_history_entry(line)
 
 
-def _history(record: Mapping[str, Any]) -> Iterable[str]:
-    yield f"bkgflow {record['version']}: background subtraction {record['outcome']}"
-    for name, value in record.items():
-        if name in {"version", "outcome"} or value is None:
-            continue
-        if isinstance(value, Sized) and not len(value):
-            continue
-        yield f"bkgflow {name}: {_in_words(value)}"
+def set_background(model: Any, changes: Changes) -> None:
+    """Put mask and scaling factor, where there are any, into a model."""
+    if changes.mask is not None:
+        model.mask = changes.mask
+    if changes.scaling_factor is not None:
+        model.meta.background.scaling_factor = changes.scaling_factor
 
 
-def _ascii(line: str) -> str:
-    """FITS headers hold printable ASCII; what has no likeness there becomes a question mark."""
-    line = line.translate({ord("–"): "-", ord("×"): "x"})
-    return re.sub(r"[^ -~]", "?", line)
-
-
-def _in_words(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key}={item}" for key, item in value.items())
-    if isinstance(value, list | tuple):
-        words = [str(item) for item in value]
-        if len(words) > MOST_WORDS:
-            words[MOST_WORDS - 1 : -1] = [f"... ({len(words)} in all)"]
-        return ", ".join(words)
-    return str(value)
-
-
-def combined_model(
+def draft_combined(
+    publish: Publish,
     target: JwstDataModel,
     sci: NDArray[np.float32],
     err: NDArray[np.float32],
     dq: NDArray[np.uint32],
-    record: Mapping[str, Any],
-) -> JwstDataModel:
-    """Return a combined background as an ImageModel with its target's place and settings.
+    record: Record,
+    to: Location,
+) -> Draft:
+    """Prepare a combined background as an ImageModel with its target's place and settings.
 
     Parameters
     ----------
+    publish : Publish
+        How it becomes a file.
     target : JwstDataModel
         Whose detector, optics and subarray it is for.
     sci, err, dq : (ny, nx)
         The combined background, in the unit of the target.
-    record : mapping
+    record : Record
         What it was made of.
-    """
-    model = datamodels.ImageModel(sci.shape)
-    model.update(target)
-    model.data, model.err, model.dq = sci, err, dq
-    model.meta.cal_step.bkg_subtract = None
-    model.meta.model_type = "ImageModel"
-    model.meta.bkgflow = dict(record)
-    return model
-
-
-def check_writable(folder: str | Path) -> None:
-    """Prove that files can be written into an output folder, or that it can be made.
-
-    Nothing is left behind: a folder that is not there is not made yet.
+    to : Location
+        Of the file.
 
     Raises
     ------
     OutputError
-        If not.
+        If nothing can be written there.
     """
-    folder = Path(folder).absolute()
-    try:
-        there = next(each for each in (folder, *folder.parents) if each.exists())
-        with tempfile.TemporaryFile(dir=there):
-            pass
-    except OSError as problem:
-        raise not_writable(folder, problem) from None
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Write a text file as UTF-8; its folder is made if it is not there.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written there.
-    """
-    path = Path(path)
-    try:
-        if not path.parent.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-    except OSError as problem:
-        raise OutputError(
-            "A file can be written where it was asked for",
-            file=path,
-            value=problem.strerror,
-            cure="Give another path, or mend its permissions or its free space",
-        ) from None
+    draft = publish.prepare(to)
+    with writing(draft) as path, datamodels.ImageModel(sci.shape) as model:
+        model.update(target)
+        model.data, model.err, model.dq = sci, err, dq
+        model.meta.cal_step.bkg_subtract = None
+        model.meta.model_type = "ImageModel"
+        model.meta.bkgflow = record.to_tree()
+        save_model(model, path)
+    return draft

@@ -1,186 +1,133 @@
-"""Products whose pixels stream past their data model.
+"""Products as FITS files, whose pixels stream past their data model.
 
-An *outline* is an exposure without its pixels. It says what a product's headers, tables and
-ASDF tree are: from those of the file where they are as stdatamodels wrote them, and else from a
-data model. The pixels go from file to file a few rows at a time, and those that change are
-changed on the way.
+Headers, tables and ASDF tree are those of the target's file where they are as stdatamodels wrote
+them, and else what its data model would save. The pixels go from file to file a few rows at a
+time, and those that change are changed on the way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
-from stdatamodels.jwst.datamodels import JwstDataModel
+import stdatamodels
+from numpy.typing import NDArray
 
-from bkgflow.errors import FileError
-from bkgflow.io.fits.hdus import Extension, Place
-from bkgflow.io.products.describe import Description, describe
-from bkgflow.io.products.headers_from_file import Written, amended, as_written
-from bkgflow.io.products.headers_from_model import Layer, draft, open_empty
-from bkgflow.io.products.pixels import Edit, Part, edited_name, write_parts
-from bkgflow.io.storage.publish import appearing
+from bkgflow.io.exposures.facts import ExposureFacts
+from bkgflow.io.products.changes import Changes, check_arrays
+from bkgflow.io.products.describe import draft_combined
+from bkgflow.io.products.headers_from_file import Written, as_written, parts_from_file
+from bkgflow.io.products.headers_from_model import EmptyModel, open_empty, parts_from_model
+from bkgflow.io.products.pixels import Part, write_parts
+from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.publish import Draft, LocalPublish, Publish, writing
+from bkgflow.record import Record
+from bkgflow.verdict import Verdict
 
-__all__ = ["Outline", "open_outline", "write_outline"]
+__all__ = ["FitsWriter"]
 
-TYPES: dict[str, np.dtype[Any]] = {
-    "SCI": np.dtype(np.float32),
-    "ERR": np.dtype(np.float32),
-    "DQ": np.dtype(np.uint32),
-}
-"""What a data model holds; an array of another type is cast by the model."""
+log = logging.getLogger(__name__)
+
+TESTED = ("6.0",)
+"""Versions of stdatamodels whose files and hashes are known well enough to be changed in place."""
 
 
-class Outline:
-    """An exposure without its pixels. See `open_outline`.
+@dataclass(frozen=True, slots=True)
+class FitsWriter:
+    """Makes FITS files that open as what ``model.save`` would have written.
 
     Attributes
     ----------
-    path : str
-        Of the file.
-    written : Written or None
-        The file, where a product can be made of it without a data model.
+    publish : Publish
+        How files become visible.
+    amend : bool
+        Whether headers and tree are changed in place where they can be, which is much faster
+        than a data model.
+    version : str
+        Of stdatamodels; nothing is changed in place unless it is among `TESTED`.
     """
 
-    def __init__(self, path: str | Path, stack: ExitStack) -> None:
-        self.path = str(path)
-        self.written = _amendable(path)
-        self._stack = stack
-        self._empty: tuple[JwstDataModel, Mapping[Layer, Place]] | None = None
-        if self.written is None:
-            self._open()
+    publish: Publish = field(default_factory=LocalPublish)
+    amend: bool = True
+    version: str = stdatamodels.__version__
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of SCI: (ny, nx) or (n_integrations, ny, nx)."""
-        places = _images(self.written) if self.written is not None else self.places
-        return places["SCI", 1].shape
+    @contextmanager
+    def open(self, target: ExposureFacts) -> Iterator[_OpenFile]:
+        """See `ProductWriter.open`."""
+        amend = self.amend and _was_tested(self.version)
+        with _OpenFile(target, self.publish, amend) as opened:
+            yield opened
 
-    @property
-    def model(self) -> JwstDataModel:
-        """The data model, opened when it is asked for; its arrays are not to be looked at."""
-        return self._open()[0]
 
-    @property
-    def places(self) -> Mapping[Layer, Place]:
-        """Where the pixels are that the model is without."""
-        return self._open()[1]
+class _OpenFile:
+    """A file without its pixels: its own headers and tree, or those of its data model."""
 
-    def _open(self) -> tuple[JwstDataModel, Mapping[Layer, Place]]:
+    def __init__(self, target: ExposureFacts, publish: Publish, amend: bool) -> None:
+        self._target, self._publish = target, publish
+        self._written: Written | None = as_written(target.location) if amend else None
+        self._empty: EmptyModel | None = None
+        self._stack = ExitStack()
+
+    def __enter__(self) -> _OpenFile:
+        if self._written is None:
+            self._model()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._forget()
+
+    def product(self, changes: Changes, verdict: Verdict, to: Location, threads: int = 1) -> Draft:
+        draft = self._publish.prepare(to)
+        with writing(draft) as path:
+            parts = self._parts(changes, verdict, path.name)
+            shapes = {part.name: part.source.shape for part in parts if part.source is not None}
+            check_arrays(self._target, changes, shapes)
+            write_parts(parts, self._target.location, path, changes.edits, threads)
+        return draft
+
+    def combined(
+        self,
+        sci: NDArray[np.float32],
+        err: NDArray[np.float32],
+        dq: NDArray[np.uint32],
+        record: Record,
+        to: Location,
+    ) -> Draft:
+        model, _ = self._model()
+        return draft_combined(self._publish, model, sci, err, dq, record, to)
+
+    def _parts(self, changes: Changes, verdict: Verdict, filename: str) -> list[Part]:
+        written = self._written
+        try:
+            if written is not None and written.takes(changes):
+                return parts_from_file(written, filename, changes, verdict)
+            return parts_from_model(self._model(), filename, changes, verdict)
+        finally:
+            self._forget()  # tree or model now are the product's; another product opens it again
+
+    def _model(self) -> EmptyModel:
         if self._empty is None:
-            self._empty = self._stack.enter_context(open_empty(self.path))
+            self._empty = self._stack.enter_context(open_empty(self._target.location))
         return self._empty
 
-
-@contextmanager
-def open_outline(path: str | Path) -> Iterator[Outline]:
-    """Open an exposure without reading its pixels.
-
-    Raises
-    ------
-    FileError
-        If the file is there but it is not FITS, or no data model can be made of it.
-    """
-    with ExitStack() as stack:
-        yield Outline(path, stack)
+    def _forget(self) -> None:
+        self._written = self._empty = None
+        self._stack.close()
 
 
-def write_outline(
-    outline: Outline,
-    path: str | Path,
-    edits: Mapping[str, Edit],
-    description: Description,
-    threads: int = 1,
-) -> Path:
-    """Write a product: the exposure's headers and tree, described, and its pixels, edited.
-
-    It appears whole or not at all, and opens as what ``model.save`` would have written.
-
-    Parameters
-    ----------
-    outline : Outline
-        What was opened.
-    path : path
-        Of the product.
-    edits : mapping
-        By EXTNAME, what is done to the pixels of an extension; all others are copied.
-    description : Description
-        What the product says of itself.
-    threads : int
-        So many arrays are written at a time.
-
-    Returns
-    -------
-    Path
-        Where it is.
-
-    Raises
-    ------
-    FileError
-        If the exposure's file ends early.
-    OutputError
-        If it cannot be written there.
-    """
-    with appearing(path) as part:
-        parts = _parts(outline, part, description)
-        _check_edits(outline, parts, edits)
-        write_parts(parts, outline.path, part, edits, threads)
-    return Path(path)
-
-
-def _check_edits(outline: Outline, parts: Sequence[Part], edits: Mapping[str, Edit]) -> None:
-    """See that nothing that was to be changed would be passed by."""
-    missing = set(edits).difference(part.name for part in parts)
-    if missing:
-        raise FileError(
-            "What a background is subtracted from are image extensions",
-            file=outline.path,
-            value=f"no {', '.join(sorted(missing))}",
-            cure="Give a rate or rateints product of the pipeline's first stage",
+@cache
+def _was_tested(version: str) -> bool:
+    """Whether a version of stdatamodels is known; the log says once that it is not."""
+    tested = ".".join(version.split(".")[:2]) in TESTED
+    if not tested:
+        log.warning(
+            "stdatamodels %s: headers are changed in place only with %s; products are written "
+            "through their data models, which takes longer",
+            version,
+            ", ".join(TESTED),
         )
-
-
-def _parts(outline: Outline, path: Path, description: Description) -> list[Part]:
-    if outline.written is None:
-        describe(outline.model, description)
-        return draft(outline.model, outline.places, path)
-    headers, tree = amended(outline.written, path.name, description)
-    images = _images(outline.written)
-    pairs = zip(headers, outline.written.units, strict=True)
-    return [*(_part(header, *unit, images) for header, unit in pairs), Part(tree)]
-
-
-def _part(header: bytes, unit: Extension, stop: int, images: Mapping[Layer, Place]) -> Part:
-    """Return a unit with its own data: what may be edited as pixels, anything else as bytes."""
-    layer = _layer(unit)
-    name = edited_name(*layer)
-    if name and images.get(layer) is unit.place:
-        return Part(header, name, unit.place, unit.place.native)
-    data = Place(unit.place.offset, (stop - unit.place.offset,), 8)
-    return Part(header, "", data, data.native)
-
-
-def _amendable(path: str | Path) -> Written | None:
-    """Return a file that is as stdatamodels wrote it, if all that may be edited is plain."""
-    written = as_written(path)
-    if written is None:
-        return None
-    images = _images(written)
-    plain = all(images[layer].native == TYPES[layer[0]] for layer in images if layer[0] in TYPES)
-    return written if plain and ("SCI", 1) in images else None
-
-
-def _images(written: Written) -> dict[Layer, Place]:
-    """Return where the images are; the first of a name and version counts."""
-    found: dict[Layer, Place] = {}
-    for unit, _ in written.units:
-        if unit.header.get("XTENSION") == "IMAGE" and unit.place.shape:
-            found.setdefault(_layer(unit), unit.place)
-    return found
-
-
-def _layer(unit: Extension) -> Layer:
-    return unit.name, unit.header.whole("EXTVER", 1) or 1
+    return tested

@@ -9,64 +9,107 @@ made anew, and everything else stays what it was, byte by byte.
 from __future__ import annotations
 
 import hashlib
-import io
-import re
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-from typing import Any, BinaryIO
+from functools import cached_property, lru_cache
+from typing import Any
 
+import numpy as np
 import yaml
 from astropy.io import fits
 from astropy.time import Time
+from numpy.typing import NDArray
 from stdatamodels.jwst import datamodels
 
 from bkgflow.io.fits.cards import BLOCK
-from bkgflow.io.fits.hdus import Extension, open_binary, read_units, reading
-from bkgflow.io.products.describe import Description
+from bkgflow.io.fits.hdus import ByteRange, Hdu, read_hdus
+from bkgflow.io.products.changes import EDITED, Changes
+from bkgflow.io.products.pixels import Part
+from bkgflow.io.products.tree import HASH, Tree
+from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.reading import reading
+from bkgflow.verdict import Verdict
 
-__all__ = ["Written", "amended", "as_written"]
+__all__ = ["Written", "as_written", "parts_from_file"]
 
 TREE = "ASDF"
 """EXTNAME of the tree: an ASDF file in the one cell of a table."""
 
-HASH = "_fits_hash"
-"""Where the tree keeps the hash of the headers."""
+MASK = "MASK"
+"""EXTNAME of the background mask of a slitless exposure."""
 
-KEYWORD = "S_BKDSUB"
+NODES: Mapping[str, Any] = {
+    "meta": yaml.MappingNode,
+    "meta.cal_step": yaml.MappingNode,
+    "meta.background": yaml.MappingNode | None,
+    "history": yaml.MappingNode,
+    "history.entries": yaml.SequenceNode | None,
+    HASH: yaml.ScalarNode,
+}
+"""Of which kinds the nodes are that a product changes."""
 
-HISTORY_ENTRY = "tag:stsci.edu:asdf/core/history_entry-1.0.0"
 
-_HEAD = re.compile(rb"(?:#.*\r?\n)*(?=%YAML|---)")
-_END = re.compile(rb"\r?\n\.\.\.\r?(?:\n|$)")
-_BLOCK_INDEX = b"#ASDF BLOCK INDEX"
-
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Written:
     """A file as stdatamodels wrote it.
 
     Attributes
     ----------
-    units : tuple
-        Headers and data but the tree's, in their order; with each, where it ends in the file.
-    tree : Extension
+    hdus : tuple
+        All but the tree's, in their order; with each, where it ends in the file.
+    asdf : Hdu
         The extension that holds the tree.
-    asdf : bytes
+    tree : Tree
         What is in it.
     """
 
-    units: tuple[tuple[Extension, int], ...]
-    tree: Extension
-    asdf: bytes
+    hdus: tuple[tuple[Hdu, int], ...]
+    asdf: Hdu
+    tree: Tree
+
+    @cached_property
+    def images(self) -> dict[str, ByteRange]:
+        """Where the images with EXTVER 1 are, by EXTNAME; the first of a name counts."""
+        found: dict[str, ByteRange] = {}
+        for hdu, _ in self.hdus:
+            image = hdu.header.get("XTENSION") == "IMAGE" and hdu.data.shape
+            if image and hdu.header.whole("EXTVER", 1) in (0, 1):
+                found.setdefault(hdu.name, hdu.data)
+        return found
+
+    def is_intact(self) -> bool:
+        """Whether all is where it is looked for, and the hash holds."""
+        primary, images = self.hdus[0][0].header, self.images
+        known = getattr(datamodels, str(primary.get("DATAMODL", "")), None)
+        if known is None or primary.get("DATE") is None or primary.get("FILENAME") is None:
+            return False
+        # An array of another type than the model's is cast by the model.
+        plain = all(images[name].native == EDITED[name] for name in EDITED if name in images)
+        if not plain or "SCI" not in images:
+            return False
+        nodes = {path: self.tree.at(path) for path in NODES}
+        if not all(isinstance(nodes[path], kind) for path, kind in NODES.items()):
+            return False
+        found: bool = nodes[HASH].value == _hash(hdu.header.raw for hdu, _ in self.hdus)
+        return found
+
+    def takes(self, changes: Changes) -> bool:
+        """Whether mask and scaling factor, where there are any, have places that are plain."""
+        if changes.mask is None:
+            return True
+        # The node of a new mask is made after that of DQ.
+        like = MASK if self.tree.at("mask") is not None else "DQ"
+        model = str(self.hdus[0][0].header.get("DATAMODL"))
+        known = [hdu.name for hdu, _ in self.hdus].count(MASK) == (like == MASK)
+        if not known or like not in self.images or MASK not in _arrays(model):
+            return False
+        image, source = self.images[like], self.tree.at(f"{like.lower()}.source")
+        return (image.shape, image.native) == (changes.mask.shape, changes.mask.dtype) and (
+            getattr(source, "value", "") == f"fits:{like},1"
+        )
 
 
-def as_written(path: str | Path) -> Written | None:
+def as_written(location: Location) -> Written | None:
     """Look whether a file is as stdatamodels wrote it; None where it is not, or not plainly so.
 
     Raises
@@ -74,79 +117,93 @@ def as_written(path: str | Path) -> Written | None:
     FileError
         If the file cannot be read, is not FITS, or ends early.
     """
-    with open_binary(path) as stream, reading(stream):
-        units = list(read_units(path, stream))
-        if len(units) < 2 or units[-1][0].name != TREE:
+    with location.open() as stream, reading(stream):
+        hdus = list(read_hdus(str(location), stream))
+        if len(hdus) < 2 or hdus[-1][0].name != TREE:
             return None
-        *others, (tree, _) = units
-        if tree.header.get("TFORM1") != f"{tree.place.nbytes}B":
+        *others, (tree, _) = hdus
+        if tree.header.get("TFORM1") != f"{tree.data.nbytes}B":
             return None
-        written = Written(tuple(others), tree, _read(stream, tree))
-    return written if _can_amend(written) else None
+        stream.seek(tree.data.offset)
+        asdf = stream.read(tree.data.nbytes)
+    try:
+        written = Written(tuple(others), tree, Tree(asdf))
+    except ValueError:
+        return None
+    return written if written.is_intact() else None
 
 
-def amended(written: Written, filename: str, description: Description) -> tuple[list[bytes], bytes]:
-    """Return a product's headers, and the whole unit of its tree.
+def parts_from_file(
+    written: Written, filename: str, changes: Changes, verdict: Verdict
+) -> list[Part]:
+    """Return the parts of a product.
 
     Parameters
     ----------
     written : Written
-        The file that the product is made of.
+        The file that the product is made of; it `takes` the changes.
     filename : str
         The product's name.
-    description : Description
-        What it says of itself.
-
-    Returns
-    -------
-    headers : list of bytes
-        One for each of ``written.units``, in whole blocks.
-    tree : bytes
-        Header and data of the last extension, in whole blocks.
+    changes : Changes
+        What is done to it; edits are left to the pixels' writer.
+    verdict : Verdict
+        What the product says of itself.
     """
-    date = str(Time.now().isot)
-    primary = fits.Header.fromstring(written.units[0][0].header.raw)
+    date, state, tree = str(Time.now().isot), verdict.state.value, written.tree
+    factor, mask = changes.scaling_factor, changes.mask
+    primary = fits.Header.fromstring(written.hdus[0][0].header.raw)
     primary["DATE"], primary["FILENAME"] = date, filename
-    _set_outcome(primary, description.outcome.value)
-    for line in description.history:
+    _set_card(primary, "S_BKDSUB", state)
+    tree.set("meta.cal_step.bkg_subtract", state)
+    if factor is not None:
+        _set_card(primary, "BKGD_SCL", factor)
+        tree.set("meta.background.scaling_factor", factor)
+    if mask is not None and MASK not in written.images:
+        tree.add_array("mask", "dq", MASK)
+    for line in verdict.history:
         primary["HISTORY"] = line
-    headers = [_raw(primary), *(unit.header.raw for unit, _ in written.units[1:])]
-    text, tail = _split(written.asdf)
-    changed = _amended_text(text, filename, date, description, _hash(headers))
-    asdf = changed + _moved(tail, len(changed) - len(text))
-    return headers, _tree_unit(written.tree, asdf)
+    tree.add_history(verdict.history)
+    tree.set("meta.bkgflow", verdict.to_tree())
+    tree.set("meta.date", date)
+    tree.set("meta.filename", filename)
+    parts = list(_parts(written, _raw(primary), mask))
+    # The hash comes last: it is of all headers of the product but the tree's own.
+    tree.set(HASH, _hash(part.head for part in parts))
+    asdf = tree.to_bytes()
+    header = fits.Header.fromstring(written.asdf.header.raw)
+    header["NAXIS1"], header["TFORM1"] = len(asdf), f"{len(asdf)}B"
+    return [*parts, Part(_raw(header) + asdf + bytes(-len(asdf) % BLOCK))]
 
 
-def _read(stream: BinaryIO, unit: Extension) -> bytes:
-    stream.seek(unit.place.offset)
-    return stream.read(unit.place.nbytes)
+def _parts(written: Written, primary: bytes, mask: NDArray[np.uint32] | None) -> Iterator[Part]:
+    """Yield each HDU with its data, and the mask where stdatamodels has it among them."""
+    images = written.images
+    heads = [primary, *(hdu.header.raw for hdu, _ in written.hdus[1:])]
+    after = _before_mask(written) if mask is not None and MASK not in images else None
+    for i, (head, (hdu, stop)) in enumerate(zip(heads, written.hdus, strict=True)):
+        is_image = images.get(hdu.name) is hdu.data
+        if is_image and hdu.name == MASK and mask is not None:
+            yield Part(head, "", mask, mask.dtype)
+        elif is_image and hdu.name in EDITED:
+            yield Part(head, hdu.name, hdu.data, hdu.data.native)
+        else:  # as bytes, with what pads them
+            data = ByteRange(hdu.data.offset, (stop - hdu.data.offset,), 8)
+            yield Part(head, "", data, data.native)
+        if i == after and mask is not None:
+            yield Part(_mask_head(mask.shape), "", mask, mask.dtype)
 
 
-def _can_amend(written: Written) -> bool:
-    """Whether all is where it is looked for, and the hash holds."""
-    primary = written.units[0][0].header
-    known = getattr(datamodels, str(primary.get("DATAMODL", "")), None)
-    if known is None or primary.get("DATE") is None or primary.get("FILENAME") is None:
-        return False
-    if not any(primary.get(keyword) for keyword, _ in _steps()):
-        return False
-    root = _composed(written.asdf)
-    if root is None or not _has_places(root):
-        return False
-    found: bool = _get(root, HASH).value == _hash(unit.header.raw for unit, _ in written.units)
-    return found
+def _before_mask(written: Written) -> int:
+    """Return which HDU a new mask follows: the last one that the schema names before it."""
+    arrays = _arrays(str(written.hdus[0][0].header.get("DATAMODL")))
+    before = arrays[: arrays.index(MASK)]
+    return max(i for i, (hdu, _) in enumerate(written.hdus) if hdu.name in before)
 
 
-def _has_places(root: yaml.MappingNode) -> bool:
-    """Whether the nodes that a product changes are of the kinds that they should be."""
-    meta, history, stored = (_get(root, name) for name in ("meta", "history", HASH))
-    return (
-        isinstance(meta, yaml.MappingNode)
-        and isinstance(history, yaml.MappingNode)
-        and isinstance(stored, yaml.ScalarNode)
-        and isinstance(_get(meta, "cal_step"), yaml.MappingNode)
-        and isinstance(_get(history, "entries"), yaml.SequenceNode | None)
-    )
+def _mask_head(shape: tuple[int, ...]) -> bytes:
+    header = fits.ImageHDU(np.zeros((1, 1), np.uint32), name=MASK, ver=1).header
+    header["NAXIS2"], header["NAXIS1"] = shape
+    return _raw(header)
 
 
 def _hash(headers: Iterable[bytes]) -> str:
@@ -158,136 +215,51 @@ def _raw(header: fits.Header) -> bytes:
     return str(header.tostring(padding=True)).encode("ascii")
 
 
-@lru_cache(maxsize=1)
-def _steps() -> tuple[tuple[str, str], ...]:
-    """Return the keywords that say how steps ended, with their comments, in their order."""
-    meta = datamodels.JwstDataModel().schema["properties"]["meta"]["properties"]
-    steps = meta["cal_step"]["properties"].values()
-    return tuple((step["fits_keyword"], step["title"]) for step in steps)
-
-
-def _set_outcome(primary: fits.Header, outcome: str) -> None:
-    """Set the step's card; a new one goes among those of the other steps."""
-    if KEYWORD in primary:
-        primary[KEYWORD] = outcome
+def _set_card(primary: fits.Header, keyword: str, value: str | float) -> None:
+    """Set a card; a new one goes where the schema has it, below the title of its section."""
+    if keyword in primary:
+        primary[keyword] = value
         return
-    keywords = [keyword for keyword, _ in _steps()]
-    place = keywords.index(KEYWORD)
-    card = (KEYWORD, outcome, dict(_steps())[KEYWORD])
-    for keyword in reversed(keywords[:place]):
-        if keyword in primary:
-            primary.insert(keyword, card, after=True)
-            return
-    primary.insert(next(keyword for keyword in keywords[place:] if keyword in primary), card)
+    cards = _cards()
+    keywords = list(cards)
+    at = keywords.index(keyword)
+    section, comment = cards[keyword]
+    card = (keyword, value, comment)
+    before = next(each for each in reversed(keywords[:at]) if each in primary)
+    later = (each for each in keywords[at:] if each in primary and cards[each][0] == section)
+    first = next(later, None)
+    if cards[before][0] == section or first is None:
+        title = [(" ", ""), (" ", section), (" ", "")] if cards[before][0] != section else []
+        place = primary.index(before) + 1
+        for each in reversed([*title, card]):
+            primary.insert(place, each)
+    else:
+        primary.insert(first, card)
 
 
-def _tree_unit(tree: Extension, asdf: bytes) -> bytes:
-    header = fits.Header.fromstring(tree.header.raw)
-    header["NAXIS1"], header["TFORM1"] = len(asdf), f"{len(asdf)}B"
-    return _raw(header) + asdf + bytes(-len(asdf) % BLOCK)
+@lru_cache(maxsize=1)
+def _cards() -> dict[str, tuple[str, str]]:
+    """Return the section and the comment of each keyword of a primary header, in order."""
+    meta = datamodels.JwstDataModel().schema["properties"]["meta"]
+    return {
+        each["fits_keyword"]: (section, str(each.get("title", "")))
+        for section, each in _leaves(meta, "")
+        if "fits_keyword" in each and each.get("fits_hdu", "PRIMARY") == "PRIMARY"
+    }
 
 
-def _split(asdf: bytes) -> tuple[bytes, bytes]:
-    """Cut an ASDF file behind its tree; what follows are blocks of data and their index."""
-    end = _END.search(asdf)
-    cut = end.end() if end else len(asdf)
-    return asdf[:cut], asdf[cut:]
+@lru_cache
+def _arrays(model: str) -> tuple[str, ...]:
+    """Return the EXTNAME of each array of a class of data models, in the order of its file."""
+    schema = getattr(datamodels, model)().schema
+    leaves = (leaf for _, leaf in _leaves(schema, "") if "fits_keyword" not in leaf)
+    return tuple(leaf["fits_hdu"] for leaf in leaves if "fits_hdu" in leaf)
 
 
-def _composed(asdf: bytes) -> Any:
-    """Return the tree's root node; None where there is no tree."""
-    text, _ = _split(asdf)
-    start = _HEAD.match(text)
-    if start is None:
-        return None
-    try:
-        root = yaml.compose(text[start.end() :], Loader=_Loader)
-    except yaml.YAMLError:
-        return None
-    return root if isinstance(root, yaml.MappingNode) else None
-
-
-def _amended_text(
-    text: bytes, filename: str, date: str, description: Description, headers: str
-) -> bytes:
-    """Return the tree's text with the product's nodes."""
-    root = _composed(text)
-    meta = _get(root, "meta")
-    _put(_get(meta, "cal_step"), "bkg_subtract", _node(description.outcome.value))
-    _put(meta, "bkgflow", _node(_without_none(description.tree)))
-    _put(meta, "date", _node(date))
-    _put(meta, "filename", _node(filename))
-    _put(root, HASH, _node(headers))
-    _add_history(_get(root, "history"), description.history)
-    start = _HEAD.match(text)
-    assert start is not None
-    changed: bytes = yaml.serialize(
-        root,
-        Dumper=_Dumper,
-        version=(1, 1),
-        tags={"!": "tag:stsci.edu:asdf/"},
-        explicit_start=True,
-        explicit_end=True,
-        allow_unicode=True,
-        encoding="utf-8",
-    )
-    return text[: start.end()] + changed
-
-
-def _add_history(history: yaml.MappingNode, lines: Sequence[str]) -> None:
-    """Add to the entries, with the time in words as stdatamodels has it."""
-    entries = _get(history, "entries")
-    if entries is None:
-        entries = _node([])
-        _put(history, "entries", entries)
-    entries.flow_style = False
-    now = Time(int(time.time()), format="unix").iso
-    for line in lines:
-        entry = _node({"description": line, "time": now})
-        entry.tag = HISTORY_ENTRY
-        entries.value.append(entry)
-
-
-def _get(mapping: yaml.MappingNode, name: str) -> Any:
-    """Return the node of a key, or None."""
-    return next((value for key, value in mapping.value if key.value == name), None)
-
-
-def _put(mapping: yaml.MappingNode, name: str, node: yaml.Node) -> None:
-    """Set the node of a key; a new one goes to its place in the order of the keys."""
-    for i, (key, _) in enumerate(mapping.value):
-        if key.value == name:
-            mapping.value[i] = (key, node)
-            return
-    place = next((i for i, (key, _) in enumerate(mapping.value) if key.value > name), None)
-    mapping.value.insert(len(mapping.value) if place is None else place, (_node(name), node))
-
-
-def _node(value: Any) -> Any:
-    return _Dumper(io.StringIO(), default_flow_style=None).represent_data(value)
-
-
-def _without_none(value: Any) -> Any:
-    """Leave out what is None, as a data model does."""
-    if isinstance(value, Mapping):
-        return {key: _without_none(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list | tuple):
-        return [_without_none(item) for item in value if item is not None]
-    return value
-
-
-def _moved(tail: bytes, distance: int) -> bytes:
-    """Return the blocks behind a tree that grew; their index counts from the file's begin."""
-    place = tail.rfind(_BLOCK_INDEX)
-    if place < 0:
-        return tail
-    offsets = [offset + distance for offset in yaml.load(tail[place:], Loader=_Loader)]
-    index: bytes = yaml.dump(
-        offsets,
-        Dumper=_Dumper,
-        version=(1, 1),
-        explicit_start=True,
-        explicit_end=True,
-        encoding="ascii",
-    )
-    return tail[:place] + _BLOCK_INDEX + b"\n" + index
+def _leaves(schema: Mapping[str, Any], section: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield all that a schema has no more properties of, with the title of its section."""
+    if "properties" not in schema:
+        yield section, schema
+        return
+    for each in schema["properties"].values():
+        yield from _leaves(each, schema.get("title", section))

@@ -1,4 +1,4 @@
-"""Products as their data model writes them, without its pixels.
+"""Headers and trees as a data model writes them, without its pixels.
 
 The model is opened on arrays of the right shape and type that nobody ever touches, so they take
 no memory. stdatamodels writes it with images of one pixel; where those are, the true ones belong.
@@ -10,58 +10,59 @@ import io
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import asdf
 import numpy as np
 from astropy.io import fits
+from numpy.typing import NDArray
 from stdatamodels import fits_support
 from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import JwstDataModel
 
-from bkgflow.io.fits.hdus import Place, read_units
+from bkgflow.io.fits.hdus import ByteRange, read_hdus
 from bkgflow.io.models import not_a_model, open_model
-from bkgflow.io.products.pixels import EDITED, Part, edited_name
+from bkgflow.io.products.changes import EDITED, Changes
+from bkgflow.io.products.describe import describe, set_background
+from bkgflow.io.products.pixels import Part
+from bkgflow.io.storage.location import Location
+from bkgflow.verdict import Verdict
 
-__all__ = ["Layer", "draft", "open_empty"]
+__all__ = ["EmptyModel", "open_empty", "parts_from_model"]
 
 Layer = tuple[str, int]
 """EXTNAME and EXTVER."""
+
+EmptyModel = tuple[JwstDataModel, Mapping[Layer, ByteRange]]
+"""A data model whose arrays are not to be looked at, and where the file's images are."""
 
 SINGLES = {8, 16, -32}
 """BITPIX of what astropy scales to float32; the others become float64."""
 
 
 @contextmanager
-def open_empty(path: str | Path) -> Iterator[tuple[JwstDataModel, dict[Layer, Place]]]:
+def open_empty(location: Location) -> Iterator[EmptyModel]:
     """Open an exposure as the data model that it says it is, without reading its pixels.
-
-    Returns
-    -------
-    model : JwstDataModel
-        Its ``meta`` is to be changed at will; its arrays are not to be looked at.
-    places : dict
-        Where the file's images are.
 
     Raises
     ------
     FileError
         If the file is there but no data model can be made of it.
     """
-    places: dict[Layer, Place] = {}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # stdatamodels repeats what validation says on save
-            units = fits.open(path, memmap=False)
-            for unit in units:
-                _leave_out(unit, places)
-            with _unvalidated():
-                model = _model_class(path, units[0].header)(units)
-    except Exception as problem:  # stdatamodels, asdf and astropy each raise their own
-        raise not_a_model(path, problem) from problem
-    with units, model:
-        yield model, places
+    ranges: dict[Layer, ByteRange] = {}
+    with location.open() as stream:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # validation says on save what it says now
+                hdus = fits.open(stream, memmap=False)
+                for hdu in hdus:
+                    _leave_out(hdu, ranges)
+                with _unvalidated():
+                    model = _model_class(location, hdus[0].header)(hdus)
+        except Exception as problem:  # stdatamodels, asdf and astropy each raise their own
+            raise not_a_model(location, problem) from problem
+        with hdus, model:
+            yield model, ranges
 
 
 @contextmanager
@@ -74,71 +75,91 @@ def _unvalidated() -> Iterator[None]:
         yield
 
 
-def _leave_out(unit: Any, places: dict[Layer, Place]) -> None:
+def _leave_out(hdu: Any, ranges: dict[Layer, ByteRange]) -> None:
     """Give an image extension pages of zeros that the system never has to provide."""
-    layer = (unit.name, unit.ver)
-    if type(unit) is not fits.ImageHDU or not unit.shape or layer in places:
+    layer = (hdu.name, hdu.ver)
+    if type(hdu) is not fits.ImageHDU or not hdu.shape or layer in ranges:
         return
-    place = Place(
-        int(unit.fileinfo()["datLoc"]),
-        tuple(unit.shape),
-        int(unit.header["BITPIX"]),
-        float(unit.header.get("BSCALE", 1.0)),
-        float(unit.header.get("BZERO", 0.0)),
+    data = ByteRange(
+        int(hdu.fileinfo()["datLoc"]),
+        tuple(hdu.shape),
+        int(hdu.header["BITPIX"]),
+        float(hdu.header.get("BSCALE", 1.0)),
+        float(hdu.header.get("BZERO", 0.0)),
     )
-    if place.native is None and unit.name not in EDITED:
-        return  # astropy knows more types than a place does
-    scaled = np.float32 if place.bitpix in SINGLES else np.float64
-    places[layer] = place
-    unit.data = np.zeros(place.shape, scaled if place.native is None else place.native)
+    if data.native is None and hdu.name not in EDITED:
+        return  # astropy knows more types than a byte range does
+    scaled = np.float32 if data.bitpix in SINGLES else np.float64
+    ranges[layer] = data
+    hdu.data = np.zeros(data.shape, scaled if data.native is None else data.native)
 
 
-def _model_class(path: str | Path, header: fits.Header) -> type[JwstDataModel]:
+def _model_class(location: Location, primary: fits.Header) -> type[JwstDataModel]:
     """Return the class that DATAMODL names; without one, what stdatamodels makes of the file."""
-    named = getattr(datamodels, str(header.get("DATAMODL", "")), None)
+    named = getattr(datamodels, str(primary.get("DATAMODL", "")), None)
     if isinstance(named, type) and issubclass(named, JwstDataModel):
         return named
-    with open_model(path) as model:
+    with open_model(location) as model:
         return type(model)
 
 
-def draft(model: Any, places: Mapping[Layer, Place], path: Path) -> list[Part]:
-    """Return the parts of the file that ``model.save(path)`` would write.
+def parts_from_model(
+    empty: EmptyModel, filename: str, changes: Changes, verdict: Verdict
+) -> list[Part]:
+    """Return the parts of the file that the model, changed and described, would be saved as.
 
-    stdatamodels has no public way to the extensions that ``save`` is about to write.
+    Parameters
+    ----------
+    empty : EmptyModel
+        The exposure; the model is changed.
+    filename : str
+        The product's name.
+    changes : Changes
+        What is done to it; edits are left to the pixels' writer.
+    verdict : Verdict
+        What the product says of itself.
     """
-    outlined: dict[Layer, np.ndarray[Any, Any]] = {}
+    model: Any = empty[0]
+    sources: dict[Layer, ByteRange | NDArray[Any]] = dict(empty[1])
+    left_out: dict[Layer, NDArray[Any]] = {}
+    set_background(model, changes)
+    describe(model, verdict)
+    if changes.mask is not None:
+        sources["MASK", 1] = changes.mask
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model.on_save(str(path))
-        units = fits_support.to_fits(model._instance, model._schema)
-        for unit in units:
-            layer = (unit.name, unit.ver)
-            if type(unit) is fits.ImageHDU and layer in places:
-                outlined[layer] = unit.data
-                unit.data = np.zeros((1,) * unit.data.ndim, unit.data.dtype)
+        model.on_save(filename)
+        # stdatamodels has no public way to the HDUs that ``save`` is about to write.
+        hdus = fits_support.to_fits(model._instance, model._schema)
+        for hdu in hdus:
+            layer = (hdu.name, hdu.ver)
+            if type(hdu) is fits.ImageHDU and layer in sources:
+                left_out[layer] = hdu.data
+                hdu.data = np.zeros((1,) * hdu.data.ndim, hdu.data.dtype)
         written = io.BytesIO()
-        units.writeto(written)
-    return list(_parts(written, path, outlined, places))
+        hdus.writeto(written)
+    return list(_parts(written, filename, left_out, sources))
 
 
 def _parts(
     written: io.BytesIO,
-    path: Path,
-    outlined: Mapping[Layer, np.ndarray[Any, Any]],
-    places: Mapping[Layer, Place],
+    filename: str,
+    left_out: Mapping[Layer, NDArray[Any]],
+    sources: Mapping[Layer, ByteRange | NDArray[Any]],
 ) -> Iterator[Part]:
     """Give every image that was left out its true size again."""
     start = 0
-    for extension, stop in read_units(path, written):
-        layer = (extension.name, extension.header.whole("EXTVER", 1) or 1)
-        if layer in outlined:
-            array = outlined[layer]
-            header = fits.Header.fromstring(extension.header.raw)
+    for hdu, stop in read_hdus(filename, written):
+        layer = (hdu.name, hdu.header.whole("EXTVER", 1) or 1)
+        if layer in left_out:
+            array = left_out[layer]
+            header = fits.Header.fromstring(hdu.header.raw)
             for axis, length in enumerate(reversed(array.shape), start=1):
                 header[f"NAXIS{axis}"] = length
             head = header.tostring(padding=True).encode("ascii")
-            yield Part(head, edited_name(*layer), places[layer], array.dtype)
+            # Of several images of a name only the first is edited.
+            name = hdu.name if hdu.name in EDITED and layer[1] == 1 else ""
+            yield Part(head, name, sources[layer], array.dtype)
         else:
             yield Part(bytes(written.getbuffer()[start:stop]))
         start = stop

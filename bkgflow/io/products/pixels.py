@@ -19,31 +19,22 @@ from numpy.typing import NDArray
 
 from bkgflow.detector import Window
 from bkgflow.io.fits.cards import BLOCK
-from bkgflow.io.fits.hdus import Place, ended_early, open_binary, plane, read_rows, reading
+from bkgflow.io.fits.hdus import ByteRange
+from bkgflow.io.fits.planes import ended_early, planes, read_rows
+from bkgflow.io.products.changes import Edit
+from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.reading import reading
 
-__all__ = ["EDITED", "PART_BYTES", "Edit", "Part", "edited_name", "write_parts"]
+__all__ = ["PART_BYTES", "Part", "write_parts"]
 
 PART_BYTES = 2 << 20
 """Pixels that are changed at a time: few enough to stay in a core's cache between the read, the
 change and the write, and a whole integration of a SOSS subarray."""
 
-Edit = Callable[[NDArray[Any], int, slice], None]
-"""Changes some rows of an extension in place: its arguments are (rows, nx) pixels in the
-machine's byte order, the integration they are of (0 in an image), and which rows they are."""
 
-
-EDITED = ("SCI", "ERR", "DQ")
-"""EXTNAME of what a background changes; of several the one with EXTVER 1."""
-
-
-def edited_name(name: str, version: int) -> str:
-    """Return the name by which an array is edited; none for arrays that never are."""
-    return name if name in EDITED and version == 1 else ""
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """Bytes of a product, and the array of the source that follows them.
+    """Bytes of a product, and the array that follows them.
 
     Attributes
     ----------
@@ -51,36 +42,30 @@ class Part:
         Written as they are.
     name : str
         EXTNAME of an array that may be edited; empty for all others.
-    place : Place or None
-        Where the array lies in the source; None where nothing follows.
+    source : ByteRange, array or None
+        Where the array lies in the source; or the array itself, (ny, nx); None where nothing
+        follows.
     dtype : dtype or None
         The array's type in the product, in the machine's byte order.
     """
 
     head: bytes
     name: str = ""
-    place: Place | None = None
+    source: ByteRange | NDArray[Any] | None = None
     dtype: np.dtype[Any] | None = None
-
-    @property
-    def is_copied(self) -> bool:
-        """Whether the product has the array's bytes as they are in the source."""
-        return self.place is not None and (
-            self.place.native is not None and self.place.native == self.dtype
-        )
 
     @property
     def size(self) -> int:
         """Bytes of all, in whole blocks of FITS."""
-        if self.place is None or self.dtype is None:
+        if self.source is None or self.dtype is None:
             return len(self.head)
-        array = math.prod(self.place.shape) * self.dtype.itemsize
+        array = math.prod(self.source.shape) * self.dtype.itemsize
         return len(self.head) + array + -array % BLOCK
 
 
 def write_parts(
     parts: Sequence[Part],
-    source: str | Path,
+    source: Location,
     product: Path,
     edits: Mapping[str, Edit],
     threads: int = 1,
@@ -91,8 +76,10 @@ def write_parts(
     ----------
     parts : sequence of Part
         The product, in its order.
-    source, product : path
-        The files.
+    source : Location
+        Of the file that the arrays are in.
+    product : path
+        Of the file that is written.
     edits : mapping
         By EXTNAME, what is done to the pixels of an array.
     threads : int
@@ -105,7 +92,7 @@ def write_parts(
     """
     *offsets, end = accumulate((part.size for part in parts), initial=0)
     jobs = list(zip(parts, offsets, strict=True))
-    with product.open("wb", buffering=0) as out, open_binary(source) as stream:
+    with product.open("wb", buffering=0) as out, source.open() as stream:
         write = partial(_write_part, descriptor=out.fileno(), edits=edits)
         if threads == 1 or isinstance(stream, gzip.GzipFile):  # read through once
             for job in jobs:
@@ -118,9 +105,9 @@ def write_parts(
         out.truncate(end)  # what pads the last block is not written
 
 
-def _apart(write: Callable[..., None], source: str | Path, part: Part, offset: int) -> None:
+def _apart(write: Callable[..., None], source: Location, part: Part, offset: int) -> None:
     """Write a part from a stream of its own."""
-    with open_binary(source) as stream:
+    with source.open() as stream:
         write(part, offset, stream=stream)
 
 
@@ -129,47 +116,63 @@ def _write_part(
 ) -> None:
     _write_at(descriptor, part.head, offset)
     offset += len(part.head)
-    if part.place is None or part.dtype is None:
+    source, edit = part.source, edits.get(part.name)
+    if source is None or part.dtype is None:
         return
-    if part.is_copied and part.name not in edits:
-        _copy(stream, part.place, descriptor, offset)
-    else:
-        _convert(stream, part.place, part.dtype, descriptor, offset, edits.get(part.name))
+    if isinstance(source, ByteRange):
+        if edit is None and source.native == part.dtype:
+            _copy(stream, source, descriptor, offset)
+        else:
+            _convert(stream, source, part.dtype, descriptor, offset, edit)
+        return
+    rows = _rows_at_once(source.shape, part.dtype)
+    stored = np.empty((rows, source.shape[-1]), part.dtype.newbyteorder(">"))
+    for start in range(0, len(source), rows):
+        pixels = source[start : start + rows].astype(part.dtype)
+        offset = _store(pixels, stored[: len(pixels)], descriptor, offset)
 
 
 def _convert(
     stream: BinaryIO,
-    place: Place,
+    source: ByteRange,
     dtype: np.dtype[Any],
     descriptor: int,
     offset: int,
     edit: Edit | None,
 ) -> None:
     """Send an array's pixels through memory, some rows at a time."""
-    ny, nx = (1, *place.shape)[-2:]
-    rows = min(ny, max(1, PART_BYTES // (nx * dtype.itemsize)))
+    ny, nx = (1, *source.shape)[-2:]
+    rows = _rows_at_once((ny, nx), dtype)
     pixels = np.empty((rows, nx), dtype)
     stored = np.empty((rows, nx), dtype.newbyteorder(">"))
-    for integration in range(math.prod(place.shape[:-2])):
-        single = plane(place, integration)
+    for integration, single in enumerate(planes(source)):
         for start in range(0, ny, rows):
             stop = min(start + rows, ny)
             part, raw = pixels[: stop - start], stored[: stop - start]
             read_rows(stream, single, Window(0, start, nx, stop - start), part)
             if edit is not None:
                 edit(part, integration, slice(start, stop))
-            if dtype.kind == "u" and dtype.itemsize > 1:  # FITS has no sign to leave out
-                part ^= dtype.type(1 << (8 * dtype.itemsize - 1))
-            raw[...] = part
-            _write_at(descriptor, raw.reshape(-1).view(np.uint8).data, offset)
-            offset += raw.nbytes
+            offset = _store(part, raw, descriptor, offset)
 
 
-def _copy(stream: BinaryIO, place: Place, descriptor: int, offset: int) -> None:
+def _rows_at_once(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    return min(shape[-2], max(1, PART_BYTES // (shape[-1] * dtype.itemsize)))
+
+
+def _store(pixels: NDArray[Any], raw: NDArray[Any], descriptor: int, offset: int) -> int:
+    """Write rows, which this may change, as FITS stores them; return where the next begin."""
+    if pixels.dtype.kind == "u" and pixels.dtype.itemsize > 1:  # FITS has no sign to leave out
+        pixels ^= pixels.dtype.type(1 << (8 * pixels.dtype.itemsize - 1))
+    raw[...] = pixels
+    _write_at(descriptor, raw.reshape(-1).view(np.uint8).data, offset)
+    return offset + raw.nbytes
+
+
+def _copy(stream: BinaryIO, source: ByteRange, descriptor: int, offset: int) -> None:
     """Copy an array's bytes; within the kernel where it can."""
-    left, begin = place.nbytes, place.offset
-    if not isinstance(stream, gzip.GzipFile):
-        with suppress(OSError):  # between these file systems it cannot
+    left, begin = source.nbytes, source.offset
+    if not isinstance(stream, gzip.GzipFile):  # whose descriptor is that of the packed file
+        with suppress(OSError):  # between these file systems, or from this stream, it cannot
             while left:
                 done = os.copy_file_range(stream.fileno(), descriptor, left, begin, offset)
                 if not done:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,8 +15,10 @@ from stdatamodels.jwst.datamodels.dqflags import pixel
 
 from bkgflow.detector import Window
 from bkgflow.errors import BackgroundError, FileError, ShapeError, WindowError
-from bkgflow.io.exposures.facts import window_of
-from bkgflow.io.fits.hdus import Extension, open_binary, plane, read_rows, walk
+from bkgflow.io.exposures.windows import window_of
+from bkgflow.io.fits.hdus import Hdu, walk
+from bkgflow.io.fits.planes import planes, read_rows
+from bkgflow.io.storage.location import Location, PathLike
 
 __all__ = ["Templates", "read_templates"]
 
@@ -40,7 +42,7 @@ class Templates:
 
 
 def read_templates(
-    paths: str | Path | Sequence[str | Path], window: Window, *, instrument: str
+    paths: PathLike | Sequence[PathLike], window: Window, *, instrument: str
 ) -> Templates:
     """Read reference skies and cut them to a window by detector coordinates.
 
@@ -65,7 +67,7 @@ def read_templates(
     BackgroundError
         If a component is 0 or not finite everywhere.
     """
-    several = [paths] if isinstance(paths, str | Path) else list(paths)
+    several = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not several:
         raise FileError(
             "A slitless exposure has a reference background",
@@ -79,9 +81,9 @@ def read_templates(
     return Templates(np.concatenate([part.sci for part in parts]), dq)
 
 
-def _read(path: str | Path, window: Window, instrument: str) -> Templates:
-    units = walk(path)
-    frame = _frame(path, units, instrument)
+def _read(path: PathLike, window: Window, instrument: str) -> Templates:
+    hdus = walk(path)
+    frame = _frame(path, hdus, instrument)
     if not frame.contains(window):
         raise WindowError(
             "The reference background covers the exposure",
@@ -90,11 +92,11 @@ def _read(path: str | Path, window: Window, instrument: str) -> Templates:
             cure="Give a reference of the same or a larger part of the detector (override_bkg)",
         )
     part = Window(window.x0 - frame.x0, window.y0 - frame.y0, window.nx, window.ny)
-    place = units["SCI"].place
-    planes = [plane(place, i) for i in range(place.shape[0])] if len(place.shape) == 3 else [place]
-    sci = np.empty((len(planes), *window.shape), np.float32)
-    with open_binary(path) as stream:
-        for out, single in zip(sci, planes, strict=True):
+    data = hdus["SCI"].data
+    components = list(planes(data))
+    sci = np.empty((len(components), *window.shape), np.float32)
+    with Location.of(path).open() as stream:
+        for out, single in zip(sci, components, strict=True):
             read_rows(stream, single, part, out)
     for index, component in enumerate(sci):
         if not (np.isfinite(component) & (component != 0)).any():
@@ -104,47 +106,47 @@ def _read(path: str | Path, window: Window, instrument: str) -> Templates:
                 value=f"component {index + 1} of {len(sci)} is 0 or not finite everywhere",
                 cure="Give another reference (override_bkg)",
             )
-    return Templates(sci, _flags(path, units, part))
+    return Templates(sci, _flags(path, hdus, part))
 
 
-def _frame(path: str | Path, units: dict[str, Extension], instrument: str) -> Window:
+def _frame(path: PathLike, hdus: dict[str, Hdu], instrument: str) -> Window:
     """Return the window that the reference covers."""
-    shape = units["SCI"].place.shape if "SCI" in units else ()
+    shape = hdus["SCI"].data.shape if "SCI" in hdus else ()
     if len(shape) not in (2, 3) or 0 in shape:
-        found = f"SCI of shape {shape}" if shape else f"no SCI among {', '.join(units)}"
+        found = f"SCI of shape {shape}" if shape else f"no SCI among {', '.join(hdus)}"
         raise FileError(
             "A reference background has SCI, (ny, nx) or (n_templates, ny, nx)",
             file=path,
             value=found,
             cure="Give a wfssbkg reference (override_bkg)",
         )
-    header = units["PRIMARY"].header
+    header = hdus["PRIMARY"].header
     first_x, first_y, columns, rows = (header.get(keyword) for keyword in PLACE)
     name = str(header.get("INSTRUME", "") or instrument)
     return window_of(path, name, shape[-2:], (first_x, first_y), (columns, rows))
 
 
-def _flags(path: str | Path, units: dict[str, Extension], part: Window) -> NDArray[np.uint32]:
+def _flags(path: PathLike, hdus: dict[str, Hdu], part: Window) -> NDArray[np.uint32]:
     """Return DQ in the pipeline's bits: translated by DQ_DEF where the file has that table."""
     dq = np.zeros(part.shape, np.uint32)
-    if "DQ" not in units or not units["DQ"].place.shape:
+    if "DQ" not in hdus or not hdus["DQ"].data.shape:
         return dq
-    place, shape = units["DQ"].place, units["SCI"].place.shape
-    if place.shape not in (shape, shape[-2:]):
+    data, shape = hdus["DQ"].data, hdus["SCI"].data.shape
+    if data.shape not in (shape, shape[-2:]):
         raise ShapeError(
             "DQ has the shape of SCI",
             file=path,
-            value=f"SCI {shape}, DQ {place.shape}",
+            value=f"SCI {shape}, DQ {data.shape}",
             cure="Give another reference (override_bkg)",
         )
-    planes = [plane(place, i) for i in range(place.shape[0])] if len(place.shape) == 3 else [place]
-    with open_binary(path) as stream:
-        for single in planes:
+    with Location.of(path).open() as stream:
+        for single in planes(data):
             flags = np.empty(part.shape, np.uint32)
             read_rows(stream, single, part, flags)
             dq |= flags
-    if "DQ_DEF" in units:
-        table = fits.getdata(path, "DQ_DEF")
+    if "DQ_DEF" in hdus:
+        with Location.of(path).open() as stream:
+            table = fits.getdata(stream, "DQ_DEF")
         if len(table):
             dq = dynamic_mask(SimpleNamespace(dq=dq, dq_def=table), pixel).astype(np.uint32)
     return dq

@@ -1,4 +1,8 @@
-"""Files that appear whole or not at all."""
+"""Files that appear at their locations whole or not at all.
+
+What is to appear is first prepared: a `Draft` is a scratch file to write to. Publishing it is a
+step of its own, because it waits for a disk: a worker first ends its task, then publishes.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +14,267 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from bkgflow.errors import OutputError
+from bkgflow.io.storage.location import Location, PathLike
 
-__all__ = ["appearing", "before_sync", "not_writable"]
+__all__ = [
+    "Draft",
+    "LocalPublish",
+    "MemoryPublish",
+    "Publish",
+    "appearing",
+    "before_sync",
+    "check_writable",
+    "not_writable",
+    "whole",
+    "write_text",
+    "writing",
+]
 
 CANNOT = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES}
 """What some network file systems answer when they are asked to sync a folder."""
+
+HIDDEN = ".bkgflow-"
+"""How the names of scratch folders begin."""
+
+
+def _sync(path: Path) -> None:
+    """Have the file system keep what was written."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class Draft(Protocol):
+    """A file that is written, and does not appear yet."""
+
+    @property
+    def location(self) -> Location:
+        """Where it is to appear."""
+
+    @property
+    def path(self) -> Path:
+        """A scratch file on a disk of this machine, to write to.
+
+        Its name is the one wanted as far as printable ASCII goes: FITS headers, which repeat
+        it, hold nothing else.
+        """
+
+    def publish(self) -> Location:
+        """Make it appear, over an older file; return where.
+
+        Raises
+        ------
+        OutputError
+            If it cannot; then nothing appears, and nothing stays behind.
+        """
+
+    def discard(self) -> None:
+        """Leave nothing behind. What was published stays."""
+
+
+class Publish(Protocol):
+    """A way to make files appear."""
+
+    def prepare(self, to: Location) -> Draft:
+        """Begin a file.
+
+        Raises
+        ------
+        OutputError
+            If nothing can be written there.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class LocalPublish:
+    """Files on a disk of this machine, or on one that it shares.
+
+    Attributes
+    ----------
+    sync : callable
+        Has the file system keep a file, or the names in a folder, and waits until it does.
+    """
+
+    sync: Callable[[Path], object] = _sync
+
+    def prepare(self, to: Location) -> LocalDraft:
+        """Begin a file in a hidden folder beside its place; the folders above are made."""
+        try:
+            to.parent.make_folder()
+            return LocalDraft(to, _scratch(to, to.parent.path), self.sync)
+        except OSError as problem:
+            raise not_writable(to, problem) from problem
+
+
+@dataclass(frozen=True, slots=True)
+class LocalDraft:
+    """See `Draft`."""
+
+    location: Location
+    path: Path
+    sync: Callable[[Path], object] = _sync
+
+    def publish(self) -> Location:
+        """Sync, rename, sync the folder."""
+        try:
+            # A rename may reach the disk before the bytes do. Without the first sync a power
+            # cut would leave a file of the right name and length that is full of zeros; without
+            # the second one the ledger could know of a product whose name is lost.
+            self.sync(self.path)
+            self.path.replace(self.location.path)
+            self._sync_folder()
+        except OSError as problem:
+            raise not_writable(self.location, problem) from problem
+        finally:
+            self.discard()
+        return self.location
+
+    def _sync_folder(self) -> None:
+        try:
+            self.sync(self.location.parent.path)
+        except OSError as problem:
+            if problem.errno not in CANNOT:
+                raise
+
+    def discard(self) -> None:
+        """Remove the hidden folder."""
+        shutil.rmtree(self.path.parent, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MemoryPublish:
+    """Files that appear in a dictionary: for tests, and for faults that disks seldom show.
+
+    Attributes
+    ----------
+    files : dict of Location to bytes
+        What appeared.
+    fault : callable or None
+        Called with the location before anything is published; raises what the system would.
+    """
+
+    files: dict[Location, bytes] = field(default_factory=dict)
+    fault: Callable[[Location], object] | None = None
+
+    def prepare(self, to: Location) -> MemoryDraft:
+        """Begin a file among the machine's temporary ones."""
+        return MemoryDraft(to, _scratch(to, None), self)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MemoryDraft:
+    """See `Draft`."""
+
+    location: Location
+    path: Path
+    store: MemoryPublish
+
+    def publish(self) -> Location:
+        """Put the bytes into the dictionary."""
+        try:
+            if self.store.fault is not None:
+                self.store.fault(self.location)
+            self.store.files[self.location] = self.path.read_bytes()
+        except OSError as problem:
+            raise not_writable(self.location, problem) from problem
+        finally:
+            self.discard()
+        return self.location
+
+    def discard(self) -> None:
+        """Remove the scratch file."""
+        shutil.rmtree(self.path.parent, ignore_errors=True)
+
+
+@contextmanager
+def writing(draft: Draft) -> Iterator[Path]:
+    """Give a draft's path to write to. After an error nothing stays behind.
+
+    Raises
+    ------
+    OutputError
+        For what the system says.
+    """
+    try:
+        yield draft.path
+    except OSError as problem:
+        draft.discard()
+        raise not_writable(draft.location, problem) from problem
+    except BaseException:
+        draft.discard()
+        raise
+
+
+@contextmanager
+def whole(to: PathLike, by: Publish | None = None) -> Iterator[Path]:
+    """Give a path to write to; what was written there then appears at its location.
+
+    For small files: the caller waits until the disk has them.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written there.
+    """
+    draft = (by or LocalPublish()).prepare(Location.of(to))
+    with writing(draft) as path:
+        yield path
+    draft.publish()
+
+
+def write_text(to: PathLike, text: str, by: Publish | None = None) -> None:
+    """Write a text file as UTF-8, whole or not at all; its folder is made if it is not there.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written there.
+    """
+    with whole(to, by) as path:
+        path.write_text(text, encoding="utf-8")
+
+
+def check_writable(folder: PathLike) -> None:
+    """Prove that files can be written into an output folder, or that it can be made.
+
+    Nothing is left behind: a folder that is not there is not made yet.
+
+    Raises
+    ------
+    OutputError
+        If not.
+    """
+    wanted = Location.of(folder).path
+    try:
+        there = next(each for each in (wanted, *wanted.parents) if each.exists())
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as problem:
+        raise not_writable(wanted, problem) from None
+
+
+def not_writable(path: PathLike, problem: OSError) -> OutputError:
+    """Return the error for a path that cannot be written, from what the system said."""
+    return OutputError(
+        "Products can be written to the output folder",
+        file=path,
+        value=problem.strerror or str(problem),
+        cure="Give another folder, or mend its permissions or its free space",
+    )
+
+
+def _scratch(to: Location, folder: Path | None) -> Path:
+    """Return a path in a new hidden folder."""
+    made = tempfile.mkdtemp(prefix=HIDDEN, dir=folder)
+    return Path(made) / re.sub(r"[^!->@-~ ]", "_", to.name)
+
 
 _leave: ContextVar[Callable[[], object] | None] = ContextVar("leave", default=None)
 
@@ -36,61 +293,12 @@ def before_sync(leave: Callable[[], object] | None) -> Iterator[None]:
 
 
 @contextmanager
-def appearing(path: str | Path) -> Iterator[Path]:
-    """Give a path to write to; what was written there then appears at its place.
-
-    It lies in a hidden folder beside its place, is synced and renamed. Its name is the one
-    wanted as far as printable ASCII goes: FITS headers, which repeat it, hold nothing else.
-    After an error nothing appears and nothing stays behind.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written there.
-    """
-    path = Path(path)
-    scratch: str | None = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.mkdtemp(prefix=".bkgflow-", dir=path.parent)
-        part = Path(scratch) / re.sub(r"[^!->@-~ ]", "_", path.name)
-        yield part
+def appearing(path: PathLike) -> Iterator[Path]:
+    """Do `whole`, and what `before_sync` was told before the wait."""
+    draft = LocalPublish(_sync).prepare(Location.of(path))
+    with writing(draft) as scratch:
+        yield scratch
         leave = _leave.get()
         if leave is not None:
             leave()
-        _sync(part)
-        part.replace(path)
-        _sync_folder(path.parent)
-    except OSError as problem:
-        raise not_writable(path, problem) from problem
-    finally:
-        if scratch is not None:
-            shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _sync(path: Path) -> None:
-    """Have the file system keep what was written."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync_folder(path: Path) -> None:
-    """Have the file system keep a folder's names, where it can."""
-    try:
-        _sync(path)
-    except OSError as problem:
-        if problem.errno not in CANNOT:
-            raise
-
-
-def not_writable(path: Path, problem: OSError) -> OutputError:
-    """Return the error for a path that cannot be written, from what the system said."""
-    return OutputError(
-        "Products can be written to the output folder",
-        file=path,
-        value=problem.strerror or str(problem),
-        cure="Give another folder, or mend its permissions or its free space",
-    )
+    draft.publish()

@@ -1,0 +1,113 @@
+"""Pixels out of FITS files: bands of rows from the planes of an image or a cube.
+
+Rows are read straight into native arrays: SCI and ERR swapped, DQ (signed integers with
+BZERO = 2**31, which astropy refuses to memory-map) swapped with the top bit flipped.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bkgflow.detector import Window
+from bkgflow.errors import FileError
+from bkgflow.io.fits.hdus import UNSIGNED_ZERO, ByteRange
+from bkgflow.io.storage.reading import reading
+
+__all__ = ["ended_early", "planes", "read_rows"]
+
+SCRATCH_BYTES = 1 << 20
+"""Raw bytes read at a time: small enough to stay in a core's cache until they are swapped."""
+
+_threads = threading.local()
+
+
+def planes(data: ByteRange, first: int = 0, count: int | None = None) -> Iterator[ByteRange]:
+    """Yield the 2-D byte ranges of an array in their order; an image is one plane.
+
+    Parameters
+    ----------
+    data : ByteRange
+        (ny, nx), or any number of axes before these.
+    first : int
+        The first plane wanted.
+    count : int, optional
+        How many; all that there are behind the first.
+    """
+    stop = math.prod(data.shape[:-2]) if count is None else first + count
+    single = replace(data, shape=(1, *data.shape)[-2:])
+    size = single.nbytes
+    for index in range(first, stop):
+        yield replace(single, offset=data.offset + index * size)
+
+
+def read_rows(stream: BinaryIO, data: ByteRange, part: Window, out: NDArray[np.generic]) -> None:
+    """Read a part of one image plane into a native array.
+
+    Parameters
+    ----------
+    stream : binary file
+        The open file.
+    data : ByteRange
+        Of one plane; for a cube, see `planes`.
+    part : Window
+        Columns and rows of the array (0-based in the array, not on the detector).
+    out : (part.ny, part.nx) float32, float64 or uint32
+        Filled in place.
+    """
+    width = data.shape[-1]
+    itemsize = data.dtype.itemsize
+    rows_at_once = max(1, SCRATCH_BYTES // (width * itemsize))
+    scratch = _scratch(min(rows_at_once, part.ny) * width * itemsize)
+    scratch = scratch.view(data.dtype).reshape(-1, width)
+    with reading(stream):
+        stream.seek(data.offset + part.y0 * width * itemsize)
+    for row in range(0, part.ny, rows_at_once):
+        raw = scratch[: min(rows_at_once, part.ny - row)]
+        with reading(stream):
+            complete = _read_into(stream, raw) == raw.nbytes
+        if not complete:
+            raise ended_early(stream)
+        _convert(raw[:, part.x0 : part.x1], data, out[row : row + len(raw)])
+
+
+def _scratch(size: int) -> NDArray[np.uint8]:
+    """Return bytes that this thread uses again and again: new pages cost more than a read."""
+    held: NDArray[np.uint8] | None = getattr(_threads, "scratch", None)
+    if held is None or held.size < size:
+        held = _threads.scratch = np.empty(size, np.uint8)
+    return held[:size]
+
+
+def ended_early(stream: BinaryIO) -> FileError:
+    """Return the error for a file that is shorter than its headers say."""
+    return FileError(
+        "The data are as long as the header says",
+        file=getattr(stream, "name", None),
+        value="the file ended early",
+        cure="Fetch the file again; it changed or was cut since it was planned",
+    )
+
+
+def _read_into(stream: BinaryIO, raw: NDArray[np.generic]) -> int:
+    """Fill an array with bytes, as far as the file goes; return how many there were."""
+    count: int = cast(Any, stream).readinto(raw.view(np.uint8))
+    return count
+
+
+def _convert(raw: NDArray[np.generic], data: ByteRange, out: NDArray[np.generic]) -> None:
+    """Swap, and undo BSCALE and BZERO, into ``out``."""
+    if data.bscale == 1.0 and data.bzero == 0.0:
+        np.copyto(out, raw, casting="unsafe")
+    elif out.dtype.kind == "u" and data.bscale == 1.0 and data.bitpix in UNSIGNED_ZERO:
+        # Adding 2**31 to a signed integer is flipping its top bit; unsigned addition wraps.
+        np.copyto(out, raw, casting="unsafe")
+        np.add(out, out.dtype.type(int(data.bzero)), out=out)
+    else:
+        np.copyto(out, raw.astype(np.float64) * data.bscale + data.bzero, casting="unsafe")

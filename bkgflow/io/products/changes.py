@@ -1,0 +1,81 @@
+"""What is done to an exposure: the same value for a file, a store, or a model in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bkgflow.errors import FileError, ShapeError
+from bkgflow.io.exposures.facts import ExposureFacts
+
+__all__ = ["EDITED", "Changes", "Edit", "check_arrays", "edit_planes"]
+
+Edit = Callable[[NDArray[Any], int, slice], None]
+"""Changes some rows of an array in place: its arguments are (rows, nx) pixels in the machine's
+byte order, the integration they are of (0 in an image), and which rows they are."""
+
+EDITED: Mapping[str, np.dtype[Any]] = {
+    "SCI": np.dtype(np.float32),
+    "ERR": np.dtype(np.float32),
+    "DQ": np.dtype(np.uint32),
+}
+"""EXTNAME and type, in a product, of the arrays that a background changes."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Changes:
+    """What is done to an exposure.
+
+    Attributes
+    ----------
+    edits : mapping
+        By EXTNAME, one of `EDITED`, what is done to the pixels of an array; all others stay.
+    mask : (ny, nx) uint32, or None
+        1 where a pixel is background: becomes the extension MASK.
+    scaling_factor : float or None
+        Becomes ``meta.background.scaling_factor``, the card BKGD_SCL.
+    """
+
+    edits: Mapping[str, Edit] = field(default_factory=dict)
+    mask: NDArray[np.uint32] | None = None
+    scaling_factor: float | None = None
+
+
+def edit_planes(array: NDArray[Any], edit: Edit) -> None:
+    """Edit an array in memory, (ny, nx) or (n_integrations, ny, nx), in place."""
+    for integration, plane in enumerate(array.reshape(-1, *array.shape[-2:])):
+        edit(plane, integration, slice(0, len(plane)))
+
+
+def check_arrays(
+    target: ExposureFacts, changes: Changes, shapes: Mapping[str, tuple[int, ...]]
+) -> None:
+    """See that the arrays of an opened exposure, by EXTNAME, are those that were planned with.
+
+    Raises
+    ------
+    ShapeError
+        If its SCI is not as large as it was.
+    FileError
+        If nothing is there that is to be edited.
+    """
+    shape = shapes.get("SCI", target.window.shape)
+    if shape[-2:] != target.window.shape:
+        raise ShapeError(
+            "The target is as large as it was when it was planned",
+            file=target.location,
+            value=f"{shape[-2:]}, planned {target.window.shape}",
+            cure="Plan the program again",
+        )
+    missing = set(changes.edits).difference(shapes)
+    if missing:
+        raise FileError(
+            "What a background is subtracted from are image extensions",
+            file=target.location,
+            value=f"no {', '.join(sorted(missing))}",
+            cure="Give a rate or rateints product of the pipeline's first stage",
+        )

@@ -1,0 +1,155 @@
+"""The ASDF tree of a file as YAML nodes: a few are changed, everything else stays as it was."""
+
+from __future__ import annotations
+
+import io
+import re
+import time
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any
+
+import yaml
+from astropy.time import Time
+
+from bkgflow.record import plain
+
+__all__ = ["HASH", "Tree"]
+
+HASH = "_fits_hash"
+"""Where the tree keeps the hash of the headers."""
+
+HISTORY_ENTRY = "tag:stsci.edu:asdf/core/history_entry-1.0.0"
+
+_HEAD = re.compile(rb"(?:#.*\r?\n)*(?=%YAML|---)")
+_END = re.compile(rb"\r?\n\.\.\.\r?(?:\n|$)")
+_BLOCK_INDEX = b"#ASDF BLOCK INDEX"
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+class Tree:
+    """The tree of an ASDF file.
+
+    Parameters
+    ----------
+    asdf : bytes
+        The file.
+
+    Attributes
+    ----------
+    root : yaml.MappingNode
+        The tree's.
+
+    Raises
+    ------
+    ValueError
+        If there is no tree in it.
+    """
+
+    def __init__(self, asdf: bytes) -> None:
+        end = _END.search(asdf)
+        self._cut = end.end() if end else len(asdf)
+        # What follows the tree are blocks of data and their index.
+        self._blocks = asdf[self._cut :]
+        start = _HEAD.match(asdf)
+        if start is None:
+            raise ValueError("no YAML")
+        self._head = asdf[: start.end()]
+        try:
+            root: Any = yaml.compose(asdf[start.end() : self._cut], Loader=_Loader)
+        except yaml.YAMLError as problem:
+            raise ValueError(str(problem)) from None
+        if not isinstance(root, yaml.MappingNode):
+            raise ValueError("no mapping")
+        self.root: Any = root
+
+    def at(self, path: str) -> Any:
+        """Return the node at a dotted path; None where there is none."""
+        node: Any = self.root
+        for name in path.split("."):
+            node = _child(node, name)
+        return node
+
+    def set(self, path: str, value: Any) -> None:
+        """Set what lies at a dotted path; the mappings above it are made if they are not there."""
+        *above, name = path.split(".")
+        mapping = self.root
+        for each in above:
+            if _child(mapping, each) is None:
+                _put(mapping, each, _node({}))
+            mapping = _child(mapping, each)
+        _put(mapping, name, _node(plain(value)))
+
+    def add_array(self, name: str, like: str, extension: str) -> None:
+        """Add the node of an array in an extension, of the shape and type of another array."""
+        node = deepcopy(_child(self.root, like))
+        _put(node, "source", _node(f"fits:{extension},1"))
+        _put(self.root, name, node)
+
+    def add_history(self, lines: Sequence[str]) -> None:
+        """Add to the entries, with the time in words as stdatamodels has it."""
+        history = self.at("history")
+        entries = self.at("history.entries")
+        if entries is None:
+            entries = _node([])
+            _put(history, "entries", entries)
+        entries.flow_style = False
+        now = Time(int(time.time()), format="unix").iso
+        for line in lines:
+            entry = _node({"description": line, "time": now})
+            entry.tag = HISTORY_ENTRY
+            entries.value.append(entry)
+
+    def to_bytes(self) -> bytes:
+        """Return the whole file."""
+        text: bytes = yaml.serialize(
+            self.root,
+            Dumper=_Dumper,
+            version=(1, 1),
+            tags={"!": "tag:stsci.edu:asdf/"},
+            explicit_start=True,
+            explicit_end=True,
+            allow_unicode=True,
+            encoding="utf-8",
+        )
+        text = self._head + text
+        return text + _moved(self._blocks, len(text) - self._cut)
+
+
+def _child(node: Any, name: str) -> Any:
+    """Return the node of a key; None where there is none, or no mapping."""
+    pairs = node.value if isinstance(node, yaml.MappingNode) else ()
+    return next((value for key, value in pairs if key.value == name), None)
+
+
+def _put(mapping: yaml.MappingNode, name: str, node: yaml.Node) -> None:
+    """Set the node of a key; a new one goes to its place in the order of the keys."""
+    for i, (key, _) in enumerate(mapping.value):
+        if key.value == name:
+            mapping.value[i] = (key, node)
+            return
+    place = next((i for i, (key, _) in enumerate(mapping.value) if key.value > name), None)
+    mapping.value.insert(len(mapping.value) if place is None else place, (_node(name), node))
+
+
+def _node(value: Any) -> Any:
+    return _Dumper(io.StringIO(), default_flow_style=None).represent_data(value)
+
+
+def _moved(blocks: bytes, distance: int) -> bytes:
+    """Return the blocks behind a tree that grew; their index counts from the file's begin."""
+    place = blocks.rfind(_BLOCK_INDEX)
+    if place < 0:
+        return blocks
+    offsets = [offset + distance for offset in yaml.load(blocks[place:], Loader=_Loader)]
+    index: bytes = yaml.dump(
+        offsets,
+        Dumper=_Dumper,
+        version=(1, 1),
+        explicit_start=True,
+        explicit_end=True,
+        encoding="ascii",
+    )
+    return blocks[:place] + _BLOCK_INDEX + b"\n" + index

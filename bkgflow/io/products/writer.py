@@ -1,0 +1,100 @@
+"""The boundary to products: where they are written, and how, is the writer's affair alone."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bkgflow.io.exposures.facts import ExposureFacts
+from bkgflow.io.products.changes import Changes
+from bkgflow.io.storage.location import Location
+from bkgflow.record import Record
+from bkgflow.verdict import Verdict
+
+__all__ = ["OpenTarget", "Prepared", "ProductWriter"]
+
+
+class Prepared(Protocol):
+    """A product that is whole, but not at its location yet; a `Draft` is one.
+
+    It holds nothing of the exposure that it was made of.
+    """
+
+    @property
+    def location(self) -> Location:
+        """Where it is to appear."""
+
+    def publish(self) -> Location:
+        """Make it appear; return where."""
+
+    def discard(self) -> None:
+        """Leave nothing behind. What was published stays."""
+
+
+class OpenTarget(Protocol):
+    """An exposure of which products are made."""
+
+    def product(
+        self, changes: Changes, verdict: Verdict, to: Location, threads: int = 1
+    ) -> Prepared:
+        """Prepare the exposure, changed and described.
+
+        Parameters
+        ----------
+        changes : Changes
+            What is done to it.
+        verdict : Verdict
+            What the product says of itself.
+        to : Location
+            Of the product.
+        threads : int
+            So many arrays are written at a time.
+
+        Raises
+        ------
+        FileError
+            If the exposure cannot be read on, or lacks an array that is to be changed.
+        OutputError
+            If nothing can be written there.
+        """
+
+    def combined(
+        self,
+        sci: NDArray[np.float32],
+        err: NDArray[np.float32],
+        dq: NDArray[np.uint32],
+        record: Record,
+        to: Location,
+    ) -> Prepared:
+        """Prepare a combined background, with the metadata of the exposure that it is for.
+
+        Parameters
+        ----------
+        sci, err, dq : (ny, nx)
+            The combined background, in the unit of the exposure.
+        record : Record
+            What it was made of.
+        to : Location
+            Of the file.
+
+        Raises
+        ------
+        OutputError
+            If nothing can be written there.
+        """
+
+
+class ProductWriter(Protocol):
+    """Makes products of exposures."""
+
+    def open(self, target: ExposureFacts) -> AbstractContextManager[OpenTarget]:
+        """Open an exposure.
+
+        Raises
+        ------
+        FileError
+            If nothing can be made of it.
+        """

@@ -1,0 +1,248 @@
+"""Where files are: a path on this machine's disks, or a URL of an object store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import core_schema
+
+from bkgflow.errors import FileError, UsageError
+from bkgflow.io.storage.identity import Identity
+from bkgflow.io.storage.reading import unpacked
+from bkgflow.io.storage.remote import Remote
+
+__all__ = ["Location", "PathLike", "split_list"]
+
+PathLike = str | os.PathLike[str]
+"""What users name a file by: a path, a URL, a `Location`."""
+
+LOCAL = "file://"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Location:
+    """Where one file or folder is. Small, picklable, and a plain string in JSON.
+
+    Local files are asked for by direct calls; everything else goes through fsspec, which is
+    imported when the first URL is met.
+
+    Attributes
+    ----------
+    url : str
+        ``/absolute/path`` or ``scheme://…``. A model in memory has a bare name.
+    """
+
+    url: str
+
+    @classmethod
+    def of(cls, where: PathLike) -> Location:
+        """Return the location of a path or a URL; a relative path counts from the working folder.
+
+        Links are not resolved: a file keeps the name by which it was given.
+        """
+        if isinstance(where, Location):
+            return where
+        text = os.fspath(where)
+        if text.startswith(LOCAL):
+            text = text.removeprefix(LOCAL)
+        return cls(text if "://" in text else str(Path(text).absolute()))
+
+    def __str__(self) -> str:
+        """Return the path or the URL."""
+        return self.url
+
+    def __fspath__(self) -> str:
+        """Return the local path.
+
+        Raises
+        ------
+        UsageError
+            If there is none.
+        """
+        if self.is_local:
+            return self.url
+        raise UsageError(
+            "This must be a file on a disk of this machine",
+            file=self.url,
+            value="a URL",
+            cure="Copy it to a disk, and give its path",
+        )
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        """A string in JSON."""
+        made = core_schema.no_info_after_validator_function(cls, core_schema.str_schema())
+        return core_schema.json_or_python_schema(
+            json_schema=made,
+            python_schema=core_schema.union_schema([core_schema.is_instance_schema(cls), made]),
+            serialization=core_schema.to_string_ser_schema(),
+        )
+
+    # Names.
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is a path, not a URL."""
+        return "://" not in self.url
+
+    @property
+    def path(self) -> Path:
+        """The local path; `UsageError` for a URL."""
+        return Path(os.fspath(self))
+
+    @property
+    def name(self) -> str:
+        """What stands behind the last slash."""
+        return self.url.rpartition("/")[2]
+
+    @property
+    def stem(self) -> str:
+        """The name without its last suffix."""
+        return PurePosixPath(self.name).stem
+
+    @property
+    def suffix(self) -> str:
+        """The name's last suffix, with its dot; empty where it has none."""
+        return PurePosixPath(self.name).suffix
+
+    @property
+    def parent(self) -> Location:
+        """The folder; of a root, itself; of a bare name, the working folder."""
+        if self.is_local:
+            folder = os.path.dirname(self.url)  # noqa: PTH120 - text, thousands of times
+            return Location(folder or str(Path.cwd()))
+        folder, _, name = self.url.rpartition("/")
+        return self if not name or folder.endswith("/") else Location(folder)
+
+    def __truediv__(self, name: str) -> Location:
+        """Return the location of what lies in this folder."""
+        return Location(f"{self.url.rstrip('/')}/{name}")
+
+    def with_name(self, name: str) -> Location:
+        """Return the location of another file of the same folder."""
+        return self.parent / name
+
+    # Questions to the storage; what it answers with an error, these raise as OSError.
+
+    def exists(self) -> bool:
+        """Whether something is there."""
+        return self.path.exists() if self.is_local else self._remote().exists()
+
+    def is_file(self) -> bool:
+        """Whether a file is there."""
+        return self.path.is_file() if self.is_local else self._remote().is_file()
+
+    def is_dir(self) -> bool:
+        """Whether a folder is there."""
+        return self.path.is_dir() if self.is_local else self._remote().is_dir()
+
+    def listing(self) -> list[Location]:
+        """Return what lies in this folder, in the order of the names."""
+        here = self.is_local
+        names = [each.name for each in self.path.iterdir()] if here else self._remote().names()
+        return [self / name for name in sorted(names)]
+
+    def real(self) -> str:
+        """Return the path with all links resolved: two locations with the same one are one file."""
+        return os.path.realpath(self.url) if self.url.startswith("/") else self.url
+
+    def identity(self, what: str = "An exposure") -> Identity:
+        """Return which version of a file is there now.
+
+        Parameters
+        ----------
+        what : str
+            How an error calls the file.
+
+        Raises
+        ------
+        FileError
+            If none is.
+        """
+        try:
+            if not self.is_local:
+                return self._remote().identity(self.name)
+            found = os.stat(self.url)  # noqa: PTH116 - thousands of times
+        except (OSError, ValueError) as problem:  # a name with a NUL or half a character in it
+            raise _not_readable(self, what, problem) from None
+        return Identity(self.name, found.st_size, found.st_mtime_ns)
+
+    # Reading.
+
+    def open(self, what: str = "An exposure") -> AbstractContextManager[BinaryIO]:
+        """Open a file for reading bytes; a gzip file is read through.
+
+        Parameters
+        ----------
+        what : str
+            How an error calls the file.
+
+        Raises
+        ------
+        FileError
+            If it does not exist, is a folder, or may not be read.
+        """
+        return _opened(self, what)
+
+    def read_bytes(self) -> bytes:
+        """Return what is in a file, as it is; `OSError` where it cannot be read."""
+        if self.is_local:
+            return self.path.read_bytes()
+        with self._remote().open() as stream:
+            return stream.read()
+
+    def read_text(self) -> str:
+        """Return what is in a UTF-8 file; `OSError` or `UnicodeDecodeError` where it cannot."""
+        return self.read_bytes().decode("utf-8")
+
+    def make_folder(self) -> None:
+        """Make a folder and those above it, where they are not there; `OSError` where it cannot."""
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    def _remote(self) -> Remote:
+        return Remote.of(self.url)
+
+
+def split_list(items: Any) -> list[Any]:
+    """Read a ``bkg_list`` as the reference step does: one item, a comma list, or a sequence.
+
+    Empty items, as a trailing comma leaves them, are dropped.
+    """
+    if items is None:
+        return []
+    if isinstance(items, str):
+        items = items.split(",")
+    elif not isinstance(items, list | tuple):
+        items = [items]
+    stripped = (item.strip() if isinstance(item, str) else item for item in items)
+    return [item for item in stripped if not (isinstance(item, str) and not item)]
+
+
+@contextmanager
+def _opened(location: Location, what: str) -> Iterator[BinaryIO]:
+    try:
+        if location.is_local:
+            raw: BinaryIO = location.path.open("rb")
+        else:
+            raw = location._remote().open()
+    except (OSError, ValueError) as problem:
+        raise _not_readable(location, what, problem) from None
+    with raw, unpacked(raw) as stream:
+        yield stream
+
+
+def _not_readable(location: Location, what: str, problem: Exception) -> FileError:
+    return FileError(
+        f"{what} is a readable file",
+        file=location,
+        value=getattr(problem, "strerror", None) or problem,
+        cure="Check the path and the permissions",
+    )

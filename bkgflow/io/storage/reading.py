@@ -1,0 +1,47 @@
+"""Open files: packed ones read through, and what goes wrong said with the file's name."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, cast
+
+from bkgflow.errors import FileError
+
+__all__ = ["reading", "unpacked"]
+
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+@contextmanager
+def unpacked(raw: BinaryIO) -> Iterator[BinaryIO]:
+    """Give the stream itself, or what is in it where it is a gzip file."""
+    packed = raw.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+    raw.seek(0)
+    if not packed:
+        yield raw
+        return
+    with gzip.open(raw) as stream:
+        yield cast(BinaryIO, stream)
+
+
+@contextmanager
+def reading(stream: BinaryIO) -> Iterator[None]:
+    """Say of errors met while reading a file which file it was.
+
+    Raises
+    ------
+    FileError
+        If the system cannot read on, or a gzip file is damaged.
+    """
+    try:
+        yield
+    except (OSError, EOFError, zlib.error) as problem:
+        raise FileError(
+            "An exposure is a FITS file that can be read to its end",
+            file=getattr(stream, "name", None),
+            value=str(problem) or type(problem).__name__,
+            cure="Fetch the file again, or mend the file system that it is on",
+        ) from problem

@@ -1,0 +1,232 @@
+"""What a product says of itself: typed, versioned, written into ``meta.bkgflow`` and HISTORY.
+
+A record is flat in the product's tree, so that people find a value by its name alone. Products of
+layout 1, which call the state ``outcome`` and have no layout number, are read as well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sized
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar
+
+__all__ = ["Found", "ImageFound", "Record", "SlitlessFound", "SossFound", "history", "plain"]
+
+LAYOUT = 2
+"""Of the names in a product's record; raised when one is renamed or changes its meaning."""
+
+MOST_WORDS = 20
+"""Items of a list in HISTORY, such as scales over time; ``meta.bkgflow`` has them all."""
+
+UNSPOKEN = {"layout", "version", "state"}
+"""Names that HISTORY has in its first line, or can do without."""
+
+Scale = float | tuple[float, ...]
+"""One for an exposure, or one for each of its integrations."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFound:
+    """What the subtraction of a combined background came upon.
+
+    Attributes
+    ----------
+    unsubtracted_pixels : int
+        Pixels of the window without any valid background.
+    unused_backgrounds : tuple of str
+        File names of background exposures without a valid pixel in the window.
+    """
+
+    TELLING: ClassVar = "unsubtracted_pixels"
+
+    unsubtracted_pixels: int = 0
+    unused_backgrounds: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SlitlessFound:
+    """What the fit of one or several reference skies found; NaN where there is no fit.
+
+    Attributes
+    ----------
+    mask : str
+        How the background pixels were chosen.
+    masked_fraction : float
+        Share of the pixels that were not.
+    scaling_factors, scaling_factor_errors : tuple of float
+        Of each component; one standard deviation.
+    fit_pixels, fit_fraction : int, float
+        What the last fit rests on, and its share of the image.
+    fit_iterations : int
+        Rounds of rejection.
+    noise_scale : float
+        By how much the residuals scatter more than ERR says.
+    scaling_factor_covariance : tuple of tuples, or None
+        For several components.
+    """
+
+    TELLING: ClassVar = "scaling_factors"
+
+    mask: str = ""
+    masked_fraction: float = 0.0
+    scaling_factors: tuple[float, ...] = ()
+    scaling_factor_errors: tuple[float, ...] = ()
+    fit_pixels: int = 0
+    fit_fraction: float = 0.0
+    fit_iterations: int = 0
+    noise_scale: float = 1.0
+    scaling_factor_covariance: tuple[tuple[float, ...], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SossFound:
+    """What the fit of a sky library found; without a template, only its notes say anything.
+
+    Attributes
+    ----------
+    template : int or None
+        Which of the library's, from 0.
+    left_scale, right_scale : float or tuple of float
+        Left and right of the step.
+    left_scale_error, right_scale_error : float or tuple of float
+        One standard deviation.
+    left_scale_random_error, right_scale_random_error : float or tuple of float
+        The part of it that changes by chance from one integration to the next.
+    source_threshold : float
+        Pixels at or above it were sources.
+    template_rms : tuple
+        (n_templates, 2): residuals of each template, left and right.
+    fit_pixels : tuple of int
+        Pixels of each side.
+    fit_segments : int
+        Files that were fitted together.
+    segments_left_out : tuple of str
+        File names of segments that could not be.
+    fit_notes : tuple of str
+        What a user should know about the fit.
+    """
+
+    TELLING: ClassVar = "fit_notes"
+
+    template: int | None = None
+    left_scale: Scale | None = None
+    right_scale: Scale | None = None
+    left_scale_error: Scale | None = None
+    right_scale_error: Scale | None = None
+    left_scale_random_error: Scale | None = None
+    right_scale_random_error: Scale | None = None
+    source_threshold: float | None = None
+    template_rms: tuple[tuple[float, ...], ...] | None = None
+    fit_pixels: tuple[int, ...] | None = None
+    fit_segments: int | None = None
+    segments_left_out: tuple[str, ...] | None = None
+    fit_notes: tuple[str, ...] = ()
+
+
+Found = ImageFound | SlitlessFound | SossFound
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What was done to an exposure, and with what.
+
+    Attributes
+    ----------
+    version : str
+        Of bkgflow.
+    key : str
+        The unit's, in hexadecimal digits.
+    background_key : str
+        That of the combined background or the fit that it shares; empty without one.
+    association : str
+        File name of the association; empty without one.
+    backgrounds : tuple of str
+        File names of the background exposures.
+    settings : mapping
+        The arguments that its kind looks at.
+    notes : tuple of str
+        What a user should know about how the members were read.
+    references : tuple of str
+        File names of references, catalog and mask.
+    reference_origins : mapping
+        Who chose each reference.
+    found : ImageFound, SlitlessFound, SossFound or None
+        What the method found; None where it never ran.
+    """
+
+    version: str
+    key: str = ""
+    background_key: str = ""
+    association: str = ""
+    backgrounds: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    references: tuple[str, ...] | None = None
+    reference_origins: Mapping[str, str] | None = None
+    found: Found | None = None
+
+    def to_tree(self) -> dict[str, Any]:
+        """Return plain values by name, all on one level; what is None is left out."""
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "found"}
+        found = {} if self.found is None else asdict(self.found)
+        tree: dict[str, Any] = plain({"layout": LAYOUT, **own, **found})
+        return tree
+
+    @classmethod
+    def from_tree(cls, tree: Mapping[str, Any]) -> Record:
+        """Read what `to_tree` gave, of this layout or an earlier one; unknown names are skipped."""
+        values = {f.name: _frozen(tree[f.name]) for f in fields(cls) if f.name in tree}
+        return cls(**{"version": "", **values}, found=_found(tree))
+
+
+def _found(tree: Mapping[str, Any]) -> Found | None:
+    """Tell by its telling name which method wrote a record."""
+    for kind in (ImageFound, SlitlessFound, SossFound):
+        if kind.TELLING in tree:
+            return kind(**{f.name: _frozen(tree[f.name]) for f in fields(kind) if f.name in tree})
+    return None
+
+
+def plain(value: Any) -> Any:
+    """Return lists for tuples, and leave out what is None, as a data model does."""
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value if item is not None]
+    return value
+
+
+def _frozen(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _frozen(item) for key, item in value.items()}
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        return value
+    return tuple(_frozen(item) for item in value)
+
+
+def history(tree: Mapping[str, Any]) -> list[str]:
+    """Return a record in words, for the FITS HISTORY: printable ASCII, a line for each name."""
+    lines = [f"bkgflow {tree['version']}: background subtraction {tree['state']}"]
+    for name, value in tree.items():
+        if name in UNSPOKEN or (isinstance(value, Sized) and not len(value)):
+            continue
+        lines.append(f"bkgflow {name}: {_in_words(value)}")
+    return [_ascii(line) for line in lines]
+
+
+def _ascii(line: str) -> str:
+    """FITS headers hold printable ASCII; what has no likeness there becomes a question mark."""
+    line = line.translate({ord("–"): "-", ord("×"): "x"})
+    return re.sub(r"[^ -~]", "?", line)
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key}={item}" for key, item in value.items())
+    if isinstance(value, list):
+        words = [str(item) for item in value]
+        if len(words) > MOST_WORDS:
+            words[MOST_WORDS - 1 : -1] = [f"... ({len(words)} in all)"]
+        return ", ".join(words)
+    return str(value)

@@ -1,0 +1,151 @@
+"""How a unit stands: one closed set of states, and one value that says it with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import PlainSerializer, PlainValidator
+
+from bkgflow.errors import BkgflowError
+from bkgflow.record import Record, history
+
+__all__ = ["State", "Verdict"]
+
+
+class State(StrEnum):
+    """Where a unit stands. COMPLETE, SKIPPED and FAILED go into ``S_BKDSUB`` of its product."""
+
+    PLANNED = "PLANNED"
+    """To be done: nothing speaks against it, and nothing has happened yet."""
+
+    COMPLETE = "COMPLETE"
+    """The background was subtracted and the product written."""
+
+    SKIPPED = "SKIPPED"
+    """A rule says that there is nothing to subtract; the product is the unchanged exposure."""
+
+    FAILED = "FAILED"
+    """The method ran and found no usable fit; the product is written, its data unchanged."""
+
+    QUARANTINED = "QUARANTINED"
+    """An input is bad: no product, and an error that names file, rule, value and cure."""
+
+    BLOCKED = "BLOCKED"
+    """Never tried: the run ended or lost its cluster before this unit's turn."""
+
+    @property
+    def good(self) -> bool:
+        """Whether the campaign may go on as if nothing had happened."""
+        return self in {State.COMPLETE, State.SKIPPED}
+
+
+Error = Annotated[
+    BkgflowError,
+    PlainValidator(lambda v: v if isinstance(v, BkgflowError) else BkgflowError.from_dict(v)),
+    PlainSerializer(lambda error: error.to_dict()),
+]
+"""An error that goes into JSON by its parts, and comes back whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a unit stands, or ended.
+
+    It is what the headers decide, what a task returns, what a product says of itself, and what
+    events and results carry.
+
+    Attributes
+    ----------
+    state : State
+        The word for it.
+    reason : str
+        Why, in a sentence; empty for PLANNED and COMPLETE.
+    error : BkgflowError or None
+        Of a QUARANTINED unit.
+    record : Record or None
+        What was done; None where no product says it.
+    products : tuple of str
+        Where the files are that were published: the product first.
+    """
+
+    state: State
+    reason: str = ""
+    error: Error | None = None
+    record: Record | None = None
+    products: tuple[str, ...] = ()
+
+    @classmethod
+    def quarantined(cls, error: BkgflowError) -> Verdict:
+        """Return the verdict on a unit that an error stops."""
+        return cls(State.QUARANTINED, error.message, error)
+
+    @classmethod
+    def planned(cls) -> Verdict:
+        """Return the verdict on a unit against which nothing speaks."""
+        return cls(State.PLANNED)
+
+    @classmethod
+    def skipped(cls, reason: str) -> Verdict:
+        """Return the verdict on a unit for which a rule says that there is nothing to subtract."""
+        return cls(State.SKIPPED, reason)
+
+    @classmethod
+    def blocked(cls, reason: str) -> Verdict:
+        """Return the verdict on a unit that was never tried."""
+        return cls(State.BLOCKED, reason)
+
+    @property
+    def to_do(self) -> bool:
+        """Whether the unit is still to be done."""
+        return self.state == State.PLANNED
+
+    def to_tree(self) -> dict[str, Any]:
+        """Return what a product says in ``meta.bkgflow``."""
+        record = {} if self.record is None else self.record.to_tree()
+        return {"state": self.state.value, "reason": self.reason, **record}
+
+    @property
+    def history(self) -> list[str]:
+        """The same in words, for the FITS HISTORY."""
+        return history(self.to_tree())
+
+    @classmethod
+    def from_tree(cls, tree: Mapping[str, Any]) -> Verdict:
+        """Read what a product says of itself.
+
+        Raises
+        ------
+        ValueError
+            If it names no state.
+        """
+        state = State(str(tree.get("state") or tree.get("outcome")))
+        return cls(state, str(tree.get("reason", "")), record=Record.from_tree(tree))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as plain values; NaN stays NaN, which `json` writes and reads."""
+        return {
+            "state": self.state.value,
+            "reason": self.reason,
+            "error": None if self.error is None else self.error.to_dict(),
+            "record": None if self.record is None else self.record.to_tree(),
+            "products": list(self.products),
+        }
+
+    @classmethod
+    def from_dict(cls, parts: Mapping[str, Any]) -> Verdict:
+        """Return the verdict that `to_dict` took apart."""
+        error, record = parts["error"], parts["record"]
+        return cls(
+            State(parts["state"]),
+            parts["reason"],
+            None if error is None else BkgflowError.from_dict(error),
+            None if record is None else Record.from_tree(record),
+            tuple(parts["products"]),
+        )
+
+    def published(self, products: tuple[str, ...]) -> Verdict:
+        """Return the verdict with the files that are now there."""
+        return replace(self, products=products)
