@@ -18,8 +18,8 @@ import llvmlite.binding as llvm
 import numba
 import numpy as np
 
-from bkgflow.methods._compiled import SOURCES, cache_folder
 from bkgflow.io.storage.marks import is_marked, locked, mark
+from bkgflow.methods._compiled import SOURCES, cache_folder
 from bkgflow.methods.clip import collapse, combine
 from bkgflow.methods.clip._kernels import average_stack
 from bkgflow.methods.slitless import fit_scale

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bkgflow.methods import _compiled
 from bkgflow.io.storage.marks import is_marked, locked, mark
+from bkgflow.methods import _compiled
 
 USE = """
 import json, sys
