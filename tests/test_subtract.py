@@ -248,7 +248,7 @@ def test_what_was_done_is_in_the_product(as_paths, tmp_path):
     result.close()
     with datamodels.open(path) as model:
         record = model.meta.bkgflow.instance
-        assert record["outcome"] == status(model) == "COMPLETE"
+        assert record["state"] == status(model) == "COMPLETE"
         assert record["version"] == bkgflow.__version__
         assert record["backgrounds"] == ["b_rate.fits"]
         assert record["settings"] == {

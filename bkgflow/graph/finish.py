@@ -17,8 +17,8 @@ from bkgflow.io.products.changes import Changes, Edit
 from bkgflow.io.products.describe import COMBINED_SUFFIX, product_name
 from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.products.writer import OpenTarget, Prepared
+from bkgflow.io.storage import publish as storage
 from bkgflow.io.storage.location import Location
-from bkgflow.io.storage.publish import _leave
 from bkgflow.kinds.bands import Band
 from bkgflow.kinds.image import image_edits, sky_edits
 from bkgflow.kinds.inputs import FitInputs
@@ -134,9 +134,10 @@ def finish_file(work: Assignment, *upstream: Any) -> UnitResult:
     OutputError
         If the product cannot be written.
     """
-    with FitsWriter().open(target_of(work)) as opened:
+    writer = FitsWriter(storage.LocalPublish(storage._sync))
+    with writer.open(target_of(work)) as opened:
         result, drafts = prepare(work, opened, upstream)
-    if (leave := _leave.get()) is not None:
+    if (leave := storage._leave.get()) is not None:
         leave()
     return publish(result, drafts)
 

@@ -33,7 +33,8 @@ from bkgflow.io.storage.publish import check_writable
 from bkgflow.kinds.backgrounds import Decision, own_background
 from bkgflow.kinds.bands import Band, combine_band
 from bkgflow.kinds.families import band_rows
-from bkgflow.kinds.soss import fit_exposure
+from bkgflow.kinds.soss import fit_exposure, fit_segments
+from bkgflow.methods.soss import ArraySegment
 from bkgflow.planning.plan import Unit
 from bkgflow.planning.planner import DEFAULT_MEMORY
 from bkgflow.planning.units import make_record, make_unit
@@ -53,6 +54,7 @@ class _Job:
     work: Assignment
     decision: Decision
     members: dict[str, tuple[ExposureFacts, Any]]
+    model: Any
 
     def upstream(self) -> list[Any]:
         """Compute what the target waits for: the bands of its background, or its SOSS fit."""
@@ -61,6 +63,9 @@ class _Job:
             return _combine(work.window, self.decision, self.members, work.settings)
         if work.mode == "soss" and work.inputs is not None:
             library = work.inputs.background[0]
+            if self.model is not None:
+                alone = {self.facts.path: ArraySegment(self.model.data, self.model.dq)}
+                return [fit_segments({**alone}, library, work.settings, os.cpu_count() or 1)]
             return [fit_exposure((self.facts,), library, work.settings, os.cpu_count() or 1)]
         return []
 
@@ -112,12 +117,11 @@ def subtract_one(
     """
     job = _prepare(target, backgrounds, settings, output_dir, references, catalogs)
     upstream = job.upstream()
-    model = target if is_model(target) else None
     if settings.save_combined_background and upstream and job.work.mode == "image":
         check_writable(output_dir)
-    writer = ModelWriter(model)
+    writer = ModelWriter(job.model)
     with writer.open(target_of(job.work)) as opened:
-        prepared = prepare(job.work, opened, upstream, model=model)
+        prepared = prepare(job.work, opened, upstream, model=job.model)
     result = publish(*prepared)
     for path in result.products[1:]:
         log.info("combined background written to %s", path)
@@ -175,7 +179,7 @@ def _prepare(
         for member, background in zip(looked_at, backgrounds, strict=True)
     }
     work = _assignment(facts, unit, decision, settings, output_dir)
-    return _Job(facts, unit, work, decision, members)
+    return _Job(facts, unit, work, decision, members, target if is_model(target) else None)
 
 
 def _check_overwrite(output: str, inputs: Sequence[Any]) -> None:
