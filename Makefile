@@ -4,24 +4,35 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check
 DEMO ?= demo
+# A process for each core; whoever runs out of tests takes some of another's.
+PARALLEL ?= -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench scale lint clean
+.PHONY: help demo test test-fast bench scale same trees lint clean
 
 help: ## Show what there is to make
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: $(VENV)/.installed ## Simulate a small mixed program, run it here, show where the results are
 	$(BIN)/bkgflow demo $(DEMO)
 
-test: $(VENV)/.tested ## Run every test
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: $(VENV)/.tested ## Run every test, on all cores
+	$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
+
+test-fast: $(VENV)/.tested ## Run the tests that take no time, in every room: a minute or so
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow' --hypothesis-profile fast $(PYTEST_ARGS)
 
 bench: $(VENV)/.tested ## Speed and memory beside the reference step, side by side
 	$(BIN)/python -m benchmarks bench $(BENCH_ARGS)
 
 scale: $(VENV)/.tested ## How the cost grows with backgrounds, targets, integrations, workers, units
 	$(BIN)/python -m benchmarks scale $(SCALE_ARGS)
+
+same: $(VENV)/.tested ## Whether another checkout makes the same products: make same OLD=…
+	$(BIN)/python -m benchmarks same $(OLD) . $(SAME_ARGS)
+
+trees: $(VENV)/.tested ## The time of another checkout and of this one, in turns: make trees OLD=…
+	$(BIN)/python -m benchmarks trees $(OLD) . $(TREES_ARGS)
 
 lint: $(VENV)/.linted ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

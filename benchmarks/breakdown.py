@@ -1,76 +1,101 @@
 """What the time of a run is made of, in one thread of one process.
 
-The stages are timed where the product calls them; a stage within another counts for itself.
+A sampler looks every half millisecond at what the other threads do, and the time since the last
+look goes to the stage of the innermost frame that belongs to one. A stage is a room of bkgflow
+(`STAGES`), so no function is named here, wrapped or slowed; a stage within another counts for
+itself.
 """
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
+from types import FrameType
 from typing import Any
-from unittest.mock import patch
 
 import bkgflow
 from benchmarks.files import empty
 from benchmarks.inputs import Inputs
-from bkgflow.graph import finish
-from bkgflow.io.fits import hdus as fits
-from bkgflow.io.products import fits as outline
-from bkgflow.io.storage import publish as whole
-from bkgflow.methods import clip
-from bkgflow.planning import planner
 
-__all__ = ["REST", "STAGES", "breakdown"]
+__all__ = ["REST", "ROOT", "STAGES", "breakdown"]
 
-STAGES = ("headers", "read", "swap", "clip and combine", "open", "headers out", "write", "sync")
+ROOT = Path(bkgflow.__file__).parent
+
+STAGES: Mapping[str, tuple[str, ...]] = {
+    "headers and planning": ("io/exposures", "io/fits/cards.py", "planning"),
+    "read and swap": ("io/fits",),
+    "clip and combine": ("methods",),
+    "headers out": ("io/products",),
+    "write": ("io/products/pixels.py",),
+    "sync and publish": ("io/storage",),
+}
+"""The rooms and files of bkgflow that make a stage; the longest path that fits decides."""
 
 REST = "dask and the rest"
 
 RUNS = 5
 
+PERIOD = 5e-4
+"""Seconds between two looks."""
+
 Milliseconds = dict[str, float]
 
 
-class _Clock:
-    """Adds up the time of each stage, without that of the stages inside it."""
+class Sampler:
+    """Adds up the time of each stage."""
 
     def __init__(self) -> None:
-        self.seconds = dict.fromkeys(STAGES, 0.0)
-        self._inside = [0.0]
+        self.seconds = dict.fromkeys([*STAGES, REST], 0.0)
+        self._stages: dict[str, str | None] = {}
+        self._rooms = sorted(
+            ((str(ROOT / room), stage) for stage, rooms in STAGES.items() for room in rooms),
+            key=lambda pair: -len(pair[0]),
+        )
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time what happens inside."""
-        self._inside.append(0.0)
-        started = time.perf_counter()
-        yield
-        elapsed = time.perf_counter() - started
-        self.seconds[name] += elapsed - self._inside.pop()
-        self._inside[-1] += elapsed
+    def watch(self) -> Iterator[None]:
+        """Sample while something runs."""
+        done = threading.Event()
+        thread = threading.Thread(target=self._sample, args=(done,), daemon=True)
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(PERIOD / 5)  # else a look waits for Python code to let it in
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+            sys.setswitchinterval(interval)
 
-    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function whose calls are timed."""
+    def _sample(self, done: threading.Event) -> None:
+        own, before = threading.get_ident(), time.perf_counter()
+        while not done.wait(PERIOD):
+            frames = [frame for key, frame in sys._current_frames().items() if key != own]
+            found = (self._stage(frame) for frame in frames)
+            stage = next((stage for stage in found if stage), REST)
+            now = time.perf_counter()
+            self.seconds[stage] += now - before
+            before = now
 
-        def call(*arguments: Any, **options: Any) -> Any:
-            with self.stage(name):
-                return function(*arguments, **options)
+    def _stage(self, frame: FrameType | None) -> str | None:
+        """Return the stage of the innermost frame that has one."""
+        while frame is not None:
+            name = frame.f_code.co_filename
+            if name not in self._stages:
+                self._stages[name] = self._room(name)
+            stage = self._stages[name]
+            if stage is not None:
+                return stage
+            frame = frame.f_back
+        return None
 
-        return call
-
-    def opened(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a context manager whose entry is timed."""
-
-        @contextmanager
-        def call(*arguments: Any) -> Iterator[Any]:
-            with ExitStack() as stack:
-                with self.stage("open"):
-                    found = stack.enter_context(function(*arguments))
-                yield found
-
-        return call
+    def _room(self, file: str) -> str | None:
+        return next((stage for room, stage in self._rooms if file.startswith(room)), None)
 
 
 def breakdown(inputs: Inputs, scratch: Path) -> dict[str, dict[str, Any]]:
@@ -86,34 +111,18 @@ def breakdown(inputs: Inputs, scratch: Path) -> dict[str, dict[str, Any]]:
 
 
 def _stages(program: Path, output: Path) -> dict[str, Any]:
-    _run(program, output, _Clock())
-    taken = [_run(program, output, _Clock()) for _ in range(RUNS)]
+    _run(program, output)
+    taken = [_run(program, output) for _ in range(RUNS)]
     return {name: round(median(each[name] for each in taken), 2) for name in taken[0]}
 
 
-def _run(program: Path, output: Path, clock: _Clock) -> Milliseconds:
-    """Run a program once; return the stages for one of its targets, and what is left over."""
+def _run(program: Path, output: Path) -> Milliseconds:
+    """Run a program once; return the stages for one of its targets."""
     empty(output)
-    with ExitStack() as stack:
-        for place, name, stage in (
-            (planner, "inspect", "headers"),
-            (fits, "_read_into", "read"),
-            (fits, "_convert", "swap"),
-            (clip, "average", "clip and combine"),
-            (outline, "_parts", "headers out"),
-            (outline, "write_parts", "write"),
-            (whole, "_sync", "sync"),
-        ):
-            stack.enter_context(patch.object(place, name, clock.timed(stage, getattr(place, name))))
-        stack.enter_context(
-            patch.object(finish, "open_outline", clock.opened(outline.open_outline))
-        )
+    sampler = Sampler()
+    with sampler.watch():
         started = time.perf_counter()
         result = bkgflow.run(bkgflow.plan(program, output), "threads", workers=1)
         total = time.perf_counter() - started
-    found: Mapping[str, float] = {
-        **clock.seconds,
-        REST: total - sum(clock.seconds.values()),
-        "total": total,
-    }
-    return {name: 1000 * seconds / len(result.units) for name, seconds in found.items()}
+    found = {**sampler.seconds, "total": total}
+    return {name: 1000 * seconds / len(result.verdicts) for name, seconds in found.items()}

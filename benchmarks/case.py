@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.contender import Contender, Sample
 from benchmarks.inputs import Inputs
-from benchmarks.pairs import Contender, Sample, ratios
+from benchmarks.pairs import ratios
 
 __all__ = ["Bar", "Case", "Samples", "above_floor", "faster"]
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from benchmarks import floor, ours, peer
 from benchmarks.case import Bar, Case, Samples, above_floor, faster
+from benchmarks.contender import Contender
 from benchmarks.inputs import Inputs
-from benchmarks.pairs import Contender, Spread
+from benchmarks.pairs import Spread
 from benchmarks.program_cases import PROGRAMS
 
 __all__ = ["CASES"]
@@ -32,12 +33,34 @@ def rateints(inputs: Inputs, scratch: Path) -> dict[str, Contender]:
     return _files(target, backgrounds, scratch)
 
 
-def wfss_scaling(inputs: Inputs, scratch: Path) -> dict[str, Contender]:
+def slitless_scaling(inputs: Inputs, scratch: Path) -> dict[str, Contender]:
     """The factor between a sky and an exposure, of arrays in memory."""
-    arrays = inputs.slitless()
+    arrays = inputs.slitless_arrays()
     return {
-        "ours": partial(ours.wfss_scaling, arrays, 5),
-        "peer": partial(peer.wfss_scaling, arrays, 5),
+        "ours": partial(ours.slitless_scaling, arrays, 5),
+        "peer": partial(peer.slitless_scaling, arrays, 5),
+    }
+
+
+def slitless_file(inputs: Inputs, scratch: Path) -> dict[str, Contender]:
+    """A slitless exposure, its association with a catalog, and references, file to file."""
+    scene = inputs.slitless()
+    return {
+        "ours": partial(
+            ours.file_to_file,
+            scene.association,
+            [],
+            scratch / "ours",
+            references=scene.sky.parent,
+        ),
+        "peer": partial(
+            peer.slitless_to_file,
+            scene.association,
+            scene.sky,
+            scene.wavelengthrange,
+            scratch / "peer",
+        ),
+        "floor": partial(floor.move, [scene.sky], [scene.exposure], scratch / "floor"),
     }
 
 
@@ -110,8 +133,15 @@ IN_ONE_PROCESS = (
     Case(
         "wfss-scaling",
         "factor of a slitless sky, full frame, 5 rounds",
-        wfss_scaling,
+        slitless_scaling,
         (faster(5),),
+    ),
+    Case(
+        "wfss-file",
+        "slitless exposure and its catalog, full frame, file to file",
+        slitless_file,
+        (faster(12), above_floor(3)),
+        compare=True,
     ),
     Case(
         "soss",
@@ -124,7 +154,10 @@ IN_ONE_PROCESS = (
         "soss-file",
         "the same, file to file",
         soss_file,
-        (Bar("times SCI, peak above the idle process", 1.5, _soss_increase, False),),
+        (
+            Bar("times SCI, peak above the idle process", 1.5, _soss_increase, False),
+            above_floor(3),
+        ),
         runs=3,
         compare=True,
     ),

@@ -1,4 +1,4 @@
-"""The commands: ``bench`` and ``scale``."""
+"""The commands: ``bench`` and ``scale``; ``same`` and ``trees`` hold two checkouts side by side."""
 
 from __future__ import annotations
 
@@ -22,9 +22,14 @@ from benchmarks.curves import CURVES
 from benchmarks.inputs import Inputs
 from benchmarks.pairs import run_in_turns
 from benchmarks.picture import draw
+from benchmarks.same import as_table as sameness
+from benchmarks.same import compare_programs, summary
+from benchmarks.same_programs import PROGRAMS
 from benchmarks.scale import as_table as growth
 from benchmarks.scale import measure, results_of
 from benchmarks.table import as_markdown, as_table, merged, result_of, stages_table, write_json
+from benchmarks.trees import as_table as pairs_table
+from benchmarks.trees import measure as measure_trees
 
 __all__ = ["app"]
 
@@ -37,6 +42,8 @@ Runs = Annotated[int | None, typer.Option(min=1, help="Turns of each case.")]
 Size = Annotated[
     int | None, typer.Option(help="Side of the images, for a quick look.", min=16, max=2048)
 ]
+
+Tree = Annotated[Path, typer.Argument(help="A checkout of bkgflow.", exists=True, file_okay=False)]
 
 app = typer.Typer(
     help="Speed and memory beside the reference step.",
@@ -91,6 +98,55 @@ def scale(
     write_json(output / "scale.json", results)
     draw(results, output / "scale.png")
     _print(growth(results))
+
+
+@app.command()
+def same(
+    old: Tree,
+    new: Tree,
+    program: Annotated[
+        list[str] | None, typer.Option("--program", help="Only this program; repeatable.")
+    ] = None,
+    size: Annotated[int, typer.Option(help="Side of the images.", min=32, max=2048)] = 128,
+) -> None:
+    """Whether two checkouts simulate the same files and make the same products.
+
+    Dates, keys and the layout of the record may differ; these differences are listed. Any other
+    is an error. Exit code 0: the same; 1: not.
+    """
+    programs = [PROGRAMS[name] for name in _chosen(program, PROGRAMS)]
+    found = compare_programs((old.resolve(), new.resolve()), programs, size, _say)
+    _print(sameness(found))
+    for line in summary(found):
+        typer.echo(line)
+    different = [line for each in found for line in each.different]
+    for line in different:
+        typer.echo(f"DIFFERENT: {line}")
+    if different:
+        raise typer.Exit(1)
+
+
+@app.command()
+def trees(
+    old: Tree,
+    new: Tree,
+    case: Only = None,
+    runs: Runs = None,
+    data: Data = HERE / "data",
+    size: Size = None,
+) -> None:
+    """Run bkgflow's side of the cases on two checkouts in turns, over the same files.
+
+    Exit code 0: the new one is not slower, beyond the noise, in any case; 1: it is.
+    """
+    both = (old.resolve(), new.resolve())
+    pairs = [
+        measure_trees(CASES[name], both, data.absolute(), size, runs, _say)
+        for name in _chosen(case, CASES)
+    ]
+    _print(pairs_table(pairs))
+    if any(pair.slower for pair in pairs):
+        raise typer.Exit(1)
 
 
 def _stages(inputs: Inputs) -> dict[str, Any]:

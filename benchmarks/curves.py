@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks import ours, peer, programs
+from benchmarks.contender import Contender
 from benchmarks.inputs import Inputs
-from benchmarks.pairs import Contender
 
 __all__ = ["CURVES", "Curve"]
 

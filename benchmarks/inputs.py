@@ -1,43 +1,46 @@
-"""The simulated files that all contenders work on: made once, kept, and linked into programs.
-
-Everything lies in one folder. A program is a folder of associations with hard links to the
-exposures beside them: each link is an exposure of its own name without taking room of its own.
-"""
+"""The simulated files that all contenders work on: made once, kept, and linked into programs."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
 
+from benchmarks.files import empty
+from benchmarks.links import link, link_program
 from bkgflow.api import subtract_to_file
-from bkgflow.detector import Window
-from bkgflow.simulate import (
-    Simulated,
-    simulate_imaging,
-    simulate_nods,
-    simulate_soss,
-    simulate_wfss,
-)
-from bkgflow.simulate.modes import MIR_LRS_SLITLESS
-from bkgflow.simulate.plan import TARGET, assemble, plan_exposure
-from bkgflow.simulate.spectra import empty_series
-from bkgflow.simulate.truth import Truth
-from bkgflow.simulate.wfss_files import SimulatedSlitless
-from bkgflow.simulate.writing import write_program
+from bkgflow.simulate import simulate_imaging, simulate_nods, simulate_soss, simulate_wfss
 
-__all__ = ["Inputs", "Note", "write_associations"]
+__all__ = ["Inputs", "Note", "Scene"]
 
 Note = Callable[[str], None]
 
 TARGETS = 24
 BACKGROUNDS = 16
 """Full-frame exposures that are simulated."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A slitless exposure and all that its background is subtracted with.
+
+    Attributes
+    ----------
+    exposure, association : Path
+        The dispersed exposure; its association, which names the catalog beside it.
+    sky, wavelengthrange : Path
+        The references, alone in a folder.
+    """
+
+    exposure: Path
+    association: Path
+    sky: Path
+    wavelengthrange: Path
 
 
 class Inputs:
@@ -67,9 +70,10 @@ class Inputs:
         real = self._imaging()[TARGETS:]
         if backgrounds <= len(real):
             return real[:backgrounds]
-        folder = _fresh(self.folder / f"sky-{backgrounds}")
+        folder = self.folder / f"sky-{backgrounds}"
+        empty(folder)
         return [
-            _link(
+            link(
                 real[i % len(real)], folder / f"jw99001002001_02101_{i + 1:05d}_nrcalong_rate.fits"
             )
             for i in range(backgrounds)
@@ -108,14 +112,23 @@ class Inputs:
         )
         return exposures[0], next(folder.glob("*_bkg.fits"))
 
-    def slitless(self) -> Path:
-        """Return a file of arrays: ``sci``, ``err``, ``mask`` (True for background), ``sky``."""
+    def slitless(self) -> Scene:
+        """Return a slitless exposure of one sky, with its catalog and references."""
         folder = self.folder / f"slitless-{self.size or 'full'}"
-        place = folder / "arrays.npz"
-        if not place.exists():
-            self._simulated(folder, lambda: simulate_wfss(folder, exposures=1, size=self.size))
-            _write_slitless(folder, place)
-        return place
+        [exposure] = self._simulated(
+            folder, lambda: simulate_wfss(folder, exposures=1, size=self.size)
+        )
+        ranges = next(folder.rglob("*wavelengthrange*.asdf"))
+        sky = next(ranges.parent.glob("*.fits"))
+        return Scene(exposure, next(folder.glob("*_asn.json")), sky, ranges)
+
+    def slitless_arrays(self) -> Path:
+        """Return a file of arrays: ``sci``, ``err``, ``mask`` (True for background), ``sky``."""
+        scene = self.slitless()
+        path = scene.exposure.with_name("arrays.npz")
+        if not path.exists():
+            _write_slitless(scene, path)
+        return path
 
     def dithers(self, points: int) -> Path:
         """Return the folder of full frames, each a background of the others."""
@@ -155,20 +168,8 @@ class Inputs:
         group : int
             So many targets share links to all the backgrounds; the next ones have others.
         """
-        folder = _fresh(self.folder / name)
-        members: dict[str, list[str]] = {}
-        for i in range(units):
-            observation, number = divmod(i, group)
-            root = f"jw99001{observation + 1:05d}"
-            science = _link(
-                targets[i % len(targets)], folder / f"{root}_{number + 1:05d}_rate.fits"
-            )
-            skies = [f"{root}_sky_{k + 1:05d}_rate.fits" for k in range(len(backgrounds))]
-            if number == 0:
-                for path, sky in zip(backgrounds, skies, strict=True):
-                    _link(path, folder / sky)
-            members[science.name] = skies
-        write_associations(folder, members)
+        folder = self.folder / name
+        link_program(folder, units, targets, backgrounds, group)
         return folder
 
     def _imaging(self) -> list[Path]:
@@ -180,76 +181,46 @@ class Inputs:
             ),
         )
 
-    def _simulated(
-        self, folder: Path, make: Callable[[], Simulated | SimulatedSlitless]
-    ) -> list[Path]:
+    def _simulated(self, folder: Path, make: Callable[[], object]) -> list[Path]:
         """Return a simulated program's exposures; simulate it if that was never finished."""
         if not (folder / "truth" / "truth.json").exists():
             self.note(f"simulating {folder.name}")
             shutil.rmtree(folder, ignore_errors=True)
-            return list(make().exposures)
+            make()
         names = json.loads((folder / "truth" / "truth.json").read_text(encoding="utf-8"))
         return [folder / exposure["name"] for exposure in names["exposures"]]
 
 
-def write_associations(folder: Path, members: Mapping[str, Sequence[str]]) -> None:
-    """Write one association for each science exposure, with the names of its backgrounds."""
-    for science, backgrounds in members.items():
-        product = science.removesuffix("_rate.fits")
-        content = {
-            "asn_type": "image2",
-            "asn_rule": "Asn_Lv2Image",
-            "program": "99001",
-            "products": [
-                {
-                    "name": product,
-                    "members": [
-                        {"expname": science, "exptype": "science"},
-                        *({"expname": name, "exptype": "background"} for name in backgrounds),
-                    ],
-                }
-            ],
-        }
-        (folder / f"{product}_asn.json").write_text(json.dumps(content), encoding="utf-8")
-
-
-def _write_cubes(folder: Path, integrations: int, side: int, backgrounds: int) -> Simulated:
+def _write_cubes(folder: Path, integrations: int, side: int, backgrounds: int) -> None:
     """Simulate a series without a star, and skies, all as long."""
+    from bkgflow.detector import Window
+    from bkgflow.simulate.modes import MIR_LRS_SLITLESS
+    from bkgflow.simulate.plan import TARGET, assemble, plan_exposure
+    from bkgflow.simulate.spectra import empty_series
+    from bkgflow.simulate.writing import write_program
+
     mode = MIR_LRS_SLITLESS
     window = Window(mode.native.x0, min(mode.native.y0, mode.frame.y1 - side), side, side)
     target = plan_exposure(mode, (TARGET, 0), window, target="SKY", integrations=integrations)
     skies = [empty_series(window, i, integrations) for i in range(backgrounds)]
-    truth: Truth = assemble(mode, 1, [target, *skies])
-    return write_program(folder, truth, {target.name: [sky.name for sky in skies]})
+    truth = assemble(mode, 1, [target, *skies])
+    write_program(folder, truth, {target.name: [sky.name for sky in skies]})
 
 
-def _write_slitless(folder: Path, place: Path) -> None:
+def _write_slitless(scene: Scene, path: Path) -> None:
     """Mask a simulated slitless exposure's sources, and put all that a fit needs into a file."""
-    association = next(folder.glob("*_asn.json"))
-    references = next(path.parent for path in folder.rglob("*wavelengthrange*.asdf"))
-    product = subtract_to_file(association, output_dir=folder / "masked", references=references)
-    exposure = next(folder.glob("*_rate.fits"))
-    sky = next(path for path in references.glob("*.fits"))
-    with fits.open(exposure) as science, fits.open(product) as done, fits.open(sky) as reference:
+    product = subtract_to_file(
+        scene.association, output_dir=path.parent / "masked", references=scene.sky.parent
+    )
+    with (
+        fits.open(scene.exposure) as science,
+        fits.open(product) as done,
+        fits.open(scene.sky) as reference,
+    ):
         np.savez(
-            place,
+            path,
             sci=science["SCI"].data.astype(np.float32),
             err=science["ERR"].data.astype(np.float32),
             mask=done["MASK"].data == 1,
             sky=reference["SCI"].data.astype(np.float32),
         )
-
-
-def _fresh(folder: Path) -> Path:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    return folder
-
-
-def _link(path: Path, place: Path) -> Path:
-    """Link a file to another place; copy it where the file system cannot."""
-    try:
-        os.link(path, place)
-    except OSError:
-        shutil.copyfile(path, place)
-    return place

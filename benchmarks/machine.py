@@ -12,7 +12,6 @@ from pathlib import Path
 import psutil
 
 import bkgflow
-from bkgflow.version import VERSION
 
 __all__ = ["facts", "today"]
 
@@ -27,7 +26,7 @@ def facts() -> dict[str, str | int]:
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
         "system": platform.system(),
         "python": platform.python_version(),
-        "bkgflow": f"{VERSION} ({_source()})",
+        "bkgflow": f"{bkgflow.__version__} ({_source()})",
         **{name: version(name) for name in PACKAGES},
     }
 

@@ -5,20 +5,30 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.contender import Work
 from benchmarks.files import empty, read_stacks
 from benchmarks.memory import trim
-from benchmarks.pairs import Work
 
-__all__ = ["clip_kernel", "file_to_file", "soss", "soss_to_file", "subtract", "wfss_scaling"]
+__all__ = [
+    "clip_kernel",
+    "file_to_file",
+    "slitless_scaling",
+    "slitless_to_file",
+    "soss",
+    "soss_to_file",
+    "subtract",
+]
 
 
 @contextmanager
@@ -66,6 +76,30 @@ def soss_to_file(exposure: Path, library: Path, output: Path) -> Iterator[Work]:
 
 
 @contextmanager
+def slitless_to_file(
+    association: Path, sky: Path, wavelengthrange: Path, output: Path
+) -> Iterator[Work]:
+    """Call the step on a slitless exposure's association and have it save the result.
+
+    At its end the step asks a reference server for the context; here it is given a word at once.
+    """
+    crds_client: Any = import_module("stpipe.crds_client")
+    crds_client.get_context_used = lambda *_: "jwst_0000.pmap"
+    os.chdir(association.parent)  # where it looks for the catalog
+
+    def run() -> None:
+        subtract(
+            association,
+            [],
+            output,
+            override_bkg=str(sky),
+            override_wavelengthrange=str(wavelengthrange),
+        )
+
+    yield Work(run, prepare=lambda: empty(output))
+
+
+@contextmanager
 def clip_kernel(paths: Sequence[Path]) -> Iterator[Work]:
     """Do to stacks in memory what the step's ``average_background`` does once they are filled.
 
@@ -78,7 +112,7 @@ def clip_kernel(paths: Sequence[Path]) -> Iterator[Work]:
 
 
 @contextmanager
-def wfss_scaling(arrays: Path, maxiter: int) -> Iterator[Work]:
+def slitless_scaling(arrays: Path, maxiter: int) -> Iterator[Work]:
     """Compute the scaling factor as ``subtract_wfss_bkg`` does, with the copies it makes."""
     from jwst.background.background_sub_wfss import ScalingFactorComputer
 

@@ -18,7 +18,7 @@ MEMORY = "backgrounds"
 """The curve whose memory is drawn as well."""
 
 
-def draw(results: Mapping[str, Any], place: Path) -> Path:
+def draw(results: Mapping[str, Any], path: Path) -> Path:
     """Draw all curves, doubly logarithmic, as PNG."""
     from matplotlib.figure import Figure
 
@@ -31,8 +31,8 @@ def draw(results: Mapping[str, Any], place: Path) -> Path:
     figure = Figure(figsize=(4.4 * columns, 3.7 * rows), layout="constrained")
     for number, (curve, what) in enumerate(panels, start=1):
         _panel(figure.add_subplot(rows, columns, number), curve, what)
-    figure.savefig(place, dpi=110)
-    return place
+    figure.savefig(path, dpi=110)
+    return path
 
 
 def _panel(axes: Axes, curve: Mapping[str, Any], what: str) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from benchmarks import floor, programs
 from benchmarks.case import Bar, Case, Samples, faster
+from benchmarks.contender import Contender
 from benchmarks.inputs import Inputs
-from benchmarks.pairs import Contender, Spread, ratios
+from benchmarks.pairs import Spread, ratios
 
 __all__ = ["PROGRAMS"]
 

@@ -16,8 +16,8 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.contender import Contender, Work
 from benchmarks.files import empty
-from benchmarks.pairs import Contender, Work
 
 if TYPE_CHECKING:
     from benchmarks.inputs import Inputs
@@ -129,9 +129,9 @@ def _warm_up(barrier: Barrier, job: Job, output: Path) -> None:
     """Start a process of the pool: import all, and call the step once."""
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
-    place = output / multiprocessing.current_process().name
-    empty(place)
-    _call(job, place)
+    folder = output / multiprocessing.current_process().name
+    empty(folder)
+    _call(job, folder)
     barrier.wait()
 
 

@@ -10,8 +10,9 @@ from typing import Any
 from rich.table import Table
 
 from benchmarks.case import Bar, Case, Samples
+from benchmarks.contender import Sample
 from benchmarks.machine import facts, today
-from benchmarks.pairs import Sample, Spread, ratios
+from benchmarks.pairs import Spread, ratios
 from bkgflow.report.tables import human_bytes, make_table
 
 __all__ = [

@@ -5,53 +5,50 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from bkgflow.version import VERSION
+from bkgflow.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from bkgflow.api import combine, open_exposure, open_stack, plan, run, subtract
+    from bkgflow.api import combine, draw, open_exposure, open_stack, plan, run, show, subtract
     from bkgflow.campaign.result import RunResult
     from bkgflow.detector import Window
     from bkgflow.errors import BkgflowError
-    from bkgflow.outcome import Outcome
     from bkgflow.planning.plan import Plan
-
-__version__ = VERSION
+    from bkgflow.verdict import State, Verdict
 
 __all__ = [
     "BkgflowError",
-    "Outcome",
     "Plan",
     "RunResult",
+    "State",
+    "Verdict",
     "Window",
     "__version__",
     "combine",
+    "draw",
     "open_exposure",
     "open_stack",
     "plan",
     "run",
+    "show",
     "subtract",
 ]
 
 _HOME = {
     "BkgflowError": "bkgflow.errors",
-    "Outcome": "bkgflow.outcome",
     "Plan": "bkgflow.planning.plan",
     "RunResult": "bkgflow.campaign.result",
+    "State": "bkgflow.verdict",
+    "Verdict": "bkgflow.verdict",
     "Window": "bkgflow.detector",
-    "combine": "bkgflow.api",
-    "open_exposure": "bkgflow.api",
-    "open_stack": "bkgflow.api",
-    "plan": "bkgflow.api",
-    "run": "bkgflow.api",
-    "subtract": "bkgflow.api",
 }
+"""Where a name is at home that is not the facade's."""
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for; ``import bkgflow`` itself stays light."""
-    if name not in _HOME:
+    if name not in __all__:
         raise AttributeError(f"module 'bkgflow' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME[name]), name)
+    return getattr(importlib.import_module(_HOME.get(name, "bkgflow.api")), name)
 
 
 def __dir__() -> list[str]:

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dask.utils import parse_bytes
-
-from bkgflow.association import load
+from bkgflow.campaign.campaign import Campaign
 from bkgflow.campaign.events import Listener
-from bkgflow.campaign.executors import ClusterExecutor, ThreadExecutor
 from bkgflow.campaign.result import RunResult
-from bkgflow.campaign.runner import run_plan
-from bkgflow.clusters.open import connected
-from bkgflow.errors import AssociationError, SettingsError, UsageError
+from bkgflow.campaign.runner import run_single
+from bkgflow.clusters.base import Cluster
+from bkgflow.clusters.choose import choose
+from bkgflow.errors import UsageError
 from bkgflow.explore.stack import combine, open_exposure, open_stack
-from bkgflow.graph.single import subtract_file, subtract_one
+from bkgflow.io.products.model import ModelWriter
 from bkgflow.io.references.folder import ReferenceFolder
-from bkgflow.io.storage.location import split_list
-from bkgflow.io.storage.publish import check_writable, not_writable
+from bkgflow.io.storage.location import Location, PathLike
+from bkgflow.io.storage.publish import check_writable
+from bkgflow.kinds.table import KINDS
 from bkgflow.planning.plan import Plan
-from bkgflow.planning.planner import DEFAULT_MEMORY, make_plan
+from bkgflow.planning.planner import DEFAULT_MEMORY, Planner, make_plan
+from bkgflow.planning.single import plan_single, single
 from bkgflow.report.drawing import draw_product
+from bkgflow.report.plan_table import plan_table
+from bkgflow.report.run_table import run_table
+from bkgflow.report.tables import print_table
 from bkgflow.settings import StepSettings
 
 if TYPE_CHECKING:
@@ -36,23 +38,18 @@ __all__ = [
     "open_stack",
     "plan",
     "run",
+    "show",
     "subtract",
     "subtract_to_file",
-    "task_memory",
 ]
-
-MIN_WORKER_MEMORY = 256 << 20
-"""Bytes: less than this and a worker cannot even import what it needs."""
-
-log = logging.getLogger(__name__)
 
 
 def subtract(
     target: Any,
     bkg_list: Any = None,
     *,
-    output_dir: str | Path | None = None,
-    references: str | Path | None = None,
+    output_dir: PathLike | None = None,
+    references: PathLike | None = None,
     **step_arguments: Any,
 ) -> Any:
     """Subtract the combined background from one exposure.
@@ -67,8 +64,8 @@ def subtract(
     output_dir : path, optional
         Where ``save_combined_background`` writes; the current folder by default.
     references : path, optional
-        A folder of reference files for WFSS and SOSS, matched by their keywords; CRDS is asked
-        without one.
+        A folder of reference files for slitless and SOSS exposures, matched by their keywords;
+        CRDS is asked without one.
     **step_arguments
         The names and defaults of the reference step (``sigma``, ``maxiters``, ``wfss_maxiter``,
         ``override_bkg``, …): see `bkgflow.settings.StepSettings`.
@@ -84,18 +81,21 @@ def subtract(
     BkgflowError
         With file, rule, value and cure, if an argument or an input is bad.
     """
-    settings = StepSettings.of(**step_arguments)
-    target, backgrounds, catalogs = _resolved(target, bkg_list)
-    folder = _folder(references)
-    place = Path(output_dir or ".")
-    return subtract_one(target, backgrounds, settings, place, folder, catalogs)
+    planner = _planner(step_arguments, references)
+    asked = single(target, bkg_list)
+    decided = plan_single(asked, output_dir or ".", planner)
+    if decided.units[0].companions:
+        check_writable(decided.output)
+    writer = ModelWriter(asked.model)
+    run_single(decided, writer)
+    return writer.result
 
 
 def subtract_to_file(
-    target: str | Path,
+    target: PathLike,
     bkg_list: Any = None,
-    output_dir: str | Path = ".",
-    references: str | Path | None = None,
+    output_dir: PathLike = ".",
+    references: PathLike | None = None,
     **step_arguments: Any,
 ) -> Path:
     """Do `subtract` and write the product, named as the pipeline names it; return its path.
@@ -105,19 +105,19 @@ def subtract_to_file(
     BkgflowError
         As `subtract`; and if the product cannot be written, or would replace an input.
     """
-    settings = StepSettings.of(**step_arguments)
-    check_writable(output_dir)
-    target, backgrounds, catalogs = _resolved(target, bkg_list)
-    folder = _folder(references)
-    return subtract_file(target, backgrounds, settings, Path(output_dir), folder, catalogs)
+    planner = _planner(step_arguments, references)
+    check_writable(Location.of(output_dir))
+    decided = plan_single(single(target, bkg_list), output_dir, planner)
+    verdict = run_single(decided)
+    return Path(verdict.products[0])
 
 
 def plan(
     program: Any,
-    output: str | Path,
+    output: PathLike,
     *,
     memory: int = DEFAULT_MEMORY,
-    references: str | Path | None = None,
+    references: PathLike | None = None,
     **step_arguments: Any,
 ) -> Plan:
     """Look at a program once and decide everything that a run will do.
@@ -138,7 +138,7 @@ def plan(
     Returns
     -------
     Plan
-        Frozen; prints as a table; ``save`` keeps it as JSON.
+        Frozen; prints as a summary, `show` shows it as a table; ``save`` keeps it as JSON.
 
     Raises
     ------
@@ -146,56 +146,74 @@ def plan(
         If nothing can be planned. A unit with a bad input does not raise: it is QUARANTINED
         in the plan, with its error.
     """
-    return make_plan(program, output, StepSettings.of(**step_arguments), memory, references)
+    return make_plan(program, output, _planner(step_arguments, references, memory))
 
 
 def run(
     plan: Plan,
-    cluster: str | Client = "local",
+    cluster: str | Client | Cluster = "local",
     *,
-    workers: int | None = None,
-    memory: str | None = None,
     listeners: Iterable[Listener] = (),
+    **options: Any,
 ) -> RunResult:
-    """Compute a plan and write its products.
+    """Compute a plan and write its products, ``bkgflow.log`` and ``bkgflow-run.json``.
 
     Parameters
     ----------
     plan : Plan
         From `plan`, or `Plan.load`.
-    cluster : "local", "threads", an address, or Client
+    cluster : "local", "threads", an address, Client, or a cluster of `bkgflow.clusters`
         Worker processes on this machine; threads of this process; the scheduler at an address
         such as ``tcp://host:8786``; or a client that is already connected.
-    workers : int, optional
-        Processes of a local cluster, or threads; one per core by default.
-    memory : str, optional
-        Memory limit of each process of a local cluster ("4GiB").
     listeners : iterable of callables
         Told of every event (`bkgflow.campaign.events`) as it happens.
+    **options
+        Settings of the cluster: ``workers`` (int), the processes of a local cluster, or threads;
+        ``memory`` ("4GiB"), the limit of each process of a local cluster.
 
     Returns
     -------
     RunResult
-        The end of every unit; prints as a table.
+        The end of every unit; `show` prints it as a table.
 
     Raises
     ------
     UsageError
-        If this is no plan, or there is no such cluster.
+        If this is no plan, there is no such cluster, or a task is too large for its workers.
+    OutputError
+        If the log or the result cannot be written.
     """
     if not isinstance(plan, Plan):
-        raise UsageError(
-            "A run takes a plan",
-            value=repr(plan)[:200],
-            cure="Make one with bkgflow.plan(program, output), or read one with Plan.load",
-        )
-    if cluster == "threads":
-        return run_plan(plan, ThreadExecutor(workers), listeners)
-    with connected(cluster, workers, memory) as client:
-        return run_plan(plan, ClusterExecutor(client), listeners)
+        raise _no_plan("A run takes a plan", plan)
+    return Campaign(plan, choose(cluster, **options)).run(listeners)
 
 
-def draw(target: str | Path, product: str | Path, picture: str | Path) -> Path:
+def show(thing: Plan | RunResult) -> None:
+    """Print a plan, or how a run went, as a table.
+
+    Raises
+    ------
+    UsageError
+        If it is neither.
+    """
+    match thing:
+        case Plan():
+            print_table(plan_table(thing))
+        case RunResult():
+            print_table(run_table(thing.plan, thing.verdicts, thing.seconds))
+        case _:
+            raise _no_plan("A plan, or the result of a run, can be shown", thing)
+
+
+def _no_plan(rule: str, thing: object) -> UsageError:
+    return UsageError(
+        rule,
+        value=repr(thing)[:200],
+        cure="Make one with bkgflow.plan(program, output), or read one with Plan.load",
+    )
+
+
+def draw(target: PathLike, product: PathLike, picture: PathLike) -> Path:
     """Draw a target before, what was subtracted from it, and its product, as PNG.
 
     Of a cube, the mean over the integrations is drawn; of a slitless exposure, its mask as well;
@@ -218,69 +236,13 @@ def draw(target: str | Path, product: str | Path, picture: str | Path) -> Path:
     OutputError
         If the picture cannot be written.
     """
-    try:
-        return draw_product(target, product, picture)
-    except OSError as problem:
-        raise not_writable(Path(picture), problem) from None
+    return draw_product(target, product, picture)
 
 
-def task_memory(worker_memory: str | None) -> int:
-    """Return the bytes that a combine task may hold, at most a quarter of a worker's limit.
-
-    Raises
-    ------
-    SettingsError
-        If the limit cannot be read.
-    """
-    if worker_memory is None or worker_memory == "auto":
-        return DEFAULT_MEMORY
-    try:
-        limit = int(parse_bytes(worker_memory))
-    except (ValueError, OverflowError):
-        limit = 0
-    if limit < MIN_WORKER_MEMORY:
-        raise SettingsError(
-            f"A worker's memory limit is a size of at least {MIN_WORKER_MEMORY >> 20} MiB",
-            value=worker_memory,
-            cure="Give a size such as 4GiB",
-        )
-    return min(DEFAULT_MEMORY, limit // 4)
-
-
-def _folder(references: str | Path | None) -> ReferenceFolder | None:
-    return None if references is None else ReferenceFolder(references)
-
-
-def _resolved(target: Any, bkg_list: Any) -> tuple[Any, list[Any], tuple[str, ...]]:
-    """Return target, backgrounds and catalogues, out of an association where one was given."""
-    backgrounds = split_list(bkg_list)
-    if isinstance(target, str | Path) and Path(target).suffix.lower() == ".json":
-        return _only_product(target, backgrounds)
-    return target, backgrounds, ()
-
-
-def _only_product(
-    path: str | Path, backgrounds: list[Any]
-) -> tuple[str, list[Any], tuple[str, ...]]:
-    """Return what an association of one product names: target, backgrounds, catalogues."""
-    association = load(path)
-    for _, error in association.refused:
-        raise error
-    if len(association.products) > 1:
-        raise AssociationError(
-            "A single subtraction takes an association of one product",
-            file=path,
-            value=f"{len(association.products)} products",
-            cure="Use bkgflow run (bkgflow.plan and bkgflow.run) for all of them",
-        )
-    product = association.products[0]
-    for note in product.notes:
-        log.info("%s: %s", association.location, note)
-    for kind, member in product.others:
-        if kind == "sourcecat":
-            continue
-        log.info("%s: %s member %s is left alone", association.location, kind, member)
-    if product.backgrounds and backgrounds:
-        log.warning("%s: its own background members are used, not bkg_list", association.location)
-    catalogs = tuple(str(path) for kind, path in product.others if kind == "sourcecat")
-    return str(product.science), [*map(str, product.backgrounds)] or backgrounds, catalogs
+def _planner(
+    step_arguments: dict[str, Any], references: PathLike | None, memory: int = DEFAULT_MEMORY
+) -> Planner:
+    # Settings first: a wrong argument is said before any file is looked at.
+    settings = StepSettings.of(**step_arguments)
+    folder = None if references is None else ReferenceFolder(references)
+    return Planner(settings, KINDS, memory, folder)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from bkgflow.errors import SettingsError
+from bkgflow.rules import ClipRule, ScaleRule, SossRule
 
-__all__ = ["Mode", "StepSettings"]
-
-Mode = Literal["image", "wfss", "soss"]
-"""The three methods; an exposure's type says which is its own."""
-
+__all__ = ["StepSettings"]
 
 MOST_ROUNDS = 2**31 - 1
 """More than this and a kernel's counter would overflow."""
@@ -112,27 +110,37 @@ class StepSettings(BaseModel):
         except ValidationError as problem:
             raise _settings_error(cls, problem) from None
 
-    def numeric(self) -> dict[str, Any]:
-        """Return the arguments that change a combined background's numbers."""
-        return {"sigma": self.sigma, "maxiters": self.maxiters or None}
+    @property
+    def clip_rule(self) -> ClipRule:
+        """What is clipped from backgrounds."""
+        return ClipRule(sigma=self.sigma, maxiters=self.maxiters)
+
+    @property
+    def scale_rule(self) -> ScaleRule:
+        """How a slitless sky is fitted."""
+        return ScaleRule(
+            maxiter=self.wfss_maxiter,
+            rms_stop=self.wfss_rms_stop,
+            outlier_percent=self.wfss_outlier_percent,
+        )
+
+    @property
+    def soss_rule(self) -> SossRule:
+        """How a SOSS sky is fitted."""
+        return SossRule(
+            source_percentile=self.soss_source_percentile,
+            bkg_percentile=self.soss_bkg_percentile,
+            fit=self.soss_fit,
+        )
 
     @property
     def with_errors(self) -> bool:
         """Whether anybody will look at the ERR of combined backgrounds."""
         return self.propagate_errors or self.save_combined_background
 
-    def relevant(self, mode: Mode) -> dict[str, Any]:
-        """Return the arguments that a method looks at, as plain values."""
-        return self.model_dump(include=set(_NAMES[mode]), mode="json")
-
-
-_IMAGE = ("sigma", "maxiters", "save_combined_background", "propagate_errors")
-_FIELDS = tuple(StepSettings.model_fields)
-_NAMES: dict[Mode, tuple[str, ...]] = {
-    "image": _IMAGE,
-    "wfss": tuple(n for n in _FIELDS if n.startswith(("wfss_", "override_"))),
-    "soss": (*(n for n in _FIELDS if n.startswith("soss_")), "override_bkg"),
-}
+    def only(self, names: Sequence[str]) -> dict[str, Any]:
+        """Return some of the arguments as plain values, in their order."""
+        return self.model_dump(include=set(names), mode="json")
 
 
 def _settings_error(model: type[BaseModel], problem: ValidationError) -> SettingsError:

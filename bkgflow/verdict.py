@@ -12,7 +12,7 @@ from pydantic import PlainSerializer, PlainValidator
 from bkgflow.errors import BkgflowError
 from bkgflow.record import Record, history
 
-__all__ = ["PLANNED", "State", "Verdict"]
+__all__ = ["State", "Verdict"]
 
 
 class State(StrEnum):
@@ -82,9 +82,24 @@ class Verdict:
         """Return the verdict on a unit that an error stops."""
         return cls(State.QUARANTINED, error.message, error)
 
+    @classmethod
+    def planned(cls) -> Verdict:
+        """Return the verdict on a unit against which nothing speaks."""
+        return cls(State.PLANNED)
+
+    @classmethod
+    def skipped(cls, reason: str) -> Verdict:
+        """Return the verdict on a unit for which a rule says that there is nothing to subtract."""
+        return cls(State.SKIPPED, reason)
+
+    @classmethod
+    def blocked(cls, reason: str) -> Verdict:
+        """Return the verdict on a unit that was never tried."""
+        return cls(State.BLOCKED, reason)
+
     @property
-    def planned(self) -> bool:
-        """Whether it is still to be done."""
+    def to_do(self) -> bool:
+        """Whether the unit is still to be done."""
         return self.state == State.PLANNED
 
     def to_tree(self) -> dict[str, Any]:
@@ -106,13 +121,31 @@ class Verdict:
         ValueError
             If it names no state.
         """
-        state = State(tree.get("state") or tree.get("outcome"))
+        state = State(str(tree.get("state") or tree.get("outcome")))
         return cls(state, str(tree.get("reason", "")), record=Record.from_tree(tree))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as plain values; NaN stays NaN, which `json` writes and reads."""
+        return {
+            "state": self.state.value,
+            "reason": self.reason,
+            "error": None if self.error is None else self.error.to_dict(),
+            "record": None if self.record is None else self.record.to_tree(),
+            "products": list(self.products),
+        }
+
+    @classmethod
+    def from_dict(cls, parts: Mapping[str, Any]) -> Verdict:
+        """Return the verdict that `to_dict` took apart."""
+        error, record = parts["error"], parts["record"]
+        return cls(
+            State(parts["state"]),
+            parts["reason"],
+            None if error is None else BkgflowError.from_dict(error),
+            None if record is None else Record.from_tree(record),
+            tuple(parts["products"]),
+        )
 
     def published(self, products: tuple[str, ...]) -> Verdict:
         """Return the verdict with the files that are now there."""
         return replace(self, products=products)
-
-
-PLANNED = Verdict(State.PLANNED)
-"""Of a unit against which nothing speaks."""

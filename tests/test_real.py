@@ -41,9 +41,10 @@ def test_nirspec_nods_meet_their_figures(nods, number):
     assert found == pytest.approx(AFTER[number], abs=2e-5)
 
 
+@pytest.mark.slow
 def test_nirspec_nods_in_a_run(nods, tmp_path):
     """The same figures from products on disk, every nod the background of the others."""
-    from tests.conftest import write_association
+    from tests.helpers.exposures import write_association
 
     for path in nods:
         (tmp_path / path.name).symlink_to(path)
@@ -53,7 +54,7 @@ def test_nirspec_nods_in_a_run(nods, tmp_path):
             tmp_path / f"nod{i}_asn.json", [(f"nod{i}", name, names[:i] + names[i + 1 :])]
         )
     result = bkgflow.run(bkgflow.plan(tmp_path, tmp_path / "out"), "threads")
-    assert [str(unit.outcome) for unit in result.units] == ["COMPLETE"] * 3
-    for unit, figure in zip(result.units, AFTER, strict=True):
-        with datamodels.open(unit.products[0]) as product:
+    assert [str(verdict.state) for verdict in result.verdicts] == ["COMPLETE"] * 3
+    for verdict, figure in zip(result.verdicts, AFTER, strict=True):
+        with datamodels.open(verdict.products[0]) as product:
             assert median_of_usable(product.data, product.dq) == pytest.approx(figure, abs=2e-5)

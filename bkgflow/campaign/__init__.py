@@ -1,1 +1,1 @@
-"""A plan run to its end."""
+"""A plan run to its end, and everything that a run leaves behind."""

@@ -1,4 +1,4 @@
-"""How a run went: every unit, its end, and why."""
+"""How a run went: every unit, its verdict, and why."""
 
 from __future__ import annotations
 
@@ -8,96 +8,106 @@ from pathlib import Path
 from typing import Any
 
 from pydantic_core import to_json
-from rich.table import Table
 
-from bkgflow.graph.finish import UnitResult
+from bkgflow.io.storage.location import PathLike
 from bkgflow.io.storage.publish import write_text
-from bkgflow.outcome import Outcome
-from bkgflow.planning.plan import Plan, Unit
-from bkgflow.report.tables import as_text, make_table
+from bkgflow.planning.plan import Plan
+from bkgflow.planning.unit import Unit
+from bkgflow.record import plain
+from bkgflow.verdict import Verdict
 
 __all__ = ["RunResult"]
+
+MOST_LINES = 5
+"""Of units that went wrong, in a result that is printed."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
     """The end of every unit of a plan, in the plan's order.
 
+    Printing it says in a few lines how the run went; `bkgflow.show` shows it as a table; `save`
+    keeps it as JSON.
+
     Attributes
     ----------
     plan : Plan
         What was to be done.
-    units : tuple of UnitResult
+    verdicts : tuple of Verdict
         How each of ``plan.units`` ended.
     seconds : float
         Wall time.
+    run : str
+        The run's short id, which its events and its log have.
     """
 
     plan: Plan
-    units: tuple[UnitResult, ...]
+    verdicts: tuple[Verdict, ...]
     seconds: float
+    run: str = ""
 
     @property
     def counts(self) -> dict[str, int]:
-        """Units by outcome."""
-        return dict(Counter(result.outcome.value for result in self.units))
+        """Units by state."""
+        return dict(Counter(verdict.state.value for verdict in self.verdicts))
 
     @property
     def ok(self) -> bool:
         """Whether every unit is COMPLETE or SKIPPED."""
-        return all(result.outcome.good for result in self.units)
+        return all(verdict.state.good for verdict in self.verdicts)
 
     @property
     def products(self) -> list[Path]:
         """The files that were written."""
-        return [Path(path) for result in self.units for path in result.products]
+        return [Path(path) for verdict in self.verdicts for path in verdict.products]
 
-    def pairs(self) -> list[tuple[Unit, UnitResult]]:
+    def pairs(self) -> list[tuple[Unit, Verdict]]:
         """Return each unit with its end."""
-        return list(zip(self.plan.units, self.units, strict=True))
-
-    def table(self) -> Table:
-        """Return one row for each unit."""
-        head = ", ".join(f"{number} {what}" for what, number in sorted(self.counts.items()))
-        return make_table(
-            f"{len(self.units)} units: {head or 'none'}",
-            ("Target", "Outcome", "Product", "Word"),
-            [
-                (Path(unit.target).name, result.outcome, unit.output, _word(result))
-                for unit, result in self.pairs()
-            ],
-            caption=f"{self.seconds:.1f} s, products in {self.plan.output}",
-        )
+        return list(zip(self.plan.units, self.verdicts, strict=True))
 
     def __str__(self) -> str:
-        """The table in plain text."""
-        return as_text(self.table())
+        """How it went, in a few lines: counts, time, folder, and what went wrong."""
+        states = ", ".join(f"{number} {state}" for state, number in sorted(self.counts.items()))
+        bad = [
+            f"{unit.name} {verdict.state}: {verdict.reason}"
+            for unit, verdict in self.pairs()
+            if not verdict.state.good
+        ]
+        more = len(bad) - MOST_LINES
+        return "\n".join(
+            [
+                f"{len(self.verdicts)} units: {states or 'none'}",
+                f"{self.seconds:.1f} s, products in {self.plan.output}",
+                *bad[:MOST_LINES],
+                *([f"… and {more} more"] if more > 0 else []),
+            ]
+        )
 
-    def __rich__(self) -> Table:
-        """The table on a terminal."""
-        return self.table()
+    __repr__ = __str__
 
     def to_dict(self) -> dict[str, Any]:
         """Return all of it as plain values, for JSON."""
         return {
+            "run": self.run,
             "version": self.plan.version,
-            "output": self.plan.output,
+            "output": str(self.plan.output),
             "seconds": round(self.seconds, 3),
             "counts": self.counts,
             "units": [
                 {
-                    "target": unit.target,
+                    "target": str(unit.target),
                     "association": unit.association,
                     "product_name": unit.product,
                     "notes": list(unit.notes),
-                    **asdict(result),
+                    "key": unit.digest,
+                    **_plain(verdict),
                 }
-                for unit, result in self.pairs()
+                for unit, verdict in self.pairs()
             ],
         }
 
-    def save(self, path: str | Path) -> None:
-        """Write `to_dict` as JSON.
+    def save(self, path: PathLike) -> None:
+        """Write `to_dict` as JSON; the file appears whole or not at all.
 
         Raises
         ------
@@ -107,14 +117,13 @@ class RunResult:
         write_text(path, to_json(self.to_dict(), indent=1, inf_nan_mode="null").decode())
 
 
-def _word(result: UnitResult) -> str:
-    """What a user should know about a unit, in one cell."""
-    if result.outcome != Outcome.COMPLETE:
-        return result.reason
-    words = []
-    if result.n_unsubtracted:
-        words.append(f"{result.n_unsubtracted} pixels have no valid background")
-    if result.unused:
-        names = ", ".join(Path(name).name for name in result.unused)
-        words.append(f"no valid pixel in {names}")
-    return "; ".join(words)
+def _plain(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict without the record's part that every unit of a run has in common."""
+    found = verdict.record.found if verdict.record else None
+    return {
+        "state": verdict.state.value,
+        "reason": verdict.reason,
+        "products": list(verdict.products),
+        "error": verdict.error.to_dict() if verdict.error else None,
+        "found": plain(asdict(found)) if found else None,
+    }

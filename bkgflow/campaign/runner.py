@@ -1,28 +1,47 @@
-"""A plan run to its end: every unit gets an outcome, whatever happens to its neighbours."""
+"""A plan computed by an executor: every unit ends, whatever happens to its neighbours."""
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Hashable, Iterable
-from typing import Any
+from collections.abc import Iterable
+from uuid import uuid4
 
-from bkgflow.campaign.events import Event, Listener, RunFinished, RunStarted, UnitFinished
-from bkgflow.campaign.executors import Executor, Lost
+from bkgflow.campaign.events import (
+    Announcer,
+    Event,
+    Listener,
+    RunEnded,
+    RunStarted,
+    UnitEnded,
+    UnitStarted,
+)
+from bkgflow.campaign.log import LogListener
 from bkgflow.campaign.result import RunResult
-from bkgflow.errors import BkgflowError
+from bkgflow.clusters.base import LOST, Executor
+from bkgflow.clusters.threads import ThreadExecutor
+from bkgflow.errors import UsageError
 from bkgflow.graph.build import build
-from bkgflow.graph.finish import UnitResult
-from bkgflow.graph.guard import Failure
-from bkgflow.outcome import Outcome
-from bkgflow.planning.plan import Plan, Unit
+from bkgflow.io.products.fits import FitsWriter
+from bkgflow.io.products.writer import ProductWriter
+from bkgflow.planning.plan import Plan
+from bkgflow.verdict import State, Verdict
 
-__all__ = ["run_plan"]
+__all__ = ["check_memory", "run_plan", "run_single"]
 
-LOST = "the run ended before its turn: the cluster went away or the run was stopped"
+FILES = FitsWriter()
+
+MIB = 1 << 20
 
 
-def run_plan(plan: Plan, executor: Executor, listeners: Iterable[Listener] = ()) -> RunResult:
-    """Compute a plan and write its products.
+def run_plan(
+    plan: Plan,
+    executor: Executor,
+    listeners: Iterable[Listener] = (),
+    writer: ProductWriter = FILES,
+    threads: int = 1,
+) -> RunResult:
+    """Compute a plan and publish its products.
 
     A unit that cannot be done is QUARANTINED with its error and the others go on.
 
@@ -33,53 +52,81 @@ def run_plan(plan: Plan, executor: Executor, listeners: Iterable[Listener] = ())
     executor : Executor
         Where.
     listeners : iterable of callables
-        Told what happens, in the driver.
+        Told what happens, in this thread.
+    writer : ProductWriter
+        How products are written.
+    threads : int
+        That one task may use; 1 where many run side by side.
 
     Returns
     -------
     RunResult
         The end of every unit.
     """
-    listeners = tuple(listeners)
-    started = time.monotonic()
-    ended: dict[str, UnitResult] = {}
+    run = uuid4().hex[:8]
+    announce = Announcer(listeners)
+    began = time.monotonic()
+    verdicts: dict[str, Verdict] = {}
 
-    def announce(event: Event) -> None:
-        for listener in listeners:
-            listener(event)
+    def start(unit: str) -> None:
+        announce(UnitStarted(run, unit))
 
-    def end(unit: Unit, result: UnitResult) -> None:
-        ended[unit.key] = result
-        announce(UnitFinished(unit, result))
+    def end(unit: str, verdict: Verdict) -> None:
+        verdicts[unit] = verdict
+        announce(UnitEnded(run, unit, verdict))
 
-    announce(RunStarted(plan, executor.where))
+    announce(RunStarted(run, len(plan.units), executor.where))
     for unit in plan.units:
-        if unit.outcome == Outcome.QUARANTINED:
-            end(unit, UnitResult(unit.key, unit.outcome, unit.reason, error=unit.error))
-    graph = build(plan)
-
-    def on_end(key: Hashable, value: Any) -> None:
-        end(graph.ends[key], _unit_result(graph.ends[key], value))
-
+        if unit.verdict.state == State.QUARANTINED:
+            end(unit.digest, unit.verdict)
+    graph = build(plan, writer=writer, threads=threads)
     if graph.ends:
-        executor.execute(graph, on_end)
+        executor.execute(graph, start, end)
+    # A cluster that went away leaves units behind; they end as well, so that nobody waits.
     for unit in plan.units:
-        if unit.key not in ended:
-            end(unit, UnitResult(unit.key, Outcome.BLOCKED, LOST))
-    seconds = time.monotonic() - started
-    announce(RunFinished(plan, seconds))
-    return RunResult(plan, tuple(ended[unit.key] for unit in plan.units), seconds)
+        if unit.digest not in verdicts:
+            end(unit.digest, LOST)
+    seconds = time.monotonic() - began
+    announce(RunEnded(run, seconds))
+    return RunResult(plan, tuple(verdicts[unit.digest] for unit in plan.units), seconds, run)
 
 
-def _unit_result(unit: Unit, value: Any) -> UnitResult:
-    if isinstance(value, UnitResult):
-        return value
-    if isinstance(value, Failure):
-        return _quarantined(unit, value.error)
-    if isinstance(value, Lost):
-        return UnitResult(unit.key, Outcome.BLOCKED, LOST)
-    raise TypeError(f"a unit's last task returned {type(value).__name__}")
+def run_single(plan: Plan, writer: ProductWriter = FILES) -> Verdict:
+    """Compute a plan of one unit on threads of this process; say in the log how it went.
+
+    Raises
+    ------
+    BkgflowError
+        What is wrong with the unit.
+    """
+    threads = os.cpu_count() or 1
+    log = LogListener(plan)
+
+    def listen(event: Event) -> None:
+        if isinstance(event, UnitEnded):
+            log(event)
+
+    result = run_plan(plan, ThreadExecutor(threads), [listen], writer, threads)
+    [verdict] = result.verdicts
+    if verdict.error is not None:
+        raise verdict.error
+    return verdict
 
 
-def _quarantined(unit: Unit, error: BkgflowError) -> UnitResult:
-    return UnitResult(unit.key, Outcome.QUARANTINED, error.message, error=error.to_dict())
+def check_memory(plan: Plan, executor: Executor) -> None:
+    """Refuse a plan of which one task alone is too large for a worker.
+
+    Raises
+    ------
+    UsageError
+        If it is; nothing was computed.
+    """
+    limit, task = executor.worker_memory, plan.costs.task
+    if limit is not None and task > limit:
+        raise UsageError(
+            "A task must fit into the memory of a worker",
+            value=f"a task of this plan holds up to {task / MIB:.0f} MiB, "
+            f"a worker may have {limit / MIB:.0f} MiB",
+            cure="Give the workers more memory (--memory), "
+            "or plan for less (bkgflow.plan(…, memory=BYTES))",
+        )

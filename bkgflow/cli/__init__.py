@@ -13,6 +13,7 @@ from bkgflow.cli.plan import plan
 from bkgflow.cli.run import run
 from bkgflow.cli.simulate import simulate
 from bkgflow.cli.subtract import subtract
+from bkgflow.cli.warm_up import warm_up
 from bkgflow.errors import BkgflowError, OutputError, UsageError
 from bkgflow.version import VERSION
 
@@ -46,6 +47,7 @@ app.command(help=_flowing(plan))(plan)
 app.command(help=_flowing(run))(run)
 app.add_typer(simulate)
 app.command(help=_flowing(demo))(demo)
+app.command("warm-up", help=_flowing(warm_up))(warm_up)
 
 
 def _show_version(wanted: bool) -> None:

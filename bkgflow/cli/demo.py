@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from bkgflow.cli.options import takes_cluster
 
 if TYPE_CHECKING:
     from bkgflow.simulate import Simulated, SimulatedSlitless
@@ -14,14 +16,14 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 
+@takes_cluster
 def demo(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write to.")] = Path("demo"),
     size: Annotated[int, typer.Option(help="Side of the simulated images in pixels.")] = 1024,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Worker processes.", show_default="one per core")
-    ] = None,
+    *,
+    where: dict[str, Any],
 ) -> None:
-    """Simulate a small mixed program, run it on a local cluster, and draw what it did."""
+    """Simulate a small mixed program, run it, and draw what it did."""
     from bkgflow import api
     from bkgflow.cli.run import execute
     from bkgflow.simulate import (
@@ -52,17 +54,15 @@ def demo(
     result = execute(
         associations,
         products,
-        cluster="local",
-        workers=workers,
-        memory=None,
-        quiet=False,
+        where=where,
         references=references,
         arguments={"save_combined_background": True, "soss_fit": "integration"},
     )
     drawn = [
-        api.draw(unit.target, ended.products[0], pictures / f"{Path(ended.products[0]).stem}.png")
-        for unit, ended in result.pairs()
-        if ended.products and unit.association in first
+        api.draw(unit.target, path, pictures / f"{Path(path).stem}.png")
+        for unit, verdict in result.pairs()
+        for path in verdict.products[:1]
+        if unit.association in first
     ]
     typer.echo(f"Products: {products.absolute()}")
     for path in drawn:

@@ -1,9 +1,9 @@
-"""Options that several commands share."""
+"""Options that several commands share, made from the settings that they set."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
@@ -11,12 +11,28 @@ from typing import Annotated, Any, get_args, get_type_hints
 import typer
 from pydantic.fields import FieldInfo
 
+from bkgflow.clusters.base import Option
+from bkgflow.clusters.choose import CLUSTERS, SUMMARY, all_options
 from bkgflow.settings import StepSettings
 
-__all__ = ["BkgList", "OutputDir", "Quiet", "References", "takes_step_arguments"]
+__all__ = [
+    "BkgList",
+    "OutputDir",
+    "Program",
+    "Quiet",
+    "References",
+    "takes_cluster",
+    "takes_step_arguments",
+]
 
 STEP = "Step arguments"
 
+Program = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PROGRAM", help="Folders of *_asn.json, or associations: one or several."
+    ),
+]
 BkgList = Annotated[
     str | None,
     typer.Option(
@@ -46,22 +62,44 @@ def takes_step_arguments(command: Callable[..., None]) -> Callable[..., None]:
 
     The command gets them all as one mapping, ``arguments``.
     """
+    made = [_step_option(name, field) for name, field in StepSettings.model_fields.items()]
+    return _takes(command, "arguments", made)
+
+
+def takes_cluster(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say where it runs: which cluster, and its settings.
+
+    The command gets them all as one mapping, ``where``, for `bkgflow.clusters.choose.choose`.
+    """
+    words = typer.Option(help=f"Where it is computed: {SUMMARY}.")
+    made = [_parameter("cluster", str, next(iter(CLUSTERS)), words)]
+    made += [_cluster_option(name, option) for name, option in all_options().items()]
+    return _takes(command, "where", made)
+
+
+def _takes(
+    command: Callable[..., None], mapping: str, made: Sequence[inspect.Parameter]
+) -> Callable[..., None]:
+    """Give a command more options; it gets their values as one mapping."""
     hints = get_type_hints(command, include_extras=True)
-    own = [p for p in inspect.signature(command).parameters.values() if p.name != "arguments"]
-    steps = [_parameter(name, field) for name, field in StepSettings.model_fields.items()]
+    own = [
+        parameter.replace(annotation=hints[parameter.name], kind=parameter.KEYWORD_ONLY)
+        for parameter in inspect.signature(command).parameters.values()
+        if parameter.name != mapping
+    ]
 
     @wraps(command)
     def wrapped(**values: Any) -> None:
-        arguments = {name: values.pop(name) for name in StepSettings.model_fields}
-        command(**values, arguments=arguments)
+        taken = {parameter.name: values.pop(parameter.name) for parameter in made}
+        command(**values, **{mapping: taken})
 
-    own = [p.replace(annotation=hints[p.name], kind=p.KEYWORD_ONLY) for p in own]
-    wrapped.__signature__ = inspect.Signature([*own, *steps])  # type: ignore[attr-defined]
-    wrapped.__annotations__ = {p.name: p.annotation for p in (*own, *steps)}
+    # Typer reads the signature, and the annotations where it is wrapped once more.
+    wrapped.__signature__ = inspect.Signature([*own, *made])  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {p.name: p.annotation for p in (*own, *made)}
     return wrapped
 
 
-def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
+def _step_option(name: str, field: FieldInfo) -> inspect.Parameter:
     """Make the option of one step argument: its type, default and description are the field's."""
     method = name.split("_", maxsplit=1)[0].upper()
     text = field.description or ""
@@ -80,6 +118,22 @@ def _parameter(name: str, field: FieldInfo) -> inspect.Parameter:
         option = typer.Option(metavar="|".join(get_args(field.annotation)), **options)
     else:
         option = typer.Option(**options)
+    return _parameter(name, kind, default, option)
+
+
+def _cluster_option(name: str, option: Option) -> inspect.Parameter:
+    """Make the option of one setting of a cluster."""
+    words = typer.Option(
+        help=option.help,
+        min=option.least,
+        metavar=option.metavar or None,
+        show_default=option.default or False,
+    )
+    return _parameter(name, option.type | None, None, words)
+
+
+def _parameter(name: str, kind: Any, default: Any, option: Any) -> inspect.Parameter:
+    annotation = Annotated[kind, option]
     return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option]
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
     )

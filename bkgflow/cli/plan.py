@@ -7,16 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from bkgflow.cli.options import References, takes_step_arguments
+from bkgflow.cli.options import Program, References, takes_step_arguments
 
-__all__ = ["Program", "plan"]
-
-Program = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="PROGRAM", help="Folders of *_asn.json, or associations: one or several."
-    ),
-]
+__all__ = ["plan"]
 
 
 @takes_step_arguments
@@ -38,8 +31,7 @@ def plan(
     2: wrong usage, or nothing to plan.
     """
     from bkgflow import api
-    from bkgflow.cli.show import show
-    from bkgflow.outcome import Outcome
+    from bkgflow.verdict import State
 
     planned = api.plan(
         program if len(program) > 1 else program[0],
@@ -47,8 +39,8 @@ def plan(
         references=references,
         **arguments,
     )
-    show(planned)
+    api.show(planned)
     if save is not None:
         planned.save(save)
-    if any(unit.outcome == Outcome.QUARANTINED for unit in planned.units):
+    if any(unit.verdict.state == State.QUARANTINED for unit in planned.units):
         raise typer.Exit(1)

@@ -7,42 +7,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bkgflow.cli.options import Quiet, References, takes_step_arguments
-from bkgflow.cli.plan import Program
+from bkgflow.cli.options import Program, Quiet, References, takes_cluster, takes_step_arguments
 
 if TYPE_CHECKING:
     from bkgflow.campaign.result import RunResult
 
 __all__ = ["execute", "run"]
 
-LOG_NAME = "bkgflow.log"
-RESULT_NAME = "bkgflow-run.json"
-
 
 @takes_step_arguments
+@takes_cluster
 def run(
     program: Program,
     output: Annotated[Path, typer.Option(help="Folder of the products.", metavar="DIR")],
-    cluster: Annotated[
-        str,
-        typer.Option(
-            help="local (worker processes here), threads (this process), or the address of a "
-            "scheduler (tcp://host:port)."
-        ),
-    ] = "local",
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes or threads.", show_default="one per core")
-    ] = None,
-    memory: Annotated[
-        str | None,
-        typer.Option(help="Memory limit of each local worker, such as 4GiB.", metavar="SIZE"),
-    ] = None,
     references: References = None,
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Draw every target before and after.")
     ] = False,
     quiet: Quiet = False,
     *,
+    where: dict[str, Any],
     arguments: dict[str, Any],
 ) -> None:
     """Subtract the backgrounds of a whole program and write every product.
@@ -54,18 +38,11 @@ def run(
     from bkgflow import api
 
     result = execute(
-        program,
-        output,
-        cluster=cluster,
-        workers=workers,
-        memory=memory,
-        quiet=quiet,
-        references=references,
-        arguments=arguments,
+        program, output, where=where, references=references, arguments=arguments, quiet=quiet
     )
     if pictures:
-        for unit, ended in result.pairs():
-            for path in ended.products[:1]:
+        for unit, verdict in result.pairs():
+            for path in verdict.products[:1]:
                 api.draw(unit.target, path, output / "pictures" / f"{Path(path).stem}.png")
     if not result.ok:
         raise typer.Exit(1)
@@ -75,42 +52,29 @@ def execute(
     program: list[str],
     output: Path,
     *,
-    cluster: str,
-    workers: int | None,
-    memory: str | None,
-    quiet: bool,
+    where: dict[str, Any],
+    references: Path | None,
     arguments: dict[str, Any],
-    references: Path | None = None,
+    quiet: bool = False,
 ) -> RunResult:
-    """Plan and run a program with progress, log and summary."""
-    from rich.console import Console
-
+    """Plan and run a program with progress and summary."""
     from bkgflow import api
-    from bkgflow.cli.logs import LogListener, log_file
-    from bkgflow.cli.progress import ProgressBar, ProgressLines
-    from bkgflow.cli.show import show
+    from bkgflow.cli.progress import progress_of
+    from bkgflow.cli.terminal import announce_compilation, say
+    from bkgflow.clusters.base import task_memory
+    from bkgflow.clusters.choose import choose
 
-    budget = api.task_memory(memory)
+    cluster = choose(**where)
     planned = api.plan(
         program if len(program) > 1 else program[0],
         output,
-        memory=budget,
+        memory=task_memory(cluster),
         references=references,
         **arguments,
     )
-    console = Console(stderr=True)
-    bar = ProgressBar(console) if console.is_terminal and not quiet else None
-    with (
-        log_file(output / LOG_NAME),
-        bar or ProgressLines(console, quiet=quiet) as progress,
-    ):
-        result = api.run(
-            planned,
-            cluster,
-            workers=workers,
-            memory=memory,
-            listeners=(LogListener(), progress),
-        )
-    result.save(output / RESULT_NAME)
-    show(result)
+    if not quiet:
+        announce_compilation(say)
+    with progress_of(planned, quiet=quiet) as progress:
+        result = api.run(planned, cluster, listeners=[progress])
+    api.show(result)
     return result

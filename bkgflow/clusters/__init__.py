@@ -1,1 +1,1 @@
-"""Where a run computes."""
+"""Where a run computes: one family of clusters, one file each."""

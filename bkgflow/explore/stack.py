@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import dask.array as da
@@ -14,10 +13,13 @@ from numpy.typing import NDArray
 
 from bkgflow.detector import Window, enclosing
 from bkgflow.errors import SettingsError, WindowError
-from bkgflow.io.exposures.facts import ExposureFacts, inspect
-from bkgflow.io.exposures.source import FileSource, Layer, read_part
+from bkgflow.io.exposures.facts import ExposureFacts
+from bkgflow.io.exposures.from_fits import inspect
+from bkgflow.io.exposures.source import Layer, Source, read_window
+from bkgflow.io.storage.location import PathLike
 from bkgflow.kinds.bands import bytes_per_pixel
 from bkgflow.methods import clip
+from bkgflow.rules import ClipRule
 from bkgflow.settings import StepSettings
 from bkgflow.version import VERSION
 
@@ -35,7 +37,7 @@ LONG_NAMES: dict[Layer, str] = {
 }
 
 
-def open_exposure(path: str | Path, *, memory: int = DEFAULT_CHUNK) -> xr.Dataset:
+def open_exposure(path: PathLike, *, memory: int = DEFAULT_CHUNK) -> xr.Dataset:
     """Open one exposure lazily.
 
     Parameters
@@ -57,7 +59,7 @@ def open_exposure(path: str | Path, *, memory: int = DEFAULT_CHUNK) -> xr.Datase
         If the file is missing or its headers contradict each other.
     """
     facts = inspect(path)
-    source = FileSource.of(facts)
+    source = facts.source
     dims = ("integration", "y", "x") if facts.n_integrations else ("y", "x")
     rows = _chunk_rows(facts.window, facts.n_integrations or 1, memory)
     depth = (facts.n_integrations,) if facts.n_integrations else ()
@@ -70,7 +72,7 @@ def open_exposure(path: str | Path, *, memory: int = DEFAULT_CHUNK) -> xr.Datase
 
 
 def open_stack(
-    paths: str | Path | Iterable[str | Path],
+    paths: PathLike | Iterable[PathLike],
     window: Window | None = None,
     *,
     memory: int = DEFAULT_CHUNK,
@@ -104,7 +106,7 @@ def open_stack(
     WindowError
         If the window holds no pixel of any exposure.
     """
-    paths = [paths] if isinstance(paths, str | Path) else list(paths)
+    paths = [paths] if isinstance(paths, PathLike) else list(paths)
     if not paths:
         raise SettingsError(
             "A stack has at least one exposure", value="none", cure="Give one or more paths"
@@ -117,7 +119,7 @@ def open_stack(
             value=f"{window}; the exposures cover {enclosing([f.window for f in facts])}",
             cure="Give a window that overlaps them, or none",
         )
-    sources = [FileSource.of(each) for each in facts]
+    sources = [each.source for each in facts]
     integrations = max(each.n_integrations or 0 for each in facts)
     rows = _chunk_rows(window, len(facts) * max(integrations, 1), memory)
     depth = (len(facts), integrations) if integrations else (len(facts),)
@@ -125,10 +127,10 @@ def open_stack(
     read = partial(_read_stack, sources, integrations)
     arrays = {layer: (dims, _banded(read, layer, window, rows, depth)) for layer in DTYPES}
     coords = _detector_coords(window) | {
-        "exposure": ("exposure", [Path(each.path).name for each in facts]),
+        "exposure": ("exposure", [each.name for each in facts]),
         "n_integrations": ("exposure", [each.n_integrations or 0 for each in facts]),
     }
-    attrs = {"paths": [each.path for each in facts], "bkgflow_version": VERSION}
+    attrs = {"paths": [str(each.location) for each in facts], "bkgflow_version": VERSION}
     units = {each.bunit for each in facts}
     return _with_units(xr.Dataset(arrays, coords, attrs), units.pop() if len(units) == 1 else "")
 
@@ -163,7 +165,7 @@ def combine(stack: xr.Dataset, *, sigma: float = 3.0, maxiters: int | None = Non
     core = [dim for dim in ("exposure", "integration") if dim in stack.dims]
     whole = stack.chunk(dict.fromkeys(core, -1)) if stack.chunks else stack
     results = xr.apply_ufunc(
-        partial(_combine_last_axes, **settings.numeric()),
+        partial(_combine_last_axes, settings.clip_rule),
         whole["sci"],
         whole["err"],
         whole["dq"],
@@ -181,18 +183,18 @@ def combine(stack: xr.Dataset, *, sigma: float = 3.0, maxiters: int | None = Non
 
 
 def _combine_last_axes(
-    sci: NDArray[Any], err: NDArray[Any], dq: NDArray[Any], **options: Any
+    rule: ClipRule, sci: NDArray[Any], err: NDArray[Any], dq: NDArray[Any]
 ) -> tuple[NDArray[Any], ...]:
     """Combine arrays whose last axes are the exposures and their integrations."""
-    first = [np.moveaxis(array, (0, 1), (-2, -1)) for array in (sci, err, dq)]
-    if first[0].ndim == 4:
-        means = [clip.collapse(*exposure, **options) for exposure in zip(*first, strict=True)]
-        first = [
-            np.stack([mean.sci for mean in means]),
-            np.stack([mean.err for mean in means]),
-            np.stack([mean.dq for mean in means]),
-        ]
-    out = clip.combine(*(np.ascontiguousarray(array) for array in first), **options)
+    sci, err, dq = (
+        np.ascontiguousarray(np.moveaxis(array, (0, 1), (-2, -1))) for array in (sci, err, dq)
+    )
+    if sci.ndim == 4:
+        means = [clip.collapse(*exposure, rule=rule) for exposure in zip(sci, err, dq, strict=True)]
+        sci = np.stack([mean.sci for mean in means])
+        err = np.stack([mean.err for mean in means])
+        dq = np.stack([mean.dq for mean in means])
+    out = clip.combine(sci, err, dq, rule)
     return out.sci, out.err, out.dq, out.n_used
 
 
@@ -212,16 +214,16 @@ def _banded(
     return da.Array(graph, name, chunks, dtype=DTYPES[layer])
 
 
-def _read_one(source: FileSource, layer: Layer, band: Window) -> NDArray[Any]:
+def _read_one(source: Source, layer: Layer, band: Window) -> NDArray[Any]:
     depth = (source.n_integrations,) if source.n_integrations else ()
     out = np.empty((*depth, *band.shape), DTYPES[layer])
     with source.reader() as reader:
-        read_part(source, reader, layer, band, out)
+        read_window(source, reader, layer, band, out)
     return out
 
 
 def _read_stack(
-    sources: Sequence[FileSource], integrations: int, layer: Layer, band: Window
+    sources: Sequence[Source], integrations: int, layer: Layer, band: Window
 ) -> NDArray[Any]:
     missing = 0 if layer == "dq" else np.nan
     depth = (integrations,) if integrations else ()
@@ -248,7 +250,7 @@ def _detector_coords(window: Window) -> dict[str, Any]:
 
 def _facts_attrs(facts: ExposureFacts) -> dict[str, Any]:
     return {
-        "path": facts.path,
+        "path": str(facts.location),
         "instrument": facts.instrument,
         "detector": facts.detector,
         "exp_type": facts.exp_type,

@@ -1,34 +1,39 @@
-"""From a plan to a dask graph.
+"""From a plan, or what is left of it, to a dask graph.
 
-The graph carries paths, windows, byte offsets and settings; never models, arrays or open
-files. Its keys are ``("family-<key>", band)`` where several backgrounds are computed together,
-``("combine-<key>", band)`` for each combined background, ``fit-<key>`` for each SOSS fit, and
-``subtract-<key>`` or ``skip-<key>`` for each unit.
+The graph carries locations, windows, byte ranges and settings; never models, arrays or open
+files. Its keys are ``("VERB-<digest>", number)`` for each part of a shared result, such as a band
+of a combined background; ``("family-<digest>", number)`` where one task computes parts of several;
+and ``subtract-<digest>`` or ``skip-<digest>`` for each unit.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Hashable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
+from pathlib import PurePath
 from typing import Any
 
-from bkgflow.graph.finish import Assignment, finish_file
+from bkgflow.graph.finish import finish
 from bkgflow.graph.guard import guarded
-from bkgflow.io.exposures.facts import ExposureFacts
-from bkgflow.io.exposures.source import FileSource
-from bkgflow.kinds.bands import combine_band
-from bkgflow.kinds.families import Family, band_rows, families
-from bkgflow.kinds.soss import fit_exposure
-from bkgflow.outcome import Outcome
-from bkgflow.planning.plan import FitPlan, Plan, Unit
-from bkgflow.planning.units import make_record
+from bkgflow.io.products.fits import FitsWriter
+from bkgflow.io.products.writer import ProductWriter
+from bkgflow.kinds.base import Assignment, Piece
+from bkgflow.kinds.table import KINDS, Kinds
+from bkgflow.planning.kind import Facts
+from bkgflow.planning.plan import Plan
+from bkgflow.planning.unit import Shared, Unit
+from bkgflow.record import Record
+from bkgflow.verdict import State
 
 __all__ = ["Graph", "build"]
 
-Facts = Mapping[str, ExposureFacts]
+FILES = FitsWriter()
+
+Tasks = dict[Hashable, tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,100 +45,132 @@ class Graph:
     tasks : dict
         As dask wants it: key → (function, keys of what it waits for).
     ends : dict
-        The key of each unit's last task → the unit.
+        The key of each unit's last task → the digest of the unit's key. These tasks return a
+        `bkgflow.graph.finish.Finished`: whoever computes them has `published` call them.
     """
 
-    tasks: dict[Hashable, tuple[Any, ...]]
-    ends: dict[Hashable, Unit]
+    tasks: Tasks
+    ends: dict[Hashable, str]
 
 
-def build(plan: Plan) -> Graph:
-    """Return the graph of all units that are not quarantined."""
+def build(
+    plan: Plan,
+    units: Iterable[Unit] | None = None,
+    *,
+    kinds: Kinds = KINDS,
+    writer: ProductWriter = FILES,
+    threads: int = 1,
+) -> Graph:
+    """Return the graph of units that can be done.
+
+    Parameters
+    ----------
+    plan : Plan
+        What was decided.
+    units : iterable of Unit, optional
+        Those of the plan's that are left to do; all by default. QUARANTINED ones have no task.
+    kinds : Kinds
+        How they are done.
+    writer : ProductWriter
+        How products are written.
+    threads : int
+        That one task may use; 1 where many run side by side.
+    """
+    chosen = [
+        unit
+        for unit in (plan.units if units is None else units)
+        if unit.verdict.state != State.QUARANTINED
+    ]
     facts = plan.facts()
-    members = {background.key: background.members for background in plan.combined}
-    tasks: dict[Hashable, tuple[Any, ...]] = {}
-    bands: dict[str, list[Hashable]] = {}
-    for family in families(plan.combined):
-        bands |= _add_family(tasks, family, plan, facts)
-    fits = {fit.key: _add_fit(tasks, fit, plan, facts) for fit in plan.fits}
-    ends: dict[Hashable, Unit] = {}
-    for unit in plan.units:
-        if unit.outcome == Outcome.QUARANTINED:
-            continue
-        verb = "skip" if unit.outcome == Outcome.SKIPPED else "subtract"
-        key = f"{verb}-{unit.key}"
-        work = _assignment(plan, unit, facts, members.get(unit.combined or "", ()))
-        upstream = bands.get(unit.combined or "", ())
-        if unit.fit in fits and unit.outcome is None:
-            upstream = [fits[unit.fit]]
-        tasks[key] = (partial(guarded, finish_file, work), *upstream)
-        ends[key] = unit
+    shared = plan.shared_by_digest()
+    tasks: Tasks = {}
+    wanted = dict.fromkeys(unit.shared for unit in chosen if unit.verdict.to_do and unit.shared)
+    parts = _add_shared(tasks, plan, kinds, facts, [shared[digest] for digest in wanted], threads)
+    ends: dict[Hashable, str] = {}
+    for unit in chosen:
+        verb = "subtract" if unit.verdict.to_do else "skip"
+        key = f"{verb}-{unit.digest}"
+        work = _assignment(plan, kinds, unit, facts, shared.get(unit.shared))
+        task = partial(finish, kinds.named(unit.kind), writer, threads, work)
+        tasks[key] = (task, *(parts[unit.shared] if unit.verdict.to_do else ()))
+        ends[key] = unit.digest
     return Graph(tasks, ends)
 
 
-def _add_family(
-    tasks: dict[Hashable, tuple[Any, ...]], family: Family, plan: Plan, facts: Facts
+def _add_shared(
+    tasks: Tasks,
+    plan: Plan,
+    kinds: Kinds,
+    facts: Facts,
+    shared: list[Shared],
+    threads: int,
 ) -> dict[str, list[Hashable]]:
-    """Add a family's tasks; return the band keys of each of its backgrounds."""
-    sources = tuple(FileSource.of(facts[path]) for path in family.members)
-    keys: dict[str, list[Hashable]] = {b.key: [] for b in family.backgrounds}
-    rows = band_rows(family.window, (facts[path] for path in family.members))
-    for number, band in enumerate(family.window.bands(rows)):
-        compute: Callable[..., Any] = partial(
-            guarded,
-            combine_band,
-            sources,
-            family.sets,
-            band,
-            **plan.settings.numeric(),
-            errors=plan.settings.with_errors,
-            budget=plan.memory,
-        )
-        if len(family.backgrounds) == 1:
-            key = (f"combine-{family.backgrounds[0].key}", number)
-            tasks[key] = (partial(_first, compute),)
-            keys[family.backgrounds[0].key].append(key)
-            continue
-        whole = (f"family-{_family_key(family)}", number)
-        tasks[whole] = (compute,)
-        for position, background in enumerate(family.backgrounds):
-            key = (f"combine-{background.key}", number)
-            tasks[key] = (partial(guarded, itemgetter(position)), whole)
-            keys[background.key].append(key)
+    """Add the tasks of all shared results; return the keys of the parts of each."""
+    parts: dict[str, list[Hashable]] = defaultdict(list)
+    for kind in kinds.all:
+        own = [each for each in shared if each.kind == kind.name]
+        families: Counter[tuple[str, ...]] = Counter()
+        for piece in kind.pieces(own, facts, plan.settings, plan.memory, threads):
+            number = families[piece.serves]
+            families[piece.serves] += 1
+            for digest, key in _add_piece(tasks, piece, kind.verb, number):
+                parts[digest].append(key)
+    return parts
+
+
+def _add_piece(tasks: Tasks, piece: Piece, verb: str, number: int) -> list[tuple[str, Hashable]]:
+    """Add a task, and one that unpacks it for each result that it serves."""
+    if len(piece.serves) == 1:
+        [digest] = piece.serves
+        key = (f"{verb}-{digest}", number)
+        # One task instead of two: unpacking would send what it holds through the scheduler again.
+        tasks[key] = (partial(_first, piece.compute),)
+        return [(digest, key)]
+    whole = (f"family-{_digest(piece.serves)}", number)
+    tasks[whole] = (partial(guarded, piece.compute),)
+    keys: list[tuple[str, Hashable]] = []
+    for position, digest in enumerate(piece.serves):
+        part = (f"{verb}-{digest}", number)
+        tasks[part] = (partial(guarded, itemgetter(position)), whole)
+        keys.append((digest, part))
     return keys
 
 
-def _add_fit(
-    tasks: dict[Hashable, tuple[Any, ...]], fit: FitPlan, plan: Plan, facts: Facts
-) -> Hashable:
-    """Add the task of a SOSS fit; return its key."""
-    segments = tuple(facts[path] for path in fit.members)
-    key = f"fit-{fit.key}"
-    tasks[key] = (partial(guarded, fit_exposure, segments, fit.background, plan.settings),)
-    return key
-
-
 def _first(compute: Callable[[], Any]) -> Any:
-    """Compute a family of one and unpack it."""
-    return guarded(itemgetter(0), compute())
+    """Compute parts of one result and unpack the only one."""
+    return guarded(itemgetter(0), guarded(compute))
 
 
-def _family_key(family: Family) -> str:
-    text = "".join(background.key for background in family.backgrounds)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+def _digest(digests: Iterable[str]) -> str:
+    return hashlib.sha256("".join(digests).encode()).hexdigest()[:32]
 
 
-def _assignment(plan: Plan, unit: Unit, facts: Facts, backgrounds: tuple[str, ...]) -> Assignment:
+def _assignment(
+    plan: Plan, kinds: Kinds, unit: Unit, facts: Facts, shared: Shared | None
+) -> Assignment:
     """Write down what the last task of a unit needs to know."""
+    # The members of a SOSS fit are its segments: only backgrounds are listed as such.
+    kind = kinds.named(unit.kind)
+    members = shared.members if shared is not None else ()
+    references = unit.references
+    record = Record(
+        version=plan.version,
+        key=unit.digest,
+        background_key=unit.shared,
+        association=PurePath(unit.association).name,
+        backgrounds=tuple(each.name for each in members) if kind.shares_backgrounds else (),
+        settings=plan.settings.only(kind.arguments),
+        notes=unit.notes,
+        references=None if references is None else tuple(each.name for each in references.files),
+        reference_origins=None if references is None else dict(references.origins),
+    )
     return Assignment(
-        key=unit.key,
-        target=unit.target,
-        window=facts[unit.target].window,
-        output=str(plan.output_path(unit)),
-        mode=unit.mode,
+        target=facts[unit.target],
+        output=plan.output_of(unit),
         settings=plan.settings,
-        record=make_record(unit, plan.settings, backgrounds, plan.version),
-        backgrounds=backgrounds,
-        skip_reason=unit.reason if unit.outcome == Outcome.SKIPPED else "",
-        inputs=unit.inputs,
+        verdict=unit.verdict,
+        record=record,
+        companions=tuple(plan.output / name for name in unit.companions),
+        members=members,
+        references=references,
     )

@@ -1,4 +1,4 @@
-"""Failure as data: a task that cannot be done returns its error, and its neighbours go on."""
+"""Failure as data: a task that cannot be done returns a verdict, and its neighbours go on."""
 
 from __future__ import annotations
 
@@ -9,41 +9,55 @@ from dataclasses import dataclass
 from typing import Any
 
 from bkgflow.errors import BkgflowError, RunError
+from bkgflow.verdict import Verdict
 
-__all__ = ["Failure", "guarded"]
-
-ATTEMPTS = 3
-
-PAUSE = 0.5
-"""Seconds before the second attempt; each further one waits twice as long."""
+__all__ = ["PATIENCE", "Patience", "guarded"]
 
 PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EINTR, errno.ENETRESET}
 """Errors of network file systems that may be gone a moment later."""
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """An error that travels through the graph in place of a result."""
+class Patience:
+    """How often something is tried that fails on an error which may pass.
 
-    error: BkgflowError
+    Attributes
+    ----------
+    attempts : int
+        In all.
+    pause : float
+        Seconds before the second attempt; each further one waits twice as long.
+    sleep : callable
+        Waits for a number of seconds.
+    """
+
+    attempts: int = 3
+    pause: float = 0.5
+    sleep: Callable[[float], object] = time.sleep
 
 
-def guarded(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Call a function; return its result, or a `Failure` that says what went wrong.
+PATIENCE = Patience()
+"""Of every task, unless something else is said."""
 
-    A failure among the arguments is passed on: what depends on a bad input fails with that
-    input's error. What failed on an error that may pass is tried three times.
+
+def guarded(
+    function: Callable[..., Any], *arguments: Any, patience: Patience = PATIENCE, **options: Any
+) -> Any:
+    """Call a function; return its result, or a QUARANTINED verdict that says what went wrong.
+
+    A verdict among the arguments stands for an input that could not be made, and is passed on:
+    what depends on a bad input fails with that input's error.
     """
     for argument in arguments:
-        if isinstance(argument, Failure):
+        if isinstance(argument, Verdict):
             return argument
-    for attempt in range(1, ATTEMPTS + 1):
+    for attempt in range(1, patience.attempts + 1):
         try:
             return function(*arguments, **options)
         except Exception as problem:
-            if attempt == ATTEMPTS or not _may_pass(problem):
-                return Failure(_as_error(problem, attempt))
-        time.sleep(PAUSE * 2 ** (attempt - 1))
+            if attempt == patience.attempts or not _may_pass(problem):
+                return Verdict.quarantined(_as_error(problem, attempt))
+        patience.sleep(patience.pause * 2 ** (attempt - 1))
     raise AssertionError("unreachable: the last attempt returns")
 
 

@@ -17,6 +17,7 @@ from bkgflow.io.storage.location import PathLike
 from bkgflow.io.storage.publish import whole
 
 __all__ = [
+    "Model",
     "ModelKind",
     "build_model",
     "native",
@@ -25,6 +26,9 @@ __all__ = [
     "save_model",
     "write_model",
 ]
+
+Model = JwstDataModel
+"""A data model of stdatamodels, for rooms that know it by name alone."""
 
 ModelKind = Literal[
     "ImageModel",

@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bkgflow.detector import Window
-from bkgflow.io.exposures.source import Layer, Reader, Source, read_part
+from bkgflow.io.exposures.source import Layer, Reader, Source, read_window
 from bkgflow.methods.clip import Combined, collapse, combine
+from bkgflow.rules import ClipRule
 
-__all__ = ["Band", "bytes_per_pixel", "combine_band", "strip_rows"]
+__all__ = ["Band", "bytes_per_pixel", "combine_band", "join", "strip_rows"]
 
 Stack = tuple[NDArray[np.floating], NDArray[np.floating] | None, NDArray[np.uint32]]
 """SCI, ERR where it is wanted, and DQ."""
@@ -82,8 +83,7 @@ def combine_band(
     sets: Sequence[Sequence[int]],
     band: Window,
     *,
-    sigma: float,
-    maxiters: int | None,
+    rule: ClipRule,
     budget: int,
     errors: bool = True,
 ) -> list[Band]:
@@ -97,8 +97,8 @@ def combine_band(
         For each combined background, which of the sources it is made of.
     band : Window
         Detector pixels wanted.
-    sigma, maxiters
-        The clip.
+    rule : ClipRule
+        What is clipped.
     budget : int
         Bytes that the strips of all sources may hold.
     errors : bool
@@ -117,23 +117,26 @@ def combine_band(
     with ExitStack() as stack:
         readers = [stack.enter_context(source.reader()) for source in sources]
         for strip in strips:
-            sci, err, dq = _read_strip(sources, readers, layers, strip, sigma, maxiters, buffers)
+            sci, err, dq = _read_strip(sources, readers, layers, strip, rule, buffers)
             valid |= _any_finite(sci)
             rows, _ = strip.slices_in(band)
             for output, members in zip(outputs, sets, strict=True):
-                combine(
-                    sci,
-                    err,
-                    dq,
-                    sigma=sigma,
-                    maxiters=maxiters,
-                    members=members,
-                    out=output.rows(rows),
-                )
+                combine(sci, err, dq, rule, members=members, out=output.rows(rows))
     return [
         Band(band, output, tuple(sources[i].name for i in members if not valid[i]))
         for output, members in zip(outputs, sets, strict=True)
     ]
+
+
+def join(bands: Sequence[Band]) -> Combined:
+    """Put the bands of a combined background together, first row first."""
+    ordered = [band.pixels for band in sorted(bands, key=lambda band: band.window.y0)]
+    return Combined(
+        np.concatenate([pixels.sci for pixels in ordered]),
+        np.concatenate([pixels.err for pixels in ordered]),
+        np.concatenate([pixels.dq for pixels in ordered]),
+        np.concatenate([pixels.n_used for pixels in ordered]),
+    )
 
 
 class _Buffers:
@@ -165,8 +168,7 @@ def _read_strip(
     readers: Sequence[Reader],
     layers: Sequence[Layer],
     strip: Window,
-    sigma: float,
-    maxiters: int | None,
+    rule: ClipRule,
     buffers: _Buffers,
 ) -> Stack:
     """Read a strip of all exposures; a cube is collapsed to its clipped mean on the way.
@@ -180,10 +182,10 @@ def _read_strip(
     for i, (source, reader) in enumerate(zip(sources, readers, strict=True)):
         if source.n_integrations is None:
             for layer, array in stack.items():
-                read_part(source, reader, layer, strip, array[i])
+                read_window(source, reader, layer, strip, array[i])
             continue
         cube = _read_cube(source, reader, layers, strip, buffers)
-        mean = collapse(*cube, sigma=sigma, maxiters=maxiters)
+        mean = collapse(*cube, rule)
         for layer, array in stack.items():
             array[i] = getattr(mean, layer)
     return stack["sci"], stack.get("err"), stack["dq"]
@@ -198,7 +200,7 @@ def _read_cube(
         layer: buffers.take(f"cube {layer}", shape, _dtype(layer, np.float32)) for layer in layers
     }
     for layer, array in cube.items():
-        read_part(source, reader, layer, strip, array)
+        read_window(source, reader, layer, strip, array)
     return cube["sci"], cube.get("err"), cube["dq"]
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from bkgflow.detector import Window
 from bkgflow.io.exposures.facts import ExposureFacts
-from bkgflow.planning.plan import CombinedPlan
+from bkgflow.io.storage.location import Location
+from bkgflow.planning.unit import Shared
 
 __all__ = ["OUTPUT_BYTES_PER_PIXEL", "Family", "band_rows", "families"]
 
@@ -37,31 +38,31 @@ class Family:
     ----------
     window : Window
         Their common detector window.
-    members : tuple of str
-        Paths of all exposures, each once.
-    backgrounds : tuple of CombinedPlan
+    members : tuple of Location
+        All exposures, each once.
+    backgrounds : tuple of Shared
         What is computed.
     """
 
     window: Window
-    members: tuple[str, ...]
-    backgrounds: tuple[CombinedPlan, ...]
+    members: tuple[Location, ...]
+    backgrounds: tuple[Shared, ...]
 
     @property
     def sets(self) -> list[tuple[int, ...]]:
         """For each background, the positions of its members in the family's."""
-        position = {path: i for i, path in enumerate(self.members)}
-        return [tuple(position[path] for path in b.members) for b in self.backgrounds]
+        position = {member: i for i, member in enumerate(self.members)}
+        return [tuple(position[member] for member in b.members) for b in self.backgrounds]
 
 
-def families(backgrounds: Iterable[CombinedPlan]) -> Iterator[Family]:
+def families(backgrounds: Iterable[Shared]) -> Iterator[Family]:
     """Group backgrounds of one window that share exposures.
 
     Two sets belong together if they share an exposure, directly or through others. A group
     whose results would fill more than 2 GiB is cut, in order; an exposure at the cut is then
     read once for each side.
     """
-    by_window: dict[Window, list[CombinedPlan]] = defaultdict(list)
+    by_window: dict[Window, list[Shared]] = defaultdict(list)
     for background in backgrounds:
         by_window[background.window].append(background)
     for window, group in by_window.items():
@@ -69,11 +70,11 @@ def families(backgrounds: Iterable[CombinedPlan]) -> Iterator[Family]:
         for connected in _connected(group):
             for start in range(0, len(connected), most):
                 part = tuple(connected[start : start + most])
-                members = dict.fromkeys(path for b in part for path in b.members)
+                members = dict.fromkeys(member for b in part for member in b.members)
                 yield Family(window, tuple(members), part)
 
 
-def _connected(backgrounds: Sequence[CombinedPlan]) -> list[list[CombinedPlan]]:
+def _connected(backgrounds: Sequence[Shared]) -> list[list[Shared]]:
     """Split into groups that share no exposure with each other."""
     root = list(range(len(backgrounds)))
 
@@ -83,12 +84,12 @@ def _connected(backgrounds: Sequence[CombinedPlan]) -> list[list[CombinedPlan]]:
             i = root[i]
         return i
 
-    first_user: dict[str, int] = {}
+    first_user: dict[Location, int] = {}
     for i, background in enumerate(backgrounds):
-        for path in background.members:
-            a, b = sorted((find(first_user.setdefault(path, i)), find(i)))
+        for member in background.members:
+            a, b = sorted((find(first_user.setdefault(member, i)), find(i)))
             root[b] = a
-    groups: dict[int, list[CombinedPlan]] = defaultdict(list)
+    groups: dict[int, list[Shared]] = defaultdict(list)
     for i, background in enumerate(backgrounds):
         groups[find(i)].append(background)
     return list(groups.values())

@@ -1,127 +1,241 @@
-"""Slitless exposures: mask the sources, scale the reference skies, subtract."""
+"""Slitless exposures: the sources are masked, the reference skies scaled and subtracted."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bkgflow.errors import MetadataError
-from bkgflow.io.models import native
+from bkgflow.io.exposures.facts import ExposureFacts
+from bkgflow.io.exposures.source import read_whole
+from bkgflow.io.products.changes import Changes, Edit
+from bkgflow.io.references.find import find_reference
+from bkgflow.io.references.folder import ReferenceFolder
+from bkgflow.io.references.skies import Templates
 from bkgflow.io.references.slitless import SlitlessInputs, slitless_inputs
-from bkgflow.kinds.inputs import FitInputs
-from bkgflow.methods.boxes import boxes_to_mask, grism_boxes
-from bkgflow.methods.residual_mask import residual_mask
-from bkgflow.methods.slitless import enough_background, fit_background, subtract_scaled
-from bkgflow.methods.wfss import ScaleFit
-from bkgflow.outcome import Outcome
+from bkgflow.io.storage.location import Location
+from bkgflow.kinds.base import Assignment, Change, Piece
+from bkgflow.kinds.references import NO_REFERENCE, chosen
+from bkgflow.methods.slitless import (
+    ScaleFit,
+    boxes_to_mask,
+    enough_background,
+    fit_background,
+    grism_boxes,
+    residual_mask,
+    subtract_scaled,
+)
+from bkgflow.planning.kind import Facts, Members, Prepared, SharedCost, Sharing
+from bkgflow.planning.unit import References, Shared
+from bkgflow.record import SlitlessFound
 from bkgflow.settings import StepSettings
+from bkgflow.verdict import State, Verdict
 
-__all__ = ["apply_wfss"]
+__all__ = ["SlitlessKind"]
+
+NOT_USED = "background exposures are not used: a reference is scaled instead"
+
+HELD_BYTES = 16
+"""Of a pixel: SCI, ERR, DQ and a reference sky."""
 
 Mask = NDArray[np.bool_]
 
 
-def apply_wfss(
-    model: Any, inputs: FitInputs, settings: StepSettings
-) -> tuple[Outcome, str, dict[str, Any]]:
-    """Fit and subtract the reference skies from an open data model, in place.
+@dataclass(frozen=True, slots=True)
+class SlitlessKind:
+    """Wide-field slitless spectroscopy: a fit for each exposure."""
 
-    Parameters
-    ----------
-    model : ImageModel
-        Gets ``mask`` (uint32, 1 = background) and ``meta.background.scaling_factor``: the first
-        component's, 0 where there is no fit. SCI stays as it is then.
-    inputs : FitInputs
-        The files.
-    settings : StepSettings
-        The ``wfss_`` arguments.
+    name: ClassVar[str] = "slitless"
+    version: ClassVar[int] = 1
+    verb: ClassVar[str] = "fit"
+    noun: ClassVar[str] = "fit"
+    shares_backgrounds: ClassVar[bool] = False
+    arguments: ClassVar[tuple[str, ...]] = (
+        "wfss_mmag_extract",
+        "wfss_mask",
+        "wfss_maxiter",
+        "wfss_rms_stop",
+        "wfss_outlier_percent",
+        "wfss_mask_mode",
+        "wfss_orders",
+        "override_bkg",
+        "override_wavelengthrange",
+    )
+    reads: ClassVar[frozenset[str]] = frozenset({"sourcecat"})
 
-    Returns
-    -------
-    outcome, reason, record
-        COMPLETE, or FAILED with the reason; what to write into the product's metadata.
+    def prepare(
+        self,
+        target: ExposureFacts,
+        members: Members,
+        settings: StepSettings,
+        references: ReferenceFolder | None,
+    ) -> Prepared:
+        """Find what the exposure is fitted with."""
+        notes = (NOT_USED,) if members.backgrounds else ()
+        found = _references(target, settings, references, members.catalogs)
+        if isinstance(found, Verdict):
+            return Prepared(target, found, notes=notes)
+        return Prepared(target, Verdict.planned(), references=found, notes=notes)
+
+    def share(self, prepared: Sequence[Prepared], settings: StepSettings) -> list[Sharing]:
+        """Every exposure is fitted for itself."""
+        return [Sharing()] * len(prepared)
+
+    def companions(self, prepared: Prepared, settings: StepSettings) -> tuple[str, ...]:
+        """Nothing is written beside the product: its mask is in it."""
+        return ()
+
+    def shared_cost(
+        self, shared: Sequence[Shared], facts: Facts, settings: StepSettings, memory: int
+    ) -> SharedCost:
+        """Nothing is shared."""
+        return SharedCost()
+
+    def held(self, target: ExposureFacts) -> int:
+        """The whole exposure and its reference."""
+        return target.n_pixels * HELD_BYTES
+
+    def pieces(
+        self,
+        shared: Sequence[Shared],
+        facts: Facts,
+        settings: StepSettings,
+        memory: int,
+        threads: int,
+    ) -> Iterator[Piece]:
+        """Nothing is shared."""
+        return iter(())
+
+    def change(self, work: Assignment, shared: Sequence[Any]) -> Change:
+        """Mask, fit and subtract; where there is no fit, the mask is all that is written."""
+        assert work.references is not None
+        target, settings = work.target, work.settings
+        inputs = slitless_inputs(
+            target,
+            work.references.background,
+            wavelengthrange=work.references.wavelengthrange,
+            catalog=work.references.catalog,
+            user_mask=work.references.mask,
+            mmag_extract=settings.wfss_mmag_extract,
+            orders=settings.wfss_orders,
+        )
+        sci, err, dq = read_whole(target.source)
+        mask, origin = _mask(inputs, sci, err, dq, settings)
+        fit = fit_background(
+            sci,
+            err,
+            dq,
+            mask,
+            inputs.templates.sci,
+            settings.scale_rule,
+            users=inputs.mask is not None,
+            dispersion_axis=target.dispersion_axis,
+        )
+        found = _found(fit, mask, origin)
+        edits = {} if fit.reason else _edits(inputs.templates, fit)
+        changes = Changes(edits, mask.astype(np.uint32), float(fit.coefficients[0]))
+        state = State.FAILED if fit.reason else State.COMPLETE
+        return Change.ended(work, state, found, changes, reason=fit.reason or "")
+
+
+def _references(
+    target: ExposureFacts,
+    settings: StepSettings,
+    folder: ReferenceFolder | None,
+    catalogs: tuple[Location, ...],
+) -> References | Verdict:
+    """Find what a slitless exposure is fitted with, or say why it is skipped.
 
     Raises
     ------
-    InputError
-        If a file is bad, or ``wfss_rms_stop`` lacks the exposure's dispersion axis.
+    MetadataError
+        If there is neither a catalog nor a mask.
+    UsageError, InputError
+        If a file is missing, or see `find_reference`.
     """
-    found = slitless_inputs(
-        model,
-        inputs.background,
-        wavelengthrange=inputs.wavelengthrange,
-        catalog=inputs.catalog,
-        user_mask=inputs.mask,
-        mmag_extract=settings.wfss_mmag_extract,
-        orders=settings.wfss_orders,
+    keywords = dict(target.keywords)
+    background = find_reference("bkg", keywords, override=settings.override_bkg, folder=folder)
+    if not background.applicable:
+        return Verdict.skipped(NO_REFERENCE)
+    if settings.wfss_mask is not None:
+        return chosen([background], mask=Location.of(settings.wfss_mask))
+    if settings.wfss_mask_mode == "residual":
+        return chosen([background])
+    catalog = _catalog(target, keywords, catalogs)
+    ranges = find_reference(
+        "wavelengthrange", keywords, override=settings.override_wavelengthrange, folder=folder
     )
-    if settings.wfss_rms_stop > 0 and found.dispersion_axis not in (1, 2):
+    if not ranges.applicable:
+        return Verdict.skipped('the wavelengthrange reference is "N/A" for this exposure')
+    return chosen([background, ranges], wavelengthrange=ranges.locations[0], catalog=catalog)
+
+
+def _catalog(
+    target: ExposureFacts, keywords: Mapping[str, str], catalogs: tuple[Location, ...]
+) -> Location:
+    """Return where the source catalog is: the association's, else the one that SCATFILE names."""
+    if catalogs:
+        return catalogs[0]
+    name = keywords.get("SCATFILE")
+    if not name or name.upper() == "N/A":
         raise MetadataError(
-            "wfss_rms_stop needs the dispersion axis of the exposure, 1 or 2",
-            file=model.meta.filename,
-            value=f"DISPAXIS {found.dispersion_axis}",
-            cure="Run the pipeline's assign_wcs step, which sets DISPAXIS, or leave out "
-            "wfss_rms_stop",
+            "A slitless exposure must have a source catalog or a mask of its background",
+            file=target.location,
+            value="no sourcecat member in the association, no SCATFILE, no wfss_mask",
+            cure="Give a catalog in one of these ways, a mask with wfss_mask, or "
+            "wfss_mask_mode residual",
         )
-    sci, err = native(model.data, np.float32), native(model.err, np.float32)
-    dq = native(model.dq, np.uint32)
-    mask, kind = _mask(found, sci, err, dq, settings)
-    fit = fit_background(
-        sci,
-        err,
-        dq,
-        mask,
-        found.templates.sci,
-        users=found.mask is not None,
-        maxiter=settings.wfss_maxiter,
-        rms_stop=settings.wfss_rms_stop,
-        outlier_percent=settings.wfss_outlier_percent,
-        dispersion_axis=found.dispersion_axis,
-    )
-    model.mask = mask.astype(np.uint32)
-    model.meta.background.scaling_factor = float(fit.coefficients[0])
-    record = {"mask": kind, "masked_fraction": float(1 - mask.mean()), **_record(fit)}
-    if fit.reason is not None:
-        return Outcome.FAILED, fit.reason, record
-    subtract_scaled(sci, dq, found.templates.sci, fit.coefficients, found.templates.dq)
-    model.data, model.dq = sci, dq
-    return Outcome.COMPLETE, "", record
+    return target.location.parent / name
 
 
 def _mask(
-    found: SlitlessInputs,
-    sci: NDArray[Any],
-    err: NDArray[Any],
-    dq: NDArray[Any],
+    inputs: SlitlessInputs,
+    sci: NDArray[np.float32],
+    err: NDArray[np.float32],
+    dq: NDArray[np.uint32],
     settings: StepSettings,
 ) -> tuple[Mask, str]:
     """Return the mask, True for background, and how it was made."""
-    if found.mask is not None:
-        return found.mask, "user"
-    boxes: Mask | None = None
-    if found.corners is not None and settings.wfss_mask_mode != "residual":
-        corners = found.corners
-        edges = grism_boxes(corners.x, corners.y, sci.shape, found.dispersion_axis)
+    if inputs.mask is not None:
+        return inputs.mask, "user"
+    axis = inputs.dispersion_axis
+    if inputs.corners is not None and settings.wfss_mask_mode != "residual":
+        edges = grism_boxes(inputs.corners.x, inputs.corners.y, sci.shape, axis)
         boxes = boxes_to_mask(edges, sci.shape)
-        enough = enough_background(boxes, dq, found.templates.sci) is None
+        enough = enough_background(boxes, dq, inputs.templates.sci) is None
         if settings.wfss_mask_mode == "boxes" or enough:
             return boxes, "boxes"
-    made = residual_mask(sci, err, dq, found.templates.sci, dispersion_axis=found.dispersion_axis)
+    made = residual_mask(sci, err, dq, inputs.templates.sci, dispersion_axis=axis)
     return made.mask, "residual" if made.stable else "residual, not settled"
 
 
-def _record(fit: ScaleFit) -> dict[str, Any]:
-    """What the product says of the fit: plain numbers, NaN where there is none."""
-    record: dict[str, Any] = {
-        "scaling_factors": fit.coefficients.tolist(),
-        "scaling_factor_errors": fit.standard_errors.tolist(),
-        "fit_pixels": fit.n_used,
-        "fit_fraction": fit.fraction,
-        "fit_iterations": fit.iterations,
-        "noise_scale": fit.noise_scale,
-    }
-    if fit.reason is None and len(fit.coefficients) > 1:
-        record["scaling_factor_covariance"] = fit.covariance.tolist()
-    return record
+def _edits(templates: Templates, fit: ScaleFit) -> dict[str, Edit]:
+    """Return what the scaled skies do to SCI and DQ, some rows at a time."""
+
+    def subtract(sci: NDArray[Any], _integration: int, rows: slice) -> None:
+        subtract_scaled(sci, templates.sci[:, rows], fit.coefficients)
+
+    def join(dq: NDArray[Any], _integration: int, rows: slice) -> None:
+        np.bitwise_or(dq, templates.dq[rows], out=dq)
+
+    return {"SCI": subtract, "DQ": join}
+
+
+def _found(fit: ScaleFit, mask: Mask, origin: str) -> SlitlessFound:
+    """Return what the product says of the fit: plain numbers, NaN where there is none."""
+    several = fit.reason is None and len(fit.coefficients) > 1
+    return SlitlessFound(
+        mask=origin,
+        masked_fraction=float(1 - mask.mean()),
+        scaling_factors=tuple(fit.coefficients.tolist()),
+        scaling_factor_errors=tuple(fit.standard_errors.tolist()),
+        fit_pixels=fit.n_used,
+        fit_fraction=fit.fraction,
+        fit_iterations=fit.iterations,
+        noise_scale=fit.noise_scale,
+        scaling_factor_covariance=tuple(map(tuple, fit.covariance.tolist())) if several else None,
+    )

@@ -2,195 +2,209 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
-import numpy as np
+from numpy.typing import NDArray
 
-from bkgflow.errors import InputError
 from bkgflow.io.exposures.facts import ExposureFacts
-from bkgflow.io.models import native
-from bkgflow.io.references.soss_library import FileSegment, cut_library, read_library
-from bkgflow.methods.soss import ArraySegment, FittedSky, Segment, SossFit, fit_soss
-from bkgflow.outcome import Outcome
+from bkgflow.io.products.changes import Changes, Edit
+from bkgflow.io.references.find import find_reference
+from bkgflow.io.references.folder import ReferenceFolder
+from bkgflow.io.storage.location import Location
+from bkgflow.kinds.base import Assignment, Change, Piece
+from bkgflow.kinds.references import NO_REFERENCE, chosen
+from bkgflow.kinds.soss_fit import SegmentFits, fit_exposure
+from bkgflow.methods.soss import FittedSky, SossFit
+from bkgflow.planning.keys import Key
+from bkgflow.planning.kind import Facts, Members, Prepared, SharedCost, Sharing
+from bkgflow.planning.unit import Shared
+from bkgflow.record import SossFound
 from bkgflow.settings import StepSettings
+from bkgflow.verdict import State, Verdict
 
-__all__ = ["Applied", "SegmentFits", "apply_soss", "fit_exposure", "fit_segments", "fitted_sky"]
+__all__ = ["SEGMENT", "SossKind"]
 
+SEGMENT = re.compile(r"-seg(\d+)")
+"""How the pipeline numbers the files of one long exposure."""
 
-@dataclass(frozen=True, slots=True, eq=False)
-class SegmentFits:
-    """What was found for each segment of an exposure, by its path.
+WITHOUT_REFERENCE = "F277W"
+"""The SOSS filter that lets no usable sky through: there is no reference background for it."""
 
-    Attributes
-    ----------
-    fits : dict of str to SossFit, str or InputError
-        The fit; why there is none; or what is wrong with the file.
-    """
+NOT_USED = "background exposures are not used: a reference is scaled instead"
 
-    fits: dict[str, SossFit | str | InputError]
+STREAMED_BYTES = 3 * (2 << 20)
+"""A part of the target as it is stored, as it is changed, and as it is stored again."""
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Applied:
-    """How a segment ends.
-
-    Attributes
-    ----------
-    outcome : Outcome
-        COMPLETE or SKIPPED.
-    reason : str
-        Why it is skipped.
-    record : dict
-        What to write into the product's metadata.
-    sky : FittedSky or None
-        What is subtracted; None where nothing is.
-    """
-
-    outcome: Outcome
-    reason: str
-    record: dict[str, Any]
-    sky: FittedSky | None = None
+TEMPLATE_BYTES = 14
+"""Of a pixel: the template that is subtracted, and what the fit found of it."""
 
 
-def fit_exposure(
-    segments: Sequence[ExposureFacts], background: str, settings: StepSettings, threads: int = 1
-) -> SegmentFits:
-    """Fit the sky of an exposure's segments, read from their files.
+@dataclass(frozen=True, slots=True)
+class SossKind:
+    """Single-object slitless spectroscopy: a template of a sky library is scaled."""
 
-    A segment whose file goes bad is left out, and its neighbours are fitted without it.
+    name: ClassVar[str] = "soss"
+    version: ClassVar[int] = 1
+    verb: ClassVar[str] = "fit"
+    noun: ClassVar[str] = "fit"
+    shares_backgrounds: ClassVar[bool] = False
+    arguments: ClassVar[tuple[str, ...]] = (
+        "soss_source_percentile",
+        "soss_bkg_percentile",
+        "soss_fit",
+        "override_bkg",
+    )
+    reads: ClassVar[frozenset[str]] = frozenset()
 
-    Parameters
-    ----------
-    segments : sequence of ExposureFacts
-        In the order of time.
-    background : str
-        Path of the sky library.
-    settings : StepSettings
-        The ``soss_`` arguments.
-    threads : int
-        Templates that are fitted at a time.
-    """
-    good: dict[str, Segment] = {facts.path: FileSegment(facts) for facts in segments}
-    return fit_segments(good, background, settings, threads)
+    def prepare(
+        self,
+        target: ExposureFacts,
+        members: Members,
+        settings: StepSettings,
+        references: ReferenceFolder | None,
+    ) -> Prepared:
+        """Find the sky library."""
+        notes = (NOT_USED,) if members.backgrounds else ()
+        keywords = dict(target.keywords)
+        if keywords.get("FILTER") == WITHOUT_REFERENCE and settings.override_bkg is None:
+            reason = f"there is no reference background for {WITHOUT_REFERENCE} exposures"
+            return Prepared(target, Verdict.skipped(reason), notes=notes)
+        found = find_reference("bkg", keywords, override=settings.override_bkg, folder=references)
+        if not found.applicable:
+            return Prepared(target, Verdict.skipped(NO_REFERENCE), notes=notes)
+        return Prepared(target, Verdict.planned(), references=chosen([found]), notes=notes)
 
+    def share(self, prepared: Sequence[Prepared], settings: StepSettings) -> list[Sharing]:
+        """The segments of an exposure share one fit; with ``soss_fit="file"`` each has its own."""
+        groups: dict[Any, dict[Location, Prepared]] = defaultdict(dict)
+        for each in prepared:
+            groups[_exposure(each, settings)][each.target.location] = each
+        sharing = {name: self._fit(group, settings) for name, group in groups.items()}
+        return [sharing[_exposure(each, settings)] for each in prepared]
 
-def fit_segments(
-    segments: dict[str, Segment], background: str, settings: StepSettings, threads: int = 1
-) -> SegmentFits:
-    """Fit segments by name; see `fit_exposure`."""
-    library = read_library(background)
-    left, found = dict(segments), dict[str, SossFit | str | InputError]()
-    frames = {segment.shape[1:] for segment in left.values()}
-    for frame in frames:
-        part, reason = cut_library(library, frame)
-        group = {name: s for name, s in left.items() if s.shape[1:] == frame}
-        if part is None:
-            found |= dict.fromkeys(group, reason)
-            continue
-        while group:
-            try:
-                fits = fit_soss(
-                    list(group.values()),
-                    part,
-                    soss_source_percentile=settings.soss_source_percentile,
-                    soss_bkg_percentile=settings.soss_bkg_percentile,
-                    soss_fit=settings.soss_fit,
-                    threads=threads,
-                )
-            except InputError as error:
-                if error.file not in group:
-                    raise
-                found[error.file] = error
-                del group[error.file]
-                continue
-            found |= dict(zip(group, fits, strict=True))
-            break
-    return SegmentFits(found)
+    def _fit(self, group: dict[Location, Prepared], settings: StepSettings) -> Sharing:
+        """Describe the fit of an exposure's segments, in the order of time."""
+        members = tuple(sorted(group))
+        segments = [group[member].target for member in members]
+        references = group[members[0]].references
+        assert references is not None
+        parts = [
+            ("method", f"{self.name} {self.version}"),
+            *settings.only(self.arguments).items(),
+            *(("segment", segment.identity) for segment in segments),
+            *references.identities,
+        ]
+        window = segments[0].window
+        fit = Shared(self.name, Key.of(parts), window, members, references.background)
+        return Sharing(fit, tuple(filter(None, [_missing(members)])))
 
+    def companions(self, prepared: Prepared, settings: StepSettings) -> tuple[str, ...]:
+        """Nothing is written beside the product."""
+        return ()
 
-def apply_soss(
-    model: Any,
-    name: str,
-    background: str,
-    settings: StepSettings,
-    fits: SegmentFits | None = None,
-) -> Applied:
-    """Subtract the fitted sky from an open data model, in place.
+    def shared_cost(
+        self, shared: Sequence[Shared], facts: Facts, settings: StepSettings, memory: int
+    ) -> SharedCost:
+        """The segments stream; the library is small."""
+        return SharedCost()
 
-    Parameters
-    ----------
-    model : ImageModel or CubeModel
-        Only its SCI changes.
-    name : str
-        The segment's in ``fits``.
-    background : str
-        Path of the sky library.
-    settings : StepSettings
-        The ``soss_`` arguments.
-    fits : SegmentFits, optional
-        What was found; without it, the model is fitted alone.
-    """
-    if fits is None:
-        alone: dict[str, Segment] = {name: ArraySegment(model.data, model.dq)}
-        fits = fit_segments(alone, background, settings, os.cpu_count() or 1)
-    applied = fitted_sky(model.data.shape, name, background, fits)
-    if applied.sky is not None:
-        sci = native(model.data, np.float32)
-        applied.sky.subtract(sci if sci.ndim == 3 else sci[None], 0, slice(None))
-        model.data = sci
-    return applied
+    def held(self, target: ExposureFacts) -> int:
+        """The template; the target's pixels stream."""
+        return target.window.nx * target.window.ny * TEMPLATE_BYTES + STREAMED_BYTES
 
+    def pieces(
+        self,
+        shared: Sequence[Shared],
+        facts: Facts,
+        settings: StepSettings,
+        memory: int,
+        threads: int,
+    ) -> Iterator[Piece]:
+        """The fit of an exposure is one task."""
+        for each in shared:
+            segments = tuple(facts[member] for member in each.members)
+            [library] = each.references[:1]
+            compute = partial(_fit_one, segments, library, settings, threads)
+            yield Piece(compute, (each.digest,))
 
-def fitted_sky(shape: tuple[int, ...], name: str, background: str, fits: SegmentFits) -> Applied:
-    """Return what is to be subtracted from a segment, and what is said of it.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Of its SCI.
-    name, background, fits
-        As for `apply_soss`.
-
-    Raises
-    ------
-    InputError
-        What was wrong with the segment when it was fitted.
-    """
-    fit = fits.fits[name]
-    if isinstance(fit, InputError):
-        raise fit
-    if isinstance(fit, str):
-        return Applied(Outcome.SKIPPED, fit, {})
-    if fit.template is None:
-        return Applied(Outcome.SKIPPED, fit.reason, {"fit_notes": list(fit.notes)})
-    library, _ = cut_library(read_library(background), shape)
-    assert library is not None
-    record = _record(fit, fits)
-    return Applied(Outcome.COMPLETE, "", record, FittedSky.of(library, fit))
+    def change(self, work: Assignment, shared: Sequence[SegmentFits]) -> Change:
+        """Subtract the fitted sky, in SCI alone."""
+        [fits] = shared
+        location = work.target.location
+        if location in fits.errors:
+            raise fits.errors[location]
+        if location in fits.skipped:
+            return Change.ended(work, State.SKIPPED, reason=fits.skipped[location])
+        fit, sky = fits.found[location]
+        if sky is None:
+            return Change.ended(
+                work, State.SKIPPED, SossFound(fit_notes=fit.notes), reason=fit.reason
+            )
+        return Change.ended(work, State.COMPLETE, _found(fit, fits), Changes(_edits(sky)))
 
 
-def _record(fit: SossFit, fits: SegmentFits) -> dict[str, Any]:
-    """What the product says of the fit: plain numbers, inf where a template has no rms."""
-    left, right = fit.scales.tolist()
-    left_errors, right_errors = fit.errors.tolist()
-    left_random, right_random = fit.random_errors.tolist()
-    without = [Path(name).name for name, f in fits.fits.items() if not isinstance(f, SossFit)]
-    return {
-        "template": fit.template,
-        "left_scale": left,
-        "right_scale": right,
-        "left_scale_error": left_errors,
-        "right_scale_error": right_errors,
-        "left_scale_random_error": left_random,
-        "right_scale_random_error": right_random,
-        "source_threshold": fit.threshold,
-        "template_rms": fit.rms.tolist(),
-        "fit_pixels": fit.n_used.tolist(),
-        "fit_segments": len(fits.fits) - len(without),
-        "segments_left_out": without,
-        "fit_notes": list(fit.notes),
-    }
+def _fit_one(
+    segments: Sequence[ExposureFacts], library: Location, settings: StepSettings, threads: int
+) -> list[SegmentFits]:
+    return [fit_exposure(segments, library, settings.soss_rule, threads)]
+
+
+def _edits(sky: FittedSky) -> dict[str, Edit]:
+    def subtract(sci: NDArray[Any], integration: int, rows: slice) -> None:
+        sky.subtract(sci[None], integration, rows)
+
+    return {"SCI": subtract}
+
+
+def _exposure(prepared: Prepared, settings: StepSettings) -> Any:
+    """Return what the segments of one exposure have in common."""
+    location = prepared.target.location
+    name = location.name
+    if settings.soss_fit != "file":
+        name = SEGMENT.sub("", name)
+    return location.parent, name, prepared.references and prepared.references.background
+
+
+def _missing(members: Sequence[Location]) -> str:
+    """Name the segments that are not there although a later one is."""
+    found = [SEGMENT.search(member.name) for member in members]
+    numbers = {int(match[1]) for match in found if match}
+    missing = [n for n in range(1, max(numbers, default=0)) if n not in numbers]
+    if not missing or len(members) < 2:
+        return ""
+    names = ", ".join(f"{number:03d}" for number in missing)
+    return f"segment {names} of the exposure is not in the fit"
+
+
+def _found(fit: SossFit, fits: SegmentFits) -> SossFound:
+    """Return what the product says of the fit: plain numbers, inf where a template has no rms."""
+    without = [member.name for member in (*fits.skipped, *fits.errors)]
+    (left, right), (left_error, right_error), (left_random, right_random) = (
+        _sides(each.tolist()) for each in (fit.scales, fit.errors, fit.random_errors)
+    )
+    return SossFound(
+        template=fit.template,
+        left_scale=left,
+        right_scale=right,
+        left_scale_error=left_error,
+        right_scale_error=right_error,
+        left_scale_random_error=left_random,
+        right_scale_random_error=right_random,
+        source_threshold=fit.threshold,
+        template_rms=tuple(map(tuple, fit.rms.tolist())),
+        fit_pixels=tuple(fit.n_used.tolist()),
+        fit_segments=len(fits.found),
+        segments_left_out=tuple(without),
+        fit_notes=fit.notes,
+    )
+
+
+def _sides(values: list[list[float]]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return left and right: one value for an exposure, or one for each integration."""
+    left, right = values
+    return tuple(left), tuple(right)

@@ -1,20 +1,59 @@
-"""Which of the three methods an exposure is for."""
+"""Which kind an exposure is: the only place that asks."""
 
 from __future__ import annotations
 
-from bkgflow.settings import Mode
+from dataclasses import dataclass
 
-__all__ = ["mode_of"]
+from bkgflow.kinds.base import Kind
+from bkgflow.kinds.image import ImageKind
+from bkgflow.kinds.slitless import SlitlessKind
+from bkgflow.kinds.soss import SossKind
 
-_FITTED: dict[str, Mode] = {
-    "NIS_WFSS": "wfss",
-    "NRC_WFSS": "wfss",
-    "MIR_WFSS": "wfss",
-    "NIS_SOSS": "soss",
-}
-"""Exposure types whose background is a scaled reference; all others use other exposures."""
+__all__ = ["KINDS", "Kinds"]
 
 
-def mode_of(exp_type: str) -> Mode:
-    """Return the method for an exposure type (EXP_TYPE, in capitals)."""
-    return _FITTED.get(exp_type, "image")
+@dataclass(frozen=True, slots=True)
+class Kinds:
+    """The kinds of units, by exposure type and by name.
+
+    Attributes
+    ----------
+    usual : Kind
+        Of every exposure type that has no kind of its own.
+    special : tuple of (frozenset of str, Kind)
+        Exposure types (EXP_TYPE, in capitals) with their kind.
+    """
+
+    usual: Kind
+    special: tuple[tuple[frozenset[str], Kind], ...]
+
+    def of(self, exp_type: str) -> Kind:
+        """Return the kind for an exposure type."""
+        found = (kind for types, kind in self.special if exp_type in types)
+        return next(found, self.usual)
+
+    def named(self, name: str) -> Kind:
+        """Return the kind with a name.
+
+        Raises
+        ------
+        KeyError
+            If there is none.
+        """
+        return {kind.name: kind for kind in self.all}[name]
+
+    @property
+    def all(self) -> tuple[Kind, ...]:
+        """Every kind."""
+        return (self.usual, *(kind for _, kind in self.special))
+
+
+KINDS = Kinds(
+    usual=ImageKind(),
+    special=(
+        (frozenset({"NIS_WFSS", "NRC_WFSS", "MIR_WFSS"}), SlitlessKind()),
+        (frozenset({"NIS_SOSS"}), SossKind()),
+    ),
+)
+"""Exposure types whose background is a scaled reference have kinds of their own; all others use
+other exposures."""

@@ -1,54 +1,70 @@
-"""How numba is asked to compile, and the order of comparisons that sorts."""
+"""How numba is asked to compile, and what all kernels need."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["compiled", "sorting_network"]
+__all__ = ["SOURCES", "compiled", "inlined", "read_only"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+OPTIONS = {"nogil": True, "error_model": "numpy"}
+
+
+def _stamp() -> str:
+    """Return what changes whenever a file with a kernel in it does."""
+    digest = sha256()
+    for source in sorted(Path(__file__).parent.rglob("_*.py")):
+        if source.name != "__init__.py":
+            digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
+SOURCES = _stamp()
+"""Stands for the text of all kernels."""
+
 
 def compiled(function: Function, **options: Any) -> Function:
-    """Compile in numba's nopython mode, without the GIL, as IEEE 754 has it.
+    """Compile a kernel that Python calls, without the GIL, as IEEE 754 has it.
 
     The machine code is kept on disk: beside the source, else in ``NUMBA_CACHE_DIR`` or the
     user's cache folder, and where none of them can be written it is made anew in each process.
-    Numba also makes it anew when the file of a function changes, but not when only that of a
-    function it calls does: whoever edits such a file touches the callers' as well.
+    It is also made anew when the text of any kernel changes.
     """
-    options |= {"nogil": True, "error_model": "numpy"}
+    options |= OPTIONS | {"no_cfunc_wrapper": True}
     try:
-        return cast(Function, njit(cache=True, **options)(function))
+        kernel = njit(cache=True, **options)(function)
     except RuntimeError:  # numba found no place for a cache
         return cast(Function, njit(**options)(function))
+    # Numba compares the date of this function's file alone: machine code that holds an older
+    # version of a kernel from another file would be taken for good.
+    with suppress(AttributeError):
+        kernel._cache._cache_file._source_stamp = SOURCES
+    return cast(Function, kernel)
 
 
-@lru_cache(maxsize=64)
-def sorting_network(n: int) -> NDArray[np.int64]:
-    """Return the pairs (i, j), i < j, to compare and swap in turn so that n values get sorted.
+def inlined(function: Function) -> Function:
+    """Compile a kernel that only kernels call: it becomes a part of them.
 
-    (n_pairs, 2) int64. Batcher's merge exchange: Knuth, The Art of Computer Programming,
-    volume 3, section 5.2.2, algorithm M. The order of comparisons does not depend on the
-    values, which lets one instruction sort many pixels.
+    It gets no wrapper for Python and no place on disk: half of the time that compiling takes.
     """
-    pairs = []
-    half = 1
-    while half < n:
-        step = half
-        while step:
-            for first in range(step % half, n - step, 2 * step):
-                for i in range(first, min(first + step, n - step)):
-                    if i // (2 * half) == (i + step) // (2 * half):
-                        pairs.append((i, i + step))
-            step //= 2
-        half *= 2
-    network = np.array(pairs, dtype=np.int64).reshape(-1, 2)
-    network.flags.writeable = False
-    return network
+    return cast(Function, njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)(function))
+
+
+def read_only(array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
+    """Return a native, C-contiguous, read-only array: a view where the array is so already.
+
+    For a kernel, arrays that may be written are of another type than others: it is compiled
+    once where all that it reads comes from here.
+    """
+    view = np.require(array, dtype, ["C", "A"]).view()
+    view.flags.writeable = False
+    return view

@@ -2,69 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 
-from bkgflow.io.exposures.facts import ExposureFacts
-from bkgflow.io.products.pixels import PART_BYTES
-from bkgflow.kinds.bands import bytes_per_pixel
-from bkgflow.kinds.families import OUTPUT_BYTES_PER_PIXEL, band_rows, families
-from bkgflow.outcome import Outcome
-from bkgflow.planning.plan import CombinedPlan, Costs, Unit
+from bkgflow.planning.kind import Facts, PlannedKinds
+from bkgflow.planning.plan import Costs
+from bkgflow.planning.unit import Shared, Unit
 from bkgflow.settings import StepSettings
+from bkgflow.verdict import State
 
 __all__ = ["predict"]
+
+COMPANION_BYTES = 12
+"""Of a pixel of a combined background that is saved: SCI, ERR (float32) and DQ (uint32)."""
 
 
 def predict(
     units: Sequence[Unit],
-    combined: Sequence[CombinedPlan],
-    exposures: Mapping[str, ExposureFacts],
+    shared: Sequence[Shared],
+    facts: Facts,
+    kinds: PlannedKinds,
     settings: StepSettings,
     memory: int,
 ) -> Costs:
     """Add up what the tasks of a plan will move and hold.
 
-    A background's overlap with the window is read once for each family that uses it; a target
-    is read whole and written whole.
+    A target is read whole and written whole; what shared results cost, their kind knows.
 
     Returns
     -------
     Costs
         In bytes.
     """
-    read, combine_task = 0, 0
-    per_pixel = bytes_per_pixel(errors=settings.with_errors)
-    for family in families(combined):
-        for path in family.members:
-            facts = exposures[path]
-            held = facts.window.overlap(family.window)
-            rows = held.ny * facts.window.nx if held else 0
-            read += rows * (facts.n_integrations or 1) * per_pixel
-        rows = band_rows(family.window, (exposures[path] for path in family.members))
-        results = rows * family.window.nx * OUTPUT_BYTES_PER_PIXEL * len(family.backgrounds)
-        combine_task = max(combine_task, memory + results)
-    written, subtract_task = 0, 0
+    by_kind: dict[str, list[Shared]] = defaultdict(list)
+    for each in shared:
+        by_kind[each.kind].append(each)
+    costs = [
+        kinds.named(name).shared_cost(group, facts, settings, memory)
+        for name, group in by_kind.items()
+    ]
+    read, written, unit_task = sum(cost.read for cost in costs), 0, 0
     for unit in units:
-        if unit.outcome == Outcome.QUARANTINED:
+        if unit.verdict.state == State.QUARANTINED:
             continue
-        facts = exposures[unit.target]
-        size = facts.identity.size
-        pixels = facts.window.nx * facts.window.ny
-        read += size + sum(each.size for each in (unit.inputs.identities if unit.inputs else ()))
-        written += size
-        if settings.save_combined_background and unit.combined and unit.outcome is None:
-            written += pixels * per_pixel
-        subtract_task = max(subtract_task, _held(unit, facts))
-    return Costs(read, written, combine_task, subtract_task)
-
-
-def _held(unit: Unit, facts: ExposureFacts) -> int:
-    """Return the bytes that the last task of a unit holds.
-
-    A slitless model is read whole and written through one more copy of its largest array. All
-    others stream: a part of the target is held as it is stored and as it is changed, beside
-    what is subtracted from it.
-    """
-    if unit.mode == "wfss" and unit.outcome is None:
-        return facts.identity.size + facts.n_pixels * 4
-    return facts.window.nx * facts.window.ny * OUTPUT_BYTES_PER_PIXEL + 3 * PART_BYTES
+        target = facts[unit.target]
+        size = target.identity.size
+        read += size
+        if unit.references is not None:
+            read += sum(identity.size for _, identity in unit.references.identities)
+        pixels = target.window.nx * target.window.ny
+        written += size + len(unit.companions) * pixels * COMPANION_BYTES
+        unit_task = max(unit_task, kinds.named(unit.kind).held(target))
+    return Costs(read, written, max((cost.held for cost in costs), default=0), unit_task)

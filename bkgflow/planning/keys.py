@@ -68,10 +68,14 @@ class Key:
         text = json.dumps([(part.name, _plain(part.value)) for part in self.parts])
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
+    def including(self, other: Key) -> Key:
+        """Return a key with another's parts as well, each once."""
+        return Key(tuple(dict.fromkeys((*self.parts, *other.parts))))
+
     def differs(self, before: Key) -> list[str]:
         """Say in words where this key differs from an earlier one; nothing where it does not."""
         old, new = before._by_name(), self._by_name()
-        words = []
+        words: list[str] = []
         for name in dict.fromkeys([*old, *new]):
             words.extend(_differences(name, old.get(name, []), new.get(name, [])))
         return words

@@ -3,109 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
-from rich.table import Table
 
-from bkgflow.detector import Window
-from bkgflow.errors import PlanError
+from bkgflow.errors import InputError, PlanError
 from bkgflow.io.exposures.facts import ExposureFacts
+from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import write_text
-from bkgflow.kinds.inputs import FitInputs
-from bkgflow.outcome import Outcome
-from bkgflow.report.tables import as_text, human_bytes, make_table
-from bkgflow.settings import Mode, StepSettings
+from bkgflow.planning.keys import Key
+from bkgflow.planning.kind import Facts
+from bkgflow.planning.unit import Shared, Unit
+from bkgflow.settings import StepSettings
 
-__all__ = ["CombinedPlan", "Costs", "FitPlan", "Plan", "Unit"]
-
-
-@dataclass(frozen=True, slots=True)
-class CombinedPlan:
-    """A combined background that will be computed once.
-
-    Attributes
-    ----------
-    key : str
-        Hash of its members' identities, the window, the clip and bkgflow's version.
-    window : Window
-        The detector window of the targets it serves.
-    members : tuple of str
-        Paths of the background exposures, sorted.
-    """
-
-    key: str
-    window: Window
-    members: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class FitPlan:
-    """A SOSS fit that will be made once, for the segments that it rests on.
-
-    Attributes
-    ----------
-    key : str
-        Hash of its members' and the reference's identities, the settings and bkgflow's version.
-    members : tuple of str
-        Paths of the segments, in the order of time.
-    background : str
-        Path of the sky library.
-    """
-
-    key: str
-    members: tuple[str, ...]
-    background: str
-
-
-@dataclass(frozen=True, slots=True)
-class Unit:
-    """One product of one association.
-
-    Attributes
-    ----------
-    key : str
-        Hash of all that determines the result. Same key, same result.
-    association, product : str
-        Where it was asked for.
-    target : str
-        Path of the science exposure.
-    output : str
-        File name of the product, within the plan's output folder.
-    mode : "image", "wfss" or "soss"
-        The method, by the exposure's type.
-    combined : str or None
-        Key of the combined background that it waits for.
-    fit : str or None
-        Key of the SOSS fit that it waits for.
-    inputs : FitInputs or None
-        What a WFSS or SOSS fit reads beside the exposure.
-    outcome : Outcome or None
-        What is already known: SKIPPED or QUARANTINED; None means it will be computed.
-    reason : str
-        Why, in a sentence.
-    error : dict or None
-        The parts of the error of a QUARANTINED unit.
-    notes : tuple of str
-        What a user should know about how the members were read.
-    """
-
-    key: str
-    association: str
-    product: str
-    target: str
-    output: str
-    mode: Mode = "image"
-    combined: str | None = None
-    fit: str | None = None
-    inputs: FitInputs | None = None
-    outcome: Outcome | None = None
-    reason: str = ""
-    error: dict[str, str | None] | None = None
-    notes: tuple[str, ...] = ()
+__all__ = ["Costs", "Plan"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,36 +30,42 @@ class Costs:
     ----------
     read, written : int
         From and to disk, all units together.
-    combine_task, subtract_task : int
-        Most memory that one task of either kind holds.
+    shared_task, unit_task : int
+        Most memory that one task of a shared result holds, and the last task of a unit.
     """
 
     read: int
     written: int
-    combine_task: int
-    subtract_task: int
+    shared_task: int
+    unit_task: int
+
+    @property
+    def task(self) -> int:
+        """Most memory that any task holds."""
+        return max(self.shared_task, self.unit_task)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A program's work, decided. Printing it shows a table; `save` keeps it as JSON.
+    """A program's work, decided.
+
+    Printing it says in a few lines what will be done; `bkgflow.show` shows it as a table; `save`
+    keeps it as JSON.
 
     Attributes
     ----------
     version : str
         Of bkgflow.
-    output : str
+    output : Location
         Folder of the products.
     settings : StepSettings
         The step's arguments.
     memory : int
-        Bytes that the strips of a combine task may hold.
+        Bytes of pixels that a task of a shared result may hold at a time.
     exposures : tuple of ExposureFacts
         Every exposure that is read, once.
-    combined : tuple of CombinedPlan
-        Every combined background, once.
-    fits : tuple of FitPlan
-        Every SOSS fit, once.
+    shared : tuple of Shared
+        Every result that several units may wait for, once.
     units : tuple of Unit
         In the order of the associations.
     costs : Costs
@@ -153,33 +73,48 @@ class Plan:
     """
 
     version: str
-    output: str
+    output: Location
     settings: StepSettings
     memory: int
     exposures: tuple[ExposureFacts, ...]
-    combined: tuple[CombinedPlan, ...]
-    fits: tuple[FitPlan, ...]
+    shared: tuple[Shared, ...]
     units: tuple[Unit, ...]
     costs: Costs
 
-    def facts(self) -> dict[str, ExposureFacts]:
-        """Return the exposures by path."""
-        return {facts.path: facts for facts in self.exposures}
+    def facts(self) -> Facts:
+        """Return the exposures by where they lie."""
+        return {facts.location: facts for facts in self.exposures}
+
+    def shared_by_digest(self) -> dict[str, Shared]:
+        """Return the shared results by the digest of their keys."""
+        return {shared.digest: shared for shared in self.shared}
 
     def sharing(self) -> Counter[str]:
-        """Count the targets of each combined background, by its key."""
-        return Counter(unit.combined for unit in self.units if unit.combined)
+        """Count the units that wait for each shared result, by its digest."""
+        return Counter(unit.shared for unit in self.units if unit.shared)
 
-    def output_path(self, unit: Unit) -> Path:
+    def counts(self) -> Counter[str]:
+        """Count the units by their state."""
+        return Counter(unit.verdict.state.value for unit in self.units)
+
+    def output_of(self, unit: Unit) -> Location:
         """Return where a unit's product will be."""
-        return Path(self.output) / unit.output
+        return self.output / unit.output
+
+    def full_key(self, unit: Unit) -> Key:
+        """Return a unit's key with the parts of the shared result that it waits for.
+
+        To say where it differs from another: its own key names that result by its digest alone.
+        """
+        shared = self.shared_by_digest().get(unit.shared)
+        return unit.key if shared is None else unit.key.including(shared.key)
 
     def to_json(self) -> str:
         """Return the plan as JSON text."""
         return _adapter().dump_json(self, indent=1).decode()
 
     def save(self, path: str | Path) -> None:
-        """Write the plan as JSON.
+        """Write the plan as JSON; it appears whole or not at all.
 
         Raises
         ------
@@ -198,10 +133,10 @@ class Plan:
             If the file is missing or is not a plan.
         """
         try:
-            loaded: Plan = _adapter().validate_json(Path(path).read_bytes())
-        except (OSError, ValidationError) as problem:
+            loaded: Plan = _adapter().validate_json(Location.of(path).read_bytes())
+        except (InputError, ValidationError) as problem:
             raise PlanError(
-                "A saved plan is a JSON file that bkgflow wrote",
+                "A saved plan must be a JSON file that bkgflow wrote",
                 file=path,
                 value=str(problem).splitlines()[0],
                 cure="Plan the program again",
@@ -209,59 +144,27 @@ class Plan:
         return loaded
 
     def __str__(self) -> str:
-        """The plan as a table in plain text."""
-        return as_text(self.table())
-
-    def __rich__(self) -> Table:
-        """The plan as a table on a terminal."""
-        return self.table()
-
-    def table(self) -> Table:
-        """Return one row for each combined background and each unit, and what they cost."""
-        counts = Counter(str(unit.outcome or "to do") for unit in self.units)
-        head = ", ".join(f"{number} {what}" for what, number in sorted(counts.items()))
-        return make_table(
-            f"Plan: {len(self.units)} units ({head}) into {self.output}",
-            ("Target or background", "Product", "What is done"),
-            [*self._background_rows(), *self._fit_rows(), *self._unit_rows()],
-            caption=f"reads {human_bytes(self.costs.read)}, "
-            f"writes {human_bytes(self.costs.written)}; "
-            f"a combine task holds up to {human_bytes(self.costs.combine_task)}, "
-            f"a subtract task {human_bytes(self.costs.subtract_task)}",
+        """What will be done, in a few lines."""
+        states = ", ".join(f"{number} {state}" for state, number in sorted(self.counts().items()))
+        stopped = [unit.verdict.reason for unit in self.units if unit.verdict.error is not None]
+        return "\n".join(
+            [
+                f"Plan of {len(self.units)} units ({states or 'none'}) into {self.output}",
+                f"{len(self.exposures)} exposures, {len(self.shared)} shared results",
+                *_first(stopped),
+            ]
         )
 
-    def _background_rows(self) -> Iterator[tuple[str, str, str]]:
-        sharing = self.sharing()
-        for number, background in enumerate(self.combined, start=1):
-            yield (
-                f"background {number}",
-                "(shared)" if sharing[background.key] > 1 else "",
-                f"combine {len(background.members)} exposures over {background.window}, "
-                f"once, for {sharing[background.key]} target(s)",
-            )
+    __repr__ = __str__
 
-    def _fit_rows(self) -> Iterator[tuple[str, str, str]]:
-        for number, fit in enumerate(self.fits, start=1):
-            yield (
-                f"fit {number}",
-                "(shared)" if len(fit.members) > 1 else "",
-                f"fit {Path(fit.background).name} to {len(fit.members)} segment(s), once",
-            )
 
-    def _unit_rows(self) -> Iterator[tuple[str, str, str]]:
-        numbers = {b.key: n for n, b in enumerate(self.combined, start=1)}
-        fits = {fit.key: n for n, fit in enumerate(self.fits, start=1)}
-        for unit in self.units:
-            if unit.outcome is not None:
-                what = f"{unit.outcome}: {unit.reason}"
-            elif unit.mode == "image":
-                what = f"subtract background {numbers[unit.combined or '']}"
-            elif unit.mode == "soss":
-                what = f"subtract fit {fits[unit.fit or '']}"
-            else:
-                names = unit.inputs.background if unit.inputs else ()
-                what = f"scale and subtract {', '.join(Path(name).name for name in names)}"
-            yield Path(unit.target).name, unit.output, what
+MOST_LINES = 5
+"""Of units that cannot be done, in a plan that is printed."""
+
+
+def _first(reasons: Sequence[str]) -> list[str]:
+    left = len(reasons) - MOST_LINES
+    return [*reasons[:MOST_LINES], *([f"… and {left} more"] if left > 0 else [])]
 
 
 def _adapter() -> TypeAdapter[Any]:

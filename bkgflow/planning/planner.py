@@ -4,40 +4,36 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from bkgflow.association import Association, Product, load_program
-from bkgflow.errors import BkgflowError, ConflictError, PlanError
-from bkgflow.io.exposures.facts import ExposureFacts, inspect
-from bkgflow.io.products.describe import COMBINED_SUFFIX, product_name
+from bkgflow.errors import BkgflowError, PlanError
+from bkgflow.io.exposures.facts import ExposureFacts
+from bkgflow.io.exposures.from_fits import inspect
+from bkgflow.io.products.describe import product_name, product_suffix
 from bkgflow.io.references.folder import ReferenceFolder
+from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.publish import check_writable
-from bkgflow.kinds.table import mode_of
-from bkgflow.outcome import Outcome
+from bkgflow.planning.conflicts import without_conflicts, without_repeats
 from bkgflow.planning.costs import predict
-from bkgflow.planning.old_keys import digest
-from bkgflow.planning.plan import CombinedPlan, FitPlan, Plan, Unit
-from bkgflow.planning.units import make_unit, with_fits
-from bkgflow.settings import Mode, StepSettings
+from bkgflow.planning.keys import Key
+from bkgflow.planning.kind import Members, PlannedKind, PlannedKinds, Prepared, Sharing
+from bkgflow.planning.plan import Plan
+from bkgflow.planning.unit import Shared, Unit
+from bkgflow.settings import StepSettings
+from bkgflow.verdict import State, Verdict
 from bkgflow.version import VERSION
 
-__all__ = ["DEFAULT_MEMORY", "make_plan"]
+__all__ = ["DEFAULT_MEMORY", "Asked", "Planner", "make_plan"]
 
 DEFAULT_MEMORY = 64 << 20
 """Bytes that the strips of one combine task hold, unless the caller says otherwise: enough for
 long sequential reads, little enough to be allocated again and again without cost."""
 
 
-def make_plan(
-    program: Any,
-    output: str | Path,
-    settings: StepSettings,
-    memory: int = DEFAULT_MEMORY,
-    references: str | Path | None = None,
-) -> Plan:
+def make_plan(program: Any, output: PathLike, planner: Planner) -> Plan:
     """Look at every exposure of a program once and decide what will be done.
 
     Parameters
@@ -46,12 +42,8 @@ def make_plan(
         Associations, or a folder of ``*_asn.json``.
     output : path
         Folder of the products; a run makes it if it is not there.
-    settings : StepSettings
-        The step's arguments.
-    memory : int
-        Bytes that the strips of one combine task may hold.
-    references : path, optional
-        A folder of reference files for WFSS and SOSS; CRDS is asked without one.
+    planner : Planner
+        The settings, and where references are looked for.
 
     Raises
     ------
@@ -61,188 +53,215 @@ def make_plan(
         If the output folder cannot be written to.
     """
     associations, refused = load_program(program)
-    output = Path(output).absolute()
+    folder = Location.of(output)
     named = [str(each.location) for each in associations] + [path for path, _ in refused]
-    _check_text([*named, output, references or ""])
-    check_writable(output)
-    folder = None if references is None else ReferenceFolder(references)
-    planner = _Planner(settings, folder)
-    units = [_refused_unit(path, "", error) for path, error in refused]
+    references = planner.references.location if planner.references else ""
+    _check_text([*named, folder, references])
+    check_writable(folder)
+    asked: list[Asked] = [Asked(path, "", error=error) for path, error in refused]
     for association in associations:
-        units.extend(planner.units_of(association))
-    units, fits = with_fits(units, planner.good, settings)
-    units = _without_conflicts(_without_repeats(units), settings, output, planner.looked_at)
-    return planner.plan(units, fits, output, memory)
+        asked.extend(planner.asked_in(association))
+    return planner.plan(asked, folder)
 
 
-def _check_text(paths: Iterable[str | Path]) -> None:
+def _check_text(paths: Iterable[PathLike]) -> None:
     """Refuse paths that are no text: a plan, a log and a result could not name them."""
     for path in map(str, paths):
         try:
             path.encode()
         except UnicodeEncodeError:
             raise PlanError(
-                "The paths of a program, its references and its output are text (UTF-8)",
+                "The paths of a program, its references and its output must be text (UTF-8)",
                 value=os.fsencode(path),
                 cure="Rename the file or the folder, or link to it by another name",
             ) from None
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One product that is asked for: what its headers decide, or what is wrong with them."""
+
+    association: str
+    product: str
+    prepared: Prepared | None = None
+    error: BkgflowError | None = None
+    science: str = ""
+
+
 @dataclass
-class _Planner:
-    """Remembers what was looked at, so that nothing is looked at twice."""
+class Planner:
+    """Remembers what was looked at, so that nothing is looked at twice.
+
+    Attributes
+    ----------
+    settings : StepSettings
+        The step's arguments.
+    kinds : PlannedKinds
+        How units are decided, shared and priced.
+    memory : int
+        Bytes of pixels that a task of a shared result may hold at a time.
+    references : ReferenceFolder or None
+        Where references are looked for; None for CRDS.
+    looked_at : dict
+        Every exposure, or the error that it cannot be used with.
+    """
 
     settings: StepSettings
+    kinds: PlannedKinds
+    memory: int = DEFAULT_MEMORY
     references: ReferenceFolder | None = None
-    looked_at: dict[str, ExposureFacts | BkgflowError] = field(default_factory=dict)
-    combined: dict[str, CombinedPlan] = field(default_factory=dict)
+    looked_at: dict[Location, ExposureFacts | BkgflowError] = field(default_factory=dict)
 
-    def units_of(self, association: Association) -> Iterable[Unit]:
-        """Plan every product of an association; the refused ones become QUARANTINED units."""
+    def asked_in(self, association: Association) -> Iterator[Asked]:
+        """Prepare every product of an association; what is wrong with one stays with it."""
+        path = str(association.location)
         for name, error in association.refused:
-            yield _refused_unit(str(association.location), name, error)
+            yield Asked(path, name, error=error)
         for product in association.products:
             try:
-                yield self._unit(association, product)
+                yield Asked(path, product.name, self._of_product(product))
             except BkgflowError as error:
-                yield _refused_unit(
-                    str(association.location), product.name, error, str(product.science)
-                )
+                yield Asked(path, product.name, error=error, science=str(product.science))
 
-    def _unit(self, association: Association, product: Product) -> Unit:
-        target = self._facts(str(product.science))
-        unit, decision = make_unit(
-            target,
-            [self._facts(str(path)) for path in product.backgrounds],
-            self.settings,
-            self.references,
-            tuple(str(path) for kind, path in product.others if kind == "sourcecat"),
-            association=str(association.location),
-            product=product.name,
-            notes=_notes(product, mode_of(target.exp_type)),
+    def _of_product(self, product: Product) -> Prepared:
+        target = self._facts(product.science)
+        backgrounds = tuple(self._facts(each) for each in product.backgrounds)
+        return self.prepared(target, Members(backgrounds), product)
+
+    def prepared(
+        self, target: ExposureFacts, members: Members, product: Product | None = None
+    ) -> Prepared:
+        """Have the target's kind decide what is done to it, with the members that it reads.
+
+        Raises
+        ------
+        InputError
+            If a member or a reference is bad.
+        """
+        kind = self.kinds.of(target.exp_type)
+        others = product.others if product else ()
+        catalogs = (each for name, each in others if name == "sourcecat" and name in kind.reads)
+        members = replace(members, catalogs=(*members.catalogs, *catalogs))
+        prepared = kind.prepare(target, members, self.settings, self.references)
+        left_alone = (
+            f"{name} member {each.name} is left alone"
+            for name, each in others
+            if name not in kind.reads
         )
-        if unit.combined:
-            paths = tuple(sorted(background.path for background in decision.used))
-            combined = CombinedPlan(unit.combined, target.window, paths)
-            self.combined.setdefault(unit.combined, combined)
-        return unit
+        # What the association says comes before what was made of it.
+        notes = (*(product.notes if product else ()), *left_alone, *prepared.notes)
+        return replace(prepared, notes=notes)
 
-    def _facts(self, path: str) -> ExposureFacts:
-        if path not in self.looked_at:
+    def _facts(self, location: Location) -> ExposureFacts:
+        if location not in self.looked_at:
             try:
-                self.looked_at[path] = inspect(path)
+                self.looked_at[location] = inspect(location)
             except BkgflowError as error:
-                self.looked_at[path] = error
-        found = self.looked_at[path]
+                self.looked_at[location] = error
+        found = self.looked_at[location]
         if isinstance(found, BkgflowError):
             raise found
         return found
 
-    @property
-    def good(self) -> dict[str, ExposureFacts]:
-        """The exposures that can be used, by the path that the program names."""
-        return {f.path: f for f in self.looked_at.values() if isinstance(f, ExposureFacts)}
-
-    def plan(self, units: list[Unit], fits: list[FitPlan], output: Path, memory: int) -> Plan:
+    def plan(self, asked: Sequence[Asked], output: Location) -> Plan:
         """Freeze what was found."""
-        wanted = {unit.combined for unit in units if unit.outcome is None}
-        combined = tuple(b for key, b in self.combined.items() if key in wanted)
-        paths = dict.fromkeys(path for b in combined for path in b.members)
-        paths |= dict.fromkeys(u.target for u in units if u.outcome != Outcome.QUARANTINED)
-        exposures = {path: self._facts(path) for path in paths}
+        # Sharing comes after all targets are known: the segments of an exposure find each other.
+        sharing = self._sharing([each.prepared for each in asked if each.prepared is not None])
+        units = [
+            _refused(each) if each.prepared is None else self._unit(each, each.prepared, sharing)
+            for each in asked
+        ]
+        units = without_conflicts(without_repeats(units), output, self.looked_at)
+        # Only now it is known which units are left to wait for a result.
+        wanted = {unit.shared for unit in units if unit.verdict.to_do}
+        found = {share.shared.digest: share.shared for share in sharing.values() if share.shared}
+        shared = tuple(each for digest, each in found.items() if digest in wanted)
+        exposures = self._exposures(units, shared)
+        facts = {each.location: each for each in exposures}
         return Plan(
             version=VERSION,
-            output=str(output),
+            output=output,
             settings=self.settings,
-            memory=memory,
-            exposures=tuple(exposures.values()),
-            combined=combined,
-            fits=tuple(fit for fit in fits if fit.key in {u.fit for u in units}),
+            memory=self.memory,
+            exposures=exposures,
+            shared=shared,
             units=tuple(units),
-            costs=predict(units, combined, exposures, self.settings, memory),
+            costs=predict(units, shared, facts, self.kinds, self.settings, self.memory),
         )
 
+    def _sharing(self, prepared: Sequence[Prepared]) -> dict[int, Sharing]:
+        """Return what each target that is to be done shares, by the identity of the object."""
+        groups: dict[str, list[Prepared]] = defaultdict(list)
+        for each in prepared:
+            if each.verdict.to_do:
+                groups[self.kinds.of(each.target.exp_type).name].append(each)
+        return {
+            id(each): share
+            for name, group in groups.items()
+            for each, share in zip(
+                group, self.kinds.named(name).share(group, self.settings), strict=True
+            )
+        }
 
-def _notes(product: Product, mode: Mode) -> tuple[str, ...]:
-    others = tuple(
-        f"{kind} member {Path(path).name} is left alone"
-        for kind, path in product.others
-        if (mode, kind) != ("wfss", "sourcecat")
-    )
-    return product.notes + others
+    def _unit(self, asked: Asked, prepared: Prepared, sharing: dict[int, Sharing]) -> Unit:
+        target = prepared.target
+        kind = self.kinds.of(target.exp_type)
+        share = sharing.get(id(prepared), Sharing())
+        digest = share.shared.digest if share.shared else ""
+        return Unit(
+            key=self._key(kind, prepared, digest),
+            association=asked.association,
+            product=asked.product,
+            kind=kind.name,
+            target=target.location,
+            output=product_name(target.location, product_suffix(target.n_integrations)),
+            companions=kind.companions(prepared, self.settings),
+            verdict=prepared.verdict,
+            shared=digest,
+            references=prepared.references,
+            notes=(*prepared.notes, *share.notes),
+        )
+
+    def _key(self, kind: PlannedKind, prepared: Prepared, shared: str) -> Key:
+        references = prepared.references.identities if prepared.references else ()
+        return Key.of(
+            [
+                ("method", f"{kind.name} {kind.version}"),
+                *self.settings.only(kind.arguments).items(),
+                ("target", prepared.target.identity),
+                *references,
+                ("shared result", shared),
+                ("skipped because", prepared.verdict.reason),
+            ]
+        )
+
+    def _exposures(
+        self, units: Iterable[Unit], shared: Iterable[Shared]
+    ) -> tuple[ExposureFacts, ...]:
+        """Return every exposure that will be read, once."""
+        wanted = dict.fromkeys(member for each in shared for member in each.members)
+        wanted |= dict.fromkeys(
+            unit.target for unit in units if unit.verdict.state != State.QUARANTINED
+        )
+        found = (self.looked_at[location] for location in wanted)
+        return tuple(each for each in found if isinstance(each, ExposureFacts))
 
 
-def _refused_unit(association: str, product: str, error: BkgflowError, target: str = "") -> Unit:
+def _refused(asked: Asked) -> Unit:
+    """Return the unit of a product that cannot be done."""
+    assert asked.error is not None
     return Unit(
-        key=digest(VERSION, association, product, error.message),
-        association=association,
-        product=product,
-        target=target or association,
+        key=Key.of(
+            [
+                ("association", asked.association),
+                ("product", asked.product),
+                ("error", asked.error.message),
+            ]
+        ),
+        association=asked.association,
+        product=asked.product,
+        kind="",
+        target=Location.of(asked.science or asked.association),
         output="",
-        outcome=Outcome.QUARANTINED,
-        reason=error.message,
-        error=error.to_dict(),
+        verdict=Verdict.quarantined(asked.error),
     )
-
-
-def _without_repeats(units: list[Unit]) -> list[Unit]:
-    """Keep one of units that are the same in all that determines the result."""
-    first: dict[str, Unit] = {}
-    for unit in units:
-        kept = first.setdefault(unit.key, unit)
-        if kept is not unit and unit.outcome != Outcome.QUARANTINED:
-            note = f"{Path(unit.association).name} asks for the same once more"
-            first[unit.key] = replace(kept, notes=(*kept.notes, note))
-    return list(first.values())
-
-
-def _without_conflicts(
-    units: list[Unit], settings: StepSettings, output: Path, exposures: Iterable[str]
-) -> list[Unit]:
-    """Quarantine units that would write one file, or write over an exposure."""
-    writers: dict[str, list[Unit]] = defaultdict(list)
-    for unit in units:
-        for name in _files(unit, settings):
-            writers[name].append(unit)
-    inputs = {os.path.realpath(path) for path in exposures}
-    checked = []
-    for unit in units:
-        errors = (_conflict(unit, n, writers[n], inputs, output) for n in _files(unit, settings))
-        checked.append(_quarantined(unit, next(filter(None, errors), None)))
-    return checked
-
-
-def _files(unit: Unit, settings: StepSettings) -> list[str]:
-    """Name the files that a unit will write."""
-    if not unit.output:
-        return []
-    if settings.save_combined_background and unit.combined and unit.outcome is None:
-        return [unit.output, product_name(unit.target, COMBINED_SUFFIX)]
-    return [unit.output]
-
-
-def _conflict(
-    unit: Unit, name: str, writers: list[Unit], inputs: set[str], output: Path
-) -> ConflictError | None:
-    if len(writers) > 1:
-        askers = sorted({Path(other.association).name for other in writers})
-        return ConflictError(
-            "Every unit writes a file of its own",
-            file=unit.target,
-            value=f"{len(writers)} different units would write {name} ({', '.join(askers)})",
-            cure="Run these associations into different output folders",
-        )
-    if os.path.realpath(output / name) in inputs:
-        return ConflictError(
-            "No product is written over an exposure of the program",
-            file=unit.target,
-            value=str(output / name),
-            cure="Give another output folder",
-        )
-    return None
-
-
-def _quarantined(unit: Unit, error: ConflictError | None) -> Unit:
-    if error is None:
-        return unit
-    return replace(unit, outcome=Outcome.QUARANTINED, reason=error.message, error=error.to_dict())

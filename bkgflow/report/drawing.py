@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bkgflow.detector import DO_NOT_USE, REFERENCE_PIXEL
 from bkgflow.explore.stack import open_exposure
 from bkgflow.io.models import open_model
 from bkgflow.io.references.mask import product_mask
+from bkgflow.io.storage.location import Location, PathLike
+from bkgflow.kinds.soss import SEGMENT
 from bkgflow.methods.soss.regions import fit_regions
-from bkgflow.planning.units import SEGMENT
+from bkgflow.record import Found, SossFound
 from bkgflow.report.pictures import draw_slitless, draw_subtraction
 from bkgflow.report.series import SkyScales, draw_series
+from bkgflow.verdict import Verdict
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["draw_product"]
+__all__ = ["draw_product", "found_in"]
 
 
-def draw_product(target: str | Path, product: str | Path, picture: str | Path) -> Path:
+def draw_product(target: PathLike, product: PathLike, picture: PathLike) -> Path:
     """Draw a target and its product as PNG; see `bkgflow.draw`.
 
     Raises
@@ -31,14 +34,15 @@ def draw_product(target: str | Path, product: str | Path, picture: str | Path) -
     InputError, UsageError
         If a file is bad; if matplotlib is not installed.
     """
+    product = Location.of(product)
     exposure = open_exposure(target)
     before, after = _mean(exposure["sci"]), _mean(open_exposure(product)["sci"])
     sky = (before - after).values
-    words = {"title": Path(product).name, "unit": before.attrs.get("units", "")}
-    record, _, _ = _record(product)
-    if "source_threshold" in record:
-        share = _dark_share(exposure, record["source_threshold"])
-        regions, scales = fit_regions(share, sky), _scales(Path(product))
+    words = {"title": product.name, "unit": before.attrs.get("units", "")}
+    found, _, _ = found_in(product)
+    if isinstance(found, SossFound) and found.source_threshold is not None:
+        share = _dark_share(exposure, found.source_threshold)
+        regions, scales = fit_regions(share, sky), _scales(product)
         return draw_series(before.values, regions, sky, after.values, scales, picture, **words)
     mask = product_mask(product, sky.shape)
     if mask is not None:
@@ -56,27 +60,31 @@ def _dark_share(exposure: xr.Dataset, threshold: float) -> Any:
     return _mean((good & (exposure["sci"] < threshold)).astype(np.float32)).values
 
 
-def _record(product: str | Path) -> tuple[Mapping[str, Any], int, int]:
-    """Return what a product says of itself, its first integration, and how many it has."""
+def found_in(product: PathLike) -> tuple[Found | None, int, int]:
+    """Return what a product's method found, its first integration, and how many it has."""
     with open_model(product) as model:
-        record = getattr(model.meta, "bkgflow", None)
+        said = getattr(model.meta, "bkgflow", None)
+        record = Verdict.from_tree(said.instance).record if said else None
         shape = model.data.shape
         first = model.meta.exposure.integration_start or 1
-        return record.instance if record else {}, first, shape[0] if len(shape) == 3 else 1
+        return record.found if record else None, first, shape[0] if len(shape) == 3 else 1
 
 
-def _scales(product: Path) -> list[SkyScales]:
+def _scales(product: Location) -> list[SkyScales]:
     """Return the scales of a product and of the segments of its exposure that lie beside it."""
     exposure = SEGMENT.sub("", product.name)
-    segments = [path for path in product.parent.iterdir() if SEGMENT.sub("", path.name) == exposure]
-    found = []
+    segments = [each for each in product.parent.listing() if SEGMENT.sub("", each.name) == exposure]
+    scales = []
     for path in sorted(segments):
-        record, first, n = _record(path)
-        sides = [
-            [np.broadcast_to(record[f"{side}_scale{kind}"], n) for side in ("left", "right")]
-            for kind in ("", "_random_error")
-            if f"left_scale{kind}" in record
-        ]
-        if len(sides) == 2:
-            found.append(SkyScales(first, np.array(sides[0]), np.array(sides[1])))
-    return found
+        found, first, n = found_in(path)
+        if not isinstance(found, SossFound) or found.left_scale is None:
+            continue  # a segment without a fit has no point in the curves
+        sides = found.left_scale, found.right_scale
+        errors = found.left_scale_random_error, found.right_scale_random_error
+        scales.append(SkyScales(first, _curves(sides, n), _curves(errors, n)))
+    return scales
+
+
+def _curves(sides: tuple[float | tuple[float, ...] | None, ...], n: int) -> NDArray[np.float64]:
+    """Return one value for each integration and side: (2, n)."""
+    return np.array([np.broadcast_to(np.nan if side is None else side, n) for side in sides])

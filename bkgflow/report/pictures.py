@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bkgflow.errors import UsageError
+from bkgflow.io.storage.location import PathLike
+from bkgflow.io.storage.publish import whole
 
 __all__ = [
     "Panel",
@@ -38,7 +40,7 @@ def draw_subtraction(
     before: NDArray[np.floating],
     background: NDArray[np.floating],
     after: NDArray[np.floating],
-    path: str | Path,
+    path: PathLike,
     *,
     title: str,
     unit: str = "",
@@ -83,7 +85,7 @@ def draw_slitless(
     mask: NDArray[np.bool_],
     background: NDArray[np.floating],
     after: NDArray[np.floating],
-    path: str | Path,
+    path: PathLike,
     *,
     title: str,
     unit: str = "",
@@ -118,7 +120,7 @@ def draw_slitless(
 
 def draw_panels(
     panels: Sequence[Panel],
-    path: str | Path,
+    path: PathLike,
     *,
     title: str,
     unit: str = "",
@@ -175,12 +177,17 @@ def new_figure(size: tuple[float, float], title: str) -> Any:
     return figure
 
 
-def save_figure(figure: Any, path: str | Path) -> Path:
-    """Write a figure as PNG, its folder too; return its path."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
-    return path
+def save_figure(figure: Any, path: PathLike) -> Path:
+    """Write a figure as PNG; it appears whole or not at all. Return its path.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written there.
+    """
+    with whole(path) as part:
+        figure.savefig(part, dpi=110, format="png")
+    return Path(path)
 
 
 def limits(image: NDArray[np.floating]) -> tuple[float, float]:
@@ -194,7 +201,7 @@ def limits(image: NDArray[np.floating]) -> tuple[float, float]:
 
 
 def around_zero(image: NDArray[np.floating], width: float) -> tuple[float, float]:
-    """Return limits so far apart about the median of what is left."""
+    """Return limits about the median of what is left that are ``width`` apart."""
     middle = float(np.nanmedian(image)) if np.isfinite(image).any() else 0.0
     return middle - width / 2, middle + width / 2
 

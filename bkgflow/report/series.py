@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bkgflow.io.storage.location import PathLike
 from bkgflow.report.pictures import around_zero, draw_image, limits, new_figure, save_figure
 
 __all__ = ["SkyScales", "draw_series"]
@@ -41,7 +42,7 @@ def draw_series(
     background: NDArray[np.floating],
     after: NDArray[np.floating],
     segments: list[SkyScales],
-    path: str | Path,
+    path: PathLike,
     *,
     title: str,
     unit: str = "",

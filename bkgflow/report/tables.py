@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["as_text", "human_bytes", "make_table"]
+__all__ = ["as_text", "human_bytes", "make_table", "print_table"]
 
 PLAIN_WIDTH = 10_000
 """Columns of a table that is not drawn on a terminal: as wide as its longest line, so that
@@ -35,6 +35,15 @@ def as_text(table: Table, width: int = PLAIN_WIDTH) -> str:
     buffer = io.StringIO()
     Console(file=buffer, width=width, color_system=None, force_terminal=False).print(table)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
+
+
+def print_table(table: Table) -> None:
+    """Print a table: drawn on a terminal, plain text in a pipe or a file."""
+    console = Console()
+    if console.is_terminal:
+        console.print(table)
+    else:
+        print(as_text(table))
 
 
 def human_bytes(number: int) -> str:

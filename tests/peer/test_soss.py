@@ -13,14 +13,14 @@ from jwst.background.tests.test_background_soss import *  # noqa: F403
 import bkgflow
 from bkgflow.kinds.soss import apply_soss
 from bkgflow.methods.soss.regions import discontinuity
-from bkgflow.outcome import Outcome
 from bkgflow.settings import StepSettings
+from bkgflow.verdict import State
 
 LEFT_OUT = {
     "test_generate_background_masks": "bkgflow makes no masks of the sides: it cuts the template "
-    "at its step instead (tests/test_soss_fit.py holds the result against the peer)",
+    "at its step instead (tests/methods/test_soss_fit.py holds the result against the peer)",
     "test_bkg_fail": "replaces a private function of the peer by one that fails; an exposure "
-    "that no template fits is in tests/test_soss_fit.py",
+    "that no template fits is in tests/methods/test_soss_fit.py",
 }
 
 for name in LEFT_OUT:
@@ -45,7 +45,7 @@ def _bkgflow_instead_of_the_peer(monkeypatch, tmp_path):
             soss_source_percentile=source_percentile, soss_bkg_percentile=tuple(bkg_percentile)
         )
         outcome = apply_soss(model, "model", saved(library), settings).outcome
-        assert outcome == Outcome.COMPLETE
+        assert outcome == State.COMPLETE
         return model
 
     class BackgroundStep:

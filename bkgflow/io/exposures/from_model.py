@@ -3,21 +3,70 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from stdatamodels.jwst.datamodels import JwstDataModel
 
+from bkgflow.detector import Window
 from bkgflow.errors import FileError, ShapeError
-from bkgflow.io.exposures.facts import ExposureFacts, Identity, slit_corner, window_of
+from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.keywords import PLACES, collect
-from bkgflow.io.exposures.source import ArraySource
-from bkgflow.io.fits.hdus import ByteRange
+from bkgflow.io.exposures.source import Layer, Pixels, Reader
+from bkgflow.io.exposures.windows import slit_corner, window_of
+from bkgflow.io.storage.identity import Identity
+from bkgflow.io.storage.location import Location
 
-__all__ = ["is_model", "model_facts", "model_source"]
+__all__ = ["ModelSource", "is_model", "model_facts"]
 
-NOWHERE = ByteRange(0, (), 0)
-"""Stands in the facts of a model for the place that its arrays have in no file."""
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelSource:
+    """See `Source`: (ny, nx) or (n_integrations, ny, nx) arrays of any byte order, not copied.
+
+    Attributes
+    ----------
+    world : gwcs.WCS or None
+        What `wcs` returns.
+    """
+
+    format: ClassVar[str] = "model"
+
+    name: str
+    window: Window
+    sci: Pixels
+    err: Pixels
+    dq: Pixels
+    world: Any = None
+
+    @property
+    def n_integrations(self) -> int | None:
+        """Length of the first axis of a cube; None for an image."""
+        return self.sci.shape[0] if self.sci.ndim == 3 else None
+
+    @contextmanager
+    def reader(self) -> Iterator[Reader]:
+        """Nothing to open."""
+        yield _ModelReader(self)
+
+    def wcs(self) -> Any:
+        """Return the model's ``meta.wcs``."""
+        return self.world
+
+
+@dataclass(frozen=True, slots=True)
+class _ModelReader:
+    source: ModelSource
+
+    def read(self, layer: Layer, window: Window, out: Pixels, first: int = 0) -> None:
+        array: Pixels = getattr(self.source, layer)
+        wanted = array[(..., *window.slices_in(self.source.window))]
+        if out.ndim == 3 and array.ndim == 3:
+            wanted = wanted[first : first + len(out)]
+        np.copyto(out, wanted, casting="unsafe")
 
 
 def is_model(thing: object) -> bool:
@@ -33,12 +82,12 @@ def model_facts(model: JwstDataModel, name: str) -> ExposureFacts:
     model : JwstDataModel
         With data (SCI), err and dq.
     name : str
-        Stands for the path in messages and in the result.
+        Stands for the location in messages and in the result.
 
     Raises
     ------
     InputError
-        As `bkgflow.io.exposures.facts.inspect`.
+        As `bkgflow.io.exposures.from_fits.inspect`.
     """
     shape = _common_shape(model, name)
     meta = model.meta
@@ -48,10 +97,12 @@ def model_facts(model: JwstDataModel, name: str) -> ExposureFacts:
         corner = slit_corner(corner, (model.xstart, model.ystart))
         size = (model.xsize, model.ysize)
     instrument = str(meta.instrument.name or "")
+    window = window_of(name, instrument, shape[-2:], corner, size)
+    axis = meta.wcsinfo.dispersion_direction
     return ExposureFacts(
-        path=name,
+        location=Location(name),
         identity=_identity(model, name),
-        window=window_of(name, instrument, shape[-2:], corner, size),
+        window=window,
         n_integrations=shape[0] if len(shape) == 3 else None,
         model=type(model).__name__,
         instrument=instrument.upper(),
@@ -59,16 +110,12 @@ def model_facts(model: JwstDataModel, name: str) -> ExposureFacts:
         exp_type=str(meta.exposure.type or "").upper(),
         bunit=str(meta.bunit_data or ""),
         gwa=(meta.instrument.gwa_xtilt, meta.instrument.gwa_ytilt),
-        sci=NOWHERE,
-        err=NOWHERE,
-        dq=NOWHERE,
+        dispersion_axis=None if axis is None else int(axis),
         keywords=collect(lambda keyword: _at(meta, PLACES[keyword])),
+        source=ModelSource(
+            name, window, model.data, model.err, model.dq, getattr(meta, "wcs", None)
+        ),
     )
-
-
-def model_source(model: JwstDataModel, facts: ExposureFacts) -> ArraySource:
-    """Return a model's arrays as a source; nothing is copied."""
-    return ArraySource(facts.path, facts.window, model.data, model.err, model.dq)
 
 
 def _at(meta: Any, place: str) -> object:

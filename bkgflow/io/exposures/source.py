@@ -1,42 +1,70 @@
-"""Where the pixels of a background come from: a file, or arrays in memory.
+"""Where the pixels of an exposure come from: a file, or arrays in memory.
 
-Both obey one Protocol, so that what is computed from them is written once. A source is what
-a graph carries: a path, a window and byte offsets, never an open file. `Source.reader` opens it
-where the task runs.
+All sources obey one Protocol, so that what is computed from them is written once. A source is
+what a graph carries: a location, a window and byte offsets, never an open file. `Source.reader`
+opens it where the task runs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from typing import BinaryIO, Literal, Protocol
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from functools import cache
+from importlib import import_module
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
 from bkgflow.detector import Window
-from bkgflow.io.exposures.facts import ExposureFacts
-from bkgflow.io.fits.hdus import ByteRange
-from bkgflow.io.fits.planes import plane, read_rows
-from bkgflow.io.storage.location import Location
+from bkgflow.errors import PlanError
 
-__all__ = ["ArraySource", "FileSource", "Layer", "Reader", "Source", "read_part"]
+__all__ = [
+    "FORMATS",
+    "Layer",
+    "Pixels",
+    "Reader",
+    "SavedSource",
+    "Source",
+    "check_savable",
+    "read_whole",
+    "read_window",
+]
 
 Layer = Literal["sci", "err", "dq"]
 
 Pixels = NDArray[np.generic]
 
+FORMATS: Mapping[str, str] = {"fits": "bkgflow.io.exposures.from_fits:FitsSource"}
+"""By the name of a format, the class of its sources. What is not listed is in memory alone."""
+
 
 class Reader(Protocol):
     """An open source."""
 
-    def read(self, layer: Layer, part: Window, out: Pixels) -> None:
-        """Fill ``out`` (ny, nx) or (n_integrations, ny, nx) with a part of the window."""
+    def read(self, layer: Layer, window: Window, out: Pixels, first: int = 0) -> None:
+        """Fill ``out`` with a part of the source's window.
+
+        Parameters
+        ----------
+        layer : "sci", "err" or "dq"
+            Which array.
+        window : Window
+            Detector pixels, all within the source's window.
+        out : (ny, nx) or (n, ny, nx)
+            Filled in place; of a cube, with n integrations.
+        first : int
+            The first of these integrations.
+        """
 
 
 class Source(Protocol):
     """One exposure's SCI, ERR and DQ, wherever they are."""
+
+    @property
+    def format(self) -> str:
+        """Its name in `FORMATS`; another for what only this process has."""
 
     @property
     def name(self) -> str:
@@ -44,7 +72,7 @@ class Source(Protocol):
 
     @property
     def window(self) -> Window:
-        """Its place on the detector."""
+        """Where it lies on the detector."""
 
     @property
     def n_integrations(self) -> int | None:
@@ -53,83 +81,18 @@ class Source(Protocol):
     def reader(self) -> AbstractContextManager[Reader]:
         """Open it."""
 
+    def wcs(self) -> Any:
+        """Return its ``gwcs.WCS``; None where it has none.
 
-@dataclass(frozen=True, slots=True)
-class FileSource:
-    """An exposure in a FITS file, found by byte offsets."""
-
-    path: str
-    window: Window
-    n_integrations: int | None
-    sci: ByteRange
-    err: ByteRange
-    dq: ByteRange
-
-    @classmethod
-    def of(cls, facts: ExposureFacts) -> FileSource:
-        """Keep of an exposure's facts what reading its pixels needs."""
-        return cls(facts.path, facts.window, facts.n_integrations, facts.sci, facts.err, facts.dq)
-
-    @property
-    def name(self) -> str:
-        """The path."""
-        return self.path
-
-    @contextmanager
-    def reader(self) -> Iterator[Reader]:
-        """Open the file."""
-        with Location.of(self.path).open() as stream:
-            yield _FileReader(self, stream)
+        Raises
+        ------
+        FileError
+            If it has one that cannot be read.
+        """
 
 
-@dataclass(frozen=True, slots=True)
-class _FileReader:
-    source: FileSource
-    stream: BinaryIO
-
-    def read(self, layer: Layer, part: Window, out: Pixels) -> None:
-        place: ByteRange = getattr(self.source, layer)
-        rows, columns = part.slices_in(self.source.window)
-        local = Window(columns.start, rows.start, part.nx, part.ny)
-        if self.source.n_integrations is None:
-            read_rows(self.stream, place, local, out)
-            return
-        for integration in range(self.source.n_integrations):
-            read_rows(self.stream, plane(place, integration), local, out[integration])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ArraySource:
-    """An exposure in memory: (ny, nx) or (n_integrations, ny, nx) arrays of any byte order."""
-
-    name: str
-    window: Window
-    sci: Pixels
-    err: Pixels
-    dq: Pixels
-
-    @property
-    def n_integrations(self) -> int | None:
-        """Length of the first axis of a cube; None for an image."""
-        return self.sci.shape[0] if self.sci.ndim == 3 else None
-
-    @contextmanager
-    def reader(self) -> Iterator[Reader]:
-        """Nothing to open."""
-        yield _ArrayReader(self)
-
-
-@dataclass(frozen=True, slots=True)
-class _ArrayReader:
-    source: ArraySource
-
-    def read(self, layer: Layer, part: Window, out: Pixels) -> None:
-        array: Pixels = getattr(self.source, layer)
-        np.copyto(out, array[(..., *part.slices_in(self.source.window))], casting="unsafe")
-
-
-def read_part(
-    source: Source, reader: Reader, layer: Layer, part: Window, out: Pixels
+def read_window(
+    source: Source, reader: Reader, layer: Layer, window: Window, out: Pixels
 ) -> Window | None:
     """Fill ``out`` with what a source holds of a part of the detector.
 
@@ -141,9 +104,9 @@ def read_part(
         The source and its open reader.
     layer : "sci", "err" or "dq"
         Which array.
-    part : Window
+    window : Window
         Detector pixels wanted.
-    out : (part.ny, part.nx) or (n_integrations, part.ny, part.nx)
+    out : (window.ny, window.nx) or (n_integrations, window.ny, window.nx)
         Filled in place.
 
     Returns
@@ -151,9 +114,75 @@ def read_part(
     Window or None
         The pixels that the source holds.
     """
-    held = source.window.overlap(part)
-    if held != part:
+    held = source.window.overlap(window)
+    if held != window:
         out[...] = 0 if layer == "dq" else np.nan
     if held is not None:
-        reader.read(layer, held, out[(..., *held.slices_in(part))])
+        reader.read(layer, held, out[(..., *held.slices_in(window))])
     return held
+
+
+def read_whole(
+    source: Source,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint32]]:
+    """Return all of SCI, ERR and DQ: (ny, nx), or (n_integrations, ny, nx) of a cube."""
+    depth = () if source.n_integrations is None else (source.n_integrations,)
+    shape = (*depth, *source.window.shape)
+    sci, err = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    dq = np.empty(shape, np.uint32)
+    layers: tuple[tuple[Layer, Pixels], ...] = (("sci", sci), ("err", err), ("dq", dq))
+    with source.reader() as reader:
+        for layer, array in layers:
+            reader.read(layer, source.window, array)
+    return sci, err, dq
+
+
+# Sources in a plan's JSON.
+
+
+def check_savable(sources: Iterable[Source]) -> None:
+    """See that a plan of these sources can be written to a file.
+
+    Raises
+    ------
+    PlanError
+        If one of them is in memory alone.
+    """
+    for source in sources:
+        if source.format not in FORMATS:
+            raise PlanError(
+                "A plan that is saved names files",
+                value=f"{source.name}, a model in memory",
+                cure="Save the model, and plan with its path",
+            )
+
+
+@cache
+def _adapter(name: str) -> TypeAdapter[Source]:
+    module, _, kind = FORMATS[name].partition(":")
+    return TypeAdapter(getattr(import_module(module), kind))
+
+
+def _to_plain(source: Source) -> dict[str, Any]:
+    check_savable([source])
+    return {
+        "format": source.format,
+        **_adapter(source.format).dump_python(source, mode="json"),
+    }
+
+
+def _from_plain(value: Any) -> Source:
+    if not isinstance(value, Mapping):
+        found: Source = value
+        return found
+    parts = dict(value)
+    name = parts.pop("format", None)
+    if name not in FORMATS:
+        raise ValueError(f"no source of exposures has the format {name!r}")
+    return _adapter(name).validate_python(parts)
+
+
+SavedSource = Annotated[
+    Source, PlainValidator(_from_plain), PlainSerializer(_to_plain, when_used="json")
+]
+"""A source as a field of what is saved: in JSON a mapping with its ``format``."""

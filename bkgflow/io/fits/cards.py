@@ -7,12 +7,12 @@ keywords, and only what is asked for is handed to astropy.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from astropy.io.fits import Card, VerifyError
 
 from bkgflow.errors import FileError
+from bkgflow.io.storage.location import PathLike
 
 __all__ = ["BLOCK", "Cards"]
 
@@ -43,15 +43,15 @@ class Cards:
         The header, a whole number of blocks.
     """
 
-    def __init__(self, file: str | Path, raw: bytes) -> None:
+    def __init__(self, file: PathLike, raw: bytes) -> None:
         self.raw = raw
         self._file = file
-        self._places: dict[bytes, int] = {}
-        for place in range(0, len(raw), WIDTH):
-            self._places.setdefault(raw[place : place + 8].rstrip(), place)
+        self._starts: dict[bytes, int] = {}
+        for start in range(0, len(raw), WIDTH):
+            self._starts.setdefault(raw[start : start + 8].rstrip(), start)
 
     @classmethod
-    def read(cls, file: str | Path, stream: BinaryIO) -> Cards:
+    def read(cls, file: PathLike, stream: BinaryIO) -> Cards:
         """Read the header that begins where a stream stands.
 
         Raises
@@ -81,16 +81,16 @@ class Cards:
         FileError
             If the card breaks the rules of FITS.
         """
-        place = self._places.get(keyword.encode("ascii"))
-        if place is None:
+        start = self._starts.get(keyword.encode("ascii"))
+        if start is None:
             return default
-        stop = place + WIDTH
-        plain = PLAIN.fullmatch(self.raw, place + 8, stop)
+        stop = start + WIDTH
+        plain = PLAIN.fullmatch(self.raw, start + 8, stop)
         if plain:
             return _value(plain)
         while self.raw[stop : stop + 8] == b"CONTINUE":
             stop += WIDTH
-        card = self.raw[place:stop]
+        card = self.raw[start:stop]
         try:
             return Card.fromstring(card).value
         except (VerifyError, ValueError):

@@ -9,14 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from bkgflow.errors import FileError
 from bkgflow.io.fits.cards import BLOCK, Cards
-from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.reading import reading
 
 __all__ = ["UNSIGNED_ZERO", "ByteRange", "Hdu", "read_hdu", "read_hdus", "walk"]
@@ -82,7 +81,7 @@ class Hdu:
     data: ByteRange
 
 
-def walk(path: str | Path) -> dict[str, Hdu]:
+def walk(path: PathLike) -> dict[str, Hdu]:
     """Read every header of a file and prove that its data are all there.
 
     Returns
@@ -104,7 +103,7 @@ def walk(path: str | Path) -> dict[str, Hdu]:
     return found
 
 
-def read_hdus(path: str | Path, stream: BinaryIO) -> Iterator[tuple[Hdu, int]]:
+def read_hdus(path: PathLike, stream: BinaryIO) -> Iterator[tuple[Hdu, int]]:
     """Read every header of an open file; with each comes where its HDU ends.
 
     Raises
@@ -121,7 +120,7 @@ def read_hdus(path: str | Path, stream: BinaryIO) -> Iterator[tuple[Hdu, int]]:
         yield hdu, position
 
 
-def read_hdu(path: str | Path, stream: BinaryIO, *, first: bool) -> tuple[Hdu, int]:
+def read_hdu(path: PathLike, stream: BinaryIO, *, first: bool) -> tuple[Hdu, int]:
     """Read the header that begins where a stream stands; return it and where the next begins.
 
     Raises
@@ -169,7 +168,7 @@ def _size(header: Cards, data: ByteRange) -> int:
     return size
 
 
-def _truncated(path: str | Path, name: str, wanted: int, found: int) -> FileError:
+def _truncated(path: PathLike, name: str, wanted: int, found: int) -> FileError:
     return FileError(
         f"The file holds all of its extension {name or 'without a name'}",
         file=path,
@@ -178,7 +177,7 @@ def _truncated(path: str | Path, name: str, wanted: int, found: int) -> FileErro
     )
 
 
-def _unreadable(path: str | Path, what: str) -> FileError:
+def _unreadable(path: PathLike, what: str) -> FileError:
     return FileError(
         "An exposure is a FITS file",
         file=path,

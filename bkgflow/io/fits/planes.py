@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, BinaryIO, cast
 
@@ -19,7 +20,7 @@ from bkgflow.errors import FileError
 from bkgflow.io.fits.hdus import UNSIGNED_ZERO, ByteRange
 from bkgflow.io.storage.reading import reading
 
-__all__ = ["ended_early", "plane", "planes", "read_rows"]
+__all__ = ["ended_early", "planes", "read_rows"]
 
 SCRATCH_BYTES = 1 << 20
 """Raw bytes read at a time: small enough to stay in a core's cache until they are swapped."""
@@ -27,15 +28,23 @@ SCRATCH_BYTES = 1 << 20
 _threads = threading.local()
 
 
-def planes(data: ByteRange) -> tuple[ByteRange, ...]:
-    """Return the 2-D byte ranges of an array in their order; an image is one plane."""
-    return tuple(plane(data, i) for i in range(math.prod(data.shape[:-2])))
+def planes(data: ByteRange, first: int = 0, count: int | None = None) -> Iterator[ByteRange]:
+    """Yield the 2-D byte ranges of an array in their order; an image is one plane.
 
-
-def plane(data: ByteRange, index: int) -> ByteRange:
-    """Return one of the planes that `planes` returns."""
+    Parameters
+    ----------
+    data : ByteRange
+        (ny, nx), or any number of axes before these.
+    first : int
+        The first plane wanted.
+    count : int, optional
+        How many; all that there are behind the first.
+    """
+    stop = math.prod(data.shape[:-2]) if count is None else first + count
     single = replace(data, shape=(1, *data.shape)[-2:])
-    return replace(single, offset=data.offset + index * single.nbytes)
+    size = single.nbytes
+    for index in range(first, stop):
+        yield replace(single, offset=data.offset + index * size)
 
 
 def read_rows(stream: BinaryIO, data: ByteRange, part: Window, out: NDArray[np.generic]) -> None:

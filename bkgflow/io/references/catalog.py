@@ -1,9 +1,8 @@
-"""Source catalogues: which objects a direct image shows, how bright, and where on the sky."""
+"""Source catalogs: which objects a direct image shows, how bright, and where on the sky."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 
 from bkgflow.errors import FileError
+from bkgflow.io.storage.location import Location, PathLike
 
 __all__ = ["CORNERS", "SourceCatalog", "read_catalog"]
 
@@ -19,7 +19,7 @@ CORNERS = ("sky_bbox_ll", "sky_bbox_lr", "sky_bbox_ul", "sky_bbox_ur")
 
 COLUMNS = ("label", "isophotal_abmag", *CORNERS)
 
-CURE = "Give the catalogue (_cat.ecsv) that the pipeline's source_catalog step made"
+CURE = "Give the catalog (_cat.ecsv) that the pipeline's source_catalog step made"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class SourceCatalog:
 
     Attributes
     ----------
-    path : str
+    path : PathLike
         The file.
     label : (n,) int64
         The numbers of the sources.
@@ -39,7 +39,7 @@ class SourceCatalog:
         right.
     """
 
-    path: str
+    path: PathLike
     label: NDArray[np.int64]
     abmag: NDArray[np.float64]
     ra: NDArray[np.float64]
@@ -61,8 +61,8 @@ class SourceCatalog:
         )
 
 
-def read_catalog(path: str | Path) -> SourceCatalog:
-    """Read an ECSV source catalogue.
+def read_catalog(path: PathLike) -> SourceCatalog:
+    """Read an ECSV source catalog.
 
     Raises
     ------
@@ -73,22 +73,22 @@ def read_catalog(path: str | Path) -> SourceCatalog:
     missing = [name for name in COLUMNS if name not in table.colnames]
     if missing:
         raise FileError(
-            f"A source catalogue has the columns {', '.join(COLUMNS)}",
+            f"A source catalog has the columns {', '.join(COLUMNS)}",
             file=path,
             value=f"no {', '.join(missing)}",
             cure=CURE,
         )
     if not len(table):
         raise FileError(
-            "A source catalogue holds at least one source",
+            "A source catalog holds at least one source",
             file=path,
             value="0 rows",
-            cure="Give a catalogue with sources, or a mask (wfss_mask) of the background pixels",
+            cure="Give a catalog with sources, or a mask (wfss_mask) of the background pixels",
         )
     try:
         corners = [table[name].icrs for name in CORNERS]
         catalog = SourceCatalog(
-            path=str(path),
+            path=path,
             label=np.asarray(table["label"], np.int64),
             abmag=_plain(table["isophotal_abmag"]),
             ra=np.stack([_plain(corner.ra.deg) for corner in corners], axis=-1),
@@ -103,7 +103,7 @@ def read_catalog(path: str | Path) -> SourceCatalog:
         ) from problem
     if not np.isfinite(catalog.ra + catalog.dec).any():
         raise FileError(
-            "The sources of a catalogue have places on the sky",
+            "The sources of a catalog have places on the sky",
             file=path,
             value=f"all {len(catalog)} boxes are NaN",
             cure=CURE,
@@ -111,19 +111,15 @@ def read_catalog(path: str | Path) -> SourceCatalog:
     return catalog
 
 
-def _table(path: str | Path) -> QTable:
+def _table(path: PathLike) -> QTable:
+    with Location.of(path).open("A source catalog") as stream:
+        raw = stream.read()
     try:
-        return QTable.read(str(path), format="ascii.ecsv")
-    except OSError as problem:
-        raise FileError(
-            "A source catalogue is a readable file",
-            file=path,
-            value=problem.strerror or str(problem),
-            cure="Check the path and the permissions",
-        ) from None
+        # As lines: astropy takes a text of one line for the name of a file.
+        return QTable.read(raw.decode("utf-8").splitlines(), format="ascii.ecsv")
     except Exception as problem:  # astropy and yaml each raise their own
         raise FileError(
-            "A source catalogue is an ECSV table",
+            "A source catalog is an ECSV table",
             file=path,
             value=f"{type(problem).__name__}: {problem}"[:200],
             cure=CURE,

@@ -1,7 +1,7 @@
 """Reference files as the observatory's Calibration Reference Data System chooses them.
 
 The cache, the server and the context are those that the environment names (CRDS_PATH,
-CRDS_SERVER_URL, CRDS_CONTEXT). Only the driver asks, while it plans; workers get paths.
+CRDS_SERVER_URL, CRDS_CONTEXT). Only the driver asks, while it plans; workers get locations.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from bkgflow.errors import PlanError, ReferenceFileError, UsageError
 from bkgflow.io.exposures.keywords import PLACES
+from bkgflow.io.storage.location import Location
 
 __all__ = ["crds_context", "crds_reference"]
 
@@ -23,7 +23,7 @@ NOT_FOUND = "NOT FOUND"
 """How `crds` begins its answer where there is no file; "n/a" follows where none is needed."""
 
 
-def crds_reference(reftype: str, keywords: Mapping[str, str]) -> Path | None:
+def crds_reference(reftype: str, keywords: Mapping[str, str]) -> Location | None:
     """Return the best reference file, fetched into the cache if it is not there.
 
     Parameters
@@ -35,7 +35,7 @@ def crds_reference(reftype: str, keywords: Mapping[str, str]) -> Path | None:
 
     Returns
     -------
-    Path or None
+    Location or None
         None where the rules say that the exposure needs none (N/A).
 
     Raises
@@ -60,7 +60,7 @@ def crds_reference(reftype: str, keywords: Mapping[str, str]) -> Path | None:
         raise _no_match(reftype, keywords, answer)
     if answer.upper() == "N/A":
         return None
-    return Path(_ask(crds.getreferences, wanted, reftype))
+    return Location.of(_ask(crds.getreferences, wanted, reftype))
 
 
 def crds_context() -> str:

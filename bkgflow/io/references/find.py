@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
-from pathlib import Path
 from typing import Literal
 
 from bkgflow.errors import ReferenceFileError
-from bkgflow.io.exposures.facts import Identity
 from bkgflow.io.references.crds import crds_context, crds_reference
 from bkgflow.io.references.folder import ReferenceFolder
-from bkgflow.io.storage.location import split_list
+from bkgflow.io.storage.identity import Identity
+from bkgflow.io.storage.location import Location, split_list
 
 __all__ = ["Origin", "Override", "Reference", "find_reference"]
 
@@ -31,19 +30,19 @@ class Reference:
     ----------
     reftype : str
         ``bkg``, ``wavelengthrange``, …
-    paths : tuple of str
-        Absolute paths; several where several components were named, none where the reference
+    locations : tuple of Location
+        The files; several where several components were named, none where the reference
         is not applicable.
     origin : "override", "folder" or "crds"
         Who chose them.
     context : str
-        The folder's path, or CRDS's context; empty for an override.
+        The folder's location, or CRDS's context; empty for an override.
     identities : tuple of Identity
         Which version of each file it was.
     """
 
     reftype: str
-    paths: tuple[str, ...]
+    locations: tuple[Location, ...]
     origin: Origin
     context: str
     identities: tuple[Identity, ...]
@@ -51,7 +50,7 @@ class Reference:
     @property
     def applicable(self) -> bool:
         """Whether there is anything to do: false for "N/A"."""
-        return bool(self.paths)
+        return bool(self.locations)
 
 
 def find_reference(
@@ -86,7 +85,7 @@ def find_reference(
     if override is not None:
         return _named(reftype, override)
     if folder is not None:
-        return _of(reftype, [folder.match(reftype, keywords)], "folder", str(folder.path))
+        return _of(reftype, [folder.match(reftype, keywords)], "folder", str(folder.location))
     path = crds_reference(reftype, keywords)
     return _of(reftype, [] if path is None else [path], "crds", crds_context())
 
@@ -102,23 +101,22 @@ def _named(reftype: str, override: Override) -> Reference:
             value=repr(override),
             cure="Give a path, a comma list of paths, or N/A",
         )
-    return _of(reftype, [Path(name) for name in names], "override", "")
+    return _of(reftype, [Location.of(name) for name in names], "override", "")
 
 
-def _of(reftype: str, paths: Sequence[Path], origin: Origin, context: str) -> Reference:
-    absolute = [path.absolute() for path in paths]
-    for path in absolute:
-        if not path.is_file():
+def _of(reftype: str, found: Sequence[Location], origin: Origin, context: str) -> Reference:
+    for location in found:
+        if not location.is_file():
             raise ReferenceFileError(
                 f"A {reftype} reference is a file",
-                file=path,
-                value="no such file" if not path.exists() else "a folder",
+                file=location,
+                value="no such file" if not location.exists() else "a folder",
                 cure=f"Correct override_{reftype}" if origin == "override" else "Fetch it again",
             )
     return Reference(
         reftype,
-        tuple(map(str, absolute)),
+        tuple(found),
         origin,
         context,
-        tuple(Identity.of(path) for path in absolute),
+        tuple(location.identity(f"A {reftype} reference") for location in found),
     )

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import asdf
@@ -14,6 +13,7 @@ import asdf
 from bkgflow.errors import FileError, ReferenceFileError, UsageError
 from bkgflow.io.exposures.keywords import PLACES
 from bkgflow.io.fits.hdus import walk
+from bkgflow.io.storage.location import Location, PathLike
 
 __all__ = ["ReferenceFolder"]
 
@@ -41,13 +41,13 @@ NAMES = (*FITS_NAMES, ".asdf")
 class Entry:
     """One reference file: its type, the values it accepts by keyword, its first date."""
 
-    path: Path
+    location: Location
     reftype: str
     accepts: Mapping[str, frozenset[str]]
     useafter: str
 
     def refuses(self, keywords: Mapping[str, str]) -> int | None:
-        """Return the place in `MATCHED` of the first keyword that does not fit, or None."""
+        """Return the index in `MATCHED` of the first keyword that does not fit, or None."""
         for i, keyword in enumerate(MATCHED):
             accepted = self.accepts.get(keyword)
             if accepted and keywords.get(keyword, "").upper() not in accepted:
@@ -62,7 +62,7 @@ class Entry:
         if moment is None:
             raise ReferenceFileError(
                 "USEAFTER is a date such as 2024-05-01T00:00:00",
-                file=self.path,
+                file=self.location,
                 value=self.useafter,
                 cure="Correct the keyword",
             )
@@ -77,7 +77,7 @@ class ReferenceFolder:
 
     Parameters
     ----------
-    path : path-like
+    folder : path-like
         The folder.
 
     Raises
@@ -86,21 +86,21 @@ class ReferenceFolder:
         If it is not a folder, or may not be read.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path).absolute()
+    def __init__(self, folder: PathLike) -> None:
+        self.location = Location.of(folder)
         self.unreadable: dict[str, str] = {}
         try:
-            files = sorted(each for each in self.path.iterdir() if each.name.endswith(NAMES))
+            files = [each for each in self.location.listing() if each.name.endswith(NAMES)]
         except OSError as problem:
             raise UsageError(
                 "The folder of reference files is there and may be read",
-                file=self.path,
+                file=self.location,
                 value=problem.strerror,
                 cure="Correct the path given as references",
             ) from None
         self.entries = tuple(entry for each in files if (entry := self._entry(each)) is not None)
 
-    def match(self, reftype: str, keywords: Mapping[str, str]) -> Path:
+    def match(self, reftype: str, keywords: Mapping[str, str]) -> Location:
         """Return the file that fits an exposure best.
 
         The most specific wins: the one that names most of the compared keywords. Among equals
@@ -126,21 +126,21 @@ class ReferenceFolder:
         ready = [entry for entry in fits if moment is None or entry.date() <= moment]
         if not ready:
             raise self._too_early(reftype, keywords, fits)
-        ranked = sorted(((len(entry.accepts), entry.date()), entry.path) for entry in ready)
+        ranked = sorted(((len(entry.accepts), entry.date()), entry.location) for entry in ready)
         if len(ranked) > 1 and ranked[-1][0] == ranked[-2][0]:
             raise self._ambiguous(reftype, ranked[-2][1], ranked[-1][1])
         return ranked[-1][1]
 
-    def _entry(self, path: Path) -> Entry | None:
+    def _entry(self, location: Location) -> Entry | None:
         """Index one file; None where it is no reference file, or cannot be read."""
         try:
-            entry = _read(path)
+            entry = _read(location)
         except FileError as problem:
             log.warning("Reference file left out: %s", problem)
-            self.unreadable[path.name] = str(problem)
+            self.unreadable[location.name] = str(problem)
             return None
         if entry is None:
-            log.debug("%s has no REFTYPE and is left out", path)
+            log.debug("%s has no REFTYPE and is left out", location)
         return entry
 
     def _nothing(
@@ -155,7 +155,7 @@ class ReferenceFolder:
             found += f"; not readable: {', '.join(self.unreadable)}"
         return ReferenceFileError(
             f"The reference folder holds a {reftype} file for {wanted or 'the exposure'}",
-            file=self.path,
+            file=self.location,
             value=found,
             cure=f"Add the file, correct its keywords, or name one with override_{reftype}",
         )
@@ -163,19 +163,19 @@ class ReferenceFolder:
     def _too_early(
         self, reftype: str, keywords: Mapping[str, str], fits: list[Entry]
     ) -> ReferenceFileError:
-        dates = ", ".join(f"{entry.path.name} from {entry.useafter}" for entry in fits)
+        dates = ", ".join(f"{entry.location.name} from {entry.useafter}" for entry in fits)
         return ReferenceFileError(
             f"A {reftype} file may be used from its USEAFTER on, and the exposure was taken "
             f"{keywords['DATE-OBS']}",
-            file=self.path,
+            file=self.location,
             value=dates,
             cure=f"Add an earlier file, or name one with override_{reftype}",
         )
 
-    def _ambiguous(self, reftype: str, first: Path, second: Path) -> ReferenceFileError:
+    def _ambiguous(self, reftype: str, first: Location, second: Location) -> ReferenceFileError:
         return ReferenceFileError(
             f"One {reftype} file fits an exposure best",
-            file=self.path,
+            file=self.location,
             value=f"{first.name} and {second.name} fit equally well",
             cure="Remove one of them, give them different USEAFTER dates or more of "
             f"{', '.join(MATCHED)}, or name one with override_{reftype}",
@@ -187,7 +187,7 @@ def _furthest(kind: list[Entry], keywords: Mapping[str, str]) -> tuple[int, str]
     failures = [(place, entry) for entry in kind if (place := entry.refuses(keywords)) is not None]
     last = max(place for place, _ in failures)
     names = [
-        f"{entry.path.name} ({MATCHED[last]} {'|'.join(sorted(entry.accepts[MATCHED[last]]))})"
+        f"{entry.location.name} ({MATCHED[last]} {'|'.join(sorted(entry.accepts[MATCHED[last]]))})"
         for place, entry in failures
         if place == last
     ]
@@ -208,15 +208,15 @@ def _moment(text: str) -> datetime | None:
         return None
 
 
-def _read(path: Path) -> Entry | None:
+def _read(location: Location) -> Entry | None:
     """Read a file's header, not its arrays; None where it does not say its REFTYPE."""
-    if path.name.endswith(FITS_NAMES):
-        header = walk(path)["PRIMARY"].header
+    if location.name.endswith(FITS_NAMES):
+        header = walk(location)["PRIMARY"].header
         plain = {keyword: header.get(keyword) for keyword in MATCHED}
         patterns = {keyword: header.get(name) for keyword, (name, _) in PATTERNS.items()}
         reftype, useafter = header.get("REFTYPE"), header.get("USEAFTER")
     else:
-        meta = _asdf_meta(path)
+        meta = _asdf_meta(location)
         plain = {keyword: _at(meta, PLACES[keyword]) for keyword in MATCHED}
         patterns = {keyword: _at(meta, place) for keyword, (_, place) in PATTERNS.items()}
         reftype, useafter = meta.get("reftype"), meta.get("useafter")
@@ -227,16 +227,16 @@ def _read(path: Path) -> Entry | None:
         for keyword in MATCHED
         if (values := _values(patterns.get(keyword) or plain[keyword]))
     }
-    return Entry(path, _text(reftype).upper(), accepts, _text(useafter))
+    return Entry(location, _text(reftype).upper(), accepts, _text(useafter))
 
 
-def _asdf_meta(path: Path) -> dict[str, Any]:
+def _asdf_meta(location: Location) -> dict[str, Any]:
     try:
-        tree = asdf.util.load_yaml(path)
+        tree = asdf.util.load_yaml(location.path)  # the head of the file alone
     except Exception as problem:  # asdf and the parser of its YAML each raise their own
         raise FileError(
             "A reference file can be read",
-            file=path,
+            file=location,
             value=f"{type(problem).__name__}: {problem}"[:200],
             cure="Fetch the file again",
         ) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import io
 from typing import Any
 
 import asdf
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from bkgflow.detector import Window
 from bkgflow.errors import FileError, ShapeError
-from bkgflow.io.fits.hdus import walk
+from bkgflow.io.fits.hdus import Hdu, walk
 from bkgflow.io.fits.planes import read_rows
-from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.location import Location, PathLike
 
 __all__ = ["product_mask", "read_mask"]
 
@@ -22,7 +22,7 @@ ASDF_MAGIC = b"#ASDF"
 CURE = "Write 1 for background and 0 for sources into a MASK extension, as _bsub products have it"
 
 
-def read_mask(path: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
+def read_mask(path: PathLike, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Read a mask, True for background.
 
     Parameters
@@ -41,7 +41,7 @@ def read_mask(path: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     ShapeError
         If the mask does not have the exposure's shape.
     """
-    with Location.of(path).open() as stream:
+    with Location.of(path).open("A mask") as stream:
         is_asdf = stream.read(len(ASDF_MAGIC)) == ASDF_MAGIC
     values, any_number = _from_asdf(path) if is_asdf else _from_fits(path)
     if values.shape != shape:
@@ -66,7 +66,7 @@ def read_mask(path: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     return background
 
 
-def product_mask(path: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
+def product_mask(path: PathLike, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
     """Return the MASK of a slitless product, True for background; None where it has none.
 
     Raises
@@ -77,7 +77,7 @@ def product_mask(path: str | Path, shape: tuple[int, int]) -> NDArray[np.bool_] 
     return read_mask(path, shape) if "MASK" in walk(path) else None
 
 
-def _from_fits(path: str | Path) -> tuple[NDArray[Any], bool]:
+def _from_fits(path: PathLike) -> tuple[NDArray[Any], bool]:
     """Return the mask, and whether any number may stand for background."""
     hdus = walk(path)
     images = [name for name, hdu in hdus.items() if len(hdu.data.shape) == 2 and _image(hdu)]
@@ -89,20 +89,22 @@ def _from_fits(path: str | Path) -> tuple[NDArray[Any], bool]:
             value=f"the images {', '.join(images)}" if images else "no 2-D image",
             cure=CURE,
         )
-    place = hdus[name].data
-    values = np.empty(place.shape, np.float64)
+    data = hdus[name].data
+    values = np.empty(data.shape, np.float64)
     with Location.of(path).open() as stream:
-        read_rows(stream, place, Window(0, 0, place.shape[1], place.shape[0]), values)
+        read_rows(stream, data, Window(0, 0, data.shape[1], data.shape[0]), values)
     return values, name == "MASK"
 
 
-def _image(hdu: Any) -> bool:
+def _image(hdu: Hdu) -> bool:
     return str(hdu.header.get("XTENSION", "IMAGE")).strip() == "IMAGE"
 
 
-def _from_asdf(path: str | Path) -> tuple[NDArray[Any], bool]:
+def _from_asdf(path: PathLike) -> tuple[NDArray[Any], bool]:
+    with Location.of(path).open("A mask") as stream:
+        raw = io.BytesIO(stream.read())
     try:
-        with asdf.open(path) as tree:
+        with asdf.open(raw) as tree:
             mask = np.array(tree["mask"]) if "mask" in tree else None
     except Exception as problem:  # asdf and yaml each raise their own
         raise FileError(

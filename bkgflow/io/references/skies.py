@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,10 +15,10 @@ from stdatamodels.jwst.datamodels.dqflags import pixel
 
 from bkgflow.detector import Window
 from bkgflow.errors import BackgroundError, FileError, ShapeError, WindowError
-from bkgflow.io.exposures.facts import window_of
+from bkgflow.io.exposures.windows import window_of
 from bkgflow.io.fits.hdus import Hdu, walk
 from bkgflow.io.fits.planes import planes, read_rows
-from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.location import Location, PathLike
 
 __all__ = ["Templates", "read_templates"]
 
@@ -42,7 +42,7 @@ class Templates:
 
 
 def read_templates(
-    paths: str | Path | Sequence[str | Path], window: Window, *, instrument: str
+    paths: PathLike | Sequence[PathLike], window: Window, *, instrument: str
 ) -> Templates:
     """Read reference skies and cut them to a window by detector coordinates.
 
@@ -67,7 +67,7 @@ def read_templates(
     BackgroundError
         If a component is 0 or not finite everywhere.
     """
-    several = [paths] if isinstance(paths, str | Path) else list(paths)
+    several = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not several:
         raise FileError(
             "A slitless exposure has a reference background",
@@ -81,7 +81,7 @@ def read_templates(
     return Templates(np.concatenate([part.sci for part in parts]), dq)
 
 
-def _read(path: str | Path, window: Window, instrument: str) -> Templates:
+def _read(path: PathLike, window: Window, instrument: str) -> Templates:
     hdus = walk(path)
     frame = _frame(path, hdus, instrument)
     if not frame.contains(window):
@@ -93,7 +93,7 @@ def _read(path: str | Path, window: Window, instrument: str) -> Templates:
         )
     part = Window(window.x0 - frame.x0, window.y0 - frame.y0, window.nx, window.ny)
     data = hdus["SCI"].data
-    components = planes(data)
+    components = list(planes(data))
     sci = np.empty((len(components), *window.shape), np.float32)
     with Location.of(path).open() as stream:
         for out, single in zip(sci, components, strict=True):
@@ -109,7 +109,7 @@ def _read(path: str | Path, window: Window, instrument: str) -> Templates:
     return Templates(sci, _flags(path, hdus, part))
 
 
-def _frame(path: str | Path, hdus: dict[str, Hdu], instrument: str) -> Window:
+def _frame(path: PathLike, hdus: dict[str, Hdu], instrument: str) -> Window:
     """Return the window that the reference covers."""
     shape = hdus["SCI"].data.shape if "SCI" in hdus else ()
     if len(shape) not in (2, 3) or 0 in shape:
@@ -126,7 +126,7 @@ def _frame(path: str | Path, hdus: dict[str, Hdu], instrument: str) -> Window:
     return window_of(path, name, shape[-2:], (first_x, first_y), (columns, rows))
 
 
-def _flags(path: str | Path, hdus: dict[str, Hdu], part: Window) -> NDArray[np.uint32]:
+def _flags(path: PathLike, hdus: dict[str, Hdu], part: Window) -> NDArray[np.uint32]:
     """Return DQ in the pipeline's bits: translated by DQ_DEF where the file has that table."""
     dq = np.zeros(part.shape, np.uint32)
     if "DQ" not in hdus or not hdus["DQ"].data.shape:
@@ -145,7 +145,8 @@ def _flags(path: str | Path, hdus: dict[str, Hdu], part: Window) -> NDArray[np.u
             read_rows(stream, single, part, flags)
             dq |= flags
     if "DQ_DEF" in hdus:
-        table = fits.getdata(path, "DQ_DEF")
+        with Location.of(path).open() as stream:
+            table = fits.getdata(stream, "DQ_DEF")
         if len(table):
             dq = dynamic_mask(SimpleNamespace(dq=dq, dq_def=table), pixel).astype(np.uint32)
     return dq

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bkgflow.errors import BkgflowError, FileError, MetadataError, ShapeError
-from bkgflow.io.exposures.facts import window_of
+from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.references.catalog import SourceCatalog, read_catalog
 from bkgflow.io.references.mask import read_mask
 from bkgflow.io.references.skies import Templates, read_templates
 from bkgflow.io.references.wavelengths import OrderPolicy, blocking_filter, wavelength_ranges
+from bkgflow.io.storage.location import Location, PathLike
 
 __all__ = ["Corners", "SlitlessInputs", "slitless_inputs", "source_corners"]
 
@@ -54,7 +54,7 @@ class SlitlessInputs:
     mask : (ny, nx) bool or None
         The user's mask, True for background.
     corners : Corners or None
-        Of the catalogue's sources; None without a catalogue, or where the user's mask replaces it.
+        Of the catalog's sources; None without a catalog, or where the user's mask replaces it.
     """
 
     templates: Templates
@@ -64,12 +64,12 @@ class SlitlessInputs:
 
 
 def slitless_inputs(
-    model: Any,
-    background: str | Path | Sequence[str | Path],
+    facts: ExposureFacts,
+    background: PathLike | Sequence[PathLike],
     *,
-    wavelengthrange: str | Path | None = None,
-    catalog: str | Path | None = None,
-    user_mask: str | Path | None = None,
+    wavelengthrange: PathLike | None = None,
+    catalog: PathLike | None = None,
+    user_mask: PathLike | None = None,
     mmag_extract: float | None = None,
     orders: OrderPolicy = "extract",
 ) -> SlitlessInputs:
@@ -77,16 +77,17 @@ def slitless_inputs(
 
     Parameters
     ----------
-    model : ImageModel
-        The exposure, with a WCS if a catalogue is to be used.
+    facts : ExposureFacts
+        The exposure's; its source has a WCS if a catalog is to be used. Nothing else is read of
+        it.
     background : path-like or several
         See `read_templates`.
     wavelengthrange : path-like, optional
-        The reference that a catalogue needs.
+        The reference that a catalog needs.
     catalog : path-like, optional
-        The source catalogue.
+        The source catalog.
     user_mask : path-like, optional
-        A mask; the catalogue is then not even opened.
+        A mask; the catalog is then not even opened.
     mmag_extract : float, optional
         Only sources brighter than this AB magnitude are boxed.
     orders : {"extract", "all"}
@@ -97,42 +98,32 @@ def slitless_inputs(
     BkgflowError
         One of its kinds, for whatever is missing or wrong.
     """
-    meta = model.meta
-    place = meta.subarray
-    if model.data.ndim != 2:
+    if facts.n_integrations is not None:
         raise ShapeError(
             "A slitless exposure is an image (ny, nx)",
-            file=meta.filename,
-            value=model.data.shape,
+            file=facts.location,
+            value=facts.shape,
             cure="Give the rate product, not the rateints",
         )
-    window = window_of(
-        meta.filename or "the exposure",
-        str(meta.instrument.name or ""),
-        model.data.shape,
-        (place.xstart, place.ystart),
-        (place.xsize, place.ysize),
-    )
-    skies = read_templates(background, window, instrument=str(meta.instrument.name or ""))
-    mask = None if user_mask is None else read_mask(user_mask, window.shape)
+    skies = read_templates(background, facts.window, instrument=facts.instrument)
+    mask = None if user_mask is None else read_mask(user_mask, facts.window.shape)
     corners = None
     if mask is None and catalog is not None:
         if wavelengthrange is None:
             raise FileError(
                 "Boxes of sources need a wavelengthrange reference",
-                file=meta.filename,
+                file=facts.location,
                 value="none",
                 cure="Give one with override_wavelengthrange, or a mask with wfss_mask",
             )
         sources = read_catalog(catalog).brighter(mmag_extract)
-        ranges = wavelength_ranges(wavelengthrange, blocking_filter(model), orders=orders)
-        corners = source_corners(model, sources, ranges, skip_unknown=orders == "all")
-    axis = meta.wcsinfo.dispersion_direction
-    return SlitlessInputs(skies, None if axis is None else int(axis), mask, corners)
+        ranges = wavelength_ranges(wavelengthrange, blocking_filter(facts), orders=orders)
+        corners = source_corners(facts, sources, ranges, skip_unknown=orders == "all")
+    return SlitlessInputs(skies, facts.dispersion_axis, mask, corners)
 
 
 def source_corners(
-    model: Any,
+    facts: ExposureFacts,
     catalog: SourceCatalog,
     ranges: dict[int, tuple[float, float]],
     *,
@@ -142,8 +133,8 @@ def source_corners(
 
     Parameters
     ----------
-    model : ImageModel
-        The exposure, with a grism WCS in ``meta.wcs``.
+    facts : ExposureFacts
+        The exposure's; its source has a grism's WCS.
     catalog : SourceCatalog
         The sources.
     ranges : dict
@@ -156,9 +147,9 @@ def source_corners(
     MetadataError
         If there is no WCS, or it is not a grism's, or lacks an order.
     """
-    to_grism = _sky_to_grism(model)
+    to_grism = _sky_to_grism(facts)
     ra, dec = catalog.ra.ravel(), catalog.dec.ravel()
-    known, places = [], []
+    known, found = [], []
     for order, wavelengths in ranges.items():
         try:
             pairs = [to_grism(ra, dec, wavelength, order)[:2] for wavelength in wavelengths]
@@ -167,49 +158,50 @@ def source_corners(
                 raise
             if skip_unknown:
                 continue
-            raise _no_order(model, order) from None
+            raise _no_order(facts.location, order) from None
         known.append(order)
-        places.append(pairs)
+        found.append(pairs)
     if not known:
-        raise _no_order(model, *ranges)
+        raise _no_order(facts.location, *ranges)
     shape = (len(known), 2, 2, len(catalog), catalog.ra.shape[1])  # order, wavelength, x or y
-    found = np.array(places, np.float64).reshape(shape)
-    x, y = np.moveaxis(found, (2, 3), (0, 1))
+    stacked = np.array(found, np.float64).reshape(shape)
+    x, y = np.moveaxis(stacked, (2, 3), (0, 1))
     return Corners(x, y, tuple(known))
 
 
-def _no_order(model: Any, *orders: int) -> BkgflowError:
+def _no_order(file: Location, *orders: int) -> BkgflowError:
     return MetadataError(
         "The exposure's WCS has every order that is to be boxed",
-        file=model.meta.filename,
+        file=file,
         value=f"no order {', '.join(map(str, orders))}",
         cure="Assign the WCS anew, or give the wavelengthrange reference that belongs to it",
     )
 
 
-def _sky_to_grism(model: Any) -> Any:
+def _sky_to_grism(facts: ExposureFacts) -> Any:
     """Return the transform (ra, dec, wavelength, order) to (x, y, ...)."""
-    wcs = getattr(model.meta, "wcs", None)
+    wcs = facts.source.wcs()
     if wcs is None:
         raise MetadataError(
-            "A slitless exposure with a source catalogue has a WCS",
-            file=model.meta.filename,
+            "A slitless exposure with a source catalog has a WCS",
+            file=facts.location,
             value="none",
             cure="Run the pipeline's assign_wcs step first",
         )
     try:
         transform = wcs.backward_transform
     except (AttributeError, NotImplementedError) as problem:
-        raise _not_a_grism(model, str(problem)) from None
+        raise _not_a_grism(facts.location, str(problem)) from None
     if transform.n_inputs != 4 or transform.n_outputs < 2:
-        raise _not_a_grism(model, f"{transform.n_inputs} inputs, {transform.n_outputs} outputs")
+        found = f"{transform.n_inputs} inputs, {transform.n_outputs} outputs"
+        raise _not_a_grism(facts.location, found)
     return transform
 
 
-def _not_a_grism(model: Any, found: str) -> BkgflowError:
+def _not_a_grism(file: Location, found: str) -> BkgflowError:
     return MetadataError(
         "The WCS of a slitless exposure leads from (ra, dec, wavelength, order) to the detector",
-        file=model.meta.filename,
+        file=file,
         value=found[:200],
         cure="Run the pipeline's assign_wcs step on the exposure; its EXP_TYPE must be a WFSS one",
     )

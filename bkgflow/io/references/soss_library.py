@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,12 @@ from stdatamodels.jwst import datamodels
 
 from bkgflow.detector import Window
 from bkgflow.errors import FileError, ShapeError
-from bkgflow.io.exposures.facts import ExposureFacts
-from bkgflow.io.fits.planes import plane, read_rows
-from bkgflow.io.storage.location import Location
+from bkgflow.io.exposures.source import Source
+from bkgflow.io.fits.hdus import ByteRange, walk
+from bkgflow.io.fits.planes import planes, read_rows
+from bkgflow.io.storage.location import Location, PathLike
 
-__all__ = ["FileSegment", "cut_library", "read_library"]
+__all__ = ["SourceSegment", "cut_library", "read_library", "read_template"]
 
 TALL, SHORT = 256, 96
 """Rows of SUBSTRIP256, which the library is made for, and of SUBSTRIP96."""
@@ -31,13 +32,21 @@ CHUNK = 4
 """Integrations read at a time: 16 MB of SCI and DQ at SUBSTRIP256."""
 
 
-def read_library(path: str | Path) -> NDArray[np.float32]:
+def read_library(where: PathLike, only: int | None = None) -> NDArray[np.float32]:
     """Read a SOSS sky library, a ``SossBkgModel`` reference file.
+
+    Parameters
+    ----------
+    where : path-like
+        The file.
+    only : int, optional
+        The number of the one template that is read.
 
     Returns
     -------
     (n_templates, ny, 2048) float32
-        In the unit of the data; ny is 256 for the library as it is delivered.
+        In the unit of the data; ny is 256 for the library as it is delivered. One template
+        alone has the same three axes.
 
     Raises
     ------
@@ -46,24 +55,88 @@ def read_library(path: str | Path) -> NDArray[np.float32]:
     ShapeError
         If it does not hold a stack of templates, 2048 columns wide.
     """
+    location = Location.of(where)
+    data = _plain(location)
+    if data is None:
+        library = _modelled(location)
+        _check_shape(location, library.shape)
+        return library if only is None else library[only : only + 1]
+    _check_shape(location, data.shape)
+    count, ny, nx = data.shape
+    first, count = (0, count) if only is None else (only, 1)
+    templates = np.empty((count, ny, nx), np.float32)
+    with location.open("A SOSS background reference") as stream:
+        for plane, out in zip(planes(data, first, count), templates, strict=True):
+            read_rows(stream, plane, Window(0, 0, nx, ny), out)
+    return templates
+
+
+def read_template(where: PathLike, template: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Read one template of a library, cut to the rows of an exposure.
+
+    Parameters
+    ----------
+    where : path-like
+        The library.
+    template : int
+        The number of the template.
+    shape : tuple of int
+        The exposure's, one that `cut_library` does not skip.
+
+    Returns
+    -------
+    (rows, 2048) float32
+
+    Raises
+    ------
+    FileError, ShapeError
+        See `read_library` and `cut_library`.
+    """
+    cut, reason = cut_library(read_library(where, only=template), shape)
+    if cut is None:
+        raise ShapeError(
+            "A template of the library can be cut to the exposure",
+            file=where,
+            value=reason,
+            cure="Give the reference with which the exposure was fitted",
+        )
+    rows: NDArray[np.float32] = cut[0]
+    return rows
+
+
+def _plain(location: Location) -> ByteRange | None:
+    """Return where the templates are; None where a data model must say what they are."""
     try:
-        with datamodels.SossBkgModel(str(path)) as model:
-            templates = np.array(model.data, np.float32)
+        hdu = walk(location).get("SCI")
+    except FileError:
+        return None
+    if hdu is None or hdu.data.native != np.float32:
+        return None
+    return hdu.data
+
+
+def _modelled(location: Location) -> NDArray[np.float32]:
+    try:
+        with datamodels.SossBkgModel(os.fspath(location)) as model:
+            library: NDArray[np.float32] = np.array(model.data, np.float32)
     except Exception as problem:  # stdatamodels, asdf and astropy each raise their own
         raise FileError(
             "A SOSS background reference opens as a SossBkgModel",
-            file=path,
+            file=location,
             value=f"{type(problem).__name__}: {problem}"[:300],
             cure="Fetch the reference again, or name the right one",
         ) from problem
-    if templates.ndim != 3 or not len(templates) or templates.shape[2] != COLUMNS:
+    return library
+
+
+def _check_shape(location: Location, shape: tuple[int, ...]) -> None:
+    if len(shape) != 3 or not shape[0] or shape[2] != COLUMNS:
         raise ShapeError(
             f"A SOSS background reference holds templates: (n, {TALL}, {COLUMNS})",
-            file=path,
-            value=templates.shape,
+            file=location,
+            value=shape,
             cure="Name a reference of the type BKG made for NIS_SOSS",
         )
-    return templates
 
 
 def cut_library(
@@ -104,25 +177,24 @@ def cut_library(
 
 
 @dataclass(frozen=True, slots=True)
-class FileSegment:
-    """A segment's integrations, read from its file a few at a time, as often as asked for.
+class SourceSegment:
+    """A segment's integrations, read from its source a few at a time, as often as asked for.
 
     Attributes
     ----------
-    facts : ExposureFacts
-        Where the arrays lie.
+    source : Source
+        The segment.
     at_once : int
         Integrations held at a time.
     """
 
-    facts: ExposureFacts
+    source: Source
     at_once: int = CHUNK
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """(n_integrations, ny, nx); an image is one integration."""
-        window = self.facts.window
-        return self.facts.n_integrations or 1, window.ny, window.nx
+        return self.source.n_integrations or 1, *self.source.window.shape
 
     def chunks(self) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
         """Yield SCI float32 and DQ uint32, (n, ny, nx): good until the next ones are asked for.
@@ -135,12 +207,9 @@ class FileSegment:
         n, ny, nx = self.shape
         sci = np.empty((min(n, self.at_once), ny, nx), np.float32)
         dq = np.empty(sci.shape, np.uint32)
-        part = Window(0, 0, nx, ny)
-        with Location.of(self.facts.path).open() as stream:
+        with self.source.reader() as reader:
             for first in range(0, n, self.at_once):
-                stop = min(first + self.at_once, n)
-                for place, array in ((self.facts.sci, sci), (self.facts.dq, dq)):
-                    for i in range(first, stop):
-                        single = plane(place, i) if len(place.shape) == 3 else place
-                        read_rows(stream, single, part, array[i - first])
-                yield sci[: stop - first], dq[: stop - first]
+                count = min(n - first, self.at_once)
+                reader.read("sci", self.source.window, sci[:count], first)
+                reader.read("dq", self.source.window, dq[:count], first)
+                yield sci[:count], dq[:count]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 from stdatamodels.jwst.datamodels import WavelengthrangeModel
 
 from bkgflow.errors import FileError, MetadataError
+from bkgflow.io.exposures.facts import ExposureFacts
+from bkgflow.io.storage.location import PathLike
 
 __all__ = ["OrderPolicy", "blocking_filter", "wavelength_ranges"]
 
@@ -20,7 +22,7 @@ FILTER_KEYWORDS = {"NIRCAM": "FILTER", "MIRI": "FILTER", "NIRISS": "PUPIL"}
 """Which wheel holds the blocking filter: NIRISS carries its grisms in the filter wheel."""
 
 
-def blocking_filter(model: Any) -> str:
+def blocking_filter(facts: ExposureFacts) -> str:
     """Return the name of the filter that limits a grism exposure's wavelengths.
 
     Raises
@@ -28,28 +30,28 @@ def blocking_filter(model: Any) -> str:
     MetadataError
         If the instrument has no slitless mode, or the keyword is missing.
     """
-    instrument = str(model.meta.instrument.name or "").upper()
+    instrument = facts.instrument
     keyword = FILTER_KEYWORDS.get(instrument)
     if keyword is None:
         raise MetadataError(
             f"A slitless exposure is of {', '.join(FILTER_KEYWORDS)}",
-            file=model.meta.filename,
+            file=facts.location,
             value=f"INSTRUME = {instrument or 'missing'}",
             cure="Correct INSTRUME, or take the exposure out of the program",
         )
-    name = getattr(model.meta.instrument, keyword.lower())
+    name = facts.keyword(keyword)
     if not name:
         raise MetadataError(
             f"A slitless exposure of {instrument} names its filter in {keyword}",
-            file=model.meta.filename,
+            file=facts.location,
             value="missing",
             cure=f"Put {keyword} into the primary header",
         )
-    return str(name)
+    return name
 
 
 def wavelength_ranges(
-    path: str | Path, filter_name: str, *, orders: OrderPolicy = "extract"
+    path: PathLike, filter_name: str, *, orders: OrderPolicy = "extract"
 ) -> dict[int, tuple[float, float]]:
     """Return the shortest and longest wavelength of each order, micron.
 
@@ -84,7 +86,7 @@ def wavelength_ranges(
             f"The wavelengthrange reference holds the filter {filter_name}",
             file=path,
             value=f"it holds {', '.join(sorted(names)) or 'none'}",
-            cure="Give the reference of this instrument and mode (override_wavelengthrange), or "
+            cure="Give the reference of this instrument and grism (override_wavelengthrange), or "
             "correct the exposure's FILTER or PUPIL",
         )
     missing = [order for order in wanted if order not in listed]
@@ -98,12 +100,12 @@ def wavelength_ranges(
     return {order: listed[order] for order in wanted}
 
 
-def _content(path: str | Path) -> tuple[Sequence[Any], Sequence[Any]]:
+def _content(path: PathLike) -> tuple[Sequence[Any], Sequence[Any]]:
     """Return the rows (order, filter, min, max) and (filter, orders) of the reference."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with WavelengthrangeModel(str(path)) as model:
+            with WavelengthrangeModel(os.fspath(path)) as model:
                 kind = str(model.meta.exposure.type or "")
                 ranges = [list(row) for row in model.wavelengthrange]
                 extract = [list(row) for row in model.extract_orders or ()]
@@ -119,6 +121,6 @@ def _content(path: str | Path) -> tuple[Sequence[Any], Sequence[Any]]:
             "The wavelengthrange reference is for slitless spectroscopy (WFSS)",
             file=path,
             value=f"EXP_TYPE = {kind or 'missing'}",
-            cure="Give the reference of this mode (override_wavelengthrange)",
+            cure="Give the reference of this grism (override_wavelengthrange)",
         )
     return ranges, extract

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import core_schema
@@ -19,7 +19,10 @@ from bkgflow.io.storage.remote import Remote
 
 __all__ = ["Location", "PathLike", "split_list"]
 
-PathLike = str | os.PathLike[str]
+if TYPE_CHECKING:
+    PathLike = str | os.PathLike[str]
+else:
+    PathLike = str | os.PathLike  # a parameterized class is none that isinstance takes
 """What users name a file by: a path, a URL, a `Location`."""
 
 LOCAL = "file://"
@@ -130,7 +133,8 @@ class Location:
         """Return the location of another file of the same folder."""
         return self.parent / name
 
-    # Questions to the storage; what it answers with an error, these raise as OSError.
+    # Questions to the storage. `exists`, `is_file`, `is_dir` and `listing` raise OSError where it
+    # gives no answer: only who asks can say which rule that breaks.
 
     def exists(self) -> bool:
         """Whether something is there."""
@@ -154,8 +158,13 @@ class Location:
         """Return the path with all links resolved: two locations with the same one are one file."""
         return os.path.realpath(self.url) if self.url.startswith("/") else self.url
 
-    def identity(self) -> Identity:
+    def identity(self, what: str = "An exposure") -> Identity:
         """Return which version of a file is there now.
+
+        Parameters
+        ----------
+        what : str
+            How an error calls the file.
 
         Raises
         ------
@@ -167,31 +176,48 @@ class Location:
                 return self._remote().identity(self.name)
             found = os.stat(self.url)  # noqa: PTH116 - thousands of times
         except (OSError, ValueError) as problem:  # a name with a NUL or half a character in it
-            raise _not_readable(self, problem) from None
+            raise _not_readable(self, what, problem) from None
         return Identity(self.name, found.st_size, found.st_mtime_ns)
 
     # Reading.
 
-    def open(self) -> AbstractContextManager[BinaryIO]:
+    def open(self, what: str = "An exposure") -> AbstractContextManager[BinaryIO]:
         """Open a file for reading bytes; a gzip file is read through.
+
+        Parameters
+        ----------
+        what : str
+            How an error calls the file.
 
         Raises
         ------
         FileError
             If it does not exist, is a folder, or may not be read.
         """
-        return _opened(self)
+        return _opened(self, what)
 
-    def read_bytes(self) -> bytes:
-        """Return what is in a file, as it is; `OSError` where it cannot be read."""
-        if self.is_local:
-            return self.path.read_bytes()
-        with self._remote().open() as stream:
-            return stream.read()
+    def read_bytes(self, what: str = "A file") -> bytes:
+        """Return what is in a file, as it is; `FileError` where it cannot be read."""
+        try:
+            if self.is_local:
+                return self.path.read_bytes()
+            with self._remote().open() as stream:
+                return stream.read()
+        except (OSError, ValueError) as problem:
+            raise _not_readable(self, what, problem) from None
 
-    def read_text(self) -> str:
-        """Return what is in a UTF-8 file; `OSError` or `UnicodeDecodeError` where it cannot."""
-        return self.read_bytes().decode("utf-8")
+    def read_text(self, what: str = "A file") -> str:
+        """Return what is in a UTF-8 file; `FileError` where it cannot be read or is none."""
+        raw = self.read_bytes(what)
+        try:
+            return raw.decode("utf-8")
+        except UnicodeDecodeError:
+            raise FileError(
+                f"{what} is a text file",
+                file=self,
+                value="not UTF-8 text",
+                cure="Give the right file",
+            ) from None
 
     def make_folder(self) -> None:
         """Make a folder and those above it, where they are not there; `OSError` where it cannot."""
@@ -217,21 +243,21 @@ def split_list(items: Any) -> list[Any]:
 
 
 @contextmanager
-def _opened(location: Location) -> Iterator[BinaryIO]:
+def _opened(location: Location, what: str) -> Iterator[BinaryIO]:
     try:
         if location.is_local:
             raw: BinaryIO = location.path.open("rb")
         else:
             raw = location._remote().open()
     except (OSError, ValueError) as problem:
-        raise _not_readable(location, problem) from None
+        raise _not_readable(location, what, problem) from None
     with raw, unpacked(raw) as stream:
         yield stream
 
 
-def _not_readable(location: Location, problem: Exception) -> FileError:
+def _not_readable(location: Location, what: str, problem: Exception) -> FileError:
     return FileError(
-        "An exposure is a readable file",
+        f"{what} is a readable file",
         file=location,
         value=getattr(problem, "strerror", None) or problem,
         cure="Check the path and the permissions",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bkgflow.methods.soss.apply import FittedSky, subtract_soss
-from bkgflow.methods.soss.fit import SossMode, fit_soss
+from bkgflow.methods.soss.fit import fit_soss
 from bkgflow.methods.soss.gather import ArraySegment, Segment
 from bkgflow.methods.soss.result import SossFit
 
@@ -12,7 +12,6 @@ __all__ = [
     "FittedSky",
     "Segment",
     "SossFit",
-    "SossMode",
     "fit_soss",
     "subtract_soss",
 ]

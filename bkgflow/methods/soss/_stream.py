@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from bkgflow.detector import DO_NOT_USE, REFERENCE_PIXEL
 from bkgflow.methods._compiled import compiled
 
-__all__ = ["BINS", "count_high", "drop_sources", "gather", "pixel_moments", "subtract_sky"]
+__all__ = ["BINS", "collect_sky", "count_high", "drop_sources", "pixel_moments", "subtract_sky"]
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -53,7 +53,7 @@ def count_high(bits: Words, dq: Words, bins: Counts) -> None:
 
 
 @compiled
-def gather(
+def collect_sky(
     bits: Words,
     dq: Words,
     high: Counts,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bkgflow.errors import ShapeError
+from bkgflow.methods._compiled import read_only
 from bkgflow.methods.soss._stream import subtract_sky
 from bkgflow.methods.soss.regions import discontinuity
 from bkgflow.methods.soss.result import SossFit
@@ -35,16 +36,21 @@ class FittedSky:
     fit: SossFit
 
     @classmethod
-    def of(cls, library: NDArray[np.float32], fit: SossFit) -> FittedSky:
-        """Take the template of a fit out of the library that was fitted, (n, ny, nx) float32."""
-        template = np.asarray(library[fit.template], np.float32)
+    def of(cls, template: NDArray[np.float32], fit: SossFit) -> FittedSky:
+        """Join a fit and the template that it chose, (ny, nx) float32."""
         usable = np.where(np.isfinite(template), template, np.float32(np.nan))
         return cls(usable, discontinuity(template), fit)
 
     def subtract(self, sci: NDArray[Any], first: int, rows: slice) -> None:
         """Subtract from (n, rows, nx) pixels, in place; the first is of integration ``first``."""
-        left, right = (np.ascontiguousarray(each) for each in self.fit.at(first, first + len(sci)))
-        subtract_sky(sci, self.template[rows], self.steps[rows], left, right)
+        left, right = self.fit.at(first, first + len(sci))
+        subtract_sky(
+            sci,
+            read_only(self.template[rows], np.float32),
+            read_only(self.steps[rows], np.int64),
+            read_only(left, np.float64),
+            read_only(right, np.float64),
+        )
 
 
 def subtract_soss(
@@ -82,4 +88,5 @@ def subtract_soss(
             value=f"SCI {sci.shape} from {first}, library {library.shape}, fit of {n}",
             cure="Fit the segment that is subtracted from, with the same library",
         )
-    FittedSky.of(library, fit).subtract(cube, first, slice(None))
+    template = np.asarray(library[fit.template], np.float32)
+    FittedSky.of(template, fit).subtract(cube, first, slice(None))

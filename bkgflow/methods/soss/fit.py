@@ -11,7 +11,6 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +22,11 @@ from bkgflow.methods.soss.ranks import Middle, middle_ratio
 from bkgflow.methods.soss.regions import STEP_STOP, discontinuity, side_templates
 from bkgflow.methods.soss.result import SossFit
 from bkgflow.methods.soss.uncertainty import uncertainty
+from bkgflow.rules import SossRule
 
-__all__ = ["SossMode", "fit_soss"]
+__all__ = ["fit_soss"]
 
-SossMode = Literal["exposure", "file", "integration"]
+DEFAULT = SossRule()
 
 SIDES = ("left", "right")
 
@@ -46,10 +46,8 @@ class _Best:
 def fit_soss(
     segments: Sequence[Segment],
     library: NDArray[np.float32],
+    rule: SossRule = DEFAULT,
     *,
-    soss_source_percentile: float = 35.0,
-    soss_bkg_percentile: Sequence[float] = (25.0, 50.0),
-    soss_fit: SossMode = "exposure",
     threads: int = 1,
 ) -> tuple[SossFit, ...]:
     """Fit a library of sky templates to the segments of one SOSS exposure.
@@ -60,13 +58,8 @@ def fit_soss(
         (n, ny, nx) each; every one is read twice.
     library : (n_templates, ny, nx) float32
         The templates, cut to the subarray; nx > 725.
-    soss_source_percentile : float
-        Pixels at or above this percentile of all good ones are sources.
-    soss_bkg_percentile : (float, float)
-        Ratios strictly between these percentiles count.
-    soss_fit : "exposure", "file" or "integration"
-        One template and pair of scales for all segments; for each segment, as the reference
-        step does; or one template for all, and a pair of scales for each integration.
+    rule : SossRule
+        What is sky, and what is fitted together.
     threads : int
         Templates that are fitted at a time. The result is the same.
 
@@ -81,31 +74,23 @@ def fit_soss(
     ShapeError
         Segments or library do not fit each other.
     """
-    percentiles = (float(soss_bkg_percentile[0]), float(soss_bkg_percentile[1]))
-    if soss_fit == "file":
-        alone = ([segment] for segment in segments)
-        return tuple(
-            _fit(each, library, soss_source_percentile, percentiles, threads, series=False)[0]
-            for each in alone
-        )
-    series = soss_fit == "integration"
-    return _fit(segments, library, soss_source_percentile, percentiles, threads, series=series)
+    if rule.fit == "file":
+        return tuple(_fit([each], library, rule, threads)[0] for each in segments)
+    return _fit(segments, library, rule, threads)
 
 
 def _fit(
     segments: Sequence[Segment],
     library: NDArray[np.float32],
-    source_percentile: float,
-    percentiles: tuple[float, float],
+    rule: SossRule,
     threads: int,
-    *,
-    series: bool,
 ) -> tuple[SossFit, ...]:
     _check_library(segments, library)
     library = np.asarray(library, np.float32)
     steps = [discontinuity(template) for template in library]
     edges = max(int(each.max()) for each in steps), min(int(each.min()) for each in steps)
-    sky = gather_sky(segments, source_percentile, edges)
+    percentiles = rule.bkg_percentile
+    sky = gather_sky(segments, rule.source_percentile, edges)
     rms = np.full((len(library), 2), np.inf)
     best: _Best | None = None
     notes: list[str] = []
@@ -115,12 +100,13 @@ def _fit(
         return _fit_template(sky, index, halves, percentiles, rms[index])
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
+        # In the library's order, whichever is done first: on ties the first template wins.
         for found, why in pool.map(fit_one, range(len(library))):
             notes += why
             if found is not None and (best is None or _total(rms, found) < _total(rms, best)):
                 best = found
     whole = _whole_fit(sky, best, percentiles, rms, notes)
-    if best is None or not series:
+    if best is None or rule.fit != "integration":
         return (whole,) * len(segments)
     return _time_series(sky, best, whole, percentiles)
 

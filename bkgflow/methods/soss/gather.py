@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bkgflow.errors import ShapeError
-from bkgflow.methods.soss._stream import BINS, count_high, drop_sources, gather, pixel_moments
+from bkgflow.methods._compiled import read_only
+from bkgflow.methods.soss._stream import BINS, collect_sky, count_high, drop_sources, pixel_moments
 from bkgflow.methods.soss.ranks import interpolate, neighbours
 from bkgflow.methods.soss.regions import LAST_FIT_COLUMN
 
@@ -156,7 +157,7 @@ def gather_sky(segments: Sequence[Segment], percentile: float, edges: tuple[int,
     ends = np.zeros((sum(lengths) + 1, 2), np.int64)
     low_bins = np.zeros((2, BINS), np.int64)
     for start, sci, dq in _stream(segments):
-        gather(sci, dq, high, low_bins, good, np.asarray(edges), values, pixels, ends, start)
+        collect_sky(sci, dq, high, low_bins, good, np.asarray(edges), values, pixels, ends, start)
     if high[0] == high[1]:
         low_bins[1] = low_bins[0]
     before = below[high] - counts[high]
@@ -174,7 +175,7 @@ def _side(
     n_pixels: int,
 ) -> Side:
     values = bits.view(np.float32)
-    drop_sources(values, pixels, ends, threshold)
+    drop_sources(values, pixels, ends, np.float32(threshold))
     values, pixels = values[: ends[-1]], pixels[: ends[-1]]
     count = np.zeros(n_pixels, np.int64)
     mean, squares = np.zeros(n_pixels), np.zeros(n_pixels)
@@ -215,7 +216,7 @@ def _stream(
                     value=f"SCI {sci.shape}, DQ {dq.shape}",
                     cure=f"Give chunks of (n, {frame[0]}, {frame[1]})",
                 )
-            yield stop, _plain(sci, np.float32).view(np.uint32), _plain(dq, np.uint32)
+            yield stop, read_only(sci, np.float32).view(np.uint32), read_only(dq, np.uint32)
             stop += len(sci)
         if stop - start != n:
             raise ShapeError(
@@ -224,10 +225,3 @@ def _stream(
                 cure="Check the file: it changed or was cut",
             )
         start = stop
-
-
-def _plain(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
-    """Return a native, contiguous array, read-only: a view where the array is so already."""
-    plain = np.require(array, dtype, ["C", "A"]).view()
-    plain.flags.writeable = False
-    return plain

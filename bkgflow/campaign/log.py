@@ -1,0 +1,89 @@
+"""The log file of a run, kept beside its products."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from bkgflow.campaign.events import Event, RunEnded, RunStarted, UnitEnded, UnitStarted
+from bkgflow.errors import OutputError
+from bkgflow.io.storage.location import Location
+from bkgflow.planning.plan import Plan
+from bkgflow.planning.unit import Unit
+from bkgflow.report.run_table import remarks
+from bkgflow.verdict import Verdict
+
+__all__ = ["LogListener", "log_file"]
+
+FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+log = logging.getLogger("bkgflow.run")
+
+
+@contextmanager
+def log_file(location: Location) -> Iterator[None]:
+    """Append everything that bkgflow logs to a file; its folder is made if it is not there.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written there.
+    """
+    try:
+        location.parent.make_folder()
+        handler = logging.FileHandler(location.path, encoding="utf-8")
+    except OSError as problem:
+        raise OutputError(
+            "A run must be able to keep its log beside its products",
+            file=location,
+            value=problem.strerror,
+            cure="Give another output folder, or mend its permissions or its free space",
+        ) from None
+    handler.setFormatter(logging.Formatter(FORMAT))
+    root = logging.getLogger("bkgflow")
+    before = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(before)
+        handler.close()
+
+
+class LogListener:
+    """Writes every event of a run to the log, with the names that its plan gives to units."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._units = {unit.digest: unit for unit in plan.units}
+
+    def __call__(self, event: Event) -> None:
+        """Take an event in."""
+        match event:
+            case RunStarted():
+                log.info(
+                    "bkgflow %s, run %s: %d units on %s, settings %s",
+                    self._plan.version,
+                    event.run,
+                    event.units,
+                    event.where,
+                    self._plan.settings.model_dump(),
+                )
+            case UnitStarted():
+                log.info("%s: begins", self._units[event.unit].target)
+            case UnitEnded():
+                self._ended(self._units[event.unit], event.verdict)
+            case RunEnded():
+                log.info("the run ended after %.1f s", event.seconds)
+
+    def _ended(self, unit: Unit, verdict: Verdict) -> None:
+        for note in unit.notes:
+            log.info("%s: %s", unit.target, note)
+        for remark in remarks(verdict):
+            log.warning("%s: %s", unit.target, remark)
+        level = logging.INFO if verdict.state.good else logging.ERROR
+        word = verdict.reason or ", ".join(verdict.products)
+        log.log(level, "%s: %s %s", unit.target, verdict.state, word)

@@ -1,0 +1,132 @@
+"""The executor of everything that is reached through a client of dask.distributed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from queue import SimpleQueue
+from typing import Any
+from uuid import uuid4
+
+from distributed import Client, Future, get_worker, secede
+
+from bkgflow.clusters.base import LOST, OnEnd, OnStart
+from bkgflow.errors import RunError
+from bkgflow.graph.build import Graph
+from bkgflow.graph.finish import published
+from bkgflow.verdict import Verdict
+
+__all__ = ["MOST_BESIDE", "ClientExecutor", "beside_the_thread"]
+
+COMPUTED_AGAIN = {"lost", "pending"}
+"""A future is in one of these states when the worker that held its result has died: the
+scheduler computes it once more."""
+
+LOOK_AGAIN = 0.1
+"""Seconds after which such a future is asked once more."""
+
+MOST_BESIDE = 2
+"""Tasks of a process that may publish beside its threads. With more of them a slow disk would
+only get a longer queue, and what they hold takes memory."""
+
+_places = threading.BoundedSemaphore(MOST_BESIDE)
+
+
+@contextmanager
+def beside_the_thread() -> Iterator[None]:
+    """Leave the worker's thread to the next task, as soon as there is room beside it.
+
+    What is done inside waits for a disk or a network; the task ends when it has ended.
+    """
+    with _places:  # first a place, then the step: who waits for one keeps the thread busy
+        secede()
+        yield
+
+
+class ClientExecutor:
+    """Computes graphs on a distributed cluster, through its client."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    @property
+    def where(self) -> str:
+        """A few words for the log."""
+        return f"{len(self._workers())} workers of {self.client.scheduler.address}"
+
+    @property
+    def worker_memory(self) -> int | None:
+        """The least of the workers' memory limits in bytes; None if none has a limit."""
+        limits = [worker.get("memory_limit") for worker in self._workers().values()]
+        return min((int(limit) for limit in limits if limit), default=None)
+
+    def _workers(self) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = self.client.scheduler_info(n_workers=-1)["workers"]
+        return found
+
+    def execute(self, graph: Graph, on_start: OnStart, on_end: OnEnd) -> None:
+        """Compute and publish all ends of a graph.
+
+        Starts come from the workers over a topic of their own, ends as futures; one queue brings
+        both to this thread.
+        """
+        said: SimpleQueue[str | Future] = SimpleQueue()
+        topic = f"bkgflow-{uuid4().hex}"
+        ends = {key: _wrapped(graph, key, topic) for key in graph.ends}
+        self.client.subscribe_topic(topic, lambda event: said.put(event[1]))
+        futures = self.client.get(graph.tasks | ends, list(ends), sync=False)
+        unit_of = {f.key: graph.ends[key] for f, key in zip(futures, ends, strict=True)}
+        left = dict(zip(unit_of.values(), futures, strict=True))
+        for future in futures:
+            future.add_done_callback(said.put)
+        del futures  # the cluster releases a result as soon as nobody here holds its future
+        try:
+            while left:
+                match said.get():
+                    case str() as unit:
+                        if unit in left:  # a start that comes after the end is no news
+                            on_start(unit)
+                    case future if future.status in COMPUTED_AGAIN:
+                        self._look_again(future, said.put)
+                    case future:
+                        unit = unit_of[future.key]
+                        del left[unit]
+                        on_end(unit, _verdict_of(future))
+        finally:
+            self.client.unsubscribe_topic(topic)
+            if left:  # the run was stopped: nobody wants the rest
+                self.client.cancel(list(left.values()))
+
+    def _look_again(self, future: Future, put: Callable[[Future], None]) -> None:
+        """Wait for a future once more, but not at once: one that is lost calls back at once."""
+        loop = self.client.loop
+        loop.add_callback(loop.call_later, LOOK_AGAIN, future.add_done_callback, put)
+
+
+def _wrapped(graph: Graph, key: Hashable, topic: str) -> tuple[Any, ...]:
+    task, *upstream = graph.tasks[key]
+    return (partial(_on_worker, topic, graph.ends[key], task), *upstream)
+
+
+def _on_worker(topic: str, unit: str, task: Callable[..., Any], *upstream: Any) -> Verdict:
+    """Say that a unit begins, then compute and publish it; called on a worker."""
+    get_worker().log_event(topic, unit)
+    return published(task, *upstream, leave=beside_the_thread)
+
+
+def _verdict_of(future: Future) -> Verdict:
+    if future.status == "finished":
+        verdict: Verdict = future.result()
+        return verdict
+    if future.status != "error":
+        return LOST
+    problem = future.exception()
+    return Verdict.quarantined(
+        RunError(
+            "A worker must compute its task to the end",
+            value=f"{type(problem).__name__}: {problem}"[:500],
+            cure="Give the workers more memory, then run again; the workers' logs say more",
+        )
+    )

@@ -1,0 +1,125 @@
+"""Worker processes on this machine, started for a run and closed after it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from bkgflow.clusters.base import check_workers, option, workers_option
+from bkgflow.errors import SettingsError, UsageError
+
+if TYPE_CHECKING:
+    from bkgflow.clusters.client import ClientExecutor
+
+__all__ = ["Local", "free_address"]
+
+LEAST_MEMORY = 256 << 20
+"""Bytes: with less a worker cannot even import what it needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """Worker processes on this machine, of one thread each.
+
+    Attributes
+    ----------
+    workers : int or None
+        How many; None for one per core.
+    memory : str or None
+        Memory limit of each, as dask writes it ("4GiB"); None and "auto" for its share of the
+        machine's.
+    dashboard : (str, int)
+        Host and port where the cluster shows what it does, as dask does by default, but to
+        nobody outside; another port where this one is taken.
+    start : callable or None
+        Makes the cluster, with the arguments of `distributed.LocalCluster`; None for that.
+    """
+
+    WORD: ClassVar = "local"
+    SUMMARY: ClassVar = "local (worker processes here)"
+
+    workers: int | None = workers_option()
+    memory: str | None = option(
+        "Memory limit of each local worker, such as 4GiB.", default="dask's", metavar="SIZE"
+    )
+    dashboard: tuple[str, int] = ("127.0.0.1", 8787)
+    start: Callable[..., Any] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse settings that cannot be meant."""
+        check_workers(self.workers)
+        limit = self.worker_memory
+        if limit is not None and limit < LEAST_MEMORY:
+            raise SettingsError(
+                f"A worker's memory limit must be a size of at least {LEAST_MEMORY >> 20} MiB",
+                value=self.memory,
+                cure="Give a size such as 4GiB",
+            )
+
+    @property
+    def worker_memory(self) -> int | None:
+        """The memory limit in bytes; 0 where it cannot be read, None where dask chooses it."""
+        if self.memory in {None, "auto"}:
+            return None
+        from dask.utils import parse_bytes
+
+        try:
+            return int(parse_bytes(self.memory))
+        except (ValueError, OverflowError):
+            return 0
+
+    @contextmanager
+    def open(self) -> Iterator[ClientExecutor]:
+        """Start the workers and close them afterwards.
+
+        Raises
+        ------
+        UsageError
+            If they cannot start.
+        """
+        from distributed import Client
+
+        from bkgflow.clusters.client import ClientExecutor
+
+        with self._started() as own, Client(own, set_as_default=False) as client:
+            yield ClientExecutor(client)
+
+    def _started(self) -> Any:
+        from distributed import LocalCluster
+
+        try:
+            return (self.start or LocalCluster)(
+                n_workers=self.workers or os.cpu_count() or 1,
+                threads_per_worker=1,
+                memory_limit=self.memory or "auto",
+                dashboard_address=free_address(*self.dashboard),
+            )
+        except ValueError as problem:
+            raise UsageError(
+                "Workers and memory must make a cluster",
+                value=f"workers={self.workers}, memory={self.memory}: {problem}",
+                cure="Give a number of workers and a memory such as 4GiB",
+            ) from None
+        except RuntimeError as problem:
+            # A worker process imports the script that started it, and would start workers again.
+            raise UsageError(
+                "Worker processes must be able to start on this machine",
+                value=problem,
+                cure='Give cluster="threads"; or, in a script, call bkgflow.run only under '
+                'if __name__ == "__main__"',
+            ) from problem
+
+
+def free_address(host: str, port: int) -> str:
+    """Return an address to listen at: this port, or any where another program has it already."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            port = 0
+    return f"{host}:{port}"

@@ -1,0 +1,183 @@
+"""Exposures in FITS files: their headers looked at once, their pixels read by byte range."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO, ClassVar
+
+from bkgflow.detector import Window
+from bkgflow.errors import FileError, ShapeError
+from bkgflow.io.exposures.facts import ExposureFacts
+from bkgflow.io.exposures.keywords import collect
+from bkgflow.io.exposures.source import Layer, Pixels, Reader
+from bkgflow.io.exposures.windows import number, slit_corner, window_of
+from bkgflow.io.fits.cards import Cards
+from bkgflow.io.fits.hdus import ByteRange, Hdu, walk
+from bkgflow.io.fits.planes import planes, read_rows
+from bkgflow.io.storage.location import Location, PathLike
+
+__all__ = ["FitsSource", "inspect"]
+
+ARRAYS = ("SCI", "ERR", "DQ")
+
+
+@dataclass(frozen=True, slots=True)
+class FitsSource:
+    """See `Source`; the arrays are found by byte offsets."""
+
+    format: ClassVar[str] = "fits"
+
+    location: Location
+    window: Window
+    n_integrations: int | None
+    sci: ByteRange
+    err: ByteRange
+    dq: ByteRange
+
+    @property
+    def name(self) -> str:
+        """The location."""
+        return str(self.location)
+
+    @contextmanager
+    def reader(self) -> Iterator[Reader]:
+        """Open the file."""
+        with self.location.open() as stream:
+            yield _FitsReader(self, stream)
+
+    def wcs(self) -> Any:
+        """Return what the tree has as ``meta.wcs``."""
+        from bkgflow.io.fits.tree import read_tree  # asdf, which only slitless exposures need
+
+        return read_tree(self.location).get("meta", {}).get("wcs")
+
+
+@dataclass(frozen=True, slots=True)
+class _FitsReader:
+    source: FitsSource
+    stream: BinaryIO
+
+    def read(self, layer: Layer, window: Window, out: Pixels, first: int = 0) -> None:
+        data: ByteRange = getattr(self.source, layer)
+        rows, columns = window.slices_in(self.source.window)
+        local = Window(columns.start, rows.start, window.nx, window.ny)
+        stack = out[None] if out.ndim == 2 else out
+        for plane, image in zip(planes(data, first, len(stack)), stack, strict=True):
+            read_rows(self.stream, plane, local, image)
+
+
+def inspect(where: PathLike) -> ExposureFacts:
+    """Read an exposure's headers and check that they agree with each other.
+
+    Raises
+    ------
+    FileError
+        If the file is missing, unreadable, truncated, or lacks SCI, ERR or DQ.
+    ShapeError
+        If SCI, ERR and DQ differ in shape, or SUBSIZE contradicts the array.
+    WindowError
+        If its place on the detector is unknown.
+    """
+    location = Location.of(where)
+    # Before the headers: a file that is written in between is then seen to have changed.
+    identity = location.identity()
+    hdus = walk(location)
+    header = hdus["PRIMARY"].header
+    _check_single(location, header)
+    shape = _common_shape(location, hdus)
+    sci = hdus["SCI"].header
+    instrument = str(header.get("INSTRUME", ""))
+    window = window_of(location, instrument, shape[-2:], *_on_detector(header, sci))
+    n_integrations = shape[0] if len(shape) == 3 else None
+    return ExposureFacts(
+        location=location,
+        identity=identity,
+        window=window,
+        n_integrations=n_integrations,
+        model=str(header.get("DATAMODL", "")),
+        instrument=instrument.upper(),
+        detector=str(header.get("DETECTOR", "")),
+        exp_type=str(header.get("EXP_TYPE", "")).upper(),
+        bunit=str(sci.get("BUNIT", "")),
+        gwa=(number(header.get("GWA_XTIL")), number(header.get("GWA_YTIL"))),
+        dispersion_axis=_whole(sci.get("DISPAXIS")),
+        keywords=collect(header.get),
+        source=FitsSource(location, window, n_integrations, *(hdus[name].data for name in ARRAYS)),
+    )
+
+
+def _on_detector(primary: Cards, sci: Cards) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
+    """Return (SUBSTRT1, SUBSTRT2) and (SUBSIZE1, SUBSIZE2); for a slit cut-out, the slit's own.
+
+    A cut-out keeps the subarray keywords of the exposure it was cut from and says with
+    SLTSTRT1/2 (1-based in that exposure) and SLTSIZE1/2 where it was cut.
+    """
+    corner = (primary.get("SUBSTRT1"), primary.get("SUBSTRT2"))
+    start = (sci.get("SLTSTRT1"), sci.get("SLTSTRT2"))
+    if start == (None, None):
+        return corner, (primary.get("SUBSIZE1"), primary.get("SUBSIZE2"))
+    return slit_corner(corner, start), (sci.get("SLTSIZE1"), sci.get("SLTSIZE2"))
+
+
+def _whole(value: object) -> int | None:
+    """Return a header value that is a whole number; None for all others."""
+    found = number(value)
+    return None if found is None or not found.is_integer() else int(found)
+
+
+def _check_single(location: Location, primary: Cards) -> None:
+    model = str(primary.get("DATAMODL", ""))
+    if model.startswith("Multi"):
+        raise FileError(
+            "An exposure is one image or one cube",
+            file=location,
+            value=f"a {model}, slits cut out of an exposure",
+            cure="Give the exposure itself, as it was before it was cut",
+        )
+
+
+def _common_shape(location: Location, hdus: dict[str, Hdu]) -> tuple[int, ...]:
+    for name in ARRAYS:
+        if name not in hdus or not hdus[name].data.shape:
+            raise FileError(
+                "An exposure has the extensions SCI, ERR and DQ",
+                file=location,
+                value=f"{name} has no array"
+                if name in hdus
+                else f"no {name} among {', '.join(key for key in hdus if key) or 'none'}",
+                cure="Give a rate or rateints product of the pipeline's first stage",
+            )
+        kind = str(hdus[name].header.get("XTENSION", "IMAGE"))
+        if kind != "IMAGE":
+            raise FileError(
+                "SCI, ERR and DQ are image extensions",
+                file=location,
+                value=f"{name} is a {kind}",
+                cure="Unpack a compressed file (funpack), or make the product again",
+            )
+        if hdus[name].data.bitpix > 0 and hdus[name].header.get("BLANK") is not None:
+            raise FileError(
+                "Pixels without a value are NaN",
+                file=location,
+                value=f"{name} holds whole numbers, one of which stands for none (BLANK)",
+                cure="Store the array as float32",
+            )
+    shape = hdus["SCI"].data.shape
+    if len(shape) not in (2, 3) or 0 in shape:
+        raise ShapeError(
+            "SCI is an image (ny, nx) or a cube (n_integrations, ny, nx)",
+            file=location,
+            value=shape,
+            cure="Give a rate or rateints product, not a ramp",
+        )
+    for name in ARRAYS[1:]:
+        if hdus[name].data.shape != shape:
+            raise ShapeError(
+                f"{name} has the shape of SCI",
+                file=location,
+                value=f"SCI {shape}, {name} {hdus[name].data.shape}",
+                cure="Make the product again; its extensions do not belong together",
+            )
+    return shape

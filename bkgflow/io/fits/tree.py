@@ -1,0 +1,64 @@
+"""The ASDF tree that stdatamodels keeps in a FITS file, read without a data model."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import asdf
+
+from bkgflow.errors import FileError
+from bkgflow.io.fits.hdus import walk
+from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.reading import reading
+
+__all__ = ["TREE", "read_tree", "unvalidated"]
+
+TREE = "ASDF"
+"""EXTNAME of the tree: an ASDF file in the one cell of a table."""
+
+
+@contextmanager
+def unvalidated() -> Iterator[None]:
+    """Have asdf take a tree as it is read: it was validated when it was written."""
+    # What asdf found of its extensions is kept with the shared configuration alone: asked for
+    # within the context, they would be searched anew for every file.
+    shared = asdf.get_config()
+    _ = shared.extensions, shared.resource_manager
+    with asdf.config_context() as config:
+        config.validate_on_read = False
+        yield
+
+
+def read_tree(location: Location) -> Mapping[str, Any]:
+    """Return a file's tree; an empty one where the file has none.
+
+    Arrays that are HDUs of the file are not to be looked at.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read, or its tree not be understood.
+    """
+    hdu = walk(location).get(TREE)
+    if hdu is None:
+        return {}
+    with location.open() as stream, reading(stream):
+        stream.seek(hdu.data.offset)
+        content = io.BytesIO(stream.read(hdu.data.nbytes))
+    try:
+        with warnings.catch_warnings(), unvalidated():
+            warnings.simplefilter("ignore")  # of versions of asdf's extensions, for every tag
+            # Never closed: it is memory, and arrays of the tree may be asked for later.
+            tree: Mapping[str, Any] = asdf.open(content).tree
+    except Exception as problem:  # asdf, yaml and every extension raise their own
+        raise FileError(
+            "The ASDF tree of an exposure can be read",
+            file=location,
+            value=f"{type(problem).__name__}: {problem}"[:300],
+            cure="Fetch the file again, or make it again with the pipeline",
+        ) from problem
+    return tree

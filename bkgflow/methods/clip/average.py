@@ -1,0 +1,265 @@
+"""Sigma-clipped averages: many exposures to one image, many integrations to one.
+
+The clip is that of ``astropy.stats.sigma_clip`` along the first axis with its defaults: median
+centre, population standard deviation, float64, inclusive bounds, non-finite values ignored;
+the bounds of the last iteration hold for all values, so that one rejected early can come back.
+Only a value within rounding (1e-15 or so, relative) of a bound may fall on the other side,
+because the sums behind the standard deviation add up in another order.
+
+ERR and DQ follow SCI: ERR is the quadrature sum of what was kept over its number, DQ the OR
+of everything, clipped or not. A pixel without any value is NaN with ``n_used`` = 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from bkgflow.errors import ShapeError
+from bkgflow.methods._compiled import read_only
+from bkgflow.methods.clip._kernels import BATCH, average_stack, tile_width
+from bkgflow.methods.clip._outliers import Output, new_batch
+from bkgflow.methods.clip._tiles import CAUTION, Clip, Stack, new_tile
+from bkgflow.methods.clip.search import bound, sorting_network
+from bkgflow.rules import ClipRule
+
+__all__ = ["Collapsed", "Combined", "average", "collapse", "combine"]
+
+Reals = NDArray[np.float32] | NDArray[np.float64]
+
+MOST_EXPOSURES = 65535
+"""The largest number that ``n_used`` (uint16) can hold."""
+
+DEFAULT = ClipRule()
+
+
+@dataclass(frozen=True, slots=True)
+class Combined:
+    """The average of several exposures, per pixel of (ny, nx).
+
+    Attributes
+    ----------
+    sci : float32, the unit of the input
+        Mean of what was kept; NaN where there is nothing.
+    err : float32, the unit of the input
+        Uncertainty of that mean; NaN where there is nothing, or where a kept ERR is NaN. It has
+        no rows where ERR was not asked for.
+    dq : uint32
+        Bitwise OR of all inputs, kept or not.
+    n_used : uint16
+        How many values were kept.
+    """
+
+    sci: NDArray[np.float32]
+    err: NDArray[np.float32]
+    dq: NDArray[np.uint32]
+    n_used: NDArray[np.uint16]
+
+    def rows(self, part: slice) -> Combined:
+        """Return a view of some rows."""
+        return Combined(self.sci[part], self.err[part], self.dq[part], self.n_used[part])
+
+
+@dataclass(frozen=True, slots=True)
+class Collapsed:
+    """The average of one exposure's integrations: as ``Combined``, but SCI and ERR in float64.
+
+    Stacks of these are what ``combine`` takes next: a pixel without any integration is NaN
+    and so does not count as a background of zero.
+    """
+
+    sci: NDArray[np.float64]
+    err: NDArray[np.float64]
+    dq: NDArray[np.uint32]
+    n_used: NDArray[np.uint16]
+
+
+def combine(
+    sci: Reals,
+    err: Reals | None,
+    dq: NDArray[np.uint32],
+    rule: ClipRule = DEFAULT,
+    *,
+    members: Sequence[int] | None = None,
+    out: Combined | None = None,
+) -> Combined:
+    """Clip and average exposures.
+
+    Parameters
+    ----------
+    sci, err : (n_exposures, ny, nx) float32 or float64, any unit
+        Values and their uncertainties, NaN outside an exposure. Left as they are. Without ERR
+        (None) none comes out.
+    dq : (n_exposures, ny, nx) uint32
+        Flags; 0 outside an exposure.
+    rule : ClipRule
+        What is clipped.
+    members : sequence of int, optional
+        Which of the exposures; all by default.
+    out : Combined, optional
+        Arrays to write into, C-contiguous (a band of rows of a whole frame is).
+
+    Returns
+    -------
+    Combined
+        (ny, nx) arrays; ``out`` where it was given.
+
+    Raises
+    ------
+    ShapeError
+        The arrays do not fit each other.
+    """
+    shape = _checked_shape(sci, err, dq)
+    if out is None:
+        out = Combined(*_outputs(shape[1:], np.float32, with_err=err is not None))
+    else:
+        _check_out(out, shape[1:], with_err=err is not None)
+    chosen = _chosen(members, len(sci))
+    average(sci, err, dq, rule, chosen, bound(rule, chosen.size), out)
+    return out
+
+
+def collapse(
+    sci: Reals,
+    err: Reals | None,
+    dq: NDArray[np.uint32],
+    rule: ClipRule = DEFAULT,
+) -> Collapsed:
+    """Clip and average the integrations of one exposure.
+
+    The same as ``combine`` on (n_integrations, ny, nx), but nothing is rounded to float32
+    between the two levels.
+    """
+    shape = _checked_shape(sci, err, dq)
+    out = Collapsed(*_outputs(shape[1:], np.float64, with_err=err is not None))
+    average(sci, err, dq, rule, _chosen(None, len(sci)), bound(rule, len(sci)), out)
+    return out
+
+
+def average(
+    sci: Reals,
+    err: Reals | None,
+    dq: NDArray[np.uint32],
+    rule: ClipRule,
+    members: NDArray[np.int64],
+    reach: float | None,
+    out: Combined | Collapsed,
+) -> None:
+    """Average some members of stacks that fit each other and ``out``.
+
+    ``reach`` is the rule's `bound`, or None to sort every pixel: slower, to the same result.
+    """
+    n = members.size
+    if err is None:
+        err = np.empty((0, *sci.shape[1:]), np.float32)
+    narrow = np.can_cast(sci.dtype, np.float32) and np.can_cast(err.dtype, np.float32)
+    real = np.dtype(np.float32 if narrow else np.float64)
+    width = tile_width(n)
+    average_stack(
+        Stack(
+            _flat(sci, real),
+            _flat(err, real),
+            _flat(dq, np.dtype(np.uint32)),
+            read_only(members, np.int64),
+            read_only(np.full(width, np.nan), real),
+            read_only(np.zeros(width), real),
+            read_only(np.zeros(width, np.uint32), np.uint32),
+        ),
+        Clip(
+            math.inf if reach == math.inf else float(rule.sigma),
+            -1.0 if reach is None else reach,
+            rule.maxiters or 0,
+            sorting_network(n),
+            *_limits(n, real),
+        ),
+        new_tile(width, real),
+        new_batch(n, width + BATCH, real),
+        _output(out),
+    )
+
+
+def _limits(n: int, real: np.dtype[Any]) -> tuple[float, float, float]:
+    """Return what rounding may take from ``squares``, and between what these can be trusted.
+
+    In units of ``squares`` S, with u = eps / 2: S is off by (n + 2) u, shifts² / n by 2 (n + 3) u.
+    The farthest value is off by (n + 4) u sqrt(S); its square then by CAUTION of itself, which
+    the search allows for, and the last term. Outside the other two, squares may have under- or
+    overflown.
+    """
+    info = np.finfo(real)
+    rounding = (n + 4) * float(info.eps)
+    share = 4 * rounding + n * rounding * rounding / CAUTION
+    return share, float(info.tiny) * 2.0**26, float(info.max) * 2.0**-26
+
+
+def _output(out: Combined | Collapsed) -> Output:
+    sci, err, none = out.sci.reshape(-1), out.err.reshape(-1), np.empty(0)
+    dq, n_used = out.dq.reshape(-1), out.n_used.reshape(-1)
+    if isinstance(out, Collapsed):
+        single = np.empty(0, np.float32)
+        return Output(single, single, sci, err, dq, n_used)
+    return Output(sci, err, none, none, dq, n_used)
+
+
+def _chosen(members: Sequence[int] | None, n: int) -> NDArray[np.int64]:
+    chosen = np.arange(n) if members is None else np.asarray(members, np.int64)
+    if not chosen.size or chosen.min() < 0 or chosen.max() >= n:
+        raise ShapeError(
+            "Members are some of the exposures, counted from 0",
+            value=f"{chosen.tolist()} of {n}",
+            cure="Name at least one, each below the number of exposures",
+        )
+    return chosen
+
+
+def _flat(stack: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return (n, ny * nx)."""
+    return read_only(stack, dtype).reshape(len(stack), math.prod(stack.shape[1:]))
+
+
+def _outputs(
+    shape: tuple[int, ...], real: DTypeLike, *, with_err: bool
+) -> tuple[NDArray[Any], ...]:
+    sci, dq, n_used = (np.empty(shape, dtype) for dtype in (real, np.uint32, np.uint16))
+    return sci, np.empty(_err_shape(shape, with_err), real), dq, n_used
+
+
+def _err_shape(shape: tuple[int, ...], with_err: bool) -> tuple[int, ...]:
+    return shape if with_err else (0, *shape[1:])
+
+
+def _checked_shape(sci: Reals, err: Reals | None, dq: NDArray[np.uint32]) -> tuple[int, int, int]:
+    if sci.ndim != 3 or not 1 <= len(sci) <= MOST_EXPOSURES:
+        raise ShapeError(
+            f"A stack has the shape (n, ny, nx) with n from 1 to {MOST_EXPOSURES}",
+            value=sci.shape,
+            cure="Stack the images along a new first axis",
+        )
+    err_shape = sci.shape if err is None else err.shape
+    if not sci.shape == err_shape == dq.shape:
+        raise ShapeError(
+            "SCI, ERR and DQ must have one shape",
+            value=f"SCI {sci.shape}, ERR {err_shape}, DQ {dq.shape}",
+            cure="Cut all three to the same window",
+        )
+    return sci.shape[0], sci.shape[1], sci.shape[2]
+
+
+def _check_out(out: Combined, shape: tuple[int, ...], *, with_err: bool) -> None:
+    for name, dtype in (
+        ("sci", np.float32), ("err", np.float32), ("dq", np.uint32), ("n_used", np.uint16)
+    ):  # fmt: skip
+        array: NDArray[Any] = getattr(out, name)
+        wanted = _err_shape(shape, with_err) if name == "err" else shape
+        fits = array.shape == wanted and array.dtype == dtype and array.flags.c_contiguous
+        if not fits or not array.flags.writeable:
+            raise ShapeError(
+                f"out.{name} must be a writable, C-contiguous {np.dtype(dtype)} array of {wanted}",
+                value=f"{array.dtype} {array.shape}, strides {array.strides}",
+                cure="Give whole rows of a frame, or leave `out` away",
+            )

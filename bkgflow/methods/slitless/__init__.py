@@ -1,0 +1,26 @@
+"""The sky of a slitless exposure: where it shows, how strong it is, and away with it."""
+
+from __future__ import annotations
+
+from bkgflow.methods.slitless.boxes import boxes_to_mask, grism_boxes
+from bkgflow.methods.slitless.residual_mask import ResidualMask, residual_mask
+from bkgflow.methods.slitless.scale import ScaleFit, fit_scale
+from bkgflow.methods.slitless.subtract import (
+    enough_background,
+    fit_background,
+    subtract_scaled,
+    usable_pixels,
+)
+
+__all__ = [
+    "ResidualMask",
+    "ScaleFit",
+    "boxes_to_mask",
+    "enough_background",
+    "fit_background",
+    "fit_scale",
+    "grism_boxes",
+    "residual_mask",
+    "subtract_scaled",
+    "usable_pixels",
+]

@@ -1,0 +1,190 @@
+"""The compiled loops behind ``scale``: background pixels gathered once, summed, and cut.
+
+All arrays are one-dimensional over the background pixels. A rejected pixel's SCI becomes NaN,
+which every comparison and sum passes over, so that a round of rejection costs one pass to find
+the tails and a look at these alone. Sums are in float64.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bkgflow.methods._compiled import compiled
+
+__all__ = ["drop", "normal_sums", "profile_rms", "residuals", "tails", "take_pixels"]
+
+Reals = NDArray[Any]
+Doubles = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+
+@compiled
+def take_pixels(
+    sci: Reals,
+    err: Reals,
+    mask: NDArray[np.bool_],
+    templates: Reals,
+    by_columns: bool,
+    s: Reals,
+    b: Reals,
+    v: Reals,
+    counts: Indices,
+) -> int:
+    """Copy the usable pixels into s, b (k, n) and v = ERR²; return how many there are.
+
+    They come row by row, or column by column; ``counts`` gets how many each one gave. A pixel
+    is usable where SCI and all templates are finite and ERR is not 0. Where ERR is not finite,
+    v is infinite: it takes part in the percentiles, as in the reference step, but in no sum.
+    """
+    n = 0
+    lines, length = sci.shape
+    if by_columns:
+        lines, length = length, lines
+    for line in range(lines):
+        before = n
+        for i in range(length):
+            row, column = (i, line) if by_columns else (line, i)
+            value = sci[row, column]
+            variance = err[row, column] * err[row, column]
+            usable = mask[row, column] and np.isfinite(value) and variance != 0.0
+            for k in range(templates.shape[0]):
+                usable = usable and np.isfinite(templates[k, row, column])
+            if usable:
+                s[n] = value
+                v[n] = variance if variance > 0.0 else np.inf
+                for k in range(templates.shape[0]):
+                    b[k, n] = templates[k, row, column]
+                n += 1
+        counts[line] = n - before
+    return n
+
+
+def _normal_sums(s: Reals, b: Reals, v: Reals, n: int, matrix: Doubles, vector: Doubles) -> int:
+    """Fill the normal equations from the first n pixels; return how many have a weight."""
+    used = 0
+    for i in range(n):
+        used += v[i] < np.inf and not np.isnan(s[i])
+    for k in range(b.shape[0]):
+        total = 0.0
+        for i in range(n):
+            kept = not np.isnan(s[i])
+            total += b[k, i] / np.float64(v[i]) * s[i] if kept else 0.0
+        vector[k] = total
+        for j in range(k + 1):
+            total = 0.0
+            for i in range(n):
+                kept = not np.isnan(s[i])
+                total += b[k, i] / np.float64(v[i]) * b[j, i] if kept else 0.0
+            matrix[k, j] = total
+            matrix[j, k] = total
+    return used
+
+
+normal_sums = compiled(_normal_sums, fastmath={"reassoc", "nsz"})
+
+
+@compiled
+def residuals(s: Reals, b: Reals, n: int, step: int, factors: Doubles, out: Doubles) -> int:
+    """Write every ``step``-th residual s - factors·b, if not rejected; return how many."""
+    found = 0
+    for i in range(0, n, step):
+        model = factors[0] * b[0, i]
+        for k in range(1, b.shape[0]):
+            model += factors[k] * b[k, i]
+        residual = s[i] - model
+        if not np.isnan(residual):
+            out[found] = residual
+            found += 1
+    return found
+
+
+@compiled
+def tails(
+    s: Reals,
+    b: Reals,
+    n: int,
+    factors: Doubles,
+    low: float,
+    high: float,
+    values: Doubles,
+    where: Indices,
+) -> tuple[int, int]:
+    """Collect residuals ≤ low from the front on and those ≥ high from the back, with indices.
+
+    Returns how many there are of each; -1 and -1 if they do not fit into ``values``.
+    """
+    below, above = 0, 0
+    size = values.size
+    for i in range(n):
+        model = factors[0] * b[0, i]
+        for k in range(1, b.shape[0]):
+            model += factors[k] * b[k, i]
+        residual = s[i] - model
+        if residual <= low or residual >= high:
+            if below + above >= size:
+                return -1, -1
+            if residual <= low:
+                slot = below
+                below += 1
+            else:
+                above += 1
+                slot = size - above
+            values[slot] = residual
+            where[slot] = i
+    return below, above
+
+
+@compiled
+def drop(
+    s: Reals,
+    b: Reals,
+    v: Reals,
+    values: Doubles,
+    where: Indices,
+    low: float,
+    high: float,
+    matrix: Doubles,
+    vector: Doubles,
+) -> tuple[int, int]:
+    """Reject residuals below low or above high; add what they gave to the sums.
+
+    Returns how many were rejected, and how many of these had a weight.
+    """
+    gone, weighted = 0, 0
+    for slot in range(values.size):
+        if values[slot] < low or values[slot] > high:
+            i = where[slot]
+            gone += 1
+            weighted += v[i] < np.inf
+            for k in range(b.shape[0]):
+                share = b[k, i] / np.float64(v[i])
+                vector[k] += share * s[i]
+                for j in range(b.shape[0]):
+                    matrix[k, j] += share * b[j, i]
+            s[i] = np.nan
+    return gone, weighted
+
+
+@compiled
+def profile_rms(s: Reals, b: Reals, counts: Indices, factors: Doubles) -> float:
+    """Return the rms of the medians of the residuals in each line; NaN without any."""
+    scratch = np.empty(max(1, counts.max()), np.float64)
+    total, lines, first = 0.0, 0, 0
+    for line in range(counts.size):
+        n = 0
+        for i in range(first, first + counts[line]):
+            model = factors[0] * b[0, i]
+            for k in range(1, b.shape[0]):
+                model += factors[k] * b[k, i]
+            residual = s[i] - model
+            if not np.isnan(residual):
+                scratch[n] = residual
+                n += 1
+        first += counts[line]
+        if n > 0:
+            total += np.median(scratch[:n]) ** 2
+            lines += 1
+    return np.sqrt(total / lines) if lines > 0 else np.nan

@@ -1,0 +1,115 @@
+"""Source boxes: which pixels of a grism image the catalog's spectra cover.
+
+The rules are those of the reference step: a box encloses the corners of a source at the
+shortest and the longest wavelength of an order, rounded to pixels; one that leaves fewer than
+two pixels along dispersion, or none across, on the detector does not count.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bkgflow.errors import ShapeError
+
+__all__ = ["boxes_to_mask", "grism_boxes"]
+
+FAR = 2**31
+"""Coordinates are cut to ± this before they become integers; no detector is that large."""
+
+
+def grism_boxes(
+    x: NDArray[np.floating],
+    y: NDArray[np.floating],
+    shape: tuple[int, int],
+    dispersion_axis: int | None,
+) -> NDArray[np.int64]:
+    """Return the boxes of all sources and orders that lie on the detector.
+
+    Parameters
+    ----------
+    x, y : (n_sources, n_orders, n_wavelengths, n_corners) float
+        Where each corner of a source falls on the grism image at each wavelength: pixels, the
+        centre of the first one at 0. NaN corners are left out; a box of NaN alone is dropped.
+    shape : (ny, nx)
+        Of the image.
+    dispersion_axis : int or None
+        1 where spectra run along x, else along y (as the reference step has it, None too).
+
+    Returns
+    -------
+    (n_boxes, 4) int64
+        x0, x1, y0, y1 of every box that counts: 0-based, half-open, cut to the image.
+
+    Raises
+    ------
+    ShapeError
+        If x and y differ in shape or are not 4-D.
+    """
+    if x.shape != y.shape or x.ndim != 4:
+        raise ShapeError(
+            "Corners have the shape (sources, orders, wavelengths, corners), x as y",
+            value=f"x {x.shape}, y {y.shape}",
+            cure="Transform all corners at all wavelengths",
+        )
+    ny, nx = shape
+    x_low, x_high = _extent(x)
+    y_low, y_high = _extent(y)
+    along_x = dispersion_axis == 1
+    # Two pixels along dispersion, one across: strict along, inclusive across.
+    counts = _touches(x_low, x_high, nx, margin=int(along_x))
+    counts &= _touches(y_low, y_high, ny, margin=int(not along_x))
+    whole = [_to_index(edge[counts]) for edge in (x_low, x_high, y_low, y_high)]
+    return np.stack(
+        [
+            whole[0].clip(0, nx),
+            (whole[1] + 1).clip(0, nx),
+            whole[2].clip(0, ny),
+            (whole[3] + 1).clip(0, ny),
+        ],
+        axis=-1,
+    )
+
+
+def boxes_to_mask(boxes: NDArray[np.int64], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return (ny, nx) bool: True where no box lies, that is, where there is background.
+
+    Parameters
+    ----------
+    boxes : (n_boxes, 4) int
+        x0, x1, y0, y1 as `grism_boxes` gives them.
+    shape : (ny, nx)
+        Of the image.
+    """
+    ny, nx = shape
+    # +1 where a box begins, -1 where it ends: the sum from the corner counts the boxes.
+    steps = np.zeros((ny + 1, nx + 1), np.int32)
+    x0, x1, y0, y1 = boxes.T
+    for y, x, step in ((y0, x0, 1), (y1, x1, 1), (y0, x1, -1), (y1, x0, -1)):
+        np.add.at(steps, (y, x), step)
+    np.cumsum(steps, axis=0, out=steps)
+    np.cumsum(steps, axis=1, out=steps)
+    background: NDArray[np.bool_] = steps[:ny, :nx] == 0
+    return background
+
+
+def _extent(
+    positions: NDArray[np.floating],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Least and greatest of each box, rounded to the nearest pixel; NaN where all are NaN."""
+    flat = positions.astype(np.float64)
+    low = np.fmin.reduce(flat, axis=(2, 3), initial=np.nan)
+    high = np.fmax.reduce(flat, axis=(2, 3), initial=np.nan)
+    return np.floor(low + 0.5), np.floor(high + 0.5)
+
+
+def _touches(
+    low: NDArray[np.float64], high: NDArray[np.float64], size: int, margin: int
+) -> NDArray[np.bool_]:
+    """Whether pixels low to high leave more than ``margin`` steps on 0 to size - 1."""
+    touches: NDArray[np.bool_] = (high >= margin) & (size - 1 - low >= margin)
+    return touches
+
+
+def _to_index(edge: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.clip(edge, -FAR, FAR).astype(np.int64)

@@ -1,0 +1,131 @@
+"""What a plan is made of: units, what several of them share, and the references they rest on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from bkgflow.detector import Window
+from bkgflow.io.storage.identity import Identity
+from bkgflow.io.storage.location import Location
+from bkgflow.planning.keys import Key
+from bkgflow.verdict import Verdict
+
+__all__ = ["References", "Shared", "Unit"]
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """Files that a fit reads beside its exposure.
+
+    Attributes
+    ----------
+    background : tuple of Location
+        The reference skies; several are components of one fit.
+    wavelengthrange, catalog, mask : Location or None
+        None where not needed.
+    origins : tuple of (str, str)
+        Where each reference came from, such as ("bkg", "crds jwst_1303.pmap").
+    identities : tuple of (str, Identity)
+        Which version of each file it was, with what it is: "reference bkg", "catalog", "mask".
+    """
+
+    background: tuple[Location, ...]
+    wavelengthrange: Location | None = None
+    catalog: Location | None = None
+    mask: Location | None = None
+    origins: tuple[tuple[str, str], ...] = ()
+    identities: tuple[tuple[str, Identity], ...] = ()
+
+    @property
+    def files(self) -> tuple[Location, ...]:
+        """All of them."""
+        others = (self.wavelengthrange, self.catalog, self.mask)
+        return (*self.background, *(each for each in others if each is not None))
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A result that is computed once, for all units that wait for it.
+
+    Attributes
+    ----------
+    kind : str
+        Of the units: it knows how the result is computed.
+    key : Key
+        What determines it.
+    window : Window
+        The detector window of the units.
+    members : tuple of Location
+        The exposures that it is made of.
+    references : tuple of Location
+        The reference files that it is made of.
+    """
+
+    kind: str
+    key: Key
+    window: Window
+    members: tuple[Location, ...]
+    references: tuple[Location, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """What stands for its key, in units and graphs."""
+        return self.key.digest
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One product of one association.
+
+    Attributes
+    ----------
+    key : Key
+        What determines the result. Same key, same result.
+    association : str
+        Where it was asked for; empty without an association.
+    product : str
+        What the association calls it.
+    kind : str
+        How it is done, by the exposure's type; empty where that could not be found out.
+    target : Location
+        The science exposure.
+    output : str
+        File name of the product, within the plan's output folder; empty where there is none.
+    companions : tuple of str
+        File names of what is written beside it.
+    verdict : Verdict
+        PLANNED; or SKIPPED or QUARANTINED where the headers decide it already.
+    shared : str
+        Digest of the shared result that it waits for; empty without one.
+    references : References or None
+        What a fit reads beside the exposure.
+    notes : tuple of str
+        What a user should know about how the members were read.
+    """
+
+    key: Key
+    association: str
+    product: str
+    kind: str
+    target: Location
+    output: str
+    companions: tuple[str, ...] = ()
+    verdict: Verdict = field(default_factory=Verdict.planned)
+    shared: str = ""
+    references: References | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """What stands for its key, in graphs and events."""
+        return self.key.digest
+
+    @property
+    def name(self) -> str:
+        """File name of the target; of the association, where no target is known."""
+        return self.target.name
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """File names of all that it writes."""
+        return (self.output, *self.companions) if self.output else ()

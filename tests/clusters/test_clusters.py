@@ -1,0 +1,352 @@
+"""What every cluster keeps, whichever it is; and what each one has of its own."""
+
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from functools import partial
+
+import distributed
+import pytest
+from distributed import Client, LocalCluster
+
+import bkgflow
+from bkgflow.campaign.runner import check_memory
+from bkgflow.clusters.address import Address, Connected
+from bkgflow.clusters.base import LOST, Cluster, task_memory
+from bkgflow.clusters.choose import CLUSTERS, all_options, choose
+from bkgflow.clusters.client import MOST_BESIDE, beside_the_thread
+from bkgflow.clusters.local import Local, free_address
+from bkgflow.clusters.threads import Threads
+from bkgflow.errors import InputError, SettingsError, UsageError
+from bkgflow.graph.build import Graph
+from bkgflow.graph.guard import guarded
+from bkgflow.planning.planner import DEFAULT_MEMORY
+from bkgflow.verdict import State, Verdict
+from tests.helpers.exposures import write_association
+
+GIB = 1 << 30
+COMPLETE = Verdict(State.COMPLETE)
+BAD = InputError("A rule", file="b.fits", value=1, cure="Mend it")
+
+
+# What every cluster keeps
+
+
+@contextmanager
+def threads(_):
+    yield Threads(workers=2)
+
+
+@contextmanager
+def local(_):
+    yield Local(workers=1, memory="1GiB")
+
+
+@contextmanager
+def address(request):
+    yield Address(request.getfixturevalue("cluster"))
+
+
+@contextmanager
+def connected(request):
+    with Client(request.getfixturevalue("cluster"), set_as_default=False) as client:
+        yield Connected(client)
+
+
+@pytest.fixture(scope="module", params=[threads, local, address, connected])
+def opened(request):
+    """A cluster, and its executor while it is open."""
+    with request.param(request) as cluster, cluster.open() as executor:
+        yield cluster, executor
+
+
+def add(*numbers):
+    return sum(numbers)
+
+
+def end(verdict, *upstream, wanted=None):
+    assert wanted is None or sum(upstream) == wanted
+    return verdict
+
+
+def fails():
+    raise BAD
+
+
+def dies():
+    raise SystemError("not caught by any guard")
+
+
+class Listener:
+    """Keeps what an executor says, with the thread in which it says so."""
+
+    def __init__(self):
+        self.said = []
+        self.threads = set()
+
+    def start(self, unit):
+        self.said.append((unit, None))
+        self.threads.add(threading.current_thread())
+
+    def end(self, unit, verdict):
+        self.said.append((unit, verdict))
+        self.threads.add(threading.current_thread())
+
+
+def graph_of(units):
+    """A graph of a shared task, and one end for each unit."""
+    tasks = {("share", 0): (add,), ("share", 1): (partial(add, 2, 3), ("share", 0))}
+    tasks |= {f"subtract-{unit}": task for unit, task in units.items()}
+    return Graph(tasks, {f"subtract-{unit}": unit for unit in units})
+
+
+def test_a_cluster_is_one(opened):
+    cluster, executor = opened
+    assert isinstance(cluster, Cluster)
+    assert choose(cluster) is cluster
+    assert executor.where
+    assert executor.worker_memory is None or executor.worker_memory >= GIB
+
+
+def test_every_unit_starts_and_ends_in_the_callers_thread(opened):
+    _, executor = opened
+    shared = ("share", 1)
+    units = {f"{i:032d}": (partial(guarded, end, COMPLETE, wanted=5), shared) for i in range(9)}
+    listener = Listener()
+    executor.execute(graph_of(units), listener.start, listener.end)
+    for unit in units:
+        assert [verdict for who, verdict in listener.said if who == unit] == [None, COMPLETE]
+    assert listener.threads == {threading.current_thread()}
+
+
+def test_failures_are_verdicts_and_neighbours_go_on(opened):
+    _, executor = opened
+    units = {
+        "bad": (partial(guarded, fails),),
+        "good": (partial(guarded, end, COMPLETE, wanted=0),),
+        "failed": (partial(guarded, end, Verdict(State.FAILED, "no fit")),),
+    }
+    listener = Listener()
+    executor.execute(graph_of(units), listener.start, listener.end)
+    ends = {unit: verdict for unit, verdict in listener.said if verdict}
+    assert ends == {
+        "bad": Verdict.quarantined(BAD),
+        "good": COMPLETE,
+        "failed": Verdict(State.FAILED, "no fit"),
+    }
+    assert type(ends["bad"].error) is InputError
+
+
+def test_a_listener_that_is_stopped_stops_the_execution(opened):
+    """Ctrl-C arrives in the thread that listens; the cluster is of use afterwards."""
+    _, executor = opened
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    units = {"stopped": (partial(guarded, end, COMPLETE),)}
+    with pytest.raises(KeyboardInterrupt):
+        executor.execute(graph_of(units), stop, stop)
+    listener = Listener()
+    executor.execute(graph_of({"again": units["stopped"]}), listener.start, listener.end)
+    assert listener.said[-1] == ("again", COMPLETE)
+
+
+# What workers do
+
+
+def test_an_error_that_no_guard_caught_is_a_verdict(cluster):
+    listener = Listener()
+    with Address(cluster).open() as executor:
+        executor.execute(graph_of({"dies": (dies,)}), listener.start, listener.end)
+    (verdict,) = (verdict for _, verdict in listener.said if verdict)
+    assert verdict.state == State.QUARANTINED
+    assert "not caught by any guard" in verdict.error.value
+    assert verdict.error.retryable
+
+
+def test_what_is_lost_is_blocked():
+    """The scheduler goes away while a unit is computed."""
+    listener = Listener()
+    own = LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0", silence_logs=50)
+    with Client(own, set_as_default=False) as client, Connected(client).open() as executor:
+
+        def leave(unit):
+            listener.start(unit)
+            client.cancel([key for keys in client.has_what().values() for key in keys])
+            threading.Thread(target=client.close).start()
+
+        executor.execute(graph_of({"lost": (partial(time.sleep, 5),)}), leave, listener.end)
+    own.close()
+    assert listener.said == [("lost", None), ("lost", LOST)]
+    assert LOST.state == State.BLOCKED
+
+
+class Disk:
+    """Ends a publication only when two are under way."""
+
+    lock = threading.Condition()
+    under_way = most = 0
+    two = False
+
+    @classmethod
+    def publish(cls):
+        with beside_the_thread(), cls.lock:
+            cls.under_way += 1
+            cls.most, cls.two = max(cls.most, cls.under_way), cls.two or cls.under_way == 2
+            cls.lock.notify_all()
+            assert cls.lock.wait_for(lambda: cls.two, timeout=60)
+            cls.under_way -= 1
+
+
+def publish(_):
+    Disk.publish()
+
+
+def test_the_next_unit_begins_while_others_publish():
+    """One thread, and a disk that is only content when two tasks wait for it."""
+    own = LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0")
+    with own, Client(own, set_as_default=False) as client:
+        client.gather(client.map(publish, range(5), pure=False))
+    assert 2 <= Disk.most <= MOST_BESIDE
+
+
+# Memory
+
+
+def test_a_plan_asks_for_a_quarter_of_a_worker_at_most():
+    assert task_memory(Threads()) == task_memory(Local()) == DEFAULT_MEMORY
+    assert task_memory(Local(memory="auto")) == DEFAULT_MEMORY
+    assert task_memory(Local(memory="256MiB")) == 64 << 20
+    assert task_memory(Local(memory="64GiB")) == DEFAULT_MEMORY
+    assert task_memory(Address("tcp://host:1")) == DEFAULT_MEMORY
+
+
+def test_the_memory_of_real_workers_is_known(cluster):
+    with Address(cluster).open() as executor:
+        assert executor.worker_memory == 4 * GIB
+    with Threads().open() as executor:
+        assert executor.worker_memory is None
+
+
+class Small:
+    """An executor with workers of one kilobyte, which computes nothing."""
+
+    where = "nowhere"
+    worker_memory = 1024
+
+    def execute(self, *_):
+        raise AssertionError("nothing was to be computed")
+
+
+class SmallCluster:
+    worker_memory = None
+
+    @contextmanager
+    def open(self):
+        yield Small()
+
+
+def test_a_plan_that_does_not_fit_its_workers_is_refused(tmp_path, write_exposure):
+    write_exposure("t_rate.fits", [[3.0] * 40] * 40)
+    write_exposure("b_rate.fits", [[1.0] * 40] * 40)
+    path = write_association(tmp_path / "x_asn.json", [("p", "t_rate.fits", ["b_rate.fits"])])
+    plan = bkgflow.plan(path, tmp_path / "out")
+    with pytest.raises(UsageError, match=r"memory of a worker.*holds up to 64 MiB.*--memory"):
+        bkgflow.run(plan, SmallCluster())
+    assert not (tmp_path / "out").exists()
+    check_memory(plan, type("Unknown", (), {"worker_memory": None}))
+
+
+# Choosing
+
+
+def test_words_addresses_and_clients():
+    assert choose("threads", workers=3) == Threads(3)
+    assert choose("local", workers=2, memory="1GiB") == Local(2, "1GiB")
+    assert choose("local", workers=None, memory=None) == Local()
+    assert choose("tcp://host:8786") == Address("tcp://host:8786")
+    assert list(CLUSTERS) == ["local", "threads"]
+    assert list(all_options()) == ["workers", "memory"]
+
+
+@pytest.mark.parametrize("cluster", ["slurmy", "host:8786", "", 3, None, LocalCluster])
+def test_what_is_no_cluster(cluster):
+    with pytest.raises(UsageError, match=r"local, threads, the address.*tcp://"):
+        choose(cluster)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "words"),
+    [("threads", "threads has workers"), ("tcp://h:1", "has none"), (Threads(), "has none")],
+)
+def test_a_setting_that_a_cluster_does_not_have(cluster, words):
+    with pytest.raises(UsageError, match=words):
+        choose(cluster, memory="1GiB")
+
+
+@pytest.mark.parametrize("kind", [Local, Threads])
+def test_no_workers_are_no_cluster(kind):
+    with pytest.raises(SettingsError, match=r"at least one worker.*workers=0"):
+        kind(workers=0)
+
+
+@pytest.mark.parametrize("memory", ["plenty", "1MB", "1e400GiB", ""])
+def test_memory_that_cannot_be_meant(memory):
+    with pytest.raises(SettingsError, match="at least 256 MiB"):
+        Local(memory=memory)
+
+
+def test_workers_that_cannot_start_name_the_cure():
+    """What a script without its main guard gets from the first worker process."""
+
+    def fails(**_):
+        raise RuntimeError("Nanny failed to start.")
+
+    with pytest.raises(UsageError, match=r"__main__") as caught, Local(start=fails).open():
+        pass
+    assert "Nanny" in caught.value.value
+
+
+def test_a_taken_dashboard_port_is_no_matter():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        host, port = server.getsockname()
+        assert free_address(host, port) == "127.0.0.1:0"
+    assert free_address(host, port) == f"127.0.0.1:{port}"
+
+
+def test_a_scheduler_that_is_not_there():
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{nobody.getsockname()[1]}"
+        start = time.monotonic()
+        with (
+            pytest.raises(UsageError, match=r"A scheduler must answer") as caught,
+            Address(address, timeout=1).open(),
+        ):
+            pass
+    assert time.monotonic() - start < 10
+    assert address in caught.value.value
+
+
+def test_something_that_is_no_scheduler():
+    """A dashboard's address, given by mistake: what answers speaks HTTP."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            while True:
+                try:
+                    connection, _ = server.accept()
+                except OSError:
+                    return
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 9)
+                connection.close()
+
+        threading.Thread(target=answer, daemon=True).start()
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        with pytest.raises(UsageError, match=address), Address(address, timeout=2).open():
+            pass
+        server.shutdown(socket.SHUT_RDWR)
+    with pytest.raises(ValueError, match="No clients found"):  # nothing later waits for it
+        distributed.default_client()

@@ -1,0 +1,83 @@
+"""Header cards parsed on demand: the same values as astropy's, and errors that name the card."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from astropy.io import fits
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bkgflow.errors import FileError
+from bkgflow.io.fits.cards import Cards
+from tests.helpers.pace import examples
+
+printable = st.characters(min_codepoint=32, max_codepoint=126)
+values = st.one_of(
+    st.integers(-(2**62), 2**62),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.booleans(),
+    st.text(printable, max_size=200),
+)
+comments = st.text(st.characters(min_codepoint=40, max_codepoint=126), max_size=20)
+
+
+@given(st.lists(st.tuples(values, comments), max_size=40))
+@settings(max_examples=examples(200), deadline=None)
+def test_values_are_astropys(pairs):
+    header = fits.Header()
+    for i, (value, comment) in enumerate(pairs):
+        header[f"KEY{i}"] = (
+            (value, comment) if not isinstance(value, str) or len(value) < 40 else value
+        )
+    expected = fits.Header.fromstring(header.tostring())
+    cards = Cards.read("x.fits", io.BytesIO(header.tostring(padding=True).encode()))
+    for keyword in expected:
+        if keyword and keyword != "CONTINUE":
+            assert cards.get(keyword) == expected[keyword]
+            assert type(cards.get(keyword)) is type(expected[keyword])
+    assert cards.get("NOTTHERE", 7) == 7
+
+
+def header_of(*cards):
+    return b"".join(card.ljust(80) for card in (*cards, b"END")).ljust(2880)
+
+
+@pytest.mark.parametrize(
+    ("card", "value"),
+    [
+        (b"A       =                   12 / a / b", 12),
+        (b"A       = 'it''s'", "it's"),
+        (b"A       = '  x  ' / c", "  x"),
+        (b"A       = 1.5D3", 1500.0),
+        (b"A       = .5", 0.5),
+        (b"A       = T", True),
+        (b"A       = ''", ""),
+    ],
+)
+def test_cards_by_hand(card, value):
+    assert Cards("x.fits", header_of(card)).get("A") == value
+
+
+def test_the_first_card_of_a_keyword_counts():
+    assert Cards("x.fits", header_of(b"A       = 1", b"A       = 2")).get("A") == 1
+
+
+def test_a_card_without_a_value():
+    with pytest.raises(FileError, match=r"x\.fits.*card A has a value"):
+        Cards("x.fits", header_of(b"A       = 'never closed")).get("A")
+
+
+@pytest.mark.parametrize("card", [b"NAXIS   = 'two'", b"NAXIS   = T", b"OTHER   = 1"])
+def test_a_whole_number_that_is_none(card):
+    with pytest.raises(FileError, match="says NAXIS, a whole number"):
+        Cards("x.fits", header_of(card)).whole("NAXIS")
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", b"A       = 1", header_of(b"A       = 1").replace(b"END", b"EMD")]
+)
+def test_a_header_without_an_end(raw):
+    with pytest.raises(FileError, match="ends with END"):
+        Cards.read("x.fits", io.BytesIO(raw))
