@@ -194,17 +194,18 @@ class Inputs:
 def _write_cubes(folder: Path, integrations: int, side: int, backgrounds: int) -> None:
     """Simulate a series without a star, and skies, all as long."""
     from bkgflow.detector import Window
-    from bkgflow.simulate.modes import MIR_LRS_SLITLESS
-    from bkgflow.simulate.plan import TARGET, assemble, plan_exposure
-    from bkgflow.simulate.spectra import empty_series
-    from bkgflow.simulate.writing import write_program
+    from bkgflow.simulate.instruments import load_instrument
+    from bkgflow.simulate.program import TARGET, assemble, plan_exposure
+    from bkgflow.simulate.scene import SkyScene
+    from bkgflow.simulate.tso import empty_series
+    from bkgflow.simulate.writer import write_scene
 
-    mode = MIR_LRS_SLITLESS
-    window = Window(mode.native.x0, min(mode.native.y0, mode.frame.y1 - side), side, side)
-    target = plan_exposure(mode, (TARGET, 0), window, target="SKY", integrations=integrations)
-    skies = [empty_series(window, i, integrations) for i in range(backgrounds)]
-    truth = assemble(mode, 1, [target, *skies])
-    write_program(folder, truth, {target.name: [sky.name for sky in skies]})
+    prism = load_instrument("MIR_LRS-SLITLESS")
+    window = Window(prism.native.x0, min(prism.native.y0, prism.frame.y1 - side), side, side)
+    target = plan_exposure(prism, (TARGET, 0), window, target="SKY", integrations=integrations)
+    skies = [empty_series(prism, window, i, integrations) for i in range(backgrounds)]
+    truth = assemble(prism, 1, [target, *skies])
+    write_scene(SkyScene(truth, prism, {target.name: [sky.name for sky in skies]}), folder)
 
 
 def _write_slitless(scene: Scene, path: Path) -> None:

@@ -12,11 +12,14 @@ from bkgflow.io.storage.location import Location
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.unit import Unit
 from bkgflow.report.run_table import remarks
-from bkgflow.verdict import Verdict
+from bkgflow.verdict import State, Verdict
 
 __all__ = ["LogListener", "log_file"]
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+LEVELS = {State.COMPLETE: logging.INFO, State.SKIPPED: logging.WARNING}
+"""How loudly the log says that a unit ended; all other ends are errors."""
 
 log = logging.getLogger("bkgflow.run")
 
@@ -80,10 +83,8 @@ class LogListener:
                 log.info("the run ended after %.1f s", event.seconds)
 
     def _ended(self, unit: Unit, verdict: Verdict) -> None:
-        for note in unit.notes:
-            log.info("%s: %s", unit.target, note)
-        for remark in remarks(verdict):
-            log.warning("%s: %s", unit.target, remark)
-        level = logging.INFO if verdict.state.good else logging.ERROR
+        for word in (*unit.notes, *remarks(verdict)):
+            log.warning("%s: %s", unit.target, word)
+        level = LEVELS.get(verdict.state, logging.ERROR)
         word = verdict.reason or ", ".join(verdict.products)
         log.log(level, "%s: %s %s", unit.target, verdict.state, word)

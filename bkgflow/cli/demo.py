@@ -11,7 +11,7 @@ import typer
 from bkgflow.cli.options import takes_cluster
 
 if TYPE_CHECKING:
-    from bkgflow.simulate import Simulated, SimulatedSlitless
+    from bkgflow.simulate import Simulated
 
 __all__ = ["demo"]
 
@@ -37,17 +37,17 @@ def demo(
     program, products, pictures = out / "program", out / "products", out / "pictures"
     typer.echo(f"Simulating a program in {program}")
     soss = simulate_soss(program / "soss", integrations=8, segments=2, templates=3, drift=0.05)
-    wfss = simulate_wfss(program / "wfss", exposures=2, size=min(size, 512))
-    written: list[Simulated | SimulatedSlitless] = [
+    slitless = simulate_wfss(program / "wfss", exposures=2, size=min(size, 512))
+    written: list[Simulated[Any]] = [
         simulate_imaging(program / "imaging", targets=4, backgrounds=8, size=size),
         simulate_nods(program / "nods", points=5),
         simulate_tso(program / "tso", integrations=10, backgrounds=2, size=min(size, 256)),
-        wfss,
+        slitless,
         soss,
     ]
     references = out / "references"
     references.mkdir(exist_ok=True)
-    for path in (soss.reference, *wfss.references.glob("*.*")):
+    for path in (*soss.references, *slitless.references):
         shutil.copy(path, references)
     first = {str(each.associations[0].absolute()) for each in written}
     associations = [str(path) for each in written for path in each.associations]

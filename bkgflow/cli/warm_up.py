@@ -24,6 +24,6 @@ def warm_up(
     numba changes.
     """
     from bkgflow.cli.terminal import say
-    from bkgflow.methods import warm
+    from bkgflow.kinds import warm
 
     warm.warm_up(kinds or None, say=say)

@@ -1,11 +1,10 @@
-"""JWST data models: built from arrays and header values, opened, and written whole."""
+"""JWST data models: opened, and written whole."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,58 +15,10 @@ from bkgflow.errors import FileError
 from bkgflow.io.storage.location import PathLike
 from bkgflow.io.storage.publish import whole
 
-__all__ = [
-    "Model",
-    "ModelKind",
-    "build_model",
-    "native",
-    "not_a_model",
-    "open_model",
-    "save_model",
-    "write_model",
-]
+__all__ = ["Model", "native", "not_a_model", "open_model", "save_model", "write_model"]
 
 Model = JwstDataModel
 """A data model of stdatamodels, for rooms that know it by name alone."""
-
-ModelKind = Literal[
-    "ImageModel",
-    "CubeModel",
-    "IFUImageModel",
-    "SegmentationMapModel",
-    "SossBkgModel",
-    "WfssBkgModel",
-    "WavelengthrangeModel",
-]
-"""The data models of rate and rateints files, segmentation maps and sky references."""
-
-
-def build_model(
-    kind: ModelKind, arrays: Mapping[str, Any], meta: Mapping[str, object]
-) -> JwstDataModel:
-    """Return a data model of the given kind that holds the arrays and the header values.
-
-    Parameters
-    ----------
-    kind : str
-        The class in ``stdatamodels.jwst.datamodels``.
-    arrays : mapping
-        By attribute: ``data``, ``err``, ``var_poisson``, ``var_rnoise`` float32 (DN/s and its
-        square), ``dq`` uint32, ``int_times`` a structured array; 2-D (ny, nx) for images,
-        3-D (n_integrations, ny, nx) for cubes. Tables and lists of other models by the names
-        that their classes give them.
-    meta : mapping
-        Header values by their place in the tree below ``meta``: ``"instrument.name": "MIRI"``.
-
-    Raises
-    ------
-    asdf.exceptions.ValidationError
-        Where a value is not one that the schema of the data model allows.
-    """
-    model = getattr(datamodels, kind)(strict_validation=True, **arrays)
-    for place, value in meta.items():
-        model[f"meta.{place}"] = value
-    return model
 
 
 def native(array: NDArray[Any], dtype: Any) -> NDArray[Any]:

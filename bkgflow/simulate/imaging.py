@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated
 
 from bkgflow.detector import Window
-from bkgflow.errors import SettingsError
-from bkgflow.simulate.modes import MIR_IMAGE, NRC_IMAGE, Mode
+from bkgflow.simulate.arguments import MOST, Argument, OnExposure, Seed, Size, check, one_of
+from bkgflow.simulate.instruments import Instrument, load_instrument
 from bkgflow.simulate.noise import Stream, generator
-from bkgflow.simulate.plan import (
+from bkgflow.simulate.program import (
     BACKGROUND,
-    MOST,
     RAY_FRACTION,
     TARGET,
     assemble,
-    check_number,
-    check_size,
     cutout,
     plan_exposure,
 )
+from bkgflow.simulate.scene import SkyScene
 from bkgflow.simulate.sky import Star, draw_stars
 from bkgflow.simulate.truth import Dither, Exposure, Truth
-from bkgflow.simulate.writing import Simulated, write_program
+from bkgflow.simulate.writer import Simulated, write_scene
 
 __all__ = ["simulate_imaging"]
 
-CAMERAS = {"NIRCAM": NRC_IMAGE, "MIRI": MIR_IMAGE}
+CAMERAS = {"NIRCAM": "NRC_IMAGE", "MIRI": "MIR_IMAGE"}
 
 TARGET_DENSITY = 2e-4
 BACKGROUND_DENSITY = 5e-5
@@ -43,70 +41,49 @@ MARGIN = 8.0
 def simulate_imaging(
     out: str | Path,
     *,
-    targets: int = 4,
-    backgrounds: int = 4,
-    size: int | None = None,
-    seed: int = 1,
-    instrument: str = "NIRCAM",
-    subarrays: bool = False,
+    targets: Annotated[int, Argument("Target exposures.")] = 4,
+    backgrounds: Annotated[int, Argument("Background exposures they share.")] = 4,
+    size: Size = None,
+    seed: Seed = 1,
+    instrument: Annotated[str, Argument("NIRCam or MIRI.")] = "NIRCAM",
+    subarrays: Annotated[bool, Argument("Mix subarrays and full frames.")] = False,
     nod_points: int = 0,
-    on_exposure: Callable[[Path], None] | None = None,
-) -> Simulated:
+    on_exposure: OnExposure = None,
+) -> Simulated[Truth]:
     """Simulate targets that share dedicated background exposures.
 
-    Parameters
-    ----------
-    out : path-like
-        The folder to write to.
-    targets, backgrounds : int
-        How many of each. Without nods there must be a background.
-    size : int, optional
-        Side of a square cut-out, in pixels; the full frame by default. A cut-out keeps the full
-        frame's exposure times, so its noise is the same.
-    seed : int
-        What all random numbers come from; not negative.
-    instrument : "NIRCAM" or "MIRI"
-        Which camera.
-    subarrays : bool
-        Whether every second background, from the first on, is a smaller window that begins
-        inside the targets' one.
-    nod_points : int
-        0, or at least 2: each target is then observed at that many positions, and each of its
-        exposures has the others as backgrounds besides the dedicated ones.
-    on_exposure : callable, optional
-        Called with the path of each exposure as soon as it is written.
+    A cut-out of ``size`` keeps the full frame's exposure times, so its noise is the same. With
+    ``subarrays`` every second background, from the first on, is a smaller window that begins
+    inside the targets' one. With ``nod_points``, at least 2, each target is observed at that
+    many positions, and each of its exposures has the others as backgrounds besides the
+    dedicated ones, which there may then be none of.
 
     Raises
     ------
     SettingsError, OutputError
-        Where an argument is out of bounds; where the folder cannot be written to, or holds
-        another simulated program.
+        Where an argument is out of bounds; where the folder ``out`` cannot be written to, or
+        holds another simulated program.
     """
-    mode = _camera(instrument)
-    check_number("targets", targets, 1, MOST - 1)
-    check_number("seed", seed, 0)
-    check_number("nod_points", nod_points, 0, MOST, but_not=1)
-    check_number("backgrounds", backgrounds, 0 if nod_points else 1, MOST)
-    check_size(size, mode)
-    window = cutout(mode, size)
-    exposures = _targets(mode, window, seed, targets, nod_points)
-    for i in range(backgrounds):
-        part = _subarray(window, mode.frame, i // 2) if subarrays and i % 2 == 0 else window
-        exposures.append(_background(mode, part, seed, targets + 1, i))
-    truth = assemble(mode, seed, exposures)
-    return write_program(out, truth, _members(truth), on_exposure)
-
-
-def _camera(instrument: str) -> Mode:
-    if instrument in CAMERAS:
-        return CAMERAS[instrument]
-    raise SettingsError(
-        f"instrument must be {' or '.join(CAMERAS)}", value=instrument, cure="Give one of these"
+    camera = load_instrument(CAMERAS[one_of("instrument", instrument, CAMERAS)])
+    check(
+        camera.frame,
+        size,
+        seed,
+        targets=(targets, 1, MOST - 1),
+        backgrounds=(backgrounds, 0 if nod_points else 1, MOST),
+        nod_points=(nod_points, 2 if nod_points else 0, MOST),
     )
+    window = cutout(camera, size)
+    exposures = _targets(camera, window, seed, targets, nod_points)
+    for i in range(backgrounds):
+        part = _subarray(window, camera.frame, i // 2) if subarrays and i % 2 == 0 else window
+        exposures.append(_background(camera, part, seed, targets + 1, i))
+    truth = assemble(camera, seed, exposures)
+    return write_scene(SkyScene(truth, camera, _backgrounds(truth)), out, on_exposure)
 
 
 def _targets(
-    mode: Mode, window: Window, seed: int, targets: int, nod_points: int
+    camera: Instrument, window: Window, seed: int, targets: int, nod_points: int
 ) -> list[Exposure]:
     """Return the exposures of all targets, one or ``nod_points`` of each."""
     points = max(1, nod_points)
@@ -114,57 +91,60 @@ def _targets(
     exposures = []
     for i in range(targets):
         rng = generator(seed, TARGET, i, Stream.STARS)
-        stars = draw_stars(window, TARGET_DENSITY, _faintest(mode), rng, MARGIN + radius)
+        stars = draw_stars(window, TARGET_DENSITY, _faintest(camera), rng, MARGIN + radius)
         for k in range(points):
             angle = 2 * math.pi * k / points
             dx, dy = radius * math.cos(angle), radius * math.sin(angle)
+            x, y = dx * camera.scale, dy * camera.scale
             exposure = plan_exposure(
-                mode,
+                camera,
                 (TARGET, i * points + k),
                 window,
                 target=f"FIELD-{i + 1}",
                 observation=i + 1,
                 number=k + 1,
                 offset=(0.1 * i, 0.0),
-                dither=Dither(position=k + 1, total=points, x=dx * mode.scale, y=dy * mode.scale),
+                dither=Dither(position=k + 1, total=points, x=x, y=y),
                 stars=tuple(Star(x + dx, y + dy, flux) for x, y, flux in stars),
             )
             exposures.append(exposure)
     return exposures
 
 
-def _background(mode: Mode, window: Window, seed: int, observation: int, i: int) -> Exposure:
+def _background(
+    camera: Instrument, window: Window, seed: int, observation: int, i: int
+) -> Exposure:
     """Return a dedicated background, at a field of its own."""
     rng = generator(seed, BACKGROUND, i, Stream.STARS)
     return plan_exposure(
-        mode,
+        camera,
         (BACKGROUND, i),
         window,
         target="SKY",
         observation=observation,
         number=i + 1,
         offset=(0.05 * i, 0.5),
-        stars=draw_stars(window, BACKGROUND_DENSITY, _faintest(mode), rng, MARGIN),
+        stars=draw_stars(window, BACKGROUND_DENSITY, _faintest(camera), rng, MARGIN),
         ray_fraction=RAY_FRACTION,
     )
 
 
-def _members(truth: Truth) -> dict[str, list[str]]:
+def _backgrounds(truth: Truth) -> dict[str, list[str]]:
     """Return each target exposure's backgrounds: its other nods, then the dedicated ones."""
-    shared = [each.name for each in truth.exposures if each.role == "background"]
-    nods: dict[int, list[str]] = {}
-    for each in truth.exposures:
-        if each.role == "target":
-            nods.setdefault(each.observation, []).append(each.name)
+
+    def serves(other: Exposure, science: Exposure) -> bool:
+        nod = other.observation == science.observation and other != science
+        return nod or other.role == "background"
+
     return {
-        science: [other for other in names if other != science] + shared
-        for names in nods.values()
-        for science in names
+        science.name: [other.name for other in truth.exposures if serves(other, science)]
+        for science in truth.exposures
+        if science.role == "target"
     }
 
 
-def _faintest(mode: Mode) -> float:
-    return FAINTEST * mode.readout.detector().sigma(mode.sky.level)
+def _faintest(camera: Instrument) -> float:
+    return FAINTEST * camera.readout.detector().sigma(camera.sky.level)
 
 
 def _subarray(window: Window, frame: Window, number: int) -> Window:

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from bkgflow.detector import DO_NOT_USE, REFERENCE_PIXEL, Window
 
@@ -60,24 +60,12 @@ def generator(seed: int, *key: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
-class Detector(BaseModel):
-    """The noise of one integration.
+class Detector(BaseModel, frozen=True):
+    """The noise of one integration."""
 
-    Attributes
-    ----------
-    gain : float
-        Electrons per DN.
-    seconds : float
-        From the first group of an integration to its last: the time that counts photons.
-    read_variance : float
-        Variance of the rate by reading out, in (DN/s)².
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    gain: float
-    seconds: float
-    read_variance: float
+    gain: float  # electrons per DN
+    seconds: float  # from an integration's first group to its last: the time that counts photons
+    read_variance: float  # of the rate by reading out, in (DN/s)²
 
     def sigma(self, rate: float) -> float:
         """Return the standard deviation of a measured rate, in DN/s."""
@@ -87,12 +75,7 @@ class Detector(BaseModel):
 def draw_rate(
     rate: NDArray[np.float64], detector: Detector, rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Draw what one integration measures.
-
-    Parameters
-    ----------
-    rate : (ny, nx) float64, DN/s
-        The noiseless rate; not negative.
+    """Draw what one integration measures of a noiseless rate, (ny, nx) in DN/s, not negative.
 
     Returns
     -------
@@ -145,12 +128,8 @@ def cosmic_rays(
 ) -> NDArray[np.float64]:
     """Return the rays that nobody noticed: (ny, nx) float64, DN/s, 0 where none struck.
 
-    Parameters
-    ----------
-    fraction : float
-        Share of the pixels that are struck; at least one is, unless it is 0.
-    sigma : float
-        The sky's noise in DN/s, which scales them.
+    They strike a ``fraction`` of the pixels, at least one unless that is 0; ``sigma``, the sky's
+    noise in DN/s, scales them.
     """
     rays = np.zeros(shape)
     if fraction > 0:

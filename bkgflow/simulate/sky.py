@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from bkgflow.detector import Window
 
@@ -30,28 +30,14 @@ BRIGHTEST = 2000.0
 """The brightest star's flux over that of the faintest."""
 
 
-class SkyPlane(BaseModel):
-    """A sky that is the same on the detector in every exposure of a program.
+class SkyPlane(BaseModel, frozen=True):
+    """A sky that is the same on the detector in every exposure of a program, in DN/s."""
 
-    Attributes
-    ----------
-    level : float
-        At the detector's centre, in DN/s.
-    slope_x, slope_y : float
-        How much it rises from the detector's first column or row to its last, in DN/s.
-    frame : Window
-        The whole detector.
-    slit : (float, float) or None
-        First and last row that a slit lets light through to; None without a slit.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    level: float
-    slope_x: float
+    level: float  # at the detector's centre
+    slope_x: float  # from the detector's first column to its last
     slope_y: float
-    frame: Window
-    slit: tuple[float, float] | None = None
+    frame: Window  # the whole detector
+    slit: tuple[float, float] | None = None  # first and last row that see light; None for all
 
     def image(self, window: Window) -> NDArray[np.float64]:
         """Return the noiseless sky in a window: (ny, nx) float64, DN/s."""
@@ -74,68 +60,36 @@ class Star(NamedTuple):
     flux: float
 
 
-class Trace(BaseModel):
-    """The spectrum of a point source.
+class Trace(BaseModel, frozen=True):
+    """The spectrum of a point source; lengths in pixels."""
 
-    Attributes
-    ----------
-    axis : "x" or "y"
-        The detector axis of the dispersion.
-    centre : float
-        Where the trace lies across the dispersion, at the middle of the spectrum, in pixels.
-    tilt : float
-        How far it moves across the dispersion per pixel along it.
-    sigma : float
-        Its Gaussian width across the dispersion, in pixels.
-    peak : float
-        Its brightest pixel, in DN/s.
-    start, stop : float
-        First and last pixel of the spectrum along the dispersion.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    axis: Literal["x", "y"]
-    centre: float
-    tilt: float
-    sigma: float
-    peak: float
-    start: float
-    stop: float
+    axis: Literal["x", "y"]  # of the dispersion
+    centre: float  # across the dispersion, at the middle of the spectrum
+    tilt: float  # how far it moves across the dispersion per pixel along it
+    sigma: float  # its Gaussian width across the dispersion
+    peak: float  # its brightest pixel, in DN/s
+    start: float  # first pixel along the dispersion
+    stop: float  # and the last
 
     def image(self, window: Window) -> NDArray[np.float64]:
         """Return the noiseless spectrum in a window: (ny, nx) float64, DN/s."""
         columns, rows = _axes(window)
         along, across = (columns, rows) if self.axis == "x" else (rows, columns)
-        place = np.clip((along - self.start) / (self.stop - self.start), 0.0, 1.0)
-        spectrum = self.peak * np.sqrt(np.abs(np.sin(np.pi * place)))
+        phase = np.clip((along - self.start) / (self.stop - self.start), 0.0, 1.0)
+        spectrum = self.peak * np.sqrt(np.abs(np.sin(np.pi * phase)))
         middle = self.centre + self.tilt * (along - (self.start + self.stop) / 2)
         offset = (across[:, None] - middle) / self.sigma
         image = spectrum * np.exp(-0.5 * offset**2)
         return image if self.axis == "x" else np.ascontiguousarray(image.T)
 
 
-class Transit(BaseModel):
-    """A dip in a source's light, in time counted from 0 to 1 over the exposure.
+class Transit(BaseModel, frozen=True):
+    """A dip in a source's light, in time counted from 0 to 1 over the exposure."""
 
-    Attributes
-    ----------
-    depth : float
-        The fraction of the light that is missing in mid-transit.
-    middle : float
-        When mid-transit is.
-    duration : float
-        From the middle of the ingress to the middle of the egress.
-    ingress : float
-        How long the light takes to fall.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    depth: float
-    middle: float
-    duration: float
-    ingress: float
+    depth: float  # the fraction of the light that is missing in mid-transit
+    middle: float  # when mid-transit is
+    duration: float  # from the middle of the ingress to the middle of the egress
+    ingress: float  # how long the light takes to fall
 
     def curve(self, integrations: int) -> NDArray[np.float64]:
         """Return the light left in each integration: (integrations,) float64, 1 = all."""
@@ -149,14 +103,8 @@ def draw_stars(
 ) -> tuple[Star, ...]:
     """Draw a field of stars, as many above a flux as its inverse, at least four.
 
-    Parameters
-    ----------
-    window : Window
-        Where they lie, and up to ``margin`` pixels around it.
-    density : float
-        Stars per pixel.
-    faintest : float
-        The flux of the faintest, in DN/s.
+    They lie in the window and up to ``margin`` pixels around it, ``density`` to a pixel; the
+    flux of the ``faintest`` is in DN/s.
     """
     n = max(4, round(density * window.nx * window.ny))
     x = rng.uniform(window.x0 - margin, window.x1 + margin, n)

@@ -1,177 +1,201 @@
-"""Simulated spectra: a star nodded along a slit, a time series of a transit."""
+"""The sources of a simulated slitless program: their spectra, and their truth."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+import math
+from collections.abc import Iterator, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field
 
 from bkgflow.detector import Window
-from bkgflow.simulate.modes import MIR_LRS_SLITLESS, NRS_FIXEDSLIT
-from bkgflow.simulate.plan import (
-    BACKGROUND,
-    MOST,
-    RAY_FRACTION,
-    TARGET,
-    assemble,
-    check_number,
-    check_size,
-    plan_exposure,
-)
-from bkgflow.simulate.sky import Trace, Transit
-from bkgflow.simulate.truth import Dither, Exposure
-from bkgflow.simulate.writing import Simulated, write_program
+from bkgflow.simulate.files.grism import Beam, pixel_to_sky, sky_to_pixel
+from bkgflow.simulate.headers import wcsinfo
+from bkgflow.simulate.instruments import Axis, Slitless
+from bkgflow.simulate.noise import Stream, generator
+from bkgflow.simulate.program import TARGET
+from bkgflow.simulate.truth import Exposure, Image, Program
 
-__all__ = ["empty_series", "simulate_nods", "simulate_tso"]
+__all__ = [
+    "BOX_RADIUS",
+    "SlitlessExposure",
+    "SlitlessTruth",
+    "Source",
+    "box_of",
+    "draw_sources",
+    "observe",
+    "on_the_sky",
+    "spectra_image",
+]
 
-SLIT_MARGIN = 5.0
-"""Pixels between an end of the slit and the nod next to it."""
+STAMP_RADIUS = 4
+"""Pixels from the middle of a trace to where its light is cut off: four sigmas."""
+
+BOX_RADIUS = STAMP_RADIUS + 1
+"""Pixels from a source's centre to the edge of its box in the catalog."""
+
+ORDER_LIGHT = {0: 3.0, 1: 1.0, 2: 0.1}
+"""Light per pixel of the trace, over that of order 1."""
+
+FAR_ORDER_LIGHT = 0.05
+
+FAINTEST = 10.0
+"""The faintest spectrum's light per pixel along it, in sigmas of the sky's noise."""
+
+BRIGHTEST = 200.0
+"""The brightest spectrum's light over that of the faintest."""
+
+FAINT_MAGNITUDE = 25.0
+"""AB magnitude that the catalog gives the faintest source."""
+
+NEAR_ORDERS = (0, 1)
+"""Orders whose light decides how far around the window there are sources."""
+
+MOST_SOURCES = 5000
 
 
-def simulate_nods(
-    out: str | Path,
-    *,
-    points: int = 5,
-    size: int | None = None,
-    seed: int = 1,
-    on_exposure: Callable[[Path], None] | None = None,
-) -> Simulated:
-    """Simulate a star that NIRSpec nods along a fixed slit.
+class Source(NamedTuple):
+    """A point source."""
 
-    Each exposure has all the others as backgrounds; the grating wheel stands still.
+    label: int
+    x: float  # column and row in the direct image, on the detector
+    y: float
+    flux: float  # of its spectrum at its brightest, across the trace, DN/s per pixel along it
+    abmag: float  # what the catalog says
 
-    Parameters
-    ----------
-    out : path-like
-        The folder to write to.
-    points : int
-        Positions along the slit, at least 2.
-    size : int, optional
-        Columns to keep of the 64 × 2048 subarray; all by default.
-    seed : int
-        What all random numbers come from; not negative.
-    on_exposure : callable, optional
-        Called with the path of each exposure as soon as it is written.
 
-    Raises
-    ------
-    SettingsError, OutputError
-        Where an argument is out of bounds; where the folder cannot be written to, or holds
-        another simulated program.
+class SlitlessExposure(Exposure, frozen=True):
+    """A slitless exposure."""
+
+    scales: tuple[float, ...]  # what each component's template was multiplied by
+    sources: tuple[Source, ...]  # as a direct image with the same pointing would show them
+
+
+class SlitlessTruth(Program[SlitlessExposure]):
+    """A simulated slitless program."""
+
+    kind: Literal["wfss"] = "wfss"  # tells it from other programs
+    instrument: str  # INSTRUME
+    axis: Axis  # of the dispersion
+    band: str  # the passband
+    beams: tuple[Beam, ...]  # the traces of all orders that were drawn
+    components: tuple[str, ...]  # the sky templates' files, below the program's folder
+    catalog: str = Field(alias="catalogue")  # the source catalog; the truth's file calls it so
+
+    def sources(self, name: str) -> Image:
+        """Return an exposure's noiseless spectra: (ny, nx) float64, DN/s."""
+        exposure = self.exposure(name)
+        return spectra_image(exposure.sources, self.beams, exposure.window)
+
+
+def spectra_image(sources: tuple[Source, ...], beams: tuple[Beam, ...], window: Window) -> Image:
+    """Return the noiseless spectra of sources in a window: (ny, nx) float64, DN/s."""
+    image = np.zeros(window.shape)
+    near = np.arange(-STAMP_RADIUS, STAMP_RADIUS + 1)
+    for source in sources:
+        for x, y, light in _traces(source, beams, window):
+            columns, rows = np.rint(x).astype(int)[:, None] + near, np.rint(y).astype(int)[:, None]
+            rows = rows + near
+            wide = np.exp(-0.5 * (columns - x[:, None]) ** 2) / math.sqrt(2 * math.pi)
+            high = np.exp(-0.5 * (rows - y[:, None]) ** 2) / math.sqrt(2 * math.pi)
+            wide *= (columns >= 0) & (columns < window.nx)
+            high *= (rows >= 0) & (rows < window.ny)
+            np.add.at(
+                image,
+                (rows.clip(0, window.ny - 1)[:, :, None], columns.clip(0, window.nx - 1)[:, None]),
+                light[:, None, None] * high[:, :, None] * wide[:, None, :],
+            )
+    return image
+
+
+def _traces(
+    source: Source, beams: tuple[Beam, ...], window: Window
+) -> Iterator[tuple[Image, Image, Image]]:
+    """Yield columns and rows in the window and the light there, a pixel apart, for each order."""
+    x0, y0 = source.x - window.x0, source.y - window.y0
+    for beam in beams:
+        ends = beam.pixels(x0, y0, np.array([0.0, 1.0]))
+        length = max(float(np.ptp(end)) for end in ends)
+        t = np.linspace(0.0, 1.0, max(2, math.ceil(length) + 1))
+        x, y = beam.pixels(x0, y0, t)
+        step = np.hypot(np.gradient(x), np.gradient(y))
+        spectrum = np.clip(np.sin(np.pi * t), 0.0, 1.0) ** 0.25
+        light = source.flux * ORDER_LIGHT.get(beam.order, FAR_ORDER_LIGHT) * spectrum * step
+        seen = (x > -BOX_RADIUS) & (x < window.nx + BOX_RADIUS)
+        seen &= (y > -BOX_RADIUS) & (y < window.ny + BOX_RADIUS)
+        if seen.any():
+            yield x[seen], y[seen], light[seen]
+
+
+def box_of(source: Source, beam: Beam, window: Window) -> tuple[slice, slice]:
+    """Return the (y, x) slices of a window that the spectrum of one order can reach."""
+    x, y = beam.pixels(source.x - window.x0, source.y - window.y0, np.array([0.0, 1.0]))
+    return _reach(y, window.ny), _reach(x, window.nx)
+
+
+def _reach(ends: Image, size: int) -> slice:
+    first = round(float(ends.min()) - BOX_RADIUS)
+    last = round(float(ends.max()) + BOX_RADIUS)
+    return slice(min(max(first, 0), size), min(max(last + 1, 0), size))
+
+
+def draw_sources(
+    slitless: Slitless, beams: Sequence[Beam], window: Window, crowding: float, seed: int
+) -> list[Source]:
+    """Draw sources around a window until their extracted spectra cover enough of it.
+
+    They lie where light of order 0 or 1 can fall into the window.
     """
-    mode = NRS_FIXEDSLIT
-    check_number("points", points, 2, MOST)
-    check_number("seed", seed, 0)
-    check_size(size, mode)
-    native = mode.native
-    width = native.nx if size is None else size
-    window = Window(native.x1 - width, native.y0, width, native.ny)
-    truth = assemble(mode, seed, [_nod(window, i, points) for i in range(points)])
-    names = [exposure.name for exposure in truth.exposures]
-    members = {science: [other for other in names if other != science] for science in names}
-    return write_program(out, truth, members, on_exposure)
+    rng = generator(seed, TARGET, 0, Stream.STARS)
+    faintest = FAINTEST * slitless.dispersed.readout.detector().sigma(slitless.dispersed.sky.level)
+    near = [beam for beam in beams if beam.order in NEAR_ORDERS]
+    extracted = [beam for beam in beams if beam.order in slitless.table.extracted]
+    middle = (window.x0 + window.nx / 2, window.y0 + window.ny / 2)
+    ends = np.hstack([beam.pixels(*middle, np.array([0.0, 1.0])) for beam in near])
+    covered = np.zeros(window.shape, bool)
+    sources: list[Source] = []
+    n_covered = 0
+    while n_covered <= crowding * covered.size and len(sources) < MOST_SOURCES:
+        x, y = (
+            rng.uniform(start - float(end.max() - centre), start + size - float(end.min() - centre))
+            for start, size, end, centre in zip(
+                (window.x0, window.y0), (window.nx, window.ny), ends, middle, strict=True
+            )
+        )
+        # N(> f) ∝ 1/f, as for stars.
+        share = 1.0 / max(1.0 - rng.random(), 1.0 / BRIGHTEST)
+        magnitude = FAINT_MAGNITUDE - 2.5 * math.log10(share)
+        source = Source(len(sources) + 1, x, y, faintest * share, magnitude)
+        sources.append(source)
+        for beam in extracted:
+            box = covered[box_of(source, beam, window)]
+            n_covered += box.size - int(np.count_nonzero(box))
+            box[...] = True
+    return sources
 
 
-def simulate_tso(
-    out: str | Path,
-    *,
-    integrations: int = 10,
-    backgrounds: int = 2,
-    size: int | None = None,
-    seed: int = 1,
-    on_exposure: Callable[[Path], None] | None = None,
-) -> Simulated:
-    """Simulate a transit that MIRI watches without a slit, and its backgrounds.
-
-    The backgrounds are cubes too, each with a number of integrations of its own (about half
-    the target's and upwards), and unnoticed cosmic rays in every integration.
-
-    Parameters
-    ----------
-    out : path-like
-        The folder to write to.
-    integrations : int
-        Of the target.
-    backgrounds : int
-        How many background exposures.
-    size : int, optional
-        Side of a square window, in pixels; the 416 × 72 subarray of the mode by default.
-    seed : int
-        What all random numbers come from; not negative.
-    on_exposure : callable, optional
-        Called with the path of each exposure as soon as it is written.
-
-    Raises
-    ------
-    SettingsError, OutputError
-        Where an argument is out of bounds; where the folder cannot be written to, or holds
-        another simulated program.
-    """
-    mode = MIR_LRS_SLITLESS
-    check_number("integrations", integrations, 1)
-    check_number("backgrounds", backgrounds, 1, MOST)
-    check_number("seed", seed, 0)
-    check_size(size, mode)
-    window = mode.native
-    if size is not None:
-        window = Window(window.x0, min(window.y0, mode.frame.y1 - size), size, size)
-    shorter = [integrations // 2 + 1 + i for i in range(backgrounds)]
-    skies = [empty_series(window, i, n) for i, n in enumerate(shorter)]
-    truth = assemble(mode, seed, [_transit_series(window, integrations), *skies])
-    star, *others = (exposure.name for exposure in truth.exposures)
-    return write_program(out, truth, {star: others}, on_exposure)
+def on_the_sky(
+    slitless: Slitless, exposure: Exposure, sources: Sequence[Source]
+) -> tuple[Image, Image]:
+    """Return where the sources of the first exposure are on the sky, in degrees."""
+    x = np.array([source.x - exposure.window.x0 for source in sources])
+    y = np.array([source.y - exposure.window.y0 for source in sources])
+    return pixel_to_sky(wcsinfo(slitless.dispersed, exposure), x, y)
 
 
-def _nod(window: Window, i: int, points: int) -> Exposure:
-    """Return the nod number ``i``; they go from one end of the slit to the other."""
-    mode, native = NRS_FIXEDSLIT, NRS_FIXEDSLIT.native
-    first, last = (mode.sky.slit or (native.y0, native.y1 - 1))[:2]
-    first, last = first + SLIT_MARGIN, last - SLIT_MARGIN
-    row = first + (last - first) * i / (points - 1)
-    trace = Trace(
-        axis="x",
-        centre=row,
-        tilt=0.001,
-        sigma=1.0,
-        peak=2.0,
-        start=native.x0 - 100.0,
-        stop=native.x1 + 100.0,
+def observe(
+    slitless: Slitless,
+    exposure: Exposure,
+    sources: Sequence[Source],
+    sky: tuple[Image, Image],
+    scales: tuple[float, ...],
+) -> SlitlessExposure:
+    """Return an exposure with the sources where its pointing puts them."""
+    x, y = sky_to_pixel(wcsinfo(slitless.dispersed, exposure), *sky)
+    window = exposure.window
+    moved = tuple(
+        source._replace(x=float(column) + window.x0, y=float(row) + window.y0)
+        for source, column, row in zip(sources, x, y, strict=True)
     )
-    offset = (row - (first + last) / 2) * mode.scale
-    dither = Dither(position=i + 1, total=points, y=offset)
-    return plan_exposure(mode, (TARGET, i), window, target="STAR-1", dither=dither, trace=trace)
-
-
-def _transit_series(window: Window, integrations: int) -> Exposure:
-    """Return the time series of the star."""
-    trace = Trace(
-        axis="y",
-        centre=window.x0 + 0.53 * window.nx,
-        tilt=0.004,
-        sigma=1.6,
-        peak=1500.0,
-        start=window.y0 - 2.0,
-        stop=window.y1 + 2.0,
-    )
-    return plan_exposure(
-        MIR_LRS_SLITLESS,
-        (TARGET, 0),
-        window,
-        target="STAR-1",
-        integrations=integrations,
-        trace=trace,
-        transit=Transit(depth=0.02, middle=0.5, duration=0.4, ingress=0.1),
-    )
-
-
-def empty_series(window: Window, i: int, integrations: int) -> Exposure:
-    """Return a time series of nothing but the sky."""
-    return plan_exposure(
-        MIR_LRS_SLITLESS,
-        (BACKGROUND, i),
-        window,
-        target="SKY",
-        observation=2,
-        offset=(0.0, 0.5),
-        integrations=integrations,
-        ray_fraction=RAY_FRACTION,
-    )
+    return SlitlessExposure(**dict(exposure), scales=scales, sources=moved)

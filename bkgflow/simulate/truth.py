@@ -8,81 +8,84 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, Field
 
 from bkgflow.detector import Window
 from bkgflow.errors import FileError, SettingsError
+from bkgflow.io.storage.location import Location
 from bkgflow.simulate.noise import Detector, Stream, cosmic_rays, generator
 from bkgflow.simulate.sky import SkyPlane, Star, Trace, Transit, stars_image
 
-__all__ = ["Dither", "Exposure", "Program", "Truth"]
+__all__ = ["TRUTH", "Cut", "Dither", "E", "Exposure", "Image", "Program", "SkyTruth", "Truth"]
+
+TRUTH = "truth/truth.json"
+"""The truth's file, below a program's folder."""
 
 Image = NDArray[np.float64]
 
 
-class Dither(BaseModel):
-    """A place in a dither or nod pattern: which of how many (from 1), offsets in arcsec."""
+class Dither(BaseModel, frozen=True):
+    """A point of a dither or nod pattern."""
 
-    model_config = ConfigDict(frozen=True)
-
-    position: int = 1
+    position: int = 1  # which of how many, from 1
     total: int = 1
-    x: float = 0.0
+    x: float = 0.0  # arcsec
     y: float = 0.0
 
 
-class Exposure(BaseModel):
+class Cut(NamedTuple):
+    """What part of a time series a file is."""
+
+    segment: int  # from 1
+    first: int  # its first integration, from 0
+    total: int  # integrations of all segments
+
+
+class Exposure(BaseModel, frozen=True):
     """One simulated exposure.
 
-    Attributes
-    ----------
-    name : str
-        Its file.
-    role : "target" or "background"
-        What it was taken for; nods are targets, and backgrounds for each other.
-    key : (int, int)
-        The role's number and the number within the role: random numbers depend on the program's
-        seed and on this, not on what was simulated before.
-    window : Window
-        Its place on the detector.
-    integrations : int or None
-        Of a cube; None for an image.
-    target, ra, dec : str, float, float
-        What it points at; degrees.
-    observation, number : int
-        The parts of its name.
-    start : datetime
-        UTC.
-    dither : Dither
-        Its place in the pattern.
-    stars, trace, transit
-        What shines in it besides the sky.
-    ray_fraction : float
-        Share of the pixels that an unnoticed cosmic ray struck.
+    Random numbers depend on the program's seed and on the exposure's key, not on what was
+    simulated before.
     """
 
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    role: Literal["target", "background"]
-    key: tuple[int, int]
-    window: Window
-    integrations: int | None = None
-    target: str
-    ra: float
+    name: str  # its file
+    role: Literal["target", "background"]  # nods are targets, and each other's backgrounds
+    key: tuple[int, int]  # the role's number, and the number within the role
+    window: Window  # what of the detector was read
+    integrations: int | None = None  # of a cube; None for an image
+    target: str  # what it points at
+    ra: float  # degrees
     dec: float
     observation: int
-    number: int
-    start: datetime
+    number: int  # within the observation
+    start: datetime  # UTC
     dither: Dither = Dither()
     stars: tuple[Star, ...] = ()
     trace: Trace | None = None
     transit: Transit | None = None
-    ray_fraction: float = 0.0
+    ray_fraction: float = 0.0  # share of the pixels that an unnoticed cosmic ray struck
+
+    @property
+    def cut(self) -> Cut:
+        """Its part of the time series that it belongs to: the whole, but for segments."""
+        return Cut(1, 0, self.integrations or 1)
+
+    @property
+    def association(self) -> int:
+        """The number of its association."""
+        return self.number
+
+    def part(self, whole: NDArray[Any]) -> NDArray[Any]:
+        """Return its own integrations out of an array of the whole time series."""
+        return whole[self.cut.first : self.cut.first + (self.integrations or 1)]
+
+    def stream(self, stream: Stream, integration: int) -> tuple[int, ...]:
+        """Return the key of the random numbers of one integration (from 0)."""
+        return (*self.key, stream, integration)
 
     def image(self) -> Image:
         """Return its noiseless sources out of transit: (ny, nx) float64, DN/s."""
@@ -91,31 +94,22 @@ class Exposure(BaseModel):
 
     def light_curve(self) -> NDArray[np.float64]:
         """Return the share of the light in each integration: (n_integrations,) float64."""
-        n = self.integrations or 1
-        return np.ones(n) if self.transit is None else self.transit.curve(n)
+        total = self.cut.total
+        return self.part(np.ones(total) if self.transit is None else self.transit.curve(total))
 
 
-class Program(BaseModel):
-    """What the truths of all simulated programs share: exposures, and a file to be kept in.
+E = TypeVar("E", bound=Exposure)
 
-    Attributes
-    ----------
-    program : str
-        Its number.
-    seed : int
-        What all random numbers come from.
-    detector : Detector
-        The noise of one integration.
-    """
 
-    model_config = ConfigDict(frozen=True)
+class Program(BaseModel, Generic[E], frozen=True, populate_by_name=True):
+    """What the truths of all simulated programs share: exposures, and a file to be kept in."""
 
-    program: str
-    seed: int
-    detector: Detector
-    exposures: tuple[Exposure, ...]
+    program: str  # its number
+    seed: int  # what all random numbers come from
+    detector: Detector  # the noise of one integration
+    exposures: tuple[E, ...]  # targets first
 
-    def exposure(self, name: str) -> Exposure:
+    def exposure(self, name: str) -> E:
         """Return an exposure by its file name.
 
         Raises
@@ -132,13 +126,6 @@ class Program(BaseModel):
             cure=f"Ask for one of its {len(self.exposures)} files by name, without a folder",
         )
 
-    def save(self, folder: str | Path) -> Path:
-        """Write the truth below a program's folder and return the file."""
-        path = _file(folder)
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        return path
-
     @classmethod
     def load(cls, folder: str | Path) -> Self:
         """Read the truth of the program in a folder.
@@ -146,12 +133,12 @@ class Program(BaseModel):
         Raises
         ------
         FileError
-            Where the folder holds no simulated program, or its truth is damaged.
+            Where the folder holds no simulated program of this kind, or its truth is damaged.
         """
-        path = _file(folder)
+        path = Path(folder) / TRUTH
         try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
-        except (OSError, ValidationError) as error:
+            return cls.model_validate_json(Location.of(path).read_text())
+        except (OSError, ValueError) as error:
             raise FileError(
                 "A simulated program's folder must hold truth/truth.json, whole",
                 value=error,
@@ -160,27 +147,19 @@ class Program(BaseModel):
             ) from error
 
 
-class Truth(Program):
-    """A simulated program.
+class SkyTruth(Program[E], Generic[E]):
+    """A program whose exposures see sources through one sky."""
 
-    Attributes
-    ----------
-    mode : str
-        Its EXP_TYPE.
-    plane : SkyPlane
-        The sky of all its exposures.
-    exposures : tuple of Exposure
-        Targets first.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    mode: str
+    exp_type: str = Field(alias="mode")  # the truth's file calls it so
     plane: SkyPlane
 
     def sky(self, window: Window) -> Image:
         """Return the noiseless sky in a window on the detector: (ny, nx) float64, DN/s."""
         return self.plane.image(window)
+
+    def sky_course(self, name: str) -> NDArray[np.float64]:
+        """Return the sky over its mean in each integration: (n_integrations,) float64."""
+        return np.ones(self.exposure(name).integrations or 1)
 
     def sources(self, name: str, integration: int | None = None) -> Image:
         """Return the noiseless sources of an exposure, without the sky.
@@ -191,31 +170,27 @@ class Truth(Program):
             A cube for cubes, unless one integration (from 0) is asked for.
         """
         exposure = self.exposure(name)
-        image = exposure.image()
-        if exposure.integrations is None:
-            return image
-        light = exposure.light_curve()
-        if integration is not None:
-            return image * float(light[integration])
+        image, light = exposure.image(), exposure.light_curve()
+        if exposure.integrations is None or integration is not None:
+            return image * float(light[integration or 0])
         return np.multiply(image, light[:, None, None])
 
     def rays(self, name: str, integration: int | None = None) -> Image:
         """Return what unnoticed cosmic rays added to an exposure; shaped as ``sources``."""
         exposure = self.exposure(name)
-        if exposure.integrations is None:
-            return self._rays_of(exposure, 0)
-        if integration is not None:
-            return self._rays_of(exposure, integration)
-        return np.stack([self._rays_of(exposure, i) for i in range(exposure.integrations)])
-
-    def _rays_of(self, exposure: Exposure, integration: int) -> Image:
+        if exposure.integrations is not None and integration is None:
+            return np.stack([self.rays(name, i) for i in range(exposure.integrations)])
         return cosmic_rays(
             exposure.window.shape,
             exposure.ray_fraction,
             self.detector.sigma(self.plane.level),
-            generator(self.seed, *exposure.key, Stream.RAYS, integration),
+            generator(self.seed, *exposure.stream(Stream.RAYS, integration or 0)),
         )
 
+    def added(self, name: str, integration: int) -> Image:
+        """Return what an integration shows besides light and noise, DN/s: here, the rays."""
+        return self.rays(name, integration)
 
-def _file(folder: str | Path) -> Path:
-    return Path(folder) / "truth" / "truth.json"
+
+class Truth(SkyTruth[Exposure]):
+    """A simulated program of images, spectra or time series."""

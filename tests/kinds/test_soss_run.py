@@ -28,7 +28,7 @@ def series(tmp_path_factory):
 
 
 def planned(series, out, **arguments):
-    return bkgflow.plan(series.folder, out, override_bkg=str(series.reference), **arguments)
+    return bkgflow.plan(series.folder, out, override_bkg=str(series.references[0]), **arguments)
 
 
 def records(result):
@@ -65,10 +65,10 @@ def test_each_file_for_itself_is_the_peers_way(series, tmp_path):
     plan = planned(series, tmp_path / "out", soss_fit="file")
     assert len(plan.fits) == 3
     result = bkgflow.run(plan, "threads")
-    with datamodels.SossBkgModel(str(series.reference)) as library:
+    with datamodels.SossBkgModel(str(series.references[0])) as library:
         for unit, ended in result.pairs():
             with datamodels.open(unit.target) as target, datamodels.open(ended.products[0]) as own:
-                theirs = peer_subtract(target, str(series.reference), 35.0, [25.0, 50.0])
+                theirs = peer_subtract(target, str(series.references[0]), 35.0, [25.0, 50.0])
                 np.testing.assert_allclose(own.data, theirs.data, rtol=1e-6, atol=1e-6)
                 np.testing.assert_array_equal(own.dq, target.dq)
                 assert library.data.shape[0] == len(own.meta.bkgflow.instance["template_rms"])
@@ -115,9 +115,9 @@ def test_a_picture_of_a_segment_is_written(series, tmp_path):
 def test_one_exposure_here_and_now(series, tmp_path):
     path = series.folder / series.truth.exposures[0].name
     with (
-        bkgflow.subtract(path, override_bkg=str(series.reference)) as from_path,
+        bkgflow.subtract(path, override_bkg=str(series.references[0])) as from_path,
         datamodels.open(path) as model,
-        bkgflow.subtract(model, override_bkg=str(series.reference)) as from_model,
+        bkgflow.subtract(model, override_bkg=str(series.references[0])) as from_model,
     ):
         assert from_path.meta.cal_step.bkg_subtract == "COMPLETE"
         np.testing.assert_array_equal(from_path.data, from_model.data)
@@ -129,7 +129,7 @@ def test_a_segment_gone_bad_does_not_lose_its_neighbours_fit(series, tmp_path):
     program.mkdir()
     for path in series.folder.glob("*.*"):
         (program / path.name).write_bytes(path.read_bytes())
-    plan = bkgflow.plan(program, tmp_path / "out", override_bkg=str(series.reference))
+    plan = bkgflow.plan(program, tmp_path / "out", override_bkg=str(series.references[0]))
     bad = plan.units[1].target
     with open(bad, "r+b") as stream:  # noqa: PTH123
         stream.truncate(20_000)
@@ -143,7 +143,7 @@ def test_a_segment_gone_bad_does_not_lose_its_neighbours_fit(series, tmp_path):
 
 def test_a_segment_missing_from_the_middle_is_said(series, tmp_path):
     associations = [path for i, path in enumerate(series.associations) if i != 1]
-    plan = bkgflow.plan(associations, tmp_path / "out", override_bkg=str(series.reference))
+    plan = bkgflow.plan(associations, tmp_path / "out", override_bkg=str(series.references[0]))
     assert any("segment 002" in note for unit in plan.units for note in unit.notes)
 
 
@@ -168,7 +168,7 @@ def test_a_segment_of_nan_among_good_ones(series, tmp_path, mode):
     changed.data = np.full(changed.data.shape, np.nan, np.float32)
     changed.save(str(bad))
     plan = bkgflow.plan(
-        program, tmp_path / "out", override_bkg=str(series.reference), soss_fit=mode
+        program, tmp_path / "out", override_bkg=str(series.references[0]), soss_fit=mode
     )
     result = bkgflow.run(plan, "threads")
     assert result.counts == {"COMPLETE": 3}
@@ -187,9 +187,9 @@ def test_an_image_is_fitted_as_the_peer_fits_it(series, tmp_path):
         image.update(model)
         image.dq, image.err = np.array(model.dq[0]), np.array(model.err[0])
     image.save(str(tmp_path / "e1_rate.fits"))
-    theirs = peer_subtract(image.copy(), str(series.reference), 35.0, [25.0, 50.0])
+    theirs = peer_subtract(image.copy(), str(series.references[0]), 35.0, [25.0, 50.0])
     path = bkgflow.api.subtract_to_file(
-        tmp_path / "e1_rate.fits", output_dir=tmp_path, override_bkg=str(series.reference)
+        tmp_path / "e1_rate.fits", output_dir=tmp_path, override_bkg=str(series.references[0])
     )
     assert path.name == "e1_bsub.fits"
     with datamodels.open(path) as own:
@@ -205,7 +205,7 @@ def test_a_full_frame_is_skipped(series, tmp_path):
     full.dq = np.zeros((2048, 2048), np.uint32)
     full.save(str(tmp_path / "full_rate.fits"))
     with bkgflow.subtract(
-        tmp_path / "full_rate.fits", override_bkg=str(series.reference)
+        tmp_path / "full_rate.fits", override_bkg=str(series.references[0])
     ) as result:
         assert result.meta.cal_step.bkg_subtract == "SKIPPED"
         assert "2048 rows" in result.meta.bkgflow.instance["reason"]
@@ -222,8 +222,8 @@ def test_a_filter_without_a_reference_is_skipped(series, tmp_path):
 
 
 def test_the_folder_of_references_is_enough(series, tmp_path):
-    plan = bkgflow.plan(series.folder, tmp_path / "out", references=series.reference.parent)
-    assert [fit.background for fit in plan.fits] == [str(series.reference)]
+    plan = bkgflow.plan(series.folder, tmp_path / "out", references=series.references[0].parent)
+    assert [fit.background for fit in plan.fits] == [str(series.references[0])]
     assert json.loads(plan.to_json())["fits"][0]["members"]
 
 

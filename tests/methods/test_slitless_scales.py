@@ -34,11 +34,12 @@ def test_the_scales_of_full_frame_scenes(tmp_path: Any, instrument: str, compone
         tmp_path / "p", instrument=instrument, components=components, exposures=1, seed=5
     )
     (exposure,) = program.truth.exposures
-    (ranges,) = program.references.glob("*.asdf")
+    _, ranges = program.references
+    skies = [program.folder / name for name in program.truth.components]
     with datamodels.open(program.exposures[0]) as model:
         found = slitless_inputs(
-            inspect(program.exposures[0]), program.components, wavelengthrange=ranges,
-            catalog=program.catalogue, orders="all",
+            inspect(program.exposures[0]), skies, wavelengthrange=ranges,
+            catalog=program.extras["sourcecat"], orders="all",
         )  # fmt: skip
         corners, shape = found.corners, model.data.shape
         dead = ~np.isfinite(model.data)

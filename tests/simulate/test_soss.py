@@ -7,17 +7,20 @@ import pytest
 from stdatamodels.jwst import datamodels
 
 from bkgflow.detector import DO_NOT_USE, REFERENCE_PIXEL
-from bkgflow.errors import FileError, OutputError, SettingsError
+from bkgflow.errors import SettingsError
 from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.models import open_model
 from bkgflow.io.references.soss_library import SourceSegment, cut_library, read_library
 from bkgflow.methods.soss import ArraySegment, fit_soss, subtract_soss
 from bkgflow.rules import SossRule
-from bkgflow.simulate import simulate_imaging, simulate_soss
+from bkgflow.simulate import SossTruth, simulate_soss
+from bkgflow.simulate.instruments import load_instrument
+from bkgflow.simulate.scene import draw as draw_exposure
 from bkgflow.simulate.sky import Transit
-from bkgflow.simulate.soss import plan_series, segment_arrays
-from bkgflow.simulate.soss_truth import STRIP96, SossSky, SossTruth
+from bkgflow.simulate.soss import SossScene, plan_series
+from bkgflow.simulate.soss_truth import SossSky
 
+STRIP96 = load_instrument("SUBSTRIP96")
 DEPTH = 0.02
 
 
@@ -66,20 +69,15 @@ def test_segments_are_valid_models_that_follow_each_other(program):
 
 
 def test_the_library_is_a_reference_file(program):
-    with datamodels.open(program.reference) as model:
+    with datamodels.open(program.references[0]) as model:
         assert type(model) is datamodels.SossBkgModel
         assert model.data.shape == (5, 256, 2048)
         assert (model.meta.reftype, model.meta.instrument.name) == ("bkg", "NIRISS")
         assert model.meta.exposure.type == "NIS_SOSS"
         model.validate()
     np.testing.assert_array_equal(
-        read_library(program.reference), program.truth.library_sky.library()
+        read_library(program.references[0]), program.truth.library_sky.library()
     )
-
-
-def test_nothing_else_is_left_in_the_folder(program):
-    files = {path for path in program.folder.iterdir() if path.is_file()}
-    assert files == {*program.exposures, *program.associations, program.reference}
 
 
 def test_each_segment_has_an_association(program):
@@ -110,9 +108,9 @@ def test_the_truth_is_kept_and_is_that_of_the_data(program):
     sigma = truth.detector.sigma(6.0)
     for segment, (sci, dq) in zip(truth.exposures, cubes(program), strict=True):
         sky, sources = truth.sky(segment.window), truth.sources(segment.name)
-        assert sky.shape == STRIP96.shape
+        assert sky.shape == STRIP96.native.shape
         for i, course in enumerate(truth.sky_course(segment.name)):
-            noise = sci[i] - course * sky - sources[i] - truth.columns(segment.name, i)
+            noise = sci[i] - course * sky - sources[i] - truth.added(segment.name, i)
             dark = ((dq[i] & DO_NOT_USE) == 0) & (sources[i] < 1.0)
             assert np.mean(noise[dark]) == pytest.approx(0, abs=5 * sigma / np.sqrt(dark.sum()))
             assert np.std(noise[dark]) == pytest.approx(sigma, rel=0.1)
@@ -133,7 +131,7 @@ def test_reference_and_hot_pixels_are_flagged(program):
 def test_stripes_have_the_size_that_was_asked_for():
     sky = SossSky(templates=1, true=0, scales=(1.0, 1.0))
     truth = series(1, sky, stripes=0.3, integrations=40)
-    offsets = np.array([truth.columns(each.name, 0) for each in truth.exposures])
+    offsets = np.array([truth.added(each.name, 0) for each in truth.exposures])
     assert offsets.std() == pytest.approx(0.3, rel=0.1)
     assert np.mean(offsets[:, 1:] * offsets[:, :-1]) > 0.5 * 0.3**2
 
@@ -165,16 +163,6 @@ def test_arguments_out_of_bounds_are_refused(tmp_path, wrong):
     assert not (tmp_path / "x").exists()
 
 
-def test_a_folder_holds_one_program(program, tmp_path):
-    with pytest.raises(OutputError, match="no more than one"):
-        simulate_soss(program.folder, integrations=10, subarray="SUBSTRIP96", seed=99)
-    simulate_imaging(tmp_path, targets=1, backgrounds=1, size=16)
-    with pytest.raises(OutputError, match="no more than one"):
-        simulate_soss(tmp_path)
-    with pytest.raises(FileError):
-        SossTruth.load(tmp_path)
-
-
 # What the fit makes of them
 
 
@@ -182,7 +170,7 @@ def series(seed, sky, *, stripes=0.05, integrations=8, depth=DEPTH):
     """The truth of a short time series, one or two integrations a segment, without files."""
     transit = Transit(depth=depth, middle=0.5, duration=0.4, ingress=0.1)
     return plan_series(
-        "SUBSTRIP96",
+        STRIP96,
         integrations,
         min(4, integrations),
         sky=sky,
@@ -193,10 +181,14 @@ def series(seed, sky, *, stripes=0.05, integrations=8, depth=DEPTH):
 
 
 def draw(truth):
-    """SCI and DQ of each segment, and the library cut to them."""
-    arrays = [segment_arrays(truth, segment) for segment in truth.exposures]
-    library, _ = cut_library(truth.library_sky.library(), STRIP96.shape)
-    return [(each["data"], each["dq"]) for each in arrays], library
+    """SCI and DQ of each segment."""
+    scene = SossScene(truth, STRIP96)
+    arrays = [draw_exposure(scene, segment) for segment in truth.exposures]
+    return [(each["data"], each["dq"]) for each in arrays]
+
+
+def library_of(truth):
+    return cut_library(truth.library_sky.library(), STRIP96.native.shape)[0]
 
 
 @pytest.mark.slow
@@ -207,7 +199,8 @@ def test_the_sky_lies_within_three_errors_in_95_of_100_draws():
         rng = np.random.default_rng(seed)
         sky = SossSky(templates=2, true=seed % 2, scales=tuple(rng.uniform(0.7, 1.3, 2).tolist()))
         truth = series(seed, sky, integrations=4)
-        segments, library = draw(truth) if library is None else (draw_only(truth), library)
+        library = library_of(truth) if library is None else library
+        segments = draw(truth)
         fit = fit_soss([ArraySegment(*each) for each in segments], library)[0]
         for side in (0, 1):
             error = fit.errors[side, 0]
@@ -216,18 +209,13 @@ def test_the_sky_lies_within_three_errors_in_95_of_100_draws():
     assert min(good) >= 95
 
 
-def draw_only(truth):
-    arrays = [segment_arrays(truth, segment) for segment in truth.exposures]
-    return [(each["data"], each["dq"]) for each in arrays]
-
-
-@pytest.mark.parametrize("mode", ["exposure", "integration"])
-def test_the_light_curve_has_no_steps_and_its_depth(mode):
+@pytest.mark.parametrize("each", ["exposure", "integration"])
+def test_the_light_curve_has_no_steps_and_its_depth(each):
     """White light of the traces, over all segments, in units of what is out of transit."""
     sky = SossSky(templates=3, true=1, scales=(0.9, 1.1))
     truth = series(5, sky, stripes=0.0, integrations=16)
-    segments, library = draw(truth)
-    fits = fit_soss([ArraySegment(*each) for each in segments], library, SossRule(fit=mode))
+    segments, library = draw(truth), library_of(truth)
+    fits = fit_soss([ArraySegment(*each) for each in segments], library, SossRule(fit=each))
     star = truth.exposures[0].image()
     bad = np.any([np.any(dq & DO_NOT_USE, axis=0) for _, dq in segments], axis=0)
     aperture = (star > 30) & ~bad
@@ -248,7 +236,7 @@ def test_the_light_curve_has_no_steps_and_its_depth(mode):
     dilution = (1 - curve.min()) * error * skies.mean() / flux[out].mean()
     assert 1 - curve.min() == pytest.approx(DEPTH)
     assert abs(depth - DEPTH) < 3 * np.hypot(random, dilution)
-    if mode == "exposure":
+    if each == "exposure":
         np.testing.assert_allclose(skies, skies[0], rtol=1e-5)
     else:
         assert 0 < np.std(skies) / skies.mean() < 0.01
@@ -257,7 +245,7 @@ def test_the_light_curve_has_no_steps_and_its_depth(mode):
 def test_a_drifting_sky_is_followed_by_integrations():
     sky = SossSky(templates=1, true=0, scales=(1.0, 1.0), drift=0.1)
     truth = series(2, sky, stripes=0.0, integrations=12)
-    segments, library = draw(truth)
+    segments, library = draw(truth), library_of(truth)
     fits = fit_soss(
         [ArraySegment(*each) for each in segments], library, SossRule(fit="integration")
     )
@@ -270,7 +258,7 @@ def test_a_drifting_sky_is_followed_by_integrations():
 
 def test_files_of_a_program_are_fitted_as_they_are(program):
     segments = [SourceSegment(inspect(path).source) for path in program.exposures]
-    library, _ = cut_library(read_library(program.reference), segments[0].shape)
+    library, _ = cut_library(read_library(program.references[0]), segments[0].shape)
     fit = fit_soss(segments, library)[0]
     pulls = (fit.scales[:, 0] - program.truth.library_sky.scales) / fit.errors[:, 0]
     assert np.all(np.abs(pulls) < 3)

@@ -1,9 +1,10 @@
-"""Source catalogues as the pipeline's ``source_catalog`` step lays them out (ECSV)."""
+"""Source catalogs as the pipeline's ``source_catalog`` step lays them out (ECSV)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from io import StringIO
+from typing import Any
 
 import numpy as np
 from astropy import units as u
@@ -11,9 +12,9 @@ from astropy.coordinates import SkyCoord
 from astropy.table import QTable
 from numpy.typing import NDArray
 
-from bkgflow.io.storage.publish import not_writable
+from bkgflow.simulate.files.grism import pixel_to_sky
 
-__all__ = ["CORNERS", "write_catalogue"]
+__all__ = ["catalog_text"]
 
 CORNERS = ("ll", "ul", "lr", "ur")
 """Corners of a source's box in the direct image: lower or upper, left or right."""
@@ -21,59 +22,36 @@ CORNERS = ("ll", "ul", "lr", "ur")
 Array = NDArray[np.float64]
 
 
-def write_catalogue(
-    path: str | Path,
-    pixels: tuple[Array, Array],
-    places: Mapping[str, tuple[Array, Array]],
-    flux: Array,
-    abmag: Array,
-    area: float,
-) -> Path:
-    """Write a catalogue of point sources.
+def catalog_text(
+    wcsinfo: Mapping[str, Any], x: Array, y: Array, *, radius: int, flux: Array, abmag: Array
+) -> str:
+    """Return the catalog of a direct image's point sources.
 
-    Parameters
-    ----------
-    path : path-like
-        The file.
-    pixels : (x, y)
-        Columns and rows in the direct image, (n,) float64.
-    places : mapping
-        (right ascension, declination) in degrees, (n,) float64 each, of the ``centroid`` and
-        of the corners `CORNERS` of each source's box.
-    flux, abmag : (n,) float64
-        Summed rate, and AB magnitude.
-    area : float
-        Pixels of a source's segment.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written there.
+    They lie at pixels x, y (n,) of the image, whose header values below ``meta.wcsinfo`` are
+    given, and their boxes end ``radius`` pixels from there; ``flux`` (n,) is their summed rate.
     """
-    path = Path(path)
+
+    def sky(dx: int, dy: int) -> SkyCoord:
+        ra, dec = pixel_to_sky(wcsinfo, x + dx, y + dy)
+        return SkyCoord(ra=ra * u.deg, dec=dec * u.deg)
+
+    n, steps = len(flux), {"l": -radius, "r": radius, "u": radius}
     table = QTable()
-    table["label"] = np.arange(1, len(flux) + 1)
-    table["xcentroid"], table["ycentroid"] = (each * u.pix for each in pixels)
-    table["sky_centroid"] = _coordinates(places["centroid"])
-    table["area"] = np.full(len(flux), area) * u.pix**2
+    table["label"] = np.arange(1, n + 1)
+    table["xcentroid"], table["ycentroid"] = x * u.pix, y * u.pix
+    table["sky_centroid"] = sky(0, 0)
+    table["area"] = np.full(n, float((2 * radius + 1) ** 2)) * u.pix**2
     table["source_sum"] = flux.astype(np.float32)
     table["source_sum_err"] = np.sqrt(np.abs(flux)).astype(np.float32)
     for axis in ("semimajor", "semiminor"):
-        table[f"{axis}_axis_sigma"] = np.full(len(flux), 1.0) * u.pix
-    table["orientation"] = np.zeros(len(flux)) * u.deg
+        table[f"{axis}_axis_sigma"] = np.full(n, 1.0) * u.pix
+    table["orientation"] = np.zeros(n) * u.deg
     for corner in CORNERS:
-        table[f"sky_bbox_{corner}"] = _coordinates(places[corner])
-    table["orientation_sky"] = np.zeros(len(flux)) * u.deg
+        table[f"sky_bbox_{corner}"] = sky(steps[corner[1]], steps[corner[0]])
+    table["orientation_sky"] = np.zeros(n) * u.deg
     table["isophotal_abmag"] = abmag
-    table["isophotal_abmag_err"] = np.full(len(flux), 0.01, np.float32)
-    table["is_extended"] = np.zeros(len(flux), bool)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        table.write(path, format="ascii.ecsv", overwrite=True)
-    except OSError as problem:
-        raise not_writable(path, problem) from problem
-    return path
-
-
-def _coordinates(place: tuple[Array, Array]) -> SkyCoord:
-    return SkyCoord(ra=place[0] * u.deg, dec=place[1] * u.deg)
+    table["isophotal_abmag_err"] = np.full(n, 0.01, np.float32)
+    table["is_extended"] = np.zeros(n, bool)
+    text = StringIO()
+    table.write(text, format="ascii.ecsv")
+    return text.getvalue()

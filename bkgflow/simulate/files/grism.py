@@ -21,7 +21,6 @@ from gwcs import coordinate_frames as frames
 from numpy.polynomial import Polynomial
 from numpy.typing import NDArray
 from stdatamodels.jwst import datamodels
-from stdatamodels.jwst.datamodels import JwstDataModel
 from stdatamodels.jwst.transforms import models as grisms
 
 from bkgflow.errors import FileError
@@ -29,7 +28,6 @@ from bkgflow.errors import FileError
 __all__ = [
     "Beam",
     "Coefficient",
-    "attach_wcs",
     "grism_wcs",
     "pixel_to_sky",
     "read_specwcs",
@@ -46,27 +44,21 @@ Array = NDArray[np.float64]
 class Beam:
     """The trace of one spectral order: polynomials of t, which is 0 at one end and 1 at the other.
 
-    Attributes
-    ----------
-    order : int
-        The spectral order.
-    first, last : float
-        Wavelengths at t = 0 and t = 1, in microns; between them t is linear in wavelength.
-    x, y : tuple of Coefficient
-        Distance in pixels from the source's place in the direct image, lowest power first.
+    The polynomials give the distance in pixels from the source in the direct image, lowest
+    power first; between the ends, t is linear in wavelength.
     """
 
     order: int
-    first: float
-    last: float
+    first: float  # wavelength at t = 0, in microns
+    last: float  # and at t = 1
     x: tuple[Coefficient, ...]
     y: tuple[Coefficient, ...]
 
     def t(self, wavelength: Array | float) -> Array:
-        """Return the place on the trace of a wavelength in microns."""
+        """Return how far along the trace a wavelength in microns falls."""
         return (np.asarray(wavelength) - self.first) / (self.last - self.first)
 
-    def place(self, x0: Array | float, y0: Array | float, t: Array | float) -> tuple[Array, Array]:
+    def pixels(self, x0: Array | float, y0: Array | float, t: Array | float) -> tuple[Array, Array]:
         """Return where the light of a source at (x0, y0) of the direct image falls, in pixels."""
         dx, dy = _polynomial(self.x, x0, y0, t), _polynomial(self.y, x0, y0, t)
         return np.asarray(x0 + dx), np.asarray(y0 + dy)
@@ -95,41 +87,22 @@ def grism_wcs(
 ) -> WCS:
     """Return the coordinates of a slitless exposure.
 
-    Parameters
-    ----------
-    instrument : "NIRCAM", "NIRISS" or "MIRI"
-        Whose transforms to use.
-    along : "x" or "y"
-        The axis of the dispersion.
-    beams : sequence of Beam
-        One for each order.
-    wcsinfo : mapping
-        The direct image's place on the sky as FITS has it: ``crpix1``, ``crval1``, ``cdelt1``,
-        ``pc1_1``, …, with a tangential projection. Pixels are the exposure's own.
+    It has the instrument's own transforms, for a dispersion along "x" or "y". ``wcsinfo`` is
+    how the direct image lies on the sky as FITS has it: ``crpix1``, ``crval1``, ``cdelt1``,
+    ``pc1_1``, …, with a tangential projection. Pixels are the exposure's own.
     """
-    pixel = frames.Frame2D(
-        name="grism_detector", axes_names=("x_grism", "y_grism"), unit=(u.pix, u.pix)
-    )
+    pixels, micron = (u.pix, u.pix), (u.micron,)
+    pixel = frames.Frame2D(name="grism_detector", axes_names=("x_grism", "y_grism"), unit=pixels)
+    direct = frames.Frame2D(name="detectorspatial", axes_order=(0, 1), unit=pixels)
     spectral = frames.SpectralFrame(
-        name="spectral", axes_order=(2,), unit=(u.micron,), axes_names=("wavelength",)
+        name="spectral", axes_order=(2,), unit=micron, axes_names=("wavelength",)
     )
-    direct = frames.Frame2D(name="detectorspatial", axes_order=(0, 1), unit=(u.pix, u.pix))
     sky = frames.CelestialFrame(reference_frame=coordinates.ICRS(), name="sky")
-    return WCS(
-        [
-            (pixel, _dispersion(instrument, along, beams)),
-            (
-                frames.CompositeFrame([direct, spectral], name="detector"),
-                _to_sky(wcsinfo) & models.Identity(2),
-            ),
-            (frames.CompositeFrame([sky, spectral], name="world"), None),
-        ]
-    )
-
-
-def attach_wcs(model: JwstDataModel, wcs: WCS) -> None:
-    """Give a data model its coordinates; they are saved with it."""
-    model.meta.wcs = wcs
+    detector = frames.CompositeFrame([direct, spectral], name="detector")
+    world = frames.CompositeFrame([sky, spectral], name="world")
+    dispersion = _dispersion(instrument, along, beams)
+    to_sky = _to_sky(wcsinfo) & models.Identity(2)
+    return WCS([(pixel, dispersion), (detector, to_sky), (world, None)])
 
 
 def pixel_to_sky(wcsinfo: Mapping[str, Any], x: Array, y: Array) -> tuple[Array, Array]:
@@ -162,7 +135,7 @@ def read_specwcs(path: str | Path) -> tuple[Beam, ...]:
         )
     except Exception as problem:  # stdatamodels, asdf and the models each raise their own
         raise FileError(
-            "A specwcs reference of NIRCam holds polynomials of t for each order",
+            "A specwcs reference of NIRCam must hold polynomials of t for each order",
             file=path,
             value=f"{type(problem).__name__}: {problem}"[:200],
             cure="Give another file, or none to use round numbers",
@@ -177,35 +150,33 @@ def _dispersion(instrument: str, along: str, beams: Sequence[Beam]) -> Any:
     """Return the transform of dispersed pixels into direct ones, with its inverse."""
     orders = [beam.order for beam in beams]
     waves = [models.Polynomial1D(1, c0=beam.first, c1=beam.last - beam.first) for beam in beams]
-    inverse = [models.Polynomial1D(1, c0=float(beam.t(0.0)), c1=_rate(beam)) for beam in beams]
     xs = [[_plane(term) for term in beam.x] for beam in beams]
     ys = [[_plane(term) for term in beam.y] for beam in beams]
-    row = along == "x"
+    forward, backward = _CLASSES[instrument, along]
     if instrument == "NIRCAM":
-        kind = (
-            grisms.NIRCAMForwardRowGrismDispersion
-            if row
-            else grisms.NIRCAMForwardColumnGrismDispersion
-        )
         lists = [[wave] for wave in waves]  # as its references hold them today
-        forward = kind(orders, lists, xs, ys)
-        forward.inverse = grisms.NIRCAMBackwardGrismDispersion(orders, lists, xs, ys)
-    elif instrument == "NIRISS":
-        kind = (
-            grisms.NIRISSForwardRowGrismDispersion
-            if row
-            else grisms.NIRISSForwardColumnGrismDispersion
-        )
-        forward = kind(orders, waves, xs, ys, theta=0.0)
-        forward.inverse = grisms.NIRISSBackwardGrismDispersion(orders, inverse, xs, ys, theta=0.0)
-    else:
-        forward = grisms.MIRIWFSSForwardDispersion(orders, waves, xs, ys)
-        forward.inverse = grisms.MIRIWFSSBackwardDispersion(orders, inverse, xs, ys)
-    return forward
+        transform = forward(orders, lists, xs, ys)
+        transform.inverse = backward(orders, lists, xs, ys)
+        return transform
+    inverse = [
+        models.Polynomial1D(1, c0=float(beam.t(0.0)), c1=1.0 / (beam.last - beam.first))
+        for beam in beams
+    ]
+    turn = {"theta": 0.0} if instrument == "NIRISS" else {}
+    transform = forward(orders, waves, xs, ys, **turn)
+    transform.inverse = backward(orders, inverse, xs, ys, **turn)
+    return transform
 
 
-def _rate(beam: Beam) -> float:
-    return 1.0 / (beam.last - beam.first)
+_NIRCAM, _NIRISS = grisms.NIRCAMBackwardGrismDispersion, grisms.NIRISSBackwardGrismDispersion
+_CLASSES = {
+    ("NIRCAM", "x"): (grisms.NIRCAMForwardRowGrismDispersion, _NIRCAM),
+    ("NIRCAM", "y"): (grisms.NIRCAMForwardColumnGrismDispersion, _NIRCAM),
+    ("NIRISS", "x"): (grisms.NIRISSForwardRowGrismDispersion, _NIRISS),
+    ("NIRISS", "y"): (grisms.NIRISSForwardColumnGrismDispersion, _NIRISS),
+    ("MIRI", "y"): (grisms.MIRIWFSSForwardDispersion, grisms.MIRIWFSSBackwardDispersion),
+}
+"""The transforms there and back, by instrument and axis of the dispersion."""
 
 
 def _plane(term: Coefficient) -> Any:

@@ -8,7 +8,6 @@ here have such steps and patches, with round numbers.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,36 +17,23 @@ from bkgflow.errors import ShapeError
 from bkgflow.io.fits.hdus import walk
 from bkgflow.io.fits.planes import read_rows
 from bkgflow.io.storage.location import Location
+from bkgflow.simulate.instruments import Axis
 from bkgflow.simulate.noise import reference_pixels
 
-__all__ = ["MOST_COMPONENTS", "built_in_template", "read_template"]
+__all__ = ["MOST_COMPONENTS", "Template", "built_in_template", "read_template"]
 
 MOST_COMPONENTS = 3
 
-Image = NDArray[np.float32]
+Template = NDArray[np.float32]
+"""What a component looks like on the whole detector: (ny, nx), 0 where it is unknown."""
 
 
-def built_in_template(
-    component: int, axis: Literal["x", "y"], frame: Window, instrument: str
-) -> Image:
-    """Return a component of the sky.
+def built_in_template(component: int, axis: Axis, frame: Window, instrument: str) -> Template:
+    """Return a component of the sky on the whole detector, dispersed along an axis.
 
-    Parameters
-    ----------
-    component : int
-        0: the dispersed zodiacal light; 1: a broad patch of stray light; 2: a glow that grows
-        towards the long end of the dispersion.
-    axis : "x" or "y"
-        The axis of the dispersion.
-    frame : Window
-        The whole detector.
-    instrument : str
-        Decides where the reference pixels are; they are 0.
-
-    Returns
-    -------
-    (ny, nx) float32
-        Its median over the other pixels is 1.
+    0 is the dispersed zodiacal light, 1 a broad patch of stray light, 2 a glow that grows
+    towards the long end of the dispersion: (ny, nx) float32, 0 in the instrument's reference
+    pixels. The median over the others is 1.
     """
     ny, nx = frame.shape
     columns, rows = (np.arange(nx) + 0.5) / nx, ((np.arange(ny) + 0.5) / ny)[:, None]
@@ -74,13 +60,8 @@ def _glow(along: NDArray[np.float64], across: NDArray[np.float64]) -> NDArray[np
 _PATTERNS = (_zodiacal, _patch, _glow)
 
 
-def read_template(path: str | Path, frame: Window) -> Image:
-    """Read a real template: the first image of a FITS file.
-
-    Returns
-    -------
-    (ny, nx) float32
-        0 where the file has none.
+def read_template(path: str | Path, frame: Window) -> Template:
+    """Read a real template, the first image of a FITS file; it is 0 where that is not finite.
 
     Raises
     ------
@@ -89,16 +70,16 @@ def read_template(path: str | Path, frame: Window) -> Image:
     ShapeError
         If it does not cover the whole detector.
     """
-    places = [extension.data for extension in walk(path).values()]
-    place = next((each for each in places if each.shape == frame.shape), None)
-    if place is None:
+    arrays = [hdu.data for hdu in walk(path).values()]
+    found = next((each for each in arrays if each.shape == frame.shape), None)
+    if found is None:
         raise ShapeError(
-            f"A template covers the whole detector, {frame.ny}×{frame.nx}",
+            f"A template must cover the whole detector, {frame.ny}×{frame.nx}",
             file=path,
-            value=", ".join(str(each.shape) for each in places),
+            value=", ".join(str(each.shape) for each in arrays),
             cure="Give a template of this instrument's full frame",
         )
     image = np.empty(frame.shape, np.float64)
     with Location.of(path).open() as stream:
-        read_rows(stream, place, Window(0, 0, frame.nx, frame.ny), image)
+        read_rows(stream, found, Window(0, 0, frame.nx, frame.ny), image)
     return np.nan_to_num(image, nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)

@@ -13,9 +13,17 @@ from stdatamodels.jwst import datamodels
 
 from bkgflow.detector import DO_NOT_USE, REFERENCE_PIXEL, Window
 from bkgflow.errors import FileError, OutputError, SettingsError
-from bkgflow.io.models import build_model, open_model, write_model
-from bkgflow.simulate import Truth, simulate_imaging, simulate_nods, simulate_tso
-from bkgflow.simulate.modes import MODES
+from bkgflow.io.models import open_model, write_model
+from bkgflow.simulate import (
+    Truth,
+    simulate_imaging,
+    simulate_nods,
+    simulate_soss,
+    simulate_tso,
+    simulate_wfss,
+)
+from bkgflow.simulate.files.models import build_model
+from bkgflow.simulate.instruments import load_instrument
 from bkgflow.simulate.noise import defects, reference_pixels
 from bkgflow.simulate.sky import Star, stars_image
 
@@ -37,15 +45,36 @@ PROGRAMS = {
 }
 
 
+SCENES = {
+    "imaging": (simulate_imaging, {"targets": 1, "backgrounds": 1, "size": 32}),
+    "nods": (simulate_nods, {"points": 2, "size": 16}),
+    "tso": (simulate_tso, {"integrations": 2, "backgrounds": 1, "size": 16}),
+    "soss": (
+        simulate_soss,
+        {"integrations": 3, "segments": 2, "subarray": "SUBSTRIP96", "templates": 2},
+    ),
+    "slitless": (simulate_wfss, {"exposures": 2, "size": 32}),
+}
+"""Every kind of scene, small."""
+
+
 @pytest.fixture(scope="module")
 def programs(tmp_path_factory):
-    """All kinds of programs, simulated once."""
+    """Programs of sources under one sky, simulated once."""
     return {name: make(tmp_path_factory.mktemp(name)) for name, make in PROGRAMS.items()}
 
 
 @pytest.fixture(params=list(PROGRAMS))
 def program(request, programs):
     return programs[request.param]
+
+
+@pytest.fixture(scope="module", params=list(SCENES))
+def scene(request, tmp_path_factory):
+    """A program of every kind of scene, and how to simulate it (again)."""
+    simulate, arguments = SCENES[request.param]
+    out = tmp_path_factory.mktemp(request.param)
+    return simulate(out, **arguments, seed=7), simulate, arguments
 
 
 def planes(path):
@@ -65,12 +94,14 @@ def role(simulated, which):
 # The files
 
 
-def test_files_are_valid_models_of_their_kind(program):
-    mode = MODES[program.truth.mode]
+def test_files_are_valid_models_of_their_kind(scene):
+    program, *_ = scene
     for path in program.exposures:
+        integrations = program.truth.exposure(path.name).integrations
+        kind = datamodels.ImageModel if integrations is None else datamodels.CubeModel
         with datamodels.open(path, strict_validation=True) as model:
             model.validate()
-            assert type(model) is getattr(datamodels, mode.kind)
+            assert type(model) is kind
             assert model.meta.filename == path.name
             shape = model.data.shape
             for name in PLANES:
@@ -79,10 +110,12 @@ def test_files_are_valid_models_of_their_kind(program):
                 assert model[name].dtype.newbyteorder("=") == wanted
 
 
-def test_nothing_but_the_program_is_left_in_the_folder(program):
-    files = {path for path in program.folder.iterdir() if path.is_file()}
-    assert files == {*program.exposures, *program.associations}
-    assert {path.name for path in program.folder.iterdir() if path.is_dir()} == {"truth"}
+def test_nothing_but_the_program_is_left_in_the_folder(scene):
+    program, *_ = scene
+    files = {path for path in program.folder.rglob("*") if path.is_file()}
+    truth = program.folder / "truth" / "truth.json"
+    assert files == {*program.exposures, *program.associations, *program.extras.values(), truth}
+    assert set(program.references) <= set(program.extras.values())
 
 
 PRIMARY = """
@@ -105,15 +138,17 @@ OWN = {
 
 
 def test_headers_hold_what_the_next_stage_needs(program):
-    mode = MODES[program.truth.mode]
+    instrument = load_instrument(program.truth.exp_type)
     for path in program.exposures:
         exposure = program.truth.exposure(path.name)
         with fits.open(path) as hdus:
             primary, science = hdus["PRIMARY"].header, hdus["SCI"].header
             assert [key for key in PRIMARY.split() if key not in primary] == []
             assert [key for key in SCIENCE.split() if key not in science] == []
-            assert {key: primary[key] for key in OWN[mode.exp_type]} == OWN[mode.exp_type]
-            assert primary["EXP_TYPE"] == mode.exp_type
+            assert {key: primary[key] for key in OWN[instrument.exp_type]} == OWN[
+                instrument.exp_type
+            ]
+            assert primary["EXP_TYPE"] == instrument.exp_type
             assert science["BUNIT"] == "DN/s"
             assert primary["BKGDTARG"] == (exposure.role == "background")
             assert primary["SUBSIZE1"] == exposure.window.nx == science["NAXIS1"]
@@ -161,21 +196,28 @@ def test_a_star_keeps_its_place_in_the_sky_when_the_telescope_nods(programs):
 # The associations
 
 
-def test_associations_name_files_that_lie_beside_them(program):
-    targets = role(program, "target")
-    assert len(program.associations) == len(targets)
+def test_associations_name_files_that_lie_beside_them(scene):
+    program, *_ = scene
     science = []
     for path in program.associations:
         (product,) = json.loads(path.read_text())["products"]
         kinds = [member["exptype"] for member in product["members"]]
         names = [member["expname"] for member in product["members"]]
-        assert kinds == ["science"] + ["background"] * (len(kinds) - 1)
-        assert len(set(names)) == len(names) > 1
+        assert kinds[0] == "science"
+        assert len(set(names)) == len(names)
         assert all((path.parent / name).is_file() for name in names)
         assert names[0].startswith(product["name"] + "_rate")
-        assert set(role(program, "background")) <= set(names[1:])
         science.append(names[0])
-    assert science == targets
+    assert science == role(program, "target")
+    assert len(set(program.associations)) == len(science)
+
+
+def test_backgrounds_are_members(program):
+    for path in program.associations:
+        (product,) = json.loads(path.read_text())["products"]
+        _, *others = product["members"]
+        assert {member["exptype"] for member in others} == {"background"}
+        assert set(role(program, "background")) <= {member["expname"] for member in others}
 
 
 def test_nods_are_backgrounds_for_each_other(programs):
@@ -190,9 +232,10 @@ def test_nods_are_backgrounds_for_each_other(programs):
             assert sorted(nods) == targets[first : first + group]
 
 
-def test_the_peer_reads_the_associations(program):
+def test_the_peer_reads_the_associations(scene):
     from jwst.associations import load_asn
 
+    program, *_ = scene
     for path in program.associations:
         with path.open() as file:
             content = load_asn(file)
@@ -245,20 +288,20 @@ def test_bad_pixels_are_flagged_and_some_are_nan(program):
 
 
 def test_a_detector_has_the_same_defects_in_every_window(programs):
-    mode, simulated = MODES["NRC_IMAGE"], programs["subarrays"]
-    whole = defects(mode.frame, mode.frame, mode.instrument, simulated.truth.seed)
+    instrument, simulated = load_instrument("NRC_IMAGE"), programs["subarrays"]
+    whole = defects(instrument.frame, instrument.frame, instrument.name, simulated.truth.seed)
     for path in simulated.exposures:
         window = simulated.truth.exposure(path.name).window
-        expected = whole[window.slices_in(mode.frame)]
+        expected = whole[window.slices_in(instrument.frame)]
         np.testing.assert_array_equal(~good(planes(path)), (expected & DO_NOT_USE) != 0)
 
 
 def test_reference_pixels_lie_at_the_detectors_edges():
-    near = MODES["NRC_IMAGE"].frame
+    near = load_instrument("NRC_IMAGE").frame
     inner = np.zeros(near.shape, dtype=bool)
     inner[4:-4, 4:-4] = True
     np.testing.assert_array_equal(reference_pixels(near, near, "NIRCAM"), ~inner)
-    miri = MODES["MIR_IMAGE"].frame
+    miri = load_instrument("MIR_IMAGE").frame
     inner = np.zeros(miri.shape, dtype=bool)
     inner[:, 4:-4] = True
     np.testing.assert_array_equal(reference_pixels(miri, miri, "MIRI"), ~inner)
@@ -357,7 +400,7 @@ windows = st.builds(
 @given(windows)
 def test_light_in_a_window_is_a_slice_of_the_light_on_the_detector(window):
     for exp_type in ("NRC_IMAGE", "NRS_FIXEDSLIT"):
-        plane = MODES[exp_type].sky
+        plane = load_instrument(exp_type).sky
         around = Window(window.x0, window.y0, window.nx + 30, window.ny + 20)
         np.testing.assert_array_equal(
             plane.image(window), plane.image(around)[window.slices_in(around)]
@@ -378,7 +421,7 @@ def test_a_star_holds_its_flux():
 
 
 def test_the_sky_is_a_plane_about_its_level():
-    plane = MODES["NRC_IMAGE"].sky
+    plane = load_instrument("NRC_IMAGE").sky
     sky = plane.image(plane.frame)
     assert sky.mean() == pytest.approx(plane.level)
     assert sky[0, -1] - sky[0, 0] == pytest.approx(plane.slope_x, rel=1e-3)
@@ -461,12 +504,11 @@ def test_integration_times_follow_each_other(programs):
 # The truth
 
 
-def test_truth_comes_back_from_its_file(program):
-    loaded = Truth.load(program.folder)
+def test_truth_comes_back_from_its_file(scene):
+    program, *_ = scene
+    loaded = type(program.truth).load(program.folder)
     assert loaded == program.truth
     name = program.exposures[-1].name
-    window = loaded.exposure(name).window
-    np.testing.assert_array_equal(loaded.sky(window), program.truth.sky(window))
     np.testing.assert_array_equal(loaded.sources(name), program.truth.sources(name))
 
 
@@ -493,17 +535,20 @@ def test_the_peers_product_is_off_by_sky_minus_combined(programs):
     assert z.std() == pytest.approx(1.0, abs=0.03)
 
 
-def test_same_seed_same_pixels_other_seed_others(tmp_path):
-    first = simulate_imaging(tmp_path / "a", targets=1, backgrounds=1, size=32, seed=7)
-    again = simulate_imaging(tmp_path / "b", targets=1, backgrounds=1, size=32, seed=7)
-    other = simulate_imaging(tmp_path / "c", targets=1, backgrounds=1, size=32, seed=8)
-    assert again.truth == first.truth
+def test_same_seed_same_pixels_other_seed_others(scene, tmp_path):
+    first, simulate, arguments = scene
+    again = simulate(tmp_path / "again", **arguments, seed=7)
+    other = simulate(tmp_path / "other", **arguments, seed=8)
+    assert again.truth == first.truth != other.truth
     for one, two, three in zip(first.exposures, again.exposures, other.exposures, strict=True):
         assert one.name == two.name
         left, right, unlike = planes(one), planes(two), planes(three)
         for plane in PLANES:
             np.testing.assert_array_equal(left[plane], right[plane])
         assert not np.array_equal(left["data"], unlike["data"], equal_nan=True)
+    if "sourcecat" in first.extras:
+        catalogs = [each.extras["sourcecat"].read_text() for each in (first, again, other)]
+        assert catalogs[0] == catalogs[1] != catalogs[2]
 
 
 def test_an_exposure_does_not_depend_on_how_many_there_are(tmp_path):
@@ -516,14 +561,15 @@ def test_an_exposure_does_not_depend_on_how_many_there_are(tmp_path):
             np.testing.assert_array_equal(left[plane], right[plane])
 
 
-def test_progress_is_told_of_every_exposure_when_it_is_there(tmp_path):
+def test_progress_is_told_of_every_exposure_when_it_is_there(scene, tmp_path):
+    _, simulate, arguments = scene
     seen = []
 
     def tell(path):
         assert path.is_file()
         seen.append(path)
 
-    simulated = simulate_nods(tmp_path, points=2, size=16, on_exposure=tell)
+    simulated = simulate(tmp_path, **arguments, on_exposure=tell)
     assert tuple(seen) == simulated.exposures
 
 
@@ -590,16 +636,19 @@ def test_out_must_be_a_folder(tmp_path):
         assert caught.value.file == str(out)
 
 
-def test_two_programs_do_not_share_a_folder(tmp_path):
-    first = simulate_nods(tmp_path, points=2, size=16)
-    assert simulate_nods(tmp_path, points=2, size=16) == first
+def test_two_programs_do_not_share_a_folder(scene, tmp_path):
+    _, simulate, arguments = scene
+    first = simulate(tmp_path, **arguments)
+    assert simulate(tmp_path, **arguments) == first
     before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(OutputError, match="no more than one"):
+        simulate(tmp_path, **arguments, seed=99)
     with pytest.raises(OutputError, match="no more than one"):
         simulate_nods(tmp_path, points=3, size=16)
     assert sorted(tmp_path.rglob("*")) == before
     (tmp_path / "truth" / "truth.json").write_text("{")
     with pytest.raises(OutputError, match="no more than one"):
-        simulate_nods(tmp_path, points=2, size=16)
+        simulate(tmp_path, **arguments)
 
 
 def test_truth_that_is_missing_or_unknown_is_an_error(tmp_path, programs):
