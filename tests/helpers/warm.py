@@ -23,7 +23,17 @@ def drop_stale_code() -> None:
 
 
 def compile_kernels() -> None:
-    """Have numba put the machine code of the clip, the longest to compile, into its cache."""
+    """Have numba put its machine code into its cache: all of it where the product offers that.
+
+    Else that of the clip, the longest to compile.
+    """
+    try:
+        warm = importlib.import_module("bkgflow.methods.warm")
+    except ImportError:
+        pass
+    else:
+        warm.warm_up()
+        return
     clip = importlib.import_module("bkgflow.methods.clip")
     for kind, with_err in itertools.product((np.float32, np.float64), (True, False)):
         sci = np.random.default_rng(0).normal(size=(9, 4, 300)).astype(kind)
