@@ -4,8 +4,8 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(PYTHON) -m pip --python $(BIN)/python --disable-pip-version-check
 DEMO ?= demo
-# A process for each core; whoever runs out of tests takes some of another's.
-PARALLEL ?= -n auto --dist worksteal
+# A process for each core, eight at most; whoever runs out of tests takes some of another's.
+PARALLEL ?= -n auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast bench scale same trees lint clean

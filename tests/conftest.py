@@ -16,12 +16,14 @@ from hypothesis import settings
 
 from tests.helpers.exposures import make_model
 from tests.helpers.pace import FAST
+from tests.helpers.schemas import keep_parsed_schemas
 from tests.helpers.warm import compile_kernels
 
 # The peer asks a reference server for step parameters unless it is told not to.
 os.environ["STPIPE_DISABLE_CRDS_STEPPARS"] = "true"
 
 settings.register_profile(FAST)
+keep_parsed_schemas()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -15,7 +15,7 @@ from functools import cache, cached_property
 
 import pytest
 
-from tests.helpers.sources import Module, modules
+from tests.helpers.sources import Module, modules, report
 
 FREE = {
     "os": {
@@ -229,6 +229,18 @@ class Touches:
 
     def _is_module(self, receiver: ast.expr) -> bool:
         return isinstance(receiver, ast.Name) and receiver.id in self.imported
+
+
+def test_only_the_storage_touches_files():
+    report(
+        "Only bkgflow/io/storage may touch the file system: ask a Location, or publish:",
+        (
+            each
+            for module in modules()
+            if not module.within("io/storage")
+            for each in Touches(module, verbs_of_the_storage()).findings()
+        ),
+    )
 
 
 @pytest.mark.parametrize(

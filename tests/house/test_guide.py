@@ -4,11 +4,31 @@ from __future__ import annotations
 
 import re
 
-from tests.helpers.sources import PACKAGE, ROOT, report
+from tests.helpers.sources import PACKAGE, ROOT, modules, report
 
 GUIDE = ROOT / "docs" / "architecture.md"
 SENTENCE = 4
 """Words, beside names of files, that make a sentence."""
+
+
+def test_the_guide_has_a_sentence_for_every_module():
+    lines = GUIDE.read_text(encoding="utf-8").splitlines()
+    said = {}
+    for line in lines:
+        files = re.findall(r"`([\w/]+\.py)`", line)
+        plain = re.findall(r"[A-Za-z]{2,}", re.sub(r"`[^`]*`", " ", line))
+        said |= {each: len(plain) >= SENTENCE * len(files) for each in files}
+    wanted = {
+        f"{module.room}.py"
+        for module in modules()
+        if not (module.is_package and len(module.tree.body) <= 1)
+    }
+    rule = "docs/architecture.md must have a sentence for every module, such as `io/fits/cards.py`:"
+    report(
+        rule,
+        [f"{name}: is not named" for name in wanted - said.keys()]
+        + [f"{name}: no sentence" for name in wanted & said.keys() if not said[name]],
+    )
 
 
 def test_the_guide_names_nothing_that_is_gone():

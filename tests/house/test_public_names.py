@@ -67,6 +67,30 @@ def dotted(module: Module) -> str:
     return ".".join(("bkgflow", *module.room.split("/"))).removesuffix(".__init__")
 
 
+def test_all_lists_the_public_names_of_a_module():
+    """Functions and classes, and the values that another module takes."""
+    asked = taken()
+
+    def findings() -> Iterator[str]:
+        for module in modules():
+            made, values = defined(module)
+            names = listed(module)
+            if names is None:
+                if made or (values and not module.is_package):
+                    yield f"{module.name}: no __all__"
+                continue
+            elsewhere = {name for where, name in asked if where == dotted(module)}
+            here = made | values | (imported(module) if module.is_package else set())
+            for name in (made | values & elsewhere) - set(names):
+                yield f"{module.name}: {name} is not in __all__: list it, or write _{name}"
+            for name in set(names) - here - {"__version__"}:
+                yield f"{module.name}: {name} is in __all__, and is not made there"
+            if len(names) != len(set(names)):
+                yield f"{module.name}: a name is in __all__ twice"
+
+    report("__all__ must list what a module makes for others, no more and no less:", findings())
+
+
 def test_nobody_takes_what_is_private_to_another_room():
     """A name with an underscore stays in its module."""
     findings = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 
 from tests.helpers.sources import modules, report
 
@@ -35,4 +36,14 @@ def test_no_function_is_too_long():
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
             and body_length(node) > FUNCTION
         ],
+    )
+
+
+def test_any_is_rare():
+    counts = {module.name: len(re.findall(r"\bAny\b", module.text)) for module in modules()}
+    most = sorted(counts.items(), key=lambda each: -each[1])[:15]
+    assert sum(counts.values()) <= ANYS, (
+        f"Any must stand no more than {ANYS} times in bkgflow/, only where a library gives nothing;"
+        f" it stands {sum(counts.values())} times, most of them in\n"
+        + "\n".join(f"{name}: {count}" for name, count in most)
     )

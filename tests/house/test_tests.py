@@ -52,3 +52,16 @@ def patched(node: ast.Call) -> str | None:
         if isinstance(each, ast.Constant) and isinstance(each.value, str):
             return each.value
     return None
+
+
+def test_no_test_patches_a_private_name():
+    """What is passed in needs no patching: a storage, a clock, a cluster."""
+
+    def findings() -> Iterator[str]:
+        for module in modules_of_tests():
+            for node in ast.walk(module.tree):
+                name = patched(node) if isinstance(node, ast.Call) else None
+                if name and any(word.startswith("_") for word in name.split(".")):
+                    yield module.at(node, f"patches {name}")
+
+    report("A test must pass in what it wants to replace, not patch a private name:", findings())

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 
 from bkgflow.settings import StepSettings
+from tests.helpers.sources import ROOT, modules, report
 
 OLD = {
     "catalogue": "catalog",
@@ -67,6 +68,37 @@ def identifiers(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
                 yield node, name
             case ast.Name(id=name, ctx=ast.Store()):
                 yield node, name
+
+
+def test_texts_have_no_old_words():
+    def findings() -> Iterator[str]:
+        for module in modules():
+            for line, word in old_words(module.text):
+                # The command itself is called as it always was.
+                if not (word == "wfss" and module.within("cli/simulate")):
+                    yield f"{module.name}:{line}: {word}, say {OLD[word]}"
+        for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+            for line, word in old_words(path.read_text(encoding="utf-8")):
+                yield f"{path.relative_to(ROOT)}:{line}: {word}, say {OLD[word]}"
+
+    report("Code, messages and documents must use the house's words:", findings())
+
+
+def test_names_are_the_trades():
+    new = OLD | METAPHORS
+
+    def findings() -> Iterator[str]:
+        for module in modules():
+            for word in parts(module.path.stem) & new.keys():
+                yield f"{module.name}: a file called {word}, say {new[word]}"
+            for node, name in identifiers(module.tree):
+                if name in OPTIONS or re.fullmatch("|".join((*JWST, *COMMANDS)), name):
+                    continue
+                for word in parts(name) & new.keys():
+                    if not (word == "wfss" and module.within("cli/simulate")):
+                        yield module.at(node, f"{name}: {word}, say {new[word]}")
+
+    report("Names must be the trade's (atomic, publish, header, HDU), no metaphors:", findings())
 
 
 def test_old_words_are_found_and_options_are_not():
