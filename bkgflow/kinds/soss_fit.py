@@ -95,7 +95,8 @@ def _fit_frame(
             sky = None
             if fit.template is not None:
                 # Segments with one template share its pixels, here and on their way to workers.
-                known = skies.setdefault(fit.template, FittedSky.of(library, fit))
-                sky = replace(known, fit=fit)
+                if fit.template not in skies:
+                    skies[fit.template] = FittedSky.of(library[fit.template], fit)
+                sky = replace(skies[fit.template], fit=fit)
             fits.found[location] = fit, sky
         return
