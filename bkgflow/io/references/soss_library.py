@@ -35,11 +35,6 @@ CHUNK = 4
 def read_library(where: PathLike) -> NDArray[np.float32]:
     """Read a SOSS sky library, a ``SossBkgModel`` reference file.
 
-    Parameters
-    ----------
-    where : path-like
-        The file.
-
     Returns
     -------
     (n_templates, ny, 2048) float32
