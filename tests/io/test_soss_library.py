@@ -11,7 +11,6 @@ from bkgflow.io.references.soss_library import (
     SourceSegment,
     cut_library,
     read_library,
-    read_template,
 )
 from bkgflow.methods.soss import ArraySegment, fit_soss
 from tests.helpers.soss import make_library, observe, same
@@ -119,23 +118,9 @@ def test_a_file_that_was_cut_is_refused(write_exposure):
         list(segment.chunks())
 
 
-def test_one_template_is_read_alone(write_library):
-    templates = make_library(np.random.default_rng(0), 3)
-    path = write_library(templates)
-    for number in range(3):
-        np.testing.assert_array_equal(read_library(path, only=number), templates[number, None])
-        np.testing.assert_array_equal(read_template(path, number, (256, 2048)), templates[number])
-        short = read_template(path, number, (5, 96, 2048))
-        np.testing.assert_array_equal(short, templates[number, 10:106])
-    with pytest.raises(ShapeError, match="exposure has 64 rows") as caught:
-        read_template(path, 0, (64, 2048))
-    assert caught.value.file == str(path)
-
-
 def test_a_library_that_is_no_plain_fits_is_read_through_its_model(write_library, tmp_path):
     templates = make_library(np.random.default_rng(0), 2)
     path = write_library(templates)
     with fits.open(path, mode="update") as hdus:
         hdus["SCI"].data = templates.astype(">f8")
     np.testing.assert_array_equal(read_library(path), templates)
-    np.testing.assert_array_equal(read_library(path, only=1), templates[1:])

@@ -131,6 +131,8 @@ def test_names_are_those_of_paths(folder):
     assert (file.name, file.stem, file.suffix) == ("jw1_rate.fits", "jw1_rate", ".fits")
     assert file.parent == folder / "below" and file.parent.parent == folder
     assert file.with_name("b.json") == folder / "below" / "b.json"
+    assert folder / "/elsewhere/cat.ecsv" == Location("/elsewhere/cat.ecsv")
+    assert folder / "memory://elsewhere/cat.ecsv" == Location("memory://elsewhere/cat.ecsv")
 
 
 def test_a_location_is_a_string_in_json_and_a_small_pickle(folder):
