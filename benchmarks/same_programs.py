@@ -9,7 +9,8 @@ from pathlib import Path
 __all__ = ["PROGRAMS", "Program"]
 
 Arguments = tuple[str, ...]
-"""As they are typed; {size} is the side of the images, {mask} the mask of an earlier product."""
+"""As they are typed; {size} is the side of the images; {mask} an earlier slitless product, whose
+MASK is taken; {nothing} a mask without any background."""
 
 PLAIN: Mapping[str, Arguments] = {"plain": ()}
 ERRORS: Arguments = ("--propagate-errors", "--save-combined-background")
@@ -96,14 +97,16 @@ PROGRAMS: dict[str, Program] = {
                 "auto": ("--wfss-mask-mode", "auto", "--wfss-rms-stop", "1"),
                 "orders": ("--wfss-orders", "all", "--wfss-mmag-extract", "24"),
                 "mask": ("--wfss-mask", "{mask}", "--wfss-maxiter", "2"),
+                "all-masked": ("--wfss-mask", "{nothing}"),
+                "no-sky": ("--override-bkg", "N/A"),
             },
             references="references",
         ),
         Program(
             "wfss-components",
             ("simulate", "wfss"),
-            (*SIZE, "--instrument", "NIRCam", "--components", "2", "--crowding", "0.5"),
-            {"auto": ("--wfss-mask-mode", "auto")},
+            (*SIZE, "--instrument", "NIRCam", "--components", "2", "--crowding", "0.9"),
+            {"boxes": (), "auto": ("--wfss-mask-mode", "auto")},
             references="references",
         ),
         Program(

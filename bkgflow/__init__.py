@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from bkgflow.version import VERSION as __version__
+from bkgflow import version as _version
 
 if TYPE_CHECKING:
     from bkgflow.api import combine, draw, open_exposure, open_stack, plan, run, show, subtract
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from bkgflow.errors import BkgflowError
     from bkgflow.planning.plan import Plan
     from bkgflow.verdict import State, Verdict
+
+__version__ = _version.VERSION
 
 __all__ = [
     "BkgflowError",

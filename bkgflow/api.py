@@ -108,8 +108,8 @@ def subtract_to_file(
     planner = _planner(step_arguments, references)
     check_writable(Location.of(output_dir))
     decided = plan_single(single(target, bkg_list), output_dir, planner)
-    verdict = run_single(decided)
-    return Path(verdict.products[0])
+    run_single(decided)
+    return Path(output_dir) / decided.units[0].output
 
 
 def plan(

@@ -14,7 +14,7 @@ from os import PathLike
 from pathlib import PurePosixPath
 from typing import Any
 
-from bkgflow.errors import AssociationError, PlanError
+from bkgflow.errors import AssociationError, FileError, PlanError
 from bkgflow.io.storage.location import Location
 
 __all__ = ["Association", "Product", "load", "load_program"]
@@ -158,20 +158,13 @@ def _in_folder(folder: Location) -> list[Location]:
 
 def _raw_products(path: Location) -> list[Any]:
     try:
-        text = path.read_text()
-    except OSError as problem:
+        text = path.read_text("An association")
+    except FileError as problem:
         raise AssociationError(
-            "An association is a readable text file",
+            problem.rule,
             file=path,
-            value=problem.strerror,
-            cure="Check the path and the permissions",
-        ) from None
-    except UnicodeDecodeError:
-        raise AssociationError(
-            "An association is a text file",
-            file=path,
-            value="not UTF-8 text",
-            cure="Give the association (JSON), not an exposure",
+            value=problem.value,
+            cure="Check the path and the permissions; give the association (JSON), not an exposure",
         ) from None
     try:
         content = json.loads(text)

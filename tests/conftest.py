@@ -16,7 +16,7 @@ from hypothesis import settings
 
 from tests.helpers.exposures import make_model
 from tests.helpers.pace import FAST
-from tests.helpers.warm import compile_kernels, drop_stale_code
+from tests.helpers.warm import compile_kernels
 
 # The peer asks a reference server for step parameters unless it is told not to.
 os.environ["STPIPE_DISABLE_CRDS_STEPPARS"] = "true"
@@ -28,7 +28,6 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the kernels ready before any worker of pytest-xdist starts."""
     if hasattr(config, "workerinput"):
         return
-    drop_stale_code()
     if config.getoption("numprocesses", None):
         # A core each is what the workers have: threads of a BLAS would only wait for each other.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

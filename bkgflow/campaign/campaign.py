@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from bkgflow.campaign.compiling import compile_for
 from bkgflow.campaign.events import Listener
 from bkgflow.campaign.folder import RunFolder
-from bkgflow.campaign.log import LogListener
+from bkgflow.campaign.log import LogListener, log
 from bkgflow.campaign.result import RunResult
 from bkgflow.campaign.runner import check_memory, run_plan
 from bkgflow.clusters.base import Cluster
@@ -61,6 +62,8 @@ class Campaign:
             # What is refused here has left no trace in the folder.
             check_memory(self.plan, executor)
             with self.folder.logging():
+                if self.cluster.here:
+                    compile_for(self.plan, log.info)
                 told: list[Listener] = [LogListener(self.plan), *listeners]
                 result = run_plan(self.plan, executor, told)
                 # Kept before a cluster is closed: that may take long, or hang.

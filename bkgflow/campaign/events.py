@@ -11,7 +11,15 @@ from dataclasses import dataclass
 
 from bkgflow.verdict import Verdict
 
-__all__ = ["Announcer", "Event", "Listener", "RunEnded", "RunStarted", "UnitEnded", "UnitStarted"]
+__all__ = [
+    "Announcer",
+    "Event",
+    "Listener",
+    "RunEnded",
+    "RunStarted",
+    "UnitEnded",
+    "UnitStarted",
+]
 
 log = logging.getLogger("bkgflow.run")
 

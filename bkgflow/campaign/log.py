@@ -12,13 +12,17 @@ from bkgflow.io.storage.location import Location
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.unit import Unit
 from bkgflow.report.run_table import remarks
-from bkgflow.verdict import Verdict
+from bkgflow.verdict import State, Verdict
 
-__all__ = ["LogListener", "log_file"]
+__all__ = ["LogListener", "log", "log_file", "log_remarks"]
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
+LEVELS = {State.COMPLETE: logging.INFO, State.SKIPPED: logging.WARNING}
+"""How loudly the log says that a unit ended; all other ends are errors."""
+
 log = logging.getLogger("bkgflow.run")
+"""What happens in a run."""
 
 
 @contextmanager
@@ -53,6 +57,12 @@ def log_file(location: Location) -> Iterator[None]:
         handler.close()
 
 
+def log_remarks(unit: Unit, verdict: Verdict) -> None:
+    """Log what a user should know about a unit and its product."""
+    for word in (*unit.notes, *remarks(verdict)):
+        log.warning("%s: %s", unit.target, word)
+
+
 class LogListener:
     """Writes every event of a run to the log, with the names that its plan gives to units."""
 
@@ -80,10 +90,7 @@ class LogListener:
                 log.info("the run ended after %.1f s", event.seconds)
 
     def _ended(self, unit: Unit, verdict: Verdict) -> None:
-        for note in unit.notes:
-            log.info("%s: %s", unit.target, note)
-        for remark in remarks(verdict):
-            log.warning("%s: %s", unit.target, remark)
-        level = logging.INFO if verdict.state.good else logging.ERROR
+        log_remarks(unit, verdict)
+        level = LEVELS.get(verdict.state, logging.ERROR)
         word = verdict.reason or ", ".join(verdict.products)
         log.log(level, "%s: %s %s", unit.target, verdict.state, word)

@@ -7,16 +7,16 @@ import time
 from collections.abc import Iterable
 from uuid import uuid4
 
+from bkgflow.campaign.compiling import compile_for
 from bkgflow.campaign.events import (
     Announcer,
-    Event,
     Listener,
     RunEnded,
     RunStarted,
     UnitEnded,
     UnitStarted,
 )
-from bkgflow.campaign.log import LogListener
+from bkgflow.campaign.log import log, log_remarks
 from bkgflow.campaign.result import RunResult
 from bkgflow.clusters.base import LOST, Executor
 from bkgflow.clusters.threads import ThreadExecutor
@@ -99,17 +99,18 @@ def run_single(plan: Plan, writer: ProductWriter = FILES) -> Verdict:
     BkgflowError
         What is wrong with the unit.
     """
+    # One unit has the machine to itself: each of its tasks may use every core.
     threads = os.cpu_count() or 1
-    log = LogListener(plan)
-
-    def listen(event: Event) -> None:
-        if isinstance(event, UnitEnded):
-            log(event)
-
-    result = run_plan(plan, ThreadExecutor(threads), [listen], writer, threads)
-    [verdict] = result.verdicts
+    compile_for(plan, log.info)
+    result = run_plan(plan, ThreadExecutor(threads), writer=writer, threads=threads)
+    [(unit, verdict)] = result.pairs()
     if verdict.error is not None:
         raise verdict.error
+    log_remarks(unit, verdict)
+    if verdict.reason:
+        log.warning("%s: %s %s", unit.target, verdict.state, verdict.reason)
+    for path in verdict.products[1:]:
+        log.info("combined background written to %s", path)
     return verdict
 
 

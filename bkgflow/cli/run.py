@@ -59,8 +59,9 @@ def execute(
 ) -> RunResult:
     """Plan and run a program with progress and summary."""
     from bkgflow import api
+    from bkgflow.campaign.compiling import compile_for
     from bkgflow.cli.progress import progress_of
-    from bkgflow.cli.terminal import announce_compilation, say
+    from bkgflow.cli.terminal import say
     from bkgflow.clusters.base import task_memory
     from bkgflow.clusters.choose import choose
 
@@ -72,8 +73,8 @@ def execute(
         references=references,
         **arguments,
     )
-    if not quiet:
-        announce_compilation(say)
+    if cluster.here and not quiet:
+        compile_for(planned, say)  # before the bar is shown: it may take a minute
     with progress_of(planned, quiet=quiet) as progress:
         result = api.run(planned, cluster, listeners=[progress])
     api.show(result)

@@ -32,11 +32,9 @@ def subtract(
     exp_001_bsub.fits, and exp_001_rateints.fits becomes exp_001_bsubints.fits.
     """
     from bkgflow import api
-    from bkgflow.cli.terminal import announce_compilation, log_to_terminal, say
+    from bkgflow.cli.terminal import log_to_terminal
 
     log_to_terminal(logging.ERROR if quiet else logging.INFO)
-    if not quiet:
-        announce_compilation(say)
     product = api.subtract_to_file(
         target,
         bkg_list,

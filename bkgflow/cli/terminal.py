@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 
 import typer
 
-__all__ = ["announce_compilation", "log_to_terminal", "say"]
+__all__ = ["log_to_terminal", "say"]
 
 
 def say(text: str) -> None:
@@ -22,7 +21,3 @@ def log_to_terminal(level: int) -> None:
     root = logging.getLogger("bkgflow")
     root.addHandler(handler)
     root.setLevel(level)
-
-
-def announce_compilation(say: Callable[[str], object]) -> None:
-    """Say that this run compiles its kernels first, where none were compiled on this machine."""

@@ -6,24 +6,33 @@ from typing import Annotated
 
 import typer
 
+from bkgflow.errors import UsageError
+
 __all__ = ["warm_up"]
 
 
 def warm_up(
     kinds: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[KIND]…", help="Only for these kinds of units: image, slitless, soss."
-        ),
+        typer.Argument(metavar="[KIND]…", help="image, slitless or soss; all without one."),
     ] = None,
 ) -> None:
-    """Compile the kernels for this machine and keep the machine code.
+    """Compile the kernels for this machine, once, and keep the machine code.
 
-    A first run does so as well, within a minute or two; on a cluster, in each machine of its
-    own. The code lies beside the sources, or in NUMBA_CACHE_DIR, and is used until bkgflow or
-    numba changes.
+    A first run does so as well; on a cluster, each of its machines. The code lies beside the
+    sources, or in NUMBA_CACHE_DIR, and is used until bkgflow or numba changes.
     """
     from bkgflow.cli.terminal import say
-    from bkgflow.methods import warm
+    from bkgflow.kinds import warm
 
-    warm.warm_up(kinds or None, say=say)
+    unknown = set(kinds or ()) - set(warm.KINDS)
+    if unknown:
+        raise UsageError(
+            f"A kind must be one of: {', '.join(warm.KINDS)}",
+            value=", ".join(sorted(unknown)),
+            cure="Name one or several of these, or none for all",
+        )
+    done = warm.warm_up([kind for kind in warm.KINDS if not kinds or kind in kinds], say)
+    if not done.kept:
+        say("The machine code cannot be kept: name a folder that can be written, NUMBA_CACHE_DIR")
+    typer.echo(f"Compiled: {', '.join(done.compiled) or 'nothing, all was there'}")

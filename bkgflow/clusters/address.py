@@ -32,6 +32,7 @@ class Address:
         Seconds that it may take to answer.
     """
 
+    here: ClassVar[bool] = False
     SUMMARY: ClassVar = "the address of a scheduler (tcp://host:port)"
 
     address: str
@@ -79,6 +80,8 @@ class Connected:
     client : distributed.Client
         Used as it is.
     """
+
+    here: ClassVar[bool] = False
 
     client: Client
 

@@ -69,6 +69,10 @@ class Cluster(Protocol):
     """Where a run computes, as settings: nothing is started before it is opened."""
 
     @property
+    def here(self) -> bool:
+        """Whether its workers run on this machine, for sure: they find what was compiled here."""
+
+    @property
     def worker_memory(self) -> int | None:
         """The memory limit of each worker in bytes, as far as the settings say; else None."""
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from queue import SimpleQueue
 from typing import Any
 from uuid import uuid4
 
 from distributed import Client, Future, get_worker, secede
+from distributed.client import ClosedClientError
 
 from bkgflow.clusters.base import LOST, OnEnd, OnStart
 from bkgflow.errors import RunError
@@ -95,9 +96,10 @@ class ClientExecutor:
                         del left[unit]
                         on_end(unit, _verdict_of(future))
         finally:
-            self.client.unsubscribe_topic(topic)
-            if left:  # the run was stopped: nobody wants the rest
-                self.client.cancel(list(left.values()))
+            with suppress(ClosedClientError):  # then the scheduler has forgotten us already
+                self.client.unsubscribe_topic(topic)
+                if left:  # the run was stopped: nobody wants the rest
+                    self.client.cancel(list(left.values()))
 
     def _look_again(self, future: Future, put: Callable[[Future], None]) -> None:
         """Wait for a future once more, but not at once: one that is lost calls back at once."""

@@ -39,6 +39,7 @@ class Local:
         Makes the cluster, with the arguments of `distributed.LocalCluster`; None for that.
     """
 
+    here: ClassVar[bool] = True
     WORD: ClassVar = "local"
     SUMMARY: ClassVar = "local (worker processes here)"
 

@@ -26,6 +26,7 @@ class Threads:
         How many; None for one per core.
     """
 
+    here: ClassVar[bool] = True
     WORD: ClassVar = "threads"
     SUMMARY: ClassVar = "threads (this process)"
 

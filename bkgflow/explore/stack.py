@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import dask.array as da
@@ -17,6 +16,7 @@ from bkgflow.errors import SettingsError, WindowError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.exposures.source import Layer, Source, read_window
+from bkgflow.io.storage.location import PathLike
 from bkgflow.kinds.bands import bytes_per_pixel
 from bkgflow.methods import clip
 from bkgflow.rules import ClipRule
@@ -37,7 +37,7 @@ LONG_NAMES: dict[Layer, str] = {
 }
 
 
-def open_exposure(path: str | Path, *, memory: int = DEFAULT_CHUNK) -> xr.Dataset:
+def open_exposure(path: PathLike, *, memory: int = DEFAULT_CHUNK) -> xr.Dataset:
     """Open one exposure lazily.
 
     Parameters
@@ -72,7 +72,7 @@ def open_exposure(path: str | Path, *, memory: int = DEFAULT_CHUNK) -> xr.Datase
 
 
 def open_stack(
-    paths: str | Path | Iterable[str | Path],
+    paths: PathLike | Iterable[PathLike],
     window: Window | None = None,
     *,
     memory: int = DEFAULT_CHUNK,
@@ -106,7 +106,7 @@ def open_stack(
     WindowError
         If the window holds no pixel of any exposure.
     """
-    paths = [paths] if isinstance(paths, str | Path) else list(paths)
+    paths = [paths] if isinstance(paths, PathLike) else list(paths)
     if not paths:
         raise SettingsError(
             "A stack has at least one exposure", value="none", cure="Give one or more paths"
@@ -127,10 +127,10 @@ def open_stack(
     read = partial(_read_stack, sources, integrations)
     arrays = {layer: (dims, _banded(read, layer, window, rows, depth)) for layer in DTYPES}
     coords = _detector_coords(window) | {
-        "exposure": ("exposure", [Path(each.path).name for each in facts]),
+        "exposure": ("exposure", [each.name for each in facts]),
         "n_integrations": ("exposure", [each.n_integrations or 0 for each in facts]),
     }
-    attrs = {"paths": [each.path for each in facts], "bkgflow_version": VERSION}
+    attrs = {"paths": [str(each.location) for each in facts], "bkgflow_version": VERSION}
     units = {each.bunit for each in facts}
     return _with_units(xr.Dataset(arrays, coords, attrs), units.pop() if len(units) == 1 else "")
 
@@ -250,7 +250,7 @@ def _detector_coords(window: Window) -> dict[str, Any]:
 
 def _facts_attrs(facts: ExposureFacts) -> dict[str, Any]:
     return {
-        "path": facts.path,
+        "path": str(facts.location),
         "instrument": facts.instrument,
         "detector": facts.detector,
         "exp_type": facts.exp_type,

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import DTypeLike, NDArray
 
-__all__ = ["SOURCES", "compiled", "inlined", "read_only"]
+__all__ = ["SOURCES", "cache_folder", "compiled", "inlined", "read_only"]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -21,11 +21,9 @@ OPTIONS = {"nogil": True, "error_model": "numpy"}
 
 def _stamp() -> str:
     """Return what changes whenever a file with a kernel in it does."""
-    digest = sha256()
-    for source in sorted(Path(__file__).parent.rglob("_*.py")):
-        if source.name != "__init__.py":
-            digest.update(source.read_bytes())
-    return digest.hexdigest()
+    folder = Path(__file__).parent
+    sources = [*folder.glob("*/_*.py"), Path(__file__)]
+    return sha256(b"".join(source.read_bytes() for source in sorted(sources))).hexdigest()
 
 
 SOURCES = _stamp()
@@ -57,6 +55,12 @@ def inlined(function: Function) -> Function:
     It gets no wrapper for Python and no place on disk: half of the time that compiling takes.
     """
     return cast(Function, njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)(function))
+
+
+def cache_folder(kernel: Callable[..., Any]) -> Path | None:
+    """Return where numba keeps a kernel's machine code; None where it can keep none."""
+    stats = getattr(kernel, "stats", None)
+    return Path(stats.cache_path) if stats is not None and stats.cache_path else None
 
 
 def read_only(array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,7 +67,7 @@ def single(target: Any, bkg_list: Any = None) -> Single:
         If one is bad.
     """
     backgrounds = split_list(bkg_list)
-    if isinstance(target, PathLike) and Location.of(target).suffix.lower() == ".json":
+    if isinstance(target, str | os.PathLike) and Location.of(target).suffix.lower() == ".json":
         return _of_association(Location.of(target), backgrounds)
     facts = _facts(target, "target")
     if is_model(target) and any(background is target for background in backgrounds):
@@ -113,7 +114,7 @@ def _facts(thing: Any, role: str) -> ExposureFacts:
     if is_model(thing):
         name = thing.meta.filename or role
         return model_facts(thing, name if role == "target" else f"{role} ({name})")
-    if not isinstance(thing, PathLike):
+    if not isinstance(thing, str | os.PathLike):
         raise UsageError(
             "Target and backgrounds must be paths or JWST data models",
             value=f"{type(thing).__name__}: {thing!r}"[:200],

@@ -88,7 +88,7 @@ def test_a_program_on_two_worker_processes(survey, cluster, tmp_path):
         with datamodels.open(ended.products[0]) as model:
             assert model.meta.cal_step.bkg_subtract == "COMPLETE"
             assert model.meta.filename == unit.output
-            assert model.meta.bkgflow.key == unit.key
+            assert model.meta.bkgflow.key == unit.digest
             assert len(model.meta.bkgflow.backgrounds) in (4, 8)
 
 
@@ -194,7 +194,7 @@ def test_keys_follow_what_determines_the_result(tmp_path, write_exposure):
 
     def keys(**arguments):
         (unit,) = bkgflow.plan(path, tmp_path / "out", **arguments).units
-        return unit.key, unit.combined
+        return unit.digest, unit.shared
 
     first = keys()
     assert keys() == first

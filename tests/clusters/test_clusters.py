@@ -15,12 +15,12 @@ from bkgflow.campaign.runner import check_memory
 from bkgflow.clusters.address import Address, Connected
 from bkgflow.clusters.base import LOST, Cluster, task_memory
 from bkgflow.clusters.choose import CLUSTERS, all_options, choose
-from bkgflow.clusters.client import MOST_BESIDE, beside_the_thread
+from bkgflow.clusters.client import MOST_BESIDE
 from bkgflow.clusters.local import Local, free_address
 from bkgflow.clusters.threads import Threads
 from bkgflow.errors import InputError, SettingsError, UsageError
 from bkgflow.graph.build import Graph
-from bkgflow.graph.guard import guarded
+from bkgflow.graph.finish import Finished
 from bkgflow.planning.planner import DEFAULT_MEMORY
 from bkgflow.verdict import State, Verdict
 from tests.helpers.exposures import write_association
@@ -67,15 +67,19 @@ def add(*numbers):
 
 def end(verdict, *upstream, wanted=None):
     assert wanted is None or sum(upstream) == wanted
-    return verdict
+    return Finished(verdict, ())
 
 
 def fails():
     raise BAD
 
 
+class NoError(BaseException):
+    """Nothing that a guard catches."""
+
+
 def dies():
-    raise SystemError("not caught by any guard")
+    raise NoError("not caught by any guard")
 
 
 class Listener:
@@ -112,7 +116,7 @@ def test_a_cluster_is_one(opened):
 def test_every_unit_starts_and_ends_in_the_callers_thread(opened):
     _, executor = opened
     shared = ("share", 1)
-    units = {f"{i:032d}": (partial(guarded, end, COMPLETE, wanted=5), shared) for i in range(9)}
+    units = {f"{i:032d}": (partial(end, COMPLETE, wanted=5), shared) for i in range(9)}
     listener = Listener()
     executor.execute(graph_of(units), listener.start, listener.end)
     for unit in units:
@@ -123,9 +127,9 @@ def test_every_unit_starts_and_ends_in_the_callers_thread(opened):
 def test_failures_are_verdicts_and_neighbours_go_on(opened):
     _, executor = opened
     units = {
-        "bad": (partial(guarded, fails),),
-        "good": (partial(guarded, end, COMPLETE, wanted=0),),
-        "failed": (partial(guarded, end, Verdict(State.FAILED, "no fit")),),
+        "bad": (fails,),
+        "good": (partial(end, COMPLETE, wanted=0),),
+        "failed": (partial(end, Verdict(State.FAILED, "no fit")),),
     }
     listener = Listener()
     executor.execute(graph_of(units), listener.start, listener.end)
@@ -145,7 +149,7 @@ def test_a_listener_that_is_stopped_stops_the_execution(opened):
     def stop(*_):
         raise KeyboardInterrupt
 
-    units = {"stopped": (partial(guarded, end, COMPLETE),)}
+    units = {"stopped": (partial(end, COMPLETE),)}
     with pytest.raises(KeyboardInterrupt):
         executor.execute(graph_of(units), stop, stop)
     listener = Listener()
@@ -191,8 +195,8 @@ class Disk:
     two = False
 
     @classmethod
-    def publish(cls):
-        with beside_the_thread(), cls.lock:
+    def sync(cls):
+        with cls.lock:
             cls.under_way += 1
             cls.most, cls.two = max(cls.most, cls.under_way), cls.two or cls.under_way == 2
             cls.lock.notify_all()
@@ -200,15 +204,30 @@ class Disk:
             cls.under_way -= 1
 
 
-def publish(_):
-    Disk.publish()
+class SlowDraft:
+    """A product for that disk."""
+
+    def publish(self):
+        Disk.sync()
+        return "p.fits"
+
+    def discard(self):
+        raise AssertionError("it can be published")
 
 
-def test_the_next_unit_begins_while_others_publish():
-    """One thread, and a disk that is only content when two tasks wait for it."""
+def write():
+    return Finished(COMPLETE, (SlowDraft(),))
+
+
+def test_the_next_unit_begins_while_the_disk_keeps_the_last():
+    """One thread, and a disk that is only content when two products wait for it."""
     own = LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0")
-    with own, Client(own, set_as_default=False) as client:
-        client.gather(client.map(publish, range(5), pure=False))
+    listener = Listener()
+    with own, Client(own, set_as_default=False) as client, Connected(client).open() as executor:
+        units = {str(number): (write,) for number in range(5)}
+        executor.execute(graph_of(units), listener.start, listener.end)
+    ends = [verdict for _, verdict in listener.said if verdict]
+    assert ends == [COMPLETE.published(("p.fits",))] * 5
     assert 2 <= Disk.most <= MOST_BESIDE
 
 

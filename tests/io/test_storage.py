@@ -69,6 +69,13 @@ def test_what_is_there_can_be_asked_for(folder):
         assert stream.read() == b"bc"
 
 
+def test_what_is_no_text_is_said(folder):
+    file = put(folder / "a.json", b"\xff")
+    with pytest.raises(FileError, match="A list is a text file") as caught:
+        file.read_text("A list")
+    assert caught.value.file == str(file)
+
+
 def test_a_listing_is_in_the_order_of_the_names(folder):
     names = ["c.fits", "a.fits", "below/d.fits", "b.fits"]
     for name in names:
@@ -94,12 +101,11 @@ def test_an_identity_changes_with_the_file(folder):
 
 def test_what_is_not_there_is_named(folder):
     missing = folder / "none.fits"
-    for ask in (missing.identity, lambda: missing.open().__enter__()):
+    opened = lambda: missing.open().__enter__()  # noqa: E731
+    for ask in (missing.identity, opened, missing.read_bytes, missing.read_text):
         with pytest.raises(FileError, match="readable file") as caught:
             ask()
         assert caught.value.file == str(missing)
-    with pytest.raises(OSError, match="none"):
-        missing.read_text()
     with pytest.raises(FileError), folder.open():
         pass
 

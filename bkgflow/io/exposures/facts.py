@@ -56,11 +56,6 @@ class ExposureFacts:
     source: SavedSource
 
     @property
-    def path(self) -> str:
-        """The location as text."""
-        return str(self.location)
-
-    @property
     def name(self) -> str:
         """The file's name, without its folder."""
         return self.location.name

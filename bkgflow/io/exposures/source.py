@@ -122,9 +122,6 @@ def read_window(
     return held
 
 
-# Sources in a plan's JSON.
-
-
 def read_whole(
     source: Source,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint32]]:
@@ -138,6 +135,9 @@ def read_whole(
         for layer, array in layers:
             reader.read(layer, source.window, array)
     return sci, err, dq
+
+
+# Sources in a plan's JSON.
 
 
 def check_savable(sources: Iterable[Source]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import core_schema
@@ -19,7 +19,10 @@ from bkgflow.io.storage.remote import Remote
 
 __all__ = ["Location", "PathLike", "split_list"]
 
-PathLike = str | os.PathLike[str]
+if TYPE_CHECKING:
+    PathLike = str | os.PathLike[str]
+else:
+    PathLike = str | os.PathLike  # a parameterized class is none that isinstance takes
 """What users name a file by: a path, a URL, a `Location`."""
 
 LOCAL = "file://"
@@ -123,14 +126,17 @@ class Location:
         return self if not name or folder.endswith("/") else Location(folder)
 
     def __truediv__(self, name: str) -> Location:
-        """Return the location of what lies in this folder."""
+        """Return the location of what lies in this folder; an absolute name stands for itself."""
+        if name.startswith("/") or "://" in name:
+            return Location(name)
         return Location(f"{self.url.rstrip('/')}/{name}")
 
     def with_name(self, name: str) -> Location:
         """Return the location of another file of the same folder."""
         return self.parent / name
 
-    # Questions to the storage; what it answers with an error, these raise as OSError.
+    # Questions to the storage. `exists`, `is_file`, `is_dir` and `listing` raise OSError where it
+    # gives no answer: only who asks can say which rule that breaks.
 
     def exists(self) -> bool:
         """Whether something is there."""
@@ -192,16 +198,28 @@ class Location:
         """
         return _opened(self, what)
 
-    def read_bytes(self) -> bytes:
-        """Return what is in a file, as it is; `OSError` where it cannot be read."""
-        if self.is_local:
-            return self.path.read_bytes()
-        with self._remote().open() as stream:
-            return stream.read()
+    def read_bytes(self, what: str = "A file") -> bytes:
+        """Return what is in a file, as it is; `FileError` where it cannot be read."""
+        try:
+            if self.is_local:
+                return self.path.read_bytes()
+            with self._remote().open() as stream:
+                return stream.read()
+        except (OSError, ValueError) as problem:
+            raise _not_readable(self, what, problem) from None
 
-    def read_text(self) -> str:
-        """Return what is in a UTF-8 file; `OSError` or `UnicodeDecodeError` where it cannot."""
-        return self.read_bytes().decode("utf-8")
+    def read_text(self, what: str = "A file") -> str:
+        """Return what is in a UTF-8 file; `FileError` where it cannot be read or is none."""
+        raw = self.read_bytes(what)
+        try:
+            return raw.decode("utf-8")
+        except UnicodeDecodeError:
+            raise FileError(
+                f"{what} is a text file",
+                file=self,
+                value="not UTF-8 text",
+                cure="Give the right file",
+            ) from None
 
     def make_folder(self) -> None:
         """Make a folder and those above it, where they are not there; `OSError` where it cannot."""

@@ -13,7 +13,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -26,8 +25,6 @@ __all__ = [
     "LocalPublish",
     "MemoryPublish",
     "Publish",
-    "appearing",
-    "before_sync",
     "check_writable",
     "not_writable",
     "whole",
@@ -105,7 +102,7 @@ class LocalPublish:
     sync: Callable[[Path], object] = _sync
 
     def prepare(self, to: Location) -> LocalDraft:
-        """Begin a file in a hidden folder beside its place; the folders above are made."""
+        """Begin a file in a hidden folder beside its location; the folders above are made."""
         try:
             to.parent.make_folder()
             return LocalDraft(to, _scratch(to, to.parent.path), self.sync)
@@ -274,31 +271,3 @@ def _scratch(to: Location, folder: Path | None) -> Path:
     """Return a path in a new hidden folder."""
     made = tempfile.mkdtemp(prefix=HIDDEN, dir=folder)
     return Path(made) / re.sub(r"[^!->@-~ ]", "_", to.name)
-
-
-_leave: ContextVar[Callable[[], object] | None] = ContextVar("leave", default=None)
-
-
-@contextmanager
-def before_sync(leave: Callable[[], object] | None) -> Iterator[None]:
-    """Have something done whenever a file was written and its bytes are about to be waited for.
-
-    None: nothing, whatever was wanted outside.
-    """
-    token = _leave.set(leave)
-    try:
-        yield
-    finally:
-        _leave.reset(token)
-
-
-@contextmanager
-def appearing(path: PathLike) -> Iterator[Path]:
-    """Do `whole`, and what `before_sync` was told before the wait."""
-    draft = LocalPublish(_sync).prepare(Location.of(path))
-    with writing(draft) as scratch:
-        yield scratch
-        leave = _leave.get()
-        if leave is not None:
-            leave()
-    draft.publish()

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bkgflow.methods._compiled import compiled, inlined
-from bkgflow.methods.clip._outliers import Batch, Output, append, clip_batch, note, write_kept
+from bkgflow.methods.clip._outliers import Batch, Output, append, clip_batch, write_kept
 from bkgflow.methods.clip._tiles import Clip, Stack, Tile, choose, find, four_rows, load
 
 __all__ = ["BATCH", "average_stack", "tile_width"]
@@ -53,26 +53,10 @@ def tile_width(n: int) -> int:
 
 
 @inlined
-def _incomplete(width: int, n: int, valid: NDArray[np.float32]) -> int:
-    number = 0
-    for t in range(width):
-        number += 1 if valid[t] < n else 0
-    return number
-
-
-@inlined
-def _mark_incomplete(width: int, n: int, valid: NDArray[np.float32], found: Bools) -> int:
-    number = 0
-    for t in range(width):
-        found[t] |= valid[t] < n
-        number += 1 if found[t] else 0
-    return number
-
-
-@inlined
-def _add_squares(stack: Stack, start: int, stop: int, variance: Doubles) -> None:
+def _add_squares(
+    err: Reals, members: Indices, nothing: Reals, start: int, stop: int, variance: Doubles
+) -> None:
     """Sum ERR² of all members."""
-    err, members, nothing = stack.err, stack.members, stack.no_err
     for k in range(0, members.size, 4):
         row0, row1, row2, row3 = four_rows(err, members, k, nothing, start, stop)
         for t in range(stop - start):
@@ -83,9 +67,10 @@ def _add_squares(stack: Stack, start: int, stop: int, variance: Doubles) -> None
 
 
 @inlined
-def _add_masked_squares(stack: Stack, start: int, stop: int, variance: Doubles) -> None:
+def _add_masked_squares(
+    sci: Reals, err: Reals, members: Indices, start: int, stop: int, variance: Doubles
+) -> None:
     """Sum ERR² where SCI is finite."""
-    sci, err, members = stack.sci, stack.err, stack.members
     inf = sci.dtype.type(np.inf)
     for k in range(members.size):
         row, errors = sci[members[k], start:stop], err[members[k], start:stop]
@@ -95,9 +80,10 @@ def _add_masked_squares(stack: Stack, start: int, stop: int, variance: Doubles) 
 
 
 @inlined
-def _join_flags(stack: Stack, start: int, stop: int, bits: Flags) -> None:
+def _join_flags(
+    dq: Flags, members: Indices, nothing: Flags, start: int, stop: int, bits: Flags
+) -> None:
     """Join the DQ of all members."""
-    dq, members, nothing = stack.dq, stack.members, stack.no_dq
     for k in range(0, members.size, 4):
         row0, row1, row2, row3 = four_rows(dq, members, k, nothing, start, stop)
         for t in range(stop - start):
@@ -110,16 +96,21 @@ def _add_variances(stack: Stack, start: int, stop: int, number: int, tile: Tile)
 
     Pixels that lack a value go there too, unless they are many: then the whole tile is masked.
     """
-    width, n = stop - start, stack.members.size
-    incomplete = _incomplete(width, n, tile.valid)
+    width, n, valid, found = stop - start, stack.members.size, tile.valid, tile.found
+    incomplete = 0
+    for t in range(width):
+        incomplete += 1 if valid[t] < n else 0
     if incomplete > FEW_INCOMPLETE * width:
-        _add_masked_squares(stack, start, stop, tile.variance)
+        _add_masked_squares(stack.sci, stack.err, stack.members, start, stop, tile.variance)
         return number
-    _add_squares(stack, start, stop, tile.variance)
+    _add_squares(stack.err, stack.members, stack.no_err, start, stop, tile.variance)
     if incomplete > 0:
         if number == 0:  # nobody has cleared what the tile before left there
-            tile.found[:width] = False
-        number = _mark_incomplete(width, n, tile.valid, tile.found)
+            found[:width] = False
+        number = 0
+        for t in range(width):
+            found[t] |= valid[t] < n
+            number += 1 if found[t] else 0
     return number
 
 
@@ -151,7 +142,7 @@ def average_stack(stack: Stack, clip: Clip, tile: Tile, batch: Batch, out: Outpu
     """
     members, with_err = stack.members, stack.err.shape[0] > 0
     n_pixels, wide = stack.sci.shape[1], tile.total.size
-    used = np.int64(0)  # a literal would be another type: kernels would be compiled twice
+    used = int(np.int64(0))  # a literal is another type: kernels would be compiled twice
     for start in range(0, n_pixels, wide):
         stop = min(start + wide, n_pixels)
         load(stack, start, stop, tile)
@@ -161,16 +152,17 @@ def average_stack(stack: Stack, clip: Clip, tile: Tile, batch: Batch, out: Outpu
         if with_err:
             number = _add_variances(stack, start, stop, number, tile)
         if number > 0:
-            number = choose(stop - start, tile)
+            number = choose(stop - start, tile.found, tile.eights, tile.chosen)
             append(stack.sci, members, start, tile.chosen, number, used, batch.values)
             if with_err:
                 append(stack.err, members, start, tile.chosen, number, used, batch.errors)
-            note(start, tile.chosen, number, used, batch.pixel)
+            for j in range(number):
+                batch.pixel[used + j] = start + tile.chosen[j]
             used += number
-        _join_flags(stack, start, stop, tile.bits)
+        _join_flags(stack.dq, members, stack.no_dq, start, stop, tile.bits)
         _store(start, stop, tile, out)
         # After the tile was stored: the batch writes over it.
         if used > BATCH or stop == n_pixels:
             clip_batch(batch, used, clip.network, clip.sigma, clip.maxiters)
             write_kept(batch, used, out)
-            used = np.int64(0)
+            used = int(np.int64(0))

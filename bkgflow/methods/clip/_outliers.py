@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from bkgflow.methods._compiled import inlined
 
-__all__ = ["Batch", "Output", "append", "clip_batch", "new_batch", "note", "write_kept"]
+__all__ = ["Batch", "Output", "append", "clip_batch", "new_batch", "write_kept"]
 
 Reals = NDArray[Any]
 Doubles = NDArray[np.float64]
@@ -79,13 +79,6 @@ def append(
 
 
 @inlined
-def note(start: int, chosen: Indices, number: int, used: int, pixel: Indices) -> None:
-    """Append where the chosen pixels are."""
-    for j in range(number):
-        pixel[used + j] = start + chosen[j]
-
-
-@inlined
 def _sort(batch: Batch, used: int, network: Indices) -> None:
     """Sort every pixel along the exposures; what is not finite comes last, as inf."""
     values, ordered = batch.values, batch.ordered
@@ -125,14 +118,14 @@ def _sum_kept(batch: Batch, used: int) -> bool:
 
 
 @inlined
-def _half_widths(batch: Batch, used: int, sigma: float) -> None:
-    """Leave sigma * std of what is kept in ``squares``: two passes, or high levels cancel."""
-    ordered, mean, squares = batch.ordered, batch.total, batch.squares
-    size, low, high = batch.size, batch.low, batch.high
+def _move_bounds(batch: Batch, used: int, sigma: float) -> None:
+    """Set the bounds around the median; a pixel that has lost all its values keeps its own."""
+    ordered, mean, squares, first = batch.ordered, batch.total, batch.squares, batch.first
+    size, low, high, lower, upper = batch.size, batch.low, batch.high, batch.lower, batch.upper
     for j in range(used):
         squares[j] = 0.0
         mean[j] /= size[j]
-    for k in range(ordered.shape[0]):
+    for k in range(ordered.shape[0]):  # a second pass, or high levels would cancel
         row = ordered[k]
         for j in range(used):
             x = np.float64(row[j])
@@ -141,19 +134,12 @@ def _half_widths(batch: Batch, used: int, sigma: float) -> None:
             squares[j] += deviation * deviation if inside else 0.0
     for j in range(used):
         squares[j] = sigma * np.sqrt(squares[j] / size[j])
-
-
-@inlined
-def _move_bounds(batch: Batch, used: int) -> None:
-    """Set the bounds around the median; a pixel that has lost all its values keeps its own."""
-    ordered, half, size, first = batch.ordered, batch.squares, batch.size, batch.first
-    low, high, lower, upper = batch.low, batch.high, batch.lower, batch.upper
     for j in range(used):
         m, i = int(size[j]), int(first[j])
         if m > 0:
             left, right = ordered[i + (m - 1) // 2, j], ordered[i + m // 2, j]
             median = 0.5 * (np.float64(left) + np.float64(right))
-            lower[j], upper[j] = median - half[j], median + half[j]
+            lower[j], upper[j] = median - squares[j], median + squares[j]
             low[j] = lower[j] if lower[j] > low[j] else low[j]
             high[j] = upper[j] if upper[j] < high[j] else high[j]
 
@@ -170,8 +156,7 @@ def clip_batch(batch: Batch, used: int, network: Indices, sigma: float, maxiters
     _sort(batch, used, network)
     iteration = 0
     while _sum_kept(batch, used) and (iteration < maxiters or maxiters == 0):
-        _half_widths(batch, used, sigma)
-        _move_bounds(batch, used)
+        _move_bounds(batch, used, sigma)
         iteration += 1
 
 

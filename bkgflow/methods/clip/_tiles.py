@@ -23,7 +23,7 @@ Doubles = NDArray[np.float64]
 Flags = NDArray[np.uint32]
 Indices = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-Pixels = TypeVar("Pixels", bound=NDArray[Any])
+Number = TypeVar("Number", bound=np.generic)
 
 FEW_SUSPECTS = 1 / 32
 """Up to this share of a tile goes into the batch after the first test alone."""
@@ -86,8 +86,13 @@ def new_tile(width: int, real: DTypeLike) -> Tile:
 
 @inlined
 def four_rows(
-    array: Pixels, members: Indices, k: int, nothing: Pixels, start: int, stop: int
-) -> tuple[Pixels, Pixels, Pixels, Pixels]:
+    array: NDArray[Number],
+    members: Indices,
+    k: int,
+    nothing: NDArray[Number],
+    start: int,
+    stop: int,
+) -> tuple[NDArray[Number], NDArray[Number], NDArray[Number], NDArray[Number]]:
     """Return the parts in a tile of four members from the k-th on.
 
     Behind the last member come rows that add nothing: no number of members needs other loops.
@@ -102,18 +107,7 @@ def four_rows(
 
 
 @inlined
-def _clear(width: int, tile: Tile) -> None:
-    total, count, variance, bits = tile.total, tile.valid, tile.variance, tile.bits
-    pivot, low, high, shifts, squares = tile.pivot, tile.low, tile.high, tile.shifts, tile.squares
-    zero, nan = low.dtype.type(0), low.dtype.type(np.nan)
-    for t in range(width):
-        total[t], variance[t], count[t], bits[t] = 0.0, 0.0, np.float32(0), np.uint32(0)
-    for t in range(width):
-        pivot[t], low[t], high[t], shifts[t], squares[t] = nan, zero, zero, zero, zero
-
-
-@inlined
-def _add(stack: Stack, start: int, stop: int, tile: Tile) -> None:
+def load(stack: Stack, start: int, stop: int, tile: Tile) -> None:
     """Sum what is finite, in float64, and its deviations from the pivot, in the input's type.
 
     The pivot is one of the values, so that the mean is at most sqrt(n - 1) standard deviations
@@ -124,6 +118,10 @@ def _add(stack: Stack, start: int, stop: int, tile: Tile) -> None:
     low, high, shifts, squares = tile.low, tile.high, tile.shifts, tile.squares
     inf, zero = sci.dtype.type(np.inf), sci.dtype.type(0)
     one, none = np.float32(1), np.float32(0)
+    for t in range(stop - start):
+        total[t], tile.variance[t], count[t], tile.bits[t] = 0.0, 0.0, none, np.uint32(0)
+    for t in range(stop - start):
+        pivot[t], low[t], high[t], shifts[t], squares[t] = inf, zero, zero, zero, zero
     for k in range(0, members.size, 4):
         row0, row1, row2, row3 = four_rows(sci, members, k, nothing, start, stop)
         for t in range(stop - start):
@@ -152,20 +150,17 @@ def _add(stack: Stack, start: int, stop: int, tile: Tile) -> None:
 
 
 @inlined
-def load(stack: Stack, start: int, stop: int, tile: Tile) -> None:
-    """Take the sums of a tile."""
-    _clear(stop - start, tile)
-    _add(stack, start, stop, tile)
+def find(stack: Stack, start: int, stop: int, clip: Clip, tile: Tile) -> int:
+    """Find the pixels of a loaded tile that may have a value outside; return how many.
 
-
-@inlined
-def _suspects(width: int, clip: Clip, tile: Tile) -> int:
-    """Find pixels with a value that may be ``reach`` standard deviations from their mean.
-
-    The comparison is turned round, ``not near``, so that NaN counts as found.
+    That is, a value that may be ``reach`` standard deviations from their mean. The comparison
+    is turned round, ``not near``, so that NaN counts as found.
     """
-    count, found = tile.valid, tile.found
+    count, found, width = tile.valid, tile.found, stop - start
     low, high, shifts, squares = tile.low, tile.high, tile.shifts, tile.squares
+    if clip.reach < 0.0:  # nothing is known of such outliers: every pixel is sorted
+        found[:width] = True
+        return width
     real = low.dtype.type
     share, least, most = real(1.0 - clip.rounding), real(clip.least), real(clip.most)
     limit = real(clip.reach * clip.reach * (1.0 - CAUTION))
@@ -180,37 +175,48 @@ def _suspects(width: int, clip: Clip, tile: Tile) -> int:
         near = trusted & (farthest * farthest * m <= limit * scatter)
         found[t] = (low[t] < high[t]) & (not near)
         number += 1 if found[t] else 0
+    # The second test reads the whole stack again: it pays only where the first found many.
+    return _confirm(stack, start, stop, clip, tile) if number > FEW_SUSPECTS * width else number
+
+
+@inlined
+def _confirm(stack: Stack, start: int, stop: int, clip: Clip, tile: Tile) -> int:
+    """Keep the suspects with half of the values, and so maybe the median, on the far side.
+
+    The highest value is outside if the median is below it by more than sigma * std: then half
+    of the values, or more, are. Both levels are a little too near to their extremes; where the
+    squares cannot be trusted they are the extremes themselves, and all values count. What the
+    tile knew of extremes and squares is lost.
+    """
+    count, pivot, found, width = tile.valid, tile.pivot, tile.found, stop - start
+    low, high, shifts, squares = tile.low, tile.high, tile.shifts, tile.squares
+    real = low.dtype.type
+    share, least, most = real(1.0 - clip.rounding), real(clip.least), real(clip.most)
+    times, none = real(clip.sigma - CAUTION * (1.0 + clip.sigma)), real(0)
+    for t in range(width):
+        m = real(count[t])
+        scatter = squares[t] * share - shifts[t] / m * shifts[t]
+        trusted = (squares[t] > least) & (squares[t] < most) & (scatter > none)
+        half = times * np.sqrt(scatter / m) if trusted else none
+        low[t], high[t] = pivot[t] + (low[t] + half), pivot[t] + (high[t] - half)
+    below, above = shifts, squares  # their room, for values up to ``high`` and from ``low`` on
+    for t in range(width):
+        below[t], above[t] = none, none
+    _count(stack.sci, stack.members, stack.no_sci, start, stop, low, high, below, above)
+    number = 0
+    for t in range(width):
+        farther = below[t] if below[t] > above[t] else above[t]
+        found[t] &= farther + farther >= count[t]
+        number += 1 if found[t] else 0
     return number
 
 
 @inlined
-def _prepare_count(width: int, clip: Clip, tile: Tile) -> None:
-    """Turn ``low`` and ``high`` into the levels that a median must reach to be far from them.
-
-    The highest value is outside if the median is below it by more than sigma * std: then half
-    of the values, or more, are. Both levels are a little too near to their extremes; where the
-    squares cannot be trusted they are the extremes themselves, and all values count.
-    """
-    count, pivot = tile.valid, tile.pivot
-    low, high, shifts, squares = tile.low, tile.high, tile.shifts, tile.squares
-    real = low.dtype.type
-    share, least, most = real(1.0 - clip.rounding), real(clip.least), real(clip.most)
-    times, zero = real(clip.sigma - CAUTION * (1.0 + clip.sigma)), real(0)
-    for t in range(width):
-        m = real(count[t])
-        scatter = squares[t] * share - shifts[t] / m * shifts[t]
-        trusted = (squares[t] > least) & (squares[t] < most) & (scatter > zero)
-        half = times * np.sqrt(scatter / m) if trusted else zero
-        low[t], high[t] = pivot[t] + (low[t] + half), pivot[t] + (high[t] - half)
-    for t in range(width):
-        shifts[t], squares[t] = zero, zero
-
-
-@inlined
-def _count(stack: Stack, start: int, stop: int, tile: Tile) -> None:
+def _count(
+    sci: Reals, members: Indices, nothing: Reals, start: int, stop: int,
+    low: Reals, high: Reals, below: Reals, above: Reals,
+) -> None:  # fmt: skip
     """Count the values up to ``high``, and those from ``low`` on."""
-    sci, members, nothing = stack.sci, stack.members, stack.no_sci
-    low, high, below, above = tile.low, tile.high, tile.shifts, tile.squares
     one, none = sci.dtype.type(1), sci.dtype.type(0)
     for k in range(0, members.size, 4):
         row0, row1, row2, row3 = four_rows(sci, members, k, nothing, start, stop)
@@ -225,40 +231,11 @@ def _count(stack: Stack, start: int, stop: int, tile: Tile) -> None:
 
 
 @inlined
-def _confirm(width: int, tile: Tile) -> int:
-    """Keep the suspects with half of the values, and so maybe the median, on the far side."""
-    below, above, found, count = tile.shifts, tile.squares, tile.found, tile.valid
-    number = 0
-    for t in range(width):
-        most = below[t] if below[t] > above[t] else above[t]
-        found[t] &= most + most >= count[t]
-        number += 1 if found[t] else 0
-    return number
-
-
-@inlined
-def find(stack: Stack, start: int, stop: int, clip: Clip, tile: Tile) -> int:
-    """Find the pixels of a loaded tile that may have a value outside; return how many."""
-    width = stop - start
-    if clip.reach < 0.0:  # nothing is known of such outliers: every pixel is sorted
-        tile.found[:width] = True
-        return width
-    number = _suspects(width, clip, tile)
-    # The second test reads the whole stack again: it pays only where the first found many.
-    if number > FEW_SUSPECTS * width:
-        _prepare_count(width, clip, tile)
-        _count(stack, start, stop, tile)
-        number = _confirm(width, tile)
-    return number
-
-
-@inlined
-def choose(width: int, tile: Tile) -> int:
+def choose(width: int, found: Bools, eights: NDArray[np.uint64], chosen: Indices) -> int:
     """List the pixels found: eight at a time, as most often there are none."""
-    found, chosen = tile.found, tile.chosen
     number = 0
     for first in range(0, width, 8):
-        if tile.eights[first // 8]:
+        if eights[first // 8]:
             for t in range(first, min(first + 8, width)):
                 chosen[number] = t  # without a branch: what is not found is written over
                 number += 1 if found[t] else 0

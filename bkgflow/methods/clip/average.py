@@ -198,12 +198,11 @@ def _limits(n: int, real: np.dtype[Any]) -> tuple[float, float, float]:
 
 
 def _output(out: Combined | Collapsed) -> Output:
-    sci, err, none = out.sci.reshape(-1), out.err.reshape(-1), np.empty(0)
+    single, double = np.empty(0, np.float32), np.empty(0)
     dq, n_used = out.dq.reshape(-1), out.n_used.reshape(-1)
-    if isinstance(out, Collapsed):
-        single = np.empty(0, np.float32)
-        return Output(single, single, sci, err, dq, n_used)
-    return Output(sci, err, none, none, dq, n_used)
+    if isinstance(out, Combined):
+        return Output(out.sci.reshape(-1), out.err.reshape(-1), double, double, dq, n_used)
+    return Output(single, single, out.sci.reshape(-1), out.err.reshape(-1), dq, n_used)
 
 
 def _chosen(members: Sequence[int] | None, n: int) -> NDArray[np.int64]:

@@ -126,7 +126,7 @@ def collect_sky(
 
 
 @compiled
-def drop_sources(values: Floats, pixels: Words, ends: Counts, threshold: float) -> None:
+def drop_sources(values: Floats, pixels: Words, ends: Counts, threshold: np.float32) -> None:
     """Keep what is below the threshold, moved together, in place; ``ends`` follow."""
     kept = start = 0
     for i in range(ends.size):

@@ -1,0 +1,152 @@
+"""Compiles what a kind of unit needs, once on a machine, while other processes wait.
+
+Numba compiles a kernel when it is first called and keeps the machine code on disk. That takes
+seconds, silently, and in every process that comes before the code is there.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Iterable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import llvmlite.binding as llvm
+import numba
+import numpy as np
+
+from bkgflow.io.storage.marks import is_marked, locked, mark
+from bkgflow.methods._compiled import SOURCES, cache_folder
+from bkgflow.methods.clip import collapse, combine
+from bkgflow.methods.clip._kernels import average_stack
+from bkgflow.methods.slitless import fit_scale
+from bkgflow.methods.slitless._kernels import take_pixels
+from bkgflow.methods.soss import ArraySegment, fit_soss, subtract_soss
+from bkgflow.methods.soss._ratios import square_residuals
+from bkgflow.methods.soss._stream import collect_sky
+from bkgflow.rules import ScaleRule, SossRule
+
+__all__ = ["KINDS", "Kind", "WarmUp", "is_warm", "warm_up"]
+
+Kind = Literal["image", "slitless", "soss"]
+
+KINDS: tuple[Kind, ...] = ("image", "slitless", "soss")
+
+_done: set[Kind] = set()
+"""What this process compiled."""
+
+
+@dataclass(frozen=True, slots=True)
+class WarmUp:
+    """How it went.
+
+    Attributes
+    ----------
+    compiled : tuple of str
+        The kinds that were compiled here; none where all was there already.
+    seconds : float
+        What that took, waiting for other processes included.
+    kept : bool
+        False where no cache can be written: every process will compile for itself. The cure is
+        ``NUMBA_CACHE_DIR``, naming a folder that can be written.
+    """
+
+    compiled: tuple[Kind, ...]
+    seconds: float
+    kept: bool
+
+
+def is_warm(kind: Kind) -> bool:
+    """Whether the machine code for a kind is there, so that nothing needs to be compiled.
+
+    It errs on one side: after use without `warm_up` it may be there all the same.
+    """
+    folder = _TASKS[kind].folder
+    return kind in _done or (folder is not None and is_marked(_mark_of(folder, kind), SOURCES))
+
+
+def warm_up(
+    kinds: Iterable[Kind] | None = None, say: Callable[[str], object] = lambda text: None
+) -> WarmUp:
+    """Compile what kinds need, unless it was done before on this machine.
+
+    One process compiles, others wait for it and find the code on disk.
+
+    Parameters
+    ----------
+    kinds : iterable of "image", "slitless", "soss"
+        All by default.
+    say : callable
+        Gets a sentence before anything that takes long.
+    """
+    begun, compiled, kept = time.monotonic(), list[Kind](), True
+    for kind in KINDS if kinds is None else tuple(dict.fromkeys(kinds)):
+        run, seconds, folder = _TASKS[kind]
+        kept &= folder is not None
+        if is_warm(kind):
+            continue
+        wait = partial(say, f"Another process compiles the kernels for {kind}: waiting for it")
+        with locked(folder / f"bkgflow-{kind}.lock", wait) if folder else nullcontext():
+            if is_warm(kind):  # now that the other process is done
+                continue
+            why = "the first time on this machine" if folder else "for this process alone"
+            say(f"Compiling the kernels for {kind}, {why}, about {seconds} s")
+            run()
+            _done.add(kind)
+            compiled.append(kind)
+            kept &= folder is not None and mark(_mark_of(folder, kind), SOURCES)
+    return WarmUp(tuple(compiled), time.monotonic() - begun, kept)
+
+
+def _mark_of(folder: Path, kind: Kind) -> Path:
+    return folder / f"bkgflow-{kind}-{_machine()}.warm"
+
+
+@lru_cache(maxsize=1)
+def _machine() -> str:
+    """Name what else machine code depends on: as numba's own index, the processor."""
+    python = "".join(platform.python_version_tuple()[:2])
+    return f"{llvm.get_host_cpu_name()}-py{python}-numba{numba.__version__}"
+
+
+def _image() -> None:
+    """Images, and cubes: their integrations, and then their means, which are float64."""
+    shape, dq = (8, 8, 16), np.zeros((8, 8, 16), np.uint32)
+    single, double = np.ones(shape, np.float32), np.ones(shape)
+    combine(single, single, dq)
+    collapse(single, single, dq)
+    combine(double, double, dq)
+
+
+def _slitless() -> None:
+    image, mask = np.ones((8, 16), np.float32), np.ones((8, 16), bool)
+    fit_scale(image, image, mask, image, ScaleRule(rms_stop=1.0), dispersion_axis=1)
+
+
+def _soss() -> None:
+    """A million pixels: on fewer, percentiles are found in another way."""
+    rng = np.random.default_rng(0)
+    sci = rng.normal(1.0, 0.1, (12, 128, 960)).astype(np.float32)
+    library = np.ones((1, *sci.shape[1:]), np.float32)
+    segment = ArraySegment(sci, np.zeros(sci.shape, np.uint32))
+    [fit] = fit_soss([segment], library, SossRule(source_percentile=100.0))
+    subtract_soss(sci, library, fit)
+    # Only where a ratio overflows.
+    square_residuals(sci[0, 0], np.zeros(sci.shape[-1], np.uint32), library[0, 0], 1.0)
+
+
+class _Task(NamedTuple):
+    run: Callable[[], None]  # calls every kernel as real data do
+    seconds: int  # how long that takes, roughly
+    folder: Path | None  # where numba keeps the machine code; None where it cannot
+
+
+_TASKS: dict[Kind, _Task] = {
+    "image": _Task(_image, 10, cache_folder(average_stack)),
+    "slitless": _Task(_slitless, 3, cache_folder(take_pixels)),
+    "soss": _Task(_soss, 4, cache_folder(collect_sky)),
+}

@@ -1,0 +1,153 @@
+"""Compiling: once for all processes, all that real runs need, and anew when a kernel changes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bkgflow.io.storage.marks import is_marked, locked, mark
+from bkgflow.methods import _compiled
+
+USE = """
+import json, sys
+import numpy as np
+from bkgflow.methods.clip import collapse, combine
+from bkgflow.methods.slitless import fit_scale, residual_mask
+from bkgflow.methods.soss import ArraySegment, fit_soss, subtract_soss
+from bkgflow.rules import ClipRule, ScaleRule, SossRule
+
+rng = np.random.default_rng(1)
+sci = rng.normal(1, 0.1, (9, 40, 50)).astype("f4")
+err, dq = np.full_like(sci, 0.1), np.zeros(sci.shape, np.uint32)
+for errors in (err, None):
+    combine(sci, errors, dq, ClipRule(sigma=2.0, maxiters=3), members=[1, 2, 5])
+    means = [collapse(sci, errors, dq) for _ in range(3)]
+    fine = None if errors is None else np.stack([m.err for m in means])
+    combine(np.stack([m.sci for m in means]), fine, dq[:3])
+combine(sci.astype(">f4"), err, dq)
+image, mask = sci[0], np.ones(sci.shape[1:], bool)
+for rule in (ScaleRule(), ScaleRule(maxiter=0), ScaleRule(rms_stop=0.1)):
+    for axis in (1, 2):
+        fit_scale(image, err[0], mask, np.stack([np.ones_like(image), sci[1]]), rule,
+                  dispersion_axis=axis)
+residual_mask(image, err[0], dq[0], np.ones_like(image))
+series = rng.normal(1, 0.1, (12, 128, 960)).astype("f4")
+library = rng.normal(1, 0.1, (2, 128, 960)).astype("f4")
+library[:, 3, 3] = np.nan
+library[:, 4, 4] = 1e-39
+for rule in (SossRule(), SossRule(source_percentile=100.0), SossRule(fit="integration")):
+    segment = ArraySegment(series.copy(), np.zeros(series.shape, np.uint32))
+    [fit] = fit_soss([segment], library, rule)
+    subtract_soss(segment.sci, library, fit)
+bad = ArraySegment(series[:1], np.ones((1, 128, 960), np.uint32))
+fit_soss([bad], library)
+compiled = [
+    f"{name}.{kernel.__name__}"
+    for name, module in list(sys.modules.items()) if name.startswith("bkgflow.methods")
+    for kernel in vars(module).values() if hasattr(kernel, "stats") and kernel.stats.cache_misses
+]
+print(json.dumps(compiled))
+"""
+
+WARM = "from bkgflow.kinds.warm import warm_up; print(warm_up({kinds}, print))"
+
+
+def python(code: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_after_a_warm_up_nothing_is_left_to_compile(tmp_path: Path) -> None:
+    cache = str(tmp_path)
+    first = python(WARM.format(kinds=None), NUMBA_CACHE_DIR=cache)
+    assert first.count("the first time on this machine") == 3
+    assert "kept=True" in first
+    assert python(USE, NUMBA_CACHE_DIR=cache) == "[]\n"
+    again = python(WARM.format(kinds=None), NUMBA_CACHE_DIR=cache)
+    assert again.startswith("WarmUp(compiled=()")
+
+
+def test_two_processes_compile_once(tmp_path: Path) -> None:
+    code = WARM.format(kinds='["slitless"]')
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    both = [
+        subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=-1, text=True)
+        for _ in range(2)
+    ]
+    said = [each.communicate()[0] for each in both]
+    assert sum("the first time" in text for text in said) == 1
+    assert all("kept=True" in text for text in said)
+
+
+def test_without_a_cache_it_says_so() -> None:
+    said = python(WARM.format(kinds='["slitless"]'), NUMBA_CACHE_LOCATOR_CLASSES="ZipCacheLocator")
+    assert "for this process alone" in said
+    assert "kept=False" in said
+
+
+def test_a_kernel_is_made_anew_when_one_inside_changes(tmp_path: Path) -> None:
+    """Numba by itself would look at the outer one's file only."""
+    room = tmp_path / "room"
+    (room / "part").mkdir(parents=True)
+    (room / "_compiled.py").write_text(Path(_compiled.__file__).read_text())
+    (room / "part" / "_outer.py").write_text(
+        "from room._compiled import compiled\n"
+        "from room.part._inner import inner\n"
+        "@compiled\n"
+        "def outer(x):\n"
+        "    return inner(x)\n"
+    )
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from room.part._outer import outer; print(outer(20), len(outer.stats.cache_misses))"
+    )
+    found = []
+    for factor in (2, 2, 3):
+        (room / "part" / "_inner.py").write_text(
+            "from room._compiled import inlined\n"
+            "@inlined\n"
+            f"def inner(x):\n    return {factor} * x\n"
+        )
+        values = python(code, NUMBA_CACHE_DIR=str(tmp_path / "cache"))
+        found.append(tuple(map(int, values.split())))
+    assert found == [(40, 1), (40, 0), (60, 1)]  # what comes out, and how often it was compiled
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_lock_is_waited_for_and_dies_with_its_process(tmp_path: Path, killed: bool) -> None:
+    path = tmp_path / "deep" / "a.lock"
+    code = (
+        "import sys; from pathlib import Path; from bkgflow.io.storage.marks import locked\n"
+        f"with locked(Path({str(path)!r}), print): print('held', flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True)
+    assert holder.stdin is not None and holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    waited = []
+
+    def wait() -> None:
+        waited.append(True)
+        holder.kill() if killed else holder.stdin.close()
+
+    with locked(path, wait):
+        assert waited == [True]
+    holder.wait()
+
+
+def test_marks(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "mark"
+    assert not is_marked(path, "this")
+    assert mark(path, "this")
+    assert is_marked(path, "this") and not is_marked(path, "that")
+    assert not mark(path / "below a file", "this")
