@@ -63,7 +63,7 @@ def references_of(program: Any) -> dict[str, str]:
     keywords = dict(inspect(program.exposures[0]).keywords)
     folder = ReferenceFolder(program.references[0].parent)
     return {
-        kind: find_reference(kind, keywords, folder=folder).locations[0]
+        kind: str(find_reference(kind, keywords, folder=folder).locations[0])
         for kind in ("bkg", "wavelengthrange")
     }
 
