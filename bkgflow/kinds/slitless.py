@@ -114,6 +114,8 @@ class SlitlessKind:
         """Mask, fit and subtract; where there is no fit, the mask is all that is written."""
         assert work.references is not None
         target, settings = work.target, work.settings
+        # Before anything is read; the fit itself could not name the file.
+        settings.scale_rule.check_axis(target.dispersion_axis, str(target.location))
         inputs = slitless_inputs(
             target,
             work.references.background,

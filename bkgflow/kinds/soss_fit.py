@@ -95,7 +95,7 @@ def _fit_frame(
             sky = None
             if fit.template is not None:
                 # Segments with one template share its pixels, here and on their way to workers.
-                known = skies.setdefault(fit.template, FittedSky.of(library, fit))
+                known = skies.setdefault(fit.template, FittedSky.of(library[fit.template], fit))
                 sky = replace(known, fit=fit)
             fits.found[location] = fit, sky
         return

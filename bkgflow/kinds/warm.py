@@ -9,10 +9,11 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import llvmlite.binding as llvm
 import numba
@@ -36,7 +37,7 @@ Kind = Literal["image", "slitless", "soss"]
 KINDS: tuple[Kind, ...] = ("image", "slitless", "soss")
 
 _done: set[Kind] = set()
-"""What this process compiled or found compiled."""
+"""What this process compiled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,30 +85,21 @@ def warm_up(
     """
     begun, compiled, kept = time.monotonic(), list[Kind](), True
     for kind in KINDS if kinds is None else tuple(dict.fromkeys(kinds)):
-        task = _TASKS[kind]
-        if task.folder is None:
-            kept = False
+        run, seconds, folder = _TASKS[kind]
+        kept &= folder is not None
         if is_warm(kind):
             continue
-        if task.folder is None:
-            _compile(kind, say, "for this process alone: no cache can be written")
+        wait = partial(say, f"Another process compiles the kernels for {kind}: waiting for it")
+        with locked(folder / f"bkgflow-{kind}.lock", wait) if folder else nullcontext():
+            if is_warm(kind):  # now that the other process is done
+                continue
+            why = "the first time on this machine" if folder else "for this process alone"
+            say(f"Compiling the kernels for {kind}, {why}, about {seconds} s")
+            run()
+            _done.add(kind)
             compiled.append(kind)
-            continue
-        waiting = f"Another process compiles the kernels for {kind}: waiting for it"
-        with locked(task.folder / f"bkgflow-{kind}.lock", lambda text=waiting: say(text)):  # type: ignore[misc]
-            if not is_warm(kind):  # it may be now: another process had the lock
-                _compile(kind, say, "the first time on this machine")
-                kept &= mark(_mark_of(task.folder, kind), SOURCES)
-                compiled.append(kind)
-        _done.add(kind)
+            kept &= folder is not None and mark(_mark_of(folder, kind), SOURCES)
     return WarmUp(tuple(compiled), time.monotonic() - begun, kept)
-
-
-def _compile(kind: Kind, say: Callable[[str], object], why: str) -> None:
-    task = _TASKS[kind]
-    say(f"Compiling the kernels for {kind}, {why}, about {task.seconds} s")
-    task.run()
-    _done.add(kind)
 
 
 def _mark_of(folder: Path, kind: Kind) -> Path:
@@ -147,23 +139,10 @@ def _soss() -> None:
     square_residuals(sci[0, 0], np.zeros(sci.shape[-1], np.uint32), library[0, 0], 1.0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """How a kind is compiled.
-
-    Attributes
-    ----------
-    run : callable
-        Calls every kernel as real data do.
-    seconds : int
-        How long that takes, roughly.
-    folder : Path or None
-        Where numba keeps the machine code; None where it cannot.
-    """
-
-    run: Callable[[], None]
-    seconds: int
-    folder: Path | None
+class _Task(NamedTuple):
+    run: Callable[[], None]  # calls every kernel as real data do
+    seconds: int  # how long that takes, roughly
+    folder: Path | None  # where numba keeps the machine code; None where it cannot
 
 
 _TASKS: dict[Kind, _Task] = {

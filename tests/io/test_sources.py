@@ -47,11 +47,20 @@ def in_file(model, folder):
     return inspect(path)
 
 
+def behind_a_url(model, folder):
+    import fsspec
+
+    local = in_file(model, folder).location
+    url = f"memory://sources/{local.name}"
+    fsspec.filesystem("memory").pipe_file(url, local.read_bytes())
+    return inspect(url)
+
+
 def in_memory(model, folder):
     return model_facts(model, "jw1_rate.fits")
 
 
-@pytest.fixture(params=[in_file, in_memory])
+@pytest.fixture(params=[in_file, behind_a_url, in_memory])
 def facts_of(request, tmp_path):
     return lambda model: request.param(model, tmp_path)
 

@@ -10,6 +10,7 @@ from jwst.background.background_sub_wfss import subtract_wfss_bkg
 from stdatamodels.jwst import datamodels
 
 import bkgflow
+from bkgflow.api import subtract_to_file
 from bkgflow.errors import MetadataError, SettingsError
 from bkgflow.report.plan_table import plan_table
 from bkgflow.report.tables import as_text
@@ -30,7 +31,7 @@ SHAPE, CORNER, SCALE = (220, 240), (30, 40), 0.6
 
 @pytest.fixture(params=few_fast(["A-R", "B-C", "NIS-R", "MIRI"], 1))
 def scene(request, tmp_path):
-    """A program of one exposure, its catalogue, and references in a folder."""
+    """A program of one exposure, its catalog, and references in a folder."""
     return make_scene(tmp_path, MODES[request.param])
 
 
@@ -67,7 +68,7 @@ def make_scene(tmp_path, mode, sources=12):
 def test_a_run_gives_what_the_peer_gives(scene, tmp_path):
     program, references = scene
     plan = bkgflow.plan(program, tmp_path / "out", references=references)
-    assert [unit.mode for unit in plan.units] == ["wfss"]
+    assert [unit.kind for unit in plan.units] == ["slitless"]
     assert "scale and subtract sky.fits" in as_text(plan_table(plan))
     result = bkgflow.run(plan, "threads")
     assert result.counts == {"COMPLETE": 1}
@@ -113,21 +114,19 @@ def test_an_association_here_and_now(niriss):
         assert result.meta.background.scaling_factor == pytest.approx(SCALE, rel=0.01)
 
 
-def test_the_catalogue_named_in_the_exposure(niriss, tmp_path):
+def test_the_catalog_named_in_the_exposure(niriss, tmp_path):
     program, references = niriss
     with datamodels.open(program / "e1_rate.fits") as model:
         model.meta.source_catalog = "e1_cat.ecsv"
         model.save(str(program / "e2_rate.fits"))
-    path = bkgflow.api.subtract_to_file(
-        program / "e2_rate.fits", output_dir=tmp_path, references=references
-    )
+    path = subtract_to_file(program / "e2_rate.fits", output_dir=tmp_path, references=references)
     with datamodels.open(path) as product:
         assert product.meta.cal_step.bkg_subtract == "COMPLETE"
 
 
-def test_no_catalogue_and_no_mask(niriss):
+def test_no_catalog_and_no_mask(niriss):
     program, references = niriss
-    with pytest.raises(MetadataError, match=r"catalogue or a mask.*wfss_mask"):
+    with pytest.raises(MetadataError, match=r"catalog or a mask.*wfss_mask"):
         bkgflow.subtract(program / "e1_rate.fits", references=references)
 
 
@@ -147,14 +146,14 @@ def test_crds_is_asked_while_planning_alone(niriss, tmp_path, monkeypatch):
         monkeypatch.delenv(name)
     crds_cache.forget()
     (unit,) = plan.units
-    assert dict(unit.inputs.origins) == {
+    assert dict(unit.references.origins) == {
         "bkg": f"crds {crds_cache.CONTEXT}",
         "wavelengthrange": f"crds {crds_cache.CONTEXT}",
     }
     assert bkgflow.run(plan, "threads").counts == {"COMPLETE": 1}
 
 
-def test_a_users_mask_needs_no_catalogue(niriss, tmp_path):
+def test_a_users_mask_needs_no_catalog(niriss, tmp_path):
     program, references = niriss
     with datamodels.open(program / "e1_rate.fits") as model:
         mask = np.zeros(SHAPE, np.uint32)
@@ -223,10 +222,10 @@ def test_bad_inputs_name_their_file(niriss, tmp_path):
     program, references = niriss
     (program / "e1_cat.ecsv").unlink()
     (unit,) = bkgflow.plan(program, tmp_path / "out", references=references).units
-    assert unit.outcome == "QUARANTINED"
-    assert unit.error["file"].endswith("e1_cat.ecsv")
+    assert unit.verdict.state == "QUARANTINED"
+    assert unit.verdict.error.file.endswith("e1_cat.ecsv")
     (unit,) = bkgflow.plan(program, tmp_path / "out", override_bkg="nowhere.fits").units
-    assert unit.error["file"].endswith("nowhere.fits")
+    assert unit.verdict.error.file.endswith("nowhere.fits")
 
 
 @pytest.mark.slow
@@ -237,11 +236,11 @@ def test_a_stop_by_rms_without_a_dispersion_axis_names_the_exposure(niriss, tmp_
     changed.meta.wcsinfo.dispersion_direction = None
     changed.save(str(program / "e1_rate.fits"))
     plan = bkgflow.plan(program, tmp_path / "out", references=references, wfss_rms_stop=1)
-    (unit,) = bkgflow.run(plan, "threads").units
-    assert unit.outcome == "QUARANTINED"
-    assert unit.error["file"].endswith("e1_rate.fits")
-    assert unit.error["value"] == "DISPAXIS None"
-    assert "wfss_rms_stop" in unit.error["rule"]
+    (verdict,) = bkgflow.run(plan, "threads").verdicts
+    assert verdict.state == "QUARANTINED"
+    assert verdict.error.file.endswith("e1_rate.fits")
+    assert verdict.error.value == "DISPAXIS None"
+    assert "wfss_rms_stop" in verdict.error.rule
 
 
 @pytest.mark.parametrize(

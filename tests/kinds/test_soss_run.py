@@ -11,7 +11,9 @@ from jwst.background.background_sub_soss import subtract_soss_bkg as peer_subtra
 from stdatamodels.jwst import datamodels
 
 import bkgflow
+from bkgflow.api import subtract_to_file
 from bkgflow.errors import SettingsError
+from bkgflow.io.storage.location import Location
 from bkgflow.report import drawing
 from bkgflow.report.plan_table import plan_table
 from bkgflow.report.tables import as_text
@@ -43,9 +45,9 @@ def records(result):
 def test_segments_share_one_fit(series, tmp_path):
     plan = planned(series, tmp_path / "out")
     assert len(plan.units) == 3
-    assert len(plan.fits) == 1
-    assert len(plan.fits[0].members) == 3
-    assert {unit.fit for unit in plan.units} == {plan.fits[0].key}
+    assert len(plan.shared) == 1
+    assert len(plan.shared[0].members) == 3
+    assert {unit.shared for unit in plan.units} == {plan.shared[0].digest}
     assert "fit 1" in as_text(plan_table(plan))
     result = bkgflow.run(plan, "threads")
     assert result.counts == {"COMPLETE": 3}
@@ -63,7 +65,7 @@ def test_segments_share_one_fit(series, tmp_path):
 @pytest.mark.slow
 def test_each_file_for_itself_is_the_peers_way(series, tmp_path):
     plan = planned(series, tmp_path / "out", soss_fit="file")
-    assert len(plan.fits) == 3
+    assert len(plan.shared) == 3
     result = bkgflow.run(plan, "threads")
     with datamodels.SossBkgModel(str(series.references[0])) as library:
         for unit, ended in result.pairs():
@@ -108,7 +110,7 @@ def test_the_picture_has_the_scales_of_all_segments(series, tmp_path, monkeypatc
 def test_a_picture_of_a_segment_is_written(series, tmp_path):
     result = bkgflow.run(planned(series, tmp_path / "out"), "threads")
     unit, ended = result.pairs()[0]
-    picture = bkgflow.api.draw(unit.target, ended.products[0], tmp_path / "pictures" / "one.png")
+    picture = bkgflow.draw(unit.target, ended.products[0], tmp_path / "pictures" / "one.png")
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
@@ -188,7 +190,7 @@ def test_an_image_is_fitted_as_the_peer_fits_it(series, tmp_path):
         image.dq, image.err = np.array(model.dq[0]), np.array(model.err[0])
     image.save(str(tmp_path / "e1_rate.fits"))
     theirs = peer_subtract(image.copy(), str(series.references[0]), 35.0, [25.0, 50.0])
-    path = bkgflow.api.subtract_to_file(
+    path = subtract_to_file(
         tmp_path / "e1_rate.fits", output_dir=tmp_path, override_bkg=str(series.references[0])
     )
     assert path.name == "e1_bsub.fits"
@@ -223,8 +225,8 @@ def test_a_filter_without_a_reference_is_skipped(series, tmp_path):
 
 def test_the_folder_of_references_is_enough(series, tmp_path):
     plan = bkgflow.plan(series.folder, tmp_path / "out", references=series.references[0].parent)
-    assert [fit.background for fit in plan.fits] == [str(series.references[0])]
-    assert json.loads(plan.to_json())["fits"][0]["members"]
+    assert [fit.references for fit in plan.shared] == [(Location.of(series.references[0]),)]
+    assert json.loads(plan.to_json())["shared"][0]["members"]
 
 
 def test_a_plan_with_fits_survives_its_file(series, tmp_path):

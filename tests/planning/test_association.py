@@ -141,6 +141,22 @@ def test_program_forms(tmp_path):
     assert [path for path, _ in errors] == [str(broken)]
 
 
+def test_a_program_behind_a_url(tmp_path):
+    import fsspec
+
+    path = write_association(tmp_path / "1_asn.json", [("p", "a.fits", ["sub/b.fits"])])
+    system = fsspec.filesystem("memory")
+    system.pipe_file("memory://program/1_asn.json", path.read_bytes())
+    for program in ("memory://program", "memory://program/1_asn.json"):
+        ((association,), refused) = load_program(program)
+        assert refused == [] and association.location.url == "memory://program/1_asn.json"
+        (product,) = association.products
+        assert str(product.science) == "memory://program/a.fits"
+        assert [str(each) for each in product.backgrounds] == ["memory://program/sub/b.fits"]
+    with pytest.raises(PlanError, match="no such file or folder"):
+        load_program("memory://program/none")
+
+
 @pytest.mark.parametrize("program", [[], 3])
 def test_no_program(program):
     with pytest.raises(PlanError, match="A program is"):

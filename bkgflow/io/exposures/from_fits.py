@@ -78,7 +78,7 @@ def inspect(where: PathLike) -> ExposureFacts:
     ShapeError
         If SCI, ERR and DQ differ in shape, or SUBSIZE contradicts the array.
     WindowError
-        If its place on the detector is unknown.
+        If its window on the detector is unknown.
     """
     location = Location.of(where)
     # Before the headers: a file that is written in between is then seen to have changed.

@@ -14,7 +14,7 @@ from stdatamodels.jwst.datamodels import JwstDataModel
 from bkgflow.detector import Window
 from bkgflow.errors import FileError, ShapeError
 from bkgflow.io.exposures.facts import ExposureFacts
-from bkgflow.io.exposures.keywords import PLACES, collect
+from bkgflow.io.exposures.keywords import META_KEYS, collect
 from bkgflow.io.exposures.source import Layer, Pixels, Reader
 from bkgflow.io.exposures.windows import slit_corner, window_of
 from bkgflow.io.storage.identity import Identity
@@ -111,16 +111,16 @@ def model_facts(model: JwstDataModel, name: str) -> ExposureFacts:
         bunit=str(meta.bunit_data or ""),
         gwa=(meta.instrument.gwa_xtilt, meta.instrument.gwa_ytilt),
         dispersion_axis=None if axis is None else int(axis),
-        keywords=collect(lambda keyword: _at(meta, PLACES[keyword])),
+        keywords=collect(lambda keyword: _at(meta, META_KEYS[keyword])),
         source=ModelSource(
             name, window, model.data, model.err, model.dq, getattr(meta, "wcs", None)
         ),
     )
 
 
-def _at(meta: Any, place: str) -> object:
-    """Return what lies at a dotted place below ``meta``; None where nothing does."""
-    for name in place.split("."):
+def _at(meta: Any, key: str) -> object:
+    """Return what lies at a dotted key below ``meta``; None where nothing does."""
+    for name in key.split("."):
         meta = getattr(meta, name, None)
     return meta
 

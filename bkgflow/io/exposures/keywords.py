@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-__all__ = ["PLACES", "collect"]
+__all__ = ["META_KEYS", "collect"]
 
-PLACES = {
+META_KEYS = {
     "INSTRUME": "instrument.name",
     "DETECTOR": "instrument.detector",
     "MODULE": "instrument.module",
@@ -21,7 +21,7 @@ PLACES = {
     "TIME-OBS": "observation.time",
     "SCATFILE": "source_catalog",
 }
-"""FITS keyword to place below ``meta`` (the core schema of stdatamodels)."""
+"""FITS keyword to the key below ``meta`` (the core schema of stdatamodels)."""
 
 
 def collect(value_of: Callable[[str], object]) -> tuple[tuple[str, str], ...]:
@@ -32,7 +32,7 @@ def collect(value_of: Callable[[str], object]) -> tuple[tuple[str, str], ...]:
     value_of : callable
         Returns the value of a keyword, or None.
     """
-    found = ((keyword, value_of(keyword)) for keyword in PLACES)
+    found = ((keyword, value_of(keyword)) for keyword in META_KEYS)
     return tuple(
         (keyword, text)
         for keyword, value in found

@@ -8,9 +8,10 @@ from typing import Any
 from bkgflow.detector import Window, full_frame
 from bkgflow.errors import ShapeError, WindowError
 
-__all__ = ["number", "slit_corner", "window_of"]
+__all__ = ["CORNER_AND_SIZE", "number", "slit_corner", "window_of"]
 
 CORNER_AND_SIZE = ("SUBSTRT1", "SUBSTRT2", "SUBSIZE1", "SUBSIZE2")
+"""The keywords of a window, in the order of `window_of`."""
 
 
 def slit_corner(corner: tuple[Any, Any], start: tuple[Any, Any]) -> tuple[Any, Any]:

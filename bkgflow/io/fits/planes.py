@@ -47,7 +47,7 @@ def planes(data: ByteRange, first: int = 0, count: int | None = None) -> Iterato
         yield replace(single, offset=data.offset + index * size)
 
 
-def read_rows(stream: BinaryIO, data: ByteRange, part: Window, out: NDArray[np.generic]) -> None:
+def read_rows(stream: BinaryIO, data: ByteRange, window: Window, out: NDArray[np.generic]) -> None:
     """Read a part of one image plane into a native array.
 
     Parameters
@@ -56,25 +56,25 @@ def read_rows(stream: BinaryIO, data: ByteRange, part: Window, out: NDArray[np.g
         The open file.
     data : ByteRange
         Of one plane; for a cube, see `planes`.
-    part : Window
+    window : Window
         Columns and rows of the array (0-based in the array, not on the detector).
-    out : (part.ny, part.nx) float32, float64 or uint32
+    out : (window.ny, window.nx) float32, float64 or uint32
         Filled in place.
     """
     width = data.shape[-1]
     itemsize = data.dtype.itemsize
     rows_at_once = max(1, SCRATCH_BYTES // (width * itemsize))
-    scratch = _scratch(min(rows_at_once, part.ny) * width * itemsize)
+    scratch = _scratch(min(rows_at_once, window.ny) * width * itemsize)
     scratch = scratch.view(data.dtype).reshape(-1, width)
     with reading(stream):
-        stream.seek(data.offset + part.y0 * width * itemsize)
-    for row in range(0, part.ny, rows_at_once):
-        raw = scratch[: min(rows_at_once, part.ny - row)]
+        stream.seek(data.offset + window.y0 * width * itemsize)
+    for row in range(0, window.ny, rows_at_once):
+        raw = scratch[: min(rows_at_once, window.ny - row)]
         with reading(stream):
             complete = _read_into(stream, raw) == raw.nbytes
         if not complete:
             raise ended_early(stream)
-        _convert(raw[:, part.x0 : part.x1], data, out[row : row + len(raw)])
+        _convert(raw[:, window.x0 : window.x1], data, out[row : row + len(raw)])
 
 
 def _scratch(size: int) -> NDArray[np.uint8]:

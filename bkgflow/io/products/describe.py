@@ -73,26 +73,7 @@ def draft_combined(
     record: Record,
     to: Location,
 ) -> Draft:
-    """Prepare a combined background as an ImageModel with its target's place and settings.
-
-    Parameters
-    ----------
-    publish : Publish
-        How it becomes a file.
-    target : JwstDataModel
-        Whose detector, optics and subarray it is for.
-    sci, err, dq : (ny, nx)
-        The combined background, in the unit of the target.
-    record : Record
-        What it was made of.
-    to : Location
-        Of the file.
-
-    Raises
-    ------
-    OutputError
-        If nothing can be written there.
-    """
+    """Do `OpenTarget.combined` for a target that is open as a model: it becomes an ImageModel."""
     draft = publish.prepare(to)
     with writing(draft) as path, datamodels.ImageModel(sci.shape) as model:
         model.update(target)

@@ -23,17 +23,16 @@ from stdatamodels.jwst import datamodels
 
 from bkgflow.io.fits.cards import BLOCK
 from bkgflow.io.fits.hdus import ByteRange, Hdu, read_hdus
+from bkgflow.io.fits.tree import TREE
 from bkgflow.io.products.changes import EDITED, Changes
+from bkgflow.io.products.nodes import HASH, Tree
 from bkgflow.io.products.pixels import Part
-from bkgflow.io.products.tree import HASH, Tree
+from bkgflow.io.products.schema import arrays_of, set_card
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.reading import reading
 from bkgflow.verdict import Verdict
 
 __all__ = ["Written", "as_written", "parts_from_file"]
-
-TREE = "ASDF"
-"""EXTNAME of the tree: an ASDF file in the one cell of a table."""
 
 MASK = "MASK"
 """EXTNAME of the background mask of a slitless exposure."""
@@ -101,7 +100,7 @@ class Written:
         like = MASK if self.tree.at("mask") is not None else "DQ"
         model = str(self.hdus[0][0].header.get("DATAMODL"))
         known = [hdu.name for hdu, _ in self.hdus].count(MASK) == (like == MASK)
-        if not known or like not in self.images or MASK not in _arrays(model):
+        if not known or like not in self.images or MASK not in arrays_of(model):
             return False
         image, source = self.images[like], self.tree.at(f"{like.lower()}.source")
         return (image.shape, image.native) == (changes.mask.shape, changes.mask.dtype) and (
@@ -153,10 +152,10 @@ def parts_from_file(
     factor, mask = changes.scaling_factor, changes.mask
     primary = fits.Header.fromstring(written.hdus[0][0].header.raw)
     primary["DATE"], primary["FILENAME"] = date, filename
-    _set_card(primary, "S_BKDSUB", state)
+    set_card(primary, "S_BKDSUB", state)
     tree.set("meta.cal_step.bkg_subtract", state)
     if factor is not None:
-        _set_card(primary, "BKGD_SCL", factor)
+        set_card(primary, "BKGD_SCL", factor)
         tree.set("meta.background.scaling_factor", factor)
     if mask is not None and MASK not in written.images:
         tree.add_array("mask", "dq", MASK)
@@ -195,11 +194,12 @@ def _parts(written: Written, primary: bytes, mask: NDArray[np.uint32] | None) ->
 
 def _before_mask(written: Written) -> int:
     """Return which HDU a new mask follows: the last one that the schema names before it."""
-    arrays = _arrays(str(written.hdus[0][0].header.get("DATAMODL")))
+    arrays = arrays_of(str(written.hdus[0][0].header.get("DATAMODL")))
     before = arrays[: arrays.index(MASK)]
     return max(i for i, (hdu, _) in enumerate(written.hdus) if hdu.name in before)
 
 
+@lru_cache
 def _mask_head(shape: tuple[int, ...]) -> bytes:
     header = fits.ImageHDU(np.zeros((1, 1), np.uint32), name=MASK, ver=1).header
     header["NAXIS2"], header["NAXIS1"] = shape
@@ -213,53 +213,3 @@ def _hash(headers: Iterable[bytes]) -> str:
 
 def _raw(header: fits.Header) -> bytes:
     return str(header.tostring(padding=True)).encode("ascii")
-
-
-def _set_card(primary: fits.Header, keyword: str, value: str | float) -> None:
-    """Set a card; a new one goes where the schema has it, below the title of its section."""
-    if keyword in primary:
-        primary[keyword] = value
-        return
-    cards = _cards()
-    keywords = list(cards)
-    at = keywords.index(keyword)
-    section, comment = cards[keyword]
-    card = (keyword, value, comment)
-    before = next(each for each in reversed(keywords[:at]) if each in primary)
-    later = (each for each in keywords[at:] if each in primary and cards[each][0] == section)
-    first = next(later, None)
-    if cards[before][0] == section or first is None:
-        title = [(" ", ""), (" ", section), (" ", "")] if cards[before][0] != section else []
-        place = primary.index(before) + 1
-        for each in reversed([*title, card]):
-            primary.insert(place, each)
-    else:
-        primary.insert(first, card)
-
-
-@lru_cache(maxsize=1)
-def _cards() -> dict[str, tuple[str, str]]:
-    """Return the section and the comment of each keyword of a primary header, in order."""
-    meta = datamodels.JwstDataModel().schema["properties"]["meta"]
-    return {
-        each["fits_keyword"]: (section, str(each.get("title", "")))
-        for section, each in _leaves(meta, "")
-        if "fits_keyword" in each and each.get("fits_hdu", "PRIMARY") == "PRIMARY"
-    }
-
-
-@lru_cache
-def _arrays(model: str) -> tuple[str, ...]:
-    """Return the EXTNAME of each array of a class of data models, in the order of its file."""
-    schema = getattr(datamodels, model)().schema
-    leaves = (leaf for _, leaf in _leaves(schema, "") if "fits_keyword" not in leaf)
-    return tuple(leaf["fits_hdu"] for leaf in leaves if "fits_hdu" in leaf)
-
-
-def _leaves(schema: Mapping[str, Any], section: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Yield all that a schema has no more properties of, with the title of its section."""
-    if "properties" not in schema:
-        yield section, schema
-        return
-    for each in schema["properties"].values():
-        yield from _leaves(each, schema.get("title", section))

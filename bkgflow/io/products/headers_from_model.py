@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import asdf
 import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import JwstDataModel
 
 from bkgflow.io.fits.hdus import ByteRange, read_hdus
+from bkgflow.io.fits.tree import unvalidated
 from bkgflow.io.models import not_a_model, open_model
 from bkgflow.io.products.changes import EDITED, Changes
 from bkgflow.io.products.describe import describe, set_background
@@ -57,22 +57,12 @@ def open_empty(location: Location) -> Iterator[EmptyModel]:
                 hdus = fits.open(stream, memmap=False)
                 for hdu in hdus:
                     _leave_out(hdu, ranges)
-                with _unvalidated():
+                with unvalidated():
                     model = _model_class(location, hdus[0].header)(hdus)
         except Exception as problem:  # stdatamodels, asdf and astropy each raise their own
             raise not_a_model(location, problem) from problem
         with hdus, model:
             yield model, ranges
-
-
-@contextmanager
-def _unvalidated() -> Iterator[None]:
-    """Have asdf take a tree as it is read: it is validated when it is written."""
-    shared = asdf.get_config()
-    _ = shared.extensions, shared.resource_manager  # found once, and not for every file again
-    with asdf.config_context() as config:
-        config.validate_on_read = False
-        yield
 
 
 def _leave_out(hdu: Any, ranges: dict[Layer, ByteRange]) -> None:

@@ -67,7 +67,7 @@ def read_catalog(path: PathLike) -> SourceCatalog:
     Raises
     ------
     FileError
-        If it is missing, no ECSV table, lacks a column, has no rows, or no source has a place.
+        If it is missing, no ECSV table, lacks a column, has no rows, or no source has a position.
     """
     table = _table(path)
     missing = [name for name in COLUMNS if name not in table.colnames]
@@ -103,7 +103,7 @@ def read_catalog(path: PathLike) -> SourceCatalog:
         ) from problem
     if not np.isfinite(catalog.ra + catalog.dec).any():
         raise FileError(
-            "The sources of a catalog have places on the sky",
+            "The sources of a catalog have positions on the sky",
             file=path,
             value=f"all {len(catalog)} boxes are NaN",
             cure=CURE,

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 from bkgflow.errors import PlanError, ReferenceFileError, UsageError
-from bkgflow.io.exposures.keywords import PLACES
+from bkgflow.io.exposures.keywords import META_KEYS
 from bkgflow.io.storage.location import Location
 
 __all__ = ["crds_context", "crds_reference"]
@@ -49,9 +49,9 @@ def crds_reference(reftype: str, keywords: Mapping[str, str]) -> Location | None
     """
     crds = _package()
     wanted = {"META.TELESCOPE": "JWST"} | {
-        f"META.{PLACES[keyword].upper()}": value
+        f"META.{META_KEYS[keyword].upper()}": value
         for keyword, value in keywords.items()
-        if keyword in PLACES
+        if keyword in META_KEYS
     }
     answer = _ask(crds.getrecommendations, wanted, reftype)
     if answer.startswith(NOT_FOUND):

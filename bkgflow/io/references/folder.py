@@ -11,7 +11,7 @@ from typing import Any
 import asdf
 
 from bkgflow.errors import FileError, ReferenceFileError, UsageError
-from bkgflow.io.exposures.keywords import PLACES
+from bkgflow.io.exposures.keywords import META_KEYS
 from bkgflow.io.fits.hdus import walk
 from bkgflow.io.storage.location import Location, PathLike
 
@@ -149,8 +149,8 @@ class ReferenceFolder:
         wanted = ", ".join(f"{name}={keywords[name]}" for name in MATCHED if name in keywords)
         found = f"{len(kind)} of {len(self.entries)} reference files have REFTYPE {reftype.upper()}"
         if kind:
-            place, names = _furthest(kind, keywords)
-            found += f"; the closest, {names}, fail at {MATCHED[place]}"
+            index, names = _furthest(kind, keywords)
+            found += f"; the closest, {names}, fail at {MATCHED[index]}"
         if self.unreadable:
             found += f"; not readable: {', '.join(self.unreadable)}"
         return ReferenceFileError(
@@ -184,12 +184,12 @@ class ReferenceFolder:
 
 def _furthest(kind: list[Entry], keywords: Mapping[str, str]) -> tuple[int, str]:
     """Return the last keyword at which a file failed, and the names of up to three that did."""
-    failures = [(place, entry) for entry in kind if (place := entry.refuses(keywords)) is not None]
-    last = max(place for place, _ in failures)
+    failures = [(index, entry) for entry in kind if (index := entry.refuses(keywords)) is not None]
+    last = max(index for index, _ in failures)
     names = [
         f"{entry.location.name} ({MATCHED[last]} {'|'.join(sorted(entry.accepts[MATCHED[last]]))})"
-        for place, entry in failures
-        if place == last
+        for index, entry in failures
+        if index == last
     ]
     return last, ", ".join(names[:3])
 
@@ -217,8 +217,8 @@ def _read(location: Location) -> Entry | None:
         reftype, useafter = header.get("REFTYPE"), header.get("USEAFTER")
     else:
         meta = _asdf_meta(location)
-        plain = {keyword: _at(meta, PLACES[keyword]) for keyword in MATCHED}
-        patterns = {keyword: _at(meta, place) for keyword, (_, place) in PATTERNS.items()}
+        plain = {keyword: _at(meta, META_KEYS[keyword]) for keyword in MATCHED}
+        patterns = {keyword: _at(meta, key) for keyword, (_, key) in PATTERNS.items()}
         reftype, useafter = meta.get("reftype"), meta.get("useafter")
     if not _text(reftype):
         return None
@@ -244,9 +244,9 @@ def _asdf_meta(location: Location) -> dict[str, Any]:
     return meta if isinstance(meta, dict) else {}
 
 
-def _at(meta: Any, place: str) -> object:
-    """Return what lies at a dotted place of a tree; None where nothing does."""
-    for name in place.split("."):
+def _at(meta: Any, key: str) -> object:
+    """Return what lies at a dotted key of a tree; None where nothing does."""
+    for name in key.split("."):
         meta = meta.get(name) if isinstance(meta, dict) else None
     return meta
 

@@ -15,14 +15,12 @@ from stdatamodels.jwst.datamodels.dqflags import pixel
 
 from bkgflow.detector import Window
 from bkgflow.errors import BackgroundError, FileError, ShapeError, WindowError
-from bkgflow.io.exposures.windows import window_of
+from bkgflow.io.exposures.windows import CORNER_AND_SIZE, window_of
 from bkgflow.io.fits.hdus import Hdu, walk
 from bkgflow.io.fits.planes import planes, read_rows
 from bkgflow.io.storage.location import Location, PathLike
 
 __all__ = ["Templates", "read_templates"]
-
-PLACE = ("SUBSTRT1", "SUBSTRT2", "SUBSIZE1", "SUBSIZE2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +89,13 @@ def _read(path: PathLike, window: Window, instrument: str) -> Templates:
             value=f"the reference has {frame}, the exposure {window}",
             cure="Give a reference of the same or a larger part of the detector (override_bkg)",
         )
-    part = Window(window.x0 - frame.x0, window.y0 - frame.y0, window.nx, window.ny)
+    local = Window(window.x0 - frame.x0, window.y0 - frame.y0, window.nx, window.ny)
     data = hdus["SCI"].data
     components = list(planes(data))
     sci = np.empty((len(components), *window.shape), np.float32)
     with Location.of(path).open() as stream:
         for out, single in zip(sci, components, strict=True):
-            read_rows(stream, single, part, out)
+            read_rows(stream, single, local, out)
     for index, component in enumerate(sci):
         if not (np.isfinite(component) & (component != 0)).any():
             raise BackgroundError(
@@ -106,7 +104,7 @@ def _read(path: PathLike, window: Window, instrument: str) -> Templates:
                 value=f"component {index + 1} of {len(sci)} is 0 or not finite everywhere",
                 cure="Give another reference (override_bkg)",
             )
-    return Templates(sci, _flags(path, hdus, part))
+    return Templates(sci, _flags(path, hdus, local))
 
 
 def _frame(path: PathLike, hdus: dict[str, Hdu], instrument: str) -> Window:
@@ -121,14 +119,14 @@ def _frame(path: PathLike, hdus: dict[str, Hdu], instrument: str) -> Window:
             cure="Give a wfssbkg reference (override_bkg)",
         )
     header = hdus["PRIMARY"].header
-    first_x, first_y, columns, rows = (header.get(keyword) for keyword in PLACE)
+    first_x, first_y, columns, rows = (header.get(keyword) for keyword in CORNER_AND_SIZE)
     name = str(header.get("INSTRUME", "") or instrument)
     return window_of(path, name, shape[-2:], (first_x, first_y), (columns, rows))
 
 
-def _flags(path: PathLike, hdus: dict[str, Hdu], part: Window) -> NDArray[np.uint32]:
+def _flags(path: PathLike, hdus: dict[str, Hdu], local: Window) -> NDArray[np.uint32]:
     """Return DQ in the pipeline's bits: translated by DQ_DEF where the file has that table."""
-    dq = np.zeros(part.shape, np.uint32)
+    dq = np.zeros(local.shape, np.uint32)
     if "DQ" not in hdus or not hdus["DQ"].data.shape:
         return dq
     data, shape = hdus["DQ"].data, hdus["SCI"].data.shape
@@ -141,8 +139,8 @@ def _flags(path: PathLike, hdus: dict[str, Hdu], part: Window) -> NDArray[np.uin
         )
     with Location.of(path).open() as stream:
         for single in planes(data):
-            flags = np.empty(part.shape, np.uint32)
-            read_rows(stream, single, part, flags)
+            flags = np.empty(local.shape, np.uint32)
+            read_rows(stream, single, local, flags)
             dq |= flags
     if "DQ_DEF" in hdus:
         with Location.of(path).open() as stream:

@@ -18,7 +18,7 @@ from bkgflow.io.fits.hdus import ByteRange, walk
 from bkgflow.io.fits.planes import planes, read_rows
 from bkgflow.io.storage.location import Location, PathLike
 
-__all__ = ["SourceSegment", "cut_library", "read_library", "read_template"]
+__all__ = ["SourceSegment", "cut_library", "read_library"]
 
 TALL, SHORT = 256, 96
 """Rows of SUBSTRIP256, which the library is made for, and of SUBSTRIP96."""
@@ -32,21 +32,13 @@ CHUNK = 4
 """Integrations read at a time: 16 MB of SCI and DQ at SUBSTRIP256."""
 
 
-def read_library(where: PathLike, only: int | None = None) -> NDArray[np.float32]:
+def read_library(where: PathLike) -> NDArray[np.float32]:
     """Read a SOSS sky library, a ``SossBkgModel`` reference file.
-
-    Parameters
-    ----------
-    where : path-like
-        The file.
-    only : int, optional
-        The number of the one template that is read.
 
     Returns
     -------
     (n_templates, ny, 2048) float32
-        In the unit of the data; ny is 256 for the library as it is delivered. One template
-        alone has the same three axes.
+        In the unit of the data; ny is 256 for the library as it is delivered.
 
     Raises
     ------
@@ -60,48 +52,14 @@ def read_library(where: PathLike, only: int | None = None) -> NDArray[np.float32
     if data is None:
         library = _modelled(location)
         _check_shape(location, library.shape)
-        return library if only is None else library[only : only + 1]
+        return library
     _check_shape(location, data.shape)
-    count, ny, nx = data.shape
-    first, count = (0, count) if only is None else (only, 1)
-    templates = np.empty((count, ny, nx), np.float32)
+    _, ny, nx = data.shape
+    templates = np.empty(data.shape, np.float32)
     with location.open("A SOSS background reference") as stream:
-        for plane, out in zip(planes(data, first, count), templates, strict=True):
+        for plane, out in zip(planes(data), templates, strict=True):
             read_rows(stream, plane, Window(0, 0, nx, ny), out)
     return templates
-
-
-def read_template(where: PathLike, template: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Read one template of a library, cut to the rows of an exposure.
-
-    Parameters
-    ----------
-    where : path-like
-        The library.
-    template : int
-        The number of the template.
-    shape : tuple of int
-        The exposure's, one that `cut_library` does not skip.
-
-    Returns
-    -------
-    (rows, 2048) float32
-
-    Raises
-    ------
-    FileError, ShapeError
-        See `read_library` and `cut_library`.
-    """
-    cut, reason = cut_library(read_library(where, only=template), shape)
-    if cut is None:
-        raise ShapeError(
-            "A template of the library can be cut to the exposure",
-            file=where,
-            value=reason,
-            cure="Give the reference with which the exposure was fitted",
-        )
-    rows: NDArray[np.float32] = cut[0]
-    return rows
 
 
 def _plain(location: Location) -> ByteRange | None:

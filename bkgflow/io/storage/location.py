@@ -126,7 +126,9 @@ class Location:
         return self if not name or folder.endswith("/") else Location(folder)
 
     def __truediv__(self, name: str) -> Location:
-        """Return the location of what lies in this folder."""
+        """Return the location of what lies in this folder; an absolute name stands for itself."""
+        if name.startswith("/") or "://" in name:
+            return Location(name)
         return Location(f"{self.url.rstrip('/')}/{name}")
 
     def with_name(self, name: str) -> Location:

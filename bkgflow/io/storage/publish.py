@@ -102,7 +102,7 @@ class LocalPublish:
     sync: Callable[[Path], object] = _sync
 
     def prepare(self, to: Location) -> LocalDraft:
-        """Begin a file in a hidden folder beside its place; the folders above are made."""
+        """Begin a file in a hidden folder beside its location; the folders above are made."""
         try:
             to.parent.make_folder()
             return LocalDraft(to, _scratch(to, to.parent.path), self.sync)

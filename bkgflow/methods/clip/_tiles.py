@@ -188,12 +188,11 @@ def _confirm(stack: Stack, start: int, stop: int, clip: Clip, tile: Tile) -> int
     squares cannot be trusted they are the extremes themselves, and all values count. What the
     tile knew of extremes and squares is lost.
     """
-    sci, members, nothing = stack.sci, stack.members, stack.no_sci
     count, pivot, found, width = tile.valid, tile.pivot, tile.found, stop - start
     low, high, shifts, squares = tile.low, tile.high, tile.shifts, tile.squares
     real = low.dtype.type
     share, least, most = real(1.0 - clip.rounding), real(clip.least), real(clip.most)
-    times, one, none = real(clip.sigma - CAUTION * (1.0 + clip.sigma)), real(1), real(0)
+    times, none = real(clip.sigma - CAUTION * (1.0 + clip.sigma)), real(0)
     for t in range(width):
         m = real(count[t])
         scatter = squares[t] * share - shifts[t] / m * shifts[t]
@@ -203,9 +202,25 @@ def _confirm(stack: Stack, start: int, stop: int, clip: Clip, tile: Tile) -> int
     below, above = shifts, squares  # their room, for values up to ``high`` and from ``low`` on
     for t in range(width):
         below[t], above[t] = none, none
+    _count(stack.sci, stack.members, stack.no_sci, start, stop, low, high, below, above)
+    number = 0
+    for t in range(width):
+        farther = below[t] if below[t] > above[t] else above[t]
+        found[t] &= farther + farther >= count[t]
+        number += 1 if found[t] else 0
+    return number
+
+
+@inlined
+def _count(
+    sci: Reals, members: Indices, nothing: Reals, start: int, stop: int,
+    low: Reals, high: Reals, below: Reals, above: Reals,
+) -> None:  # fmt: skip
+    """Count the values up to ``high``, and those from ``low`` on."""
+    one, none = sci.dtype.type(1), sci.dtype.type(0)
     for k in range(0, members.size, 4):
         row0, row1, row2, row3 = four_rows(sci, members, k, nothing, start, stop)
-        for t in range(width):
+        for t in range(stop - start):
             a, b, c, d, lower, upper = row0[t], row1[t], row2[t], row3[t], low[t], high[t]
             some = (one if a <= upper else none) + (one if b <= upper else none)
             more = (one if c <= upper else none) + (one if d <= upper else none)
@@ -213,12 +228,6 @@ def _confirm(stack: Stack, start: int, stop: int, clip: Clip, tile: Tile) -> int
             some = (one if a >= lower else none) + (one if b >= lower else none)
             more = (one if c >= lower else none) + (one if d >= lower else none)
             above[t] += some + more
-    number = 0
-    for t in range(width):
-        farther = below[t] if below[t] > above[t] else above[t]
-        found[t] &= farther + farther >= count[t]
-        number += 1 if found[t] else 0
-    return number
 
 
 @inlined

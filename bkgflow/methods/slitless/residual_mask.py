@@ -15,7 +15,6 @@ where a seventh was.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +47,7 @@ LOWER_SIGMA = 0.15865525393145707
 PLAIN = ScaleRule(maxiter=0)
 """The mask leaves out what is bright: nothing is rejected from the fits."""
 
-Reals = NDArray[Any]
+Reals = NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True)

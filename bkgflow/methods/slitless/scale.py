@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +28,7 @@ DEFAULT = ScaleRule()
 TO_SIGMA = 1.482602218505602
 """Standard deviation over median absolute deviation of a normal distribution."""
 
-Reals = NDArray[Any]
+Reals = NDArray[np.floating]
 Doubles = NDArray[np.float64]
 
 

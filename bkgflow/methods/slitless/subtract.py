@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,7 +22,7 @@ DEFAULT = ScaleRule()
 LEAST_FRACTION = 0.05
 """Of all pixels, what an automatic mask must leave (more than this), as the reference step."""
 
-Reals = NDArray[Any]
+Reals = NDArray[np.floating]
 Doubles = NDArray[np.float64]
 
 

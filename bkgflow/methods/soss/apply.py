@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +40,7 @@ class FittedSky:
         usable = np.where(np.isfinite(template), template, np.float32(np.nan))
         return cls(usable, discontinuity(template), fit)
 
-    def subtract(self, sci: NDArray[Any], first: int, rows: slice) -> None:
+    def subtract(self, sci: NDArray[np.floating], first: int, rows: slice) -> None:
         """Subtract from (n, rows, nx) pixels, in place; the first is of integration ``first``."""
         left, right = self.fit.at(first, first + len(sci))
         subtract_sky(
@@ -54,7 +53,7 @@ class FittedSky:
 
 
 def subtract_soss(
-    sci: NDArray[Any], library: NDArray[np.float32], fit: SossFit, first: int = 0
+    sci: NDArray[np.floating], library: NDArray[np.float32], fit: SossFit, first: int = 0
 ) -> None:
     """Subtract the fitted sky from some integrations of a segment, in place.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from bkgflow.methods.soss.regions import LAST_FIT_COLUMN
 
 __all__ = ["ArraySegment", "Gathered", "Segment", "Side", "gather_sky"]
 
-Chunk = tuple[NDArray[Any], NDArray[Any]]
+Chunk = tuple[NDArray[np.floating], NDArray[np.unsignedinteger]]
 
 
 class Segment(Protocol):
@@ -53,8 +53,8 @@ class ArraySegment:
         Its flags.
     """
 
-    sci: NDArray[Any]
-    dq: NDArray[Any]
+    sci: NDArray[np.floating]
+    dq: NDArray[np.unsignedinteger]
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -183,12 +183,12 @@ def _side(
     return Side(values, pixels, ends, count, mean, squares)
 
 
-def _value(high: int, low_bins: NDArray[np.int64], rank: int) -> Any:
+def _value(high: int, low_bins: NDArray[np.int64], rank: int) -> np.float32:
     """Return the float32 of a rank within a bin of the upper halves."""
     low = int(np.searchsorted(np.cumsum(low_bins), rank, side="right"))
     ordered = int(high) << 16 | low
     bits = ordered ^ (0x80000000 if ordered & 0x80000000 else 0xFFFFFFFF)
-    return np.uint32(bits).view(np.float32)
+    return np.float32(np.uint32(bits).view(np.float32))
 
 
 def _frame(segments: Sequence[Segment]) -> tuple[int, int]:

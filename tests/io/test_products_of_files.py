@@ -1,0 +1,314 @@
+"""Products whose pixels stream: what a data model would have written, without holding it."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import yaml
+from astropy.io import fits
+from stdatamodels.fits_support import fits_hash, from_fits_asdf
+from stdatamodels.jwst import datamodels
+
+from bkgflow.io.products.changes import Changes
+from bkgflow.io.products.headers_from_file import as_written
+from bkgflow.io.products.nodes import Tree
+from bkgflow.io.products.pixels import PART_BYTES
+from bkgflow.io.storage.location import Location
+from bkgflow.record import Record, SossFound
+from bkgflow.simulate import (
+    simulate_imaging,
+    simulate_nods,
+    simulate_soss,
+    simulate_tso,
+)
+from bkgflow.verdict import State, Verdict
+from tests.helpers.exposures import make_model
+from tests.helpers.products import (
+    add_extra,
+    asdf_of,
+    assert_same,
+    rehash,
+    tree_text,
+    write,
+    write_both,
+)
+
+
+@pytest.fixture(scope="module", params=["imaging", "nods", "tso", "soss"])
+def exposure(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    make = {
+        "imaging": lambda: simulate_imaging(folder, targets=1, backgrounds=1, size=64),
+        "nods": lambda: simulate_nods(folder, points=2, size=48),
+        "tso": lambda: simulate_tso(folder, integrations=3, backgrounds=1, size=40),
+        "soss": lambda: simulate_soss(folder, integrations=3, segments=1, subarray="SUBSTRIP96"),
+    }
+    return make[request.param]().exposures[0]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_simulated_products_are_the_models(exposure, tmp_path, threads):
+    streamed, whole = write_both(exposure, tmp_path, amended=True, threads=threads)
+    assert_same(streamed, whole)
+    assert tree_text(streamed) == tree_text(whole)
+
+
+def test_files_that_were_touched_go_through_their_model(exposure, tmp_path):
+    """A card that stdatamodels did not write: the tree may not say what the headers say."""
+    touched = tmp_path / exposure.name
+    shutil.copyfile(exposure, touched)
+    fits.setval(touched, "TARGNAME", value="elsewhere")
+    streamed, whole = write_both(touched, tmp_path, amended=False)
+    assert_same(streamed, whole)
+    assert tree_text(streamed) == tree_text(whole)
+    with datamodels.open(streamed) as model:
+        assert model.meta.target.catalog_name == "elsewhere"
+
+
+def test_products_are_as_stdatamodels_wrote_them(exposure, tmp_path):
+    """A product can be done again: its hash holds, and its cards are set, not repeated."""
+    first, again = tmp_path / "first.fits", tmp_path / "again.fits"
+    write(exposure, first)
+    assert as_written(Location.of(first)) is not None
+    write(first, again, verdict=Verdict(State.SKIPPED, "enough", record=Record("2")))
+    with fits.open(again) as units:
+        header = units[0].header
+        assert header["FILENAME"] == "again.fits"
+        assert (header.count("S_BKDSUB"), header["S_BKDSUB"]) == (1, "SKIPPED")
+        assert sum("background subtraction" in line for line in header["HISTORY"]) == 2
+        assert from_fits_asdf(units)["_fits_hash"] == fits_hash(units)
+    with datamodels.open(again) as model:
+        assert model.meta.bkgflow.instance == {
+            "state": "SKIPPED",
+            "reason": "enough",
+            **Record("2").to_tree(),
+        }
+        assert model.meta.cal_step.bkg_subtract == "SKIPPED"
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [{"assign_wcs": "COMPLETE"}, {"wfss_contam": "SKIPPED"}, {"bkg_subtract": "SKIPPED"}, {}],
+)
+def test_the_state_stands_among_the_other_steps(tmp_path, steps):
+    """First of them, last of them, instead of one, or below the title of an empty section."""
+    path = tmp_path / "t_rate.fits"
+    with make_model(np.ones((6, 6))) as model:
+        model.meta.cal_step.instance.clear()
+        for name, outcome in steps.items():
+            setattr(model.meta.cal_step, name, outcome)
+        model.save(str(path))
+    streamed, whole = write_both(path, tmp_path, amended=True)
+    assert_same(streamed, whole)
+    assert tree_text(streamed) == tree_text(whole)
+
+
+@pytest.mark.parametrize(
+    ("node", "other"),
+    [
+        ("cal_step: {dq_init: COMPLETE}", "cal_step: null"),
+        ("history:\n", "history:\n  entries: null\n"),
+        ("meta:\n", "meta: {}\nwas:\n"),
+        ("_fits_hash:", "_fits_hash: [1]\nhash_was:"),
+        ("--- !core/asdf-1.1.0\n", "--- [nothing]\n--- \n"),
+    ],
+)
+def test_trees_without_the_places_of_a_product_are_left_to_the_model(tmp_path, node, other):
+    path = tmp_path / "t_rate.fits"
+    with make_model(np.ones((6, 6))) as model:
+        model.meta.cal_step.dq_init = "COMPLETE"
+        model.save(str(path))
+    written = as_written(Location.of(path))
+    assert written is not None
+    text = asdf_of(path)
+    changed = text.replace(node.encode(), other.encode(), 1)
+    assert changed != text
+
+    def intact(asdf):
+        try:
+            return replace(written, tree=Tree(asdf)).is_intact()
+        except ValueError:
+            return False
+
+    assert intact(text)
+    assert not intact(changed)
+
+
+@pytest.mark.parametrize("blocks", [1, 3])
+def test_arrays_in_the_tree_stay_readable(tmp_path, blocks):
+    """The blocks behind the tree move when it grows, and their index with them."""
+    path = tmp_path / "t_rate.fits"
+    arrays = [np.random.default_rng(i).normal(size=500 + i) for i in range(blocks)]
+    with make_model(np.ones((6, 6))) as model:
+        model.meta.cal_step.dq_init = "COMPLETE"
+        model.meta.tables = arrays
+        model.save(str(path))
+    streamed, whole = write_both(path, tmp_path, amended=True)
+    assert streamed.stat().st_size == whole.stat().st_size
+    with datamodels.open(streamed) as model:
+        for found, array in zip(model.meta.tables, arrays, strict=True):
+            np.testing.assert_array_equal(found, array)
+    assert index_of(streamed) == index_of(whole) != index_of(path)
+
+
+EXTRA = {
+    "scaled 32": (np.arange(600, dtype="i4").reshape(20, 30), {"BSCALE": 0.5}),
+    "scaled 16": (np.arange(600, dtype="i2").reshape(20, 30), {"BSCALE": 0.5, "BZERO": 3.0}),
+    "unsigned 64": (np.arange(7, dtype="u8"), {}),
+    "signed 8": (np.arange(-3, 4, dtype="i1"), {}),
+    "nothing": (None, {}),
+}
+
+
+@pytest.mark.parametrize("kind", EXTRA)
+def test_other_images_stay_what_they_are(tmp_path, kind):
+    path = tmp_path / "t_rate.fits"
+    with make_model(np.arange(36.0).reshape(6, 6)) as model:
+        model.meta.cal_step.dq_init = "COMPLETE"
+        model.save(str(path))
+    add_extra(path, *EXTRA[kind])
+    streamed, whole = write_both(path, tmp_path, amended=False)
+    assert_same(streamed, whole)
+
+
+def test_only_the_first_image_of_a_name_is_edited(tmp_path):
+    """stdatamodels would write the second one's pixels into the first; the pipeline makes none."""
+    path = tmp_path / "t_rate.fits"
+    with make_model(np.arange(36.0).reshape(6, 6)) as model:
+        model.meta.cal_step.dq_init = "COMPLETE"
+        model.save(str(path))
+    add_extra(path, np.full((9, 9), 7, "f4"), {"EXTNAME": "SCI", "EXTVER": 2})
+    rehash(path)
+    assert as_written(Location.of(path)) is not None
+    write(path, tmp_path / "out.fits", shape=(6, 6))
+    with fits.open(tmp_path / "out.fits") as units:
+        np.testing.assert_array_equal(units["SCI", 1].data, np.arange(36.0).reshape(6, 6) - 1)
+        np.testing.assert_array_equal(units["SCI", 2].data, 7)
+
+
+def test_unprintable_characters(write_exposure, tmp_path):
+    path = write_exposure("t_rate.fits", np.ones((6, 6)))
+    record = Record("1", backgrounds=("tab\t.fits",))
+    odd = Verdict(State.SKIPPED, "bell\a and\nline", record=record)
+    product = write(path, tmp_path / "tab\tname.fits", verdict=odd)
+    with datamodels.open(product) as model:
+        assert model.meta.bkgflow.reason == "bell\a and\nline"
+    assert fits.getheader(product)["FILENAME"] == "tab_name.fits"
+    assert "bkgflow backgrounds: tab?.fits" in list(fits.getheader(product)["HISTORY"])
+
+
+def index_of(path):
+    """The block index at the end of an ASDF extension."""
+    raw = asdf_of(path)
+    offsets = yaml.safe_load(raw[raw.rindex(b"#ASDF BLOCK INDEX") :])
+    assert all(raw[offset : offset + 4] == b"\xd3BLK" for offset in offsets)
+    return offsets
+
+
+@pytest.mark.real
+def test_pipeline_products_are_the_models(real_data, tmp_path):
+    layouts = sorted((real_data / "layouts").glob("*.fits*"))
+    assert layouts
+    for path in layouts:
+        assert_same(*write_both(path, tmp_path))
+
+
+def test_compressed_files_are_read_through(write_exposure, tmp_path):
+    path = write_exposure("t_rate.fits", np.arange(64.0).reshape(8, 8))
+    packed = tmp_path / "t_rate.fits.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    assert_same(*write_both(packed, tmp_path, threads=2))
+
+
+def test_rows_beyond_one_part(write_exposure, tmp_path):
+    rows = 3 * PART_BYTES // (4 * 1024) + 5
+    sci = np.random.default_rng(1).normal(size=(2, rows, 1024)).astype(np.float32)
+    exposure = write_exposure("t_rateints.fits", sci)
+    assert_same(*write_both(exposure, tmp_path))
+    assert_same(*write_both(exposure, tmp_path, threads=4))
+
+
+@pytest.mark.parametrize("bitpix", ["float64", "int16", "scaled"])
+def test_other_types_become_the_models(tmp_path, bitpix):
+    """SCI that is not float32 in the file is so in the product, as a data model has it."""
+    path = tmp_path / "t_rate.fits"
+    with make_model(np.arange(36.0).reshape(6, 6)) as model:
+        model.save(str(path))
+    with fits.open(path, mode="update") as units:
+        if bitpix == "scaled":
+            units["SCI"].scale("int16", bscale=0.5, bzero=3)
+        else:
+            units["SCI"].data = units["SCI"].data.astype(bitpix)
+    streamed, whole = write_both(path, tmp_path)
+    assert_same(streamed, whole)
+    assert fits.getheader(streamed, "SCI")["BITPIX"] == -32
+
+
+def test_without_a_model_type(write_exposure, tmp_path):
+    path = write_exposure("t_rate.fits", np.ones((6, 6)))
+    with fits.open(path, mode="update") as units:
+        del units[0].header["DATAMODL"]
+        del units["ASDF"]
+    streamed, whole = write_both(path, tmp_path)
+    assert_same(streamed, whole)
+
+
+MEMORY = """
+import sys, pathlib
+from types import SimpleNamespace
+from bkgflow.io.products.changes import Changes
+from bkgflow.io.products.fits import FitsWriter
+from bkgflow.io.storage.location import Location
+from bkgflow.record import Record
+from bkgflow.verdict import State, Verdict
+done = Verdict(State.COMPLETE, record=Record("1"))
+def high():
+    words = pathlib.Path("/proc/self/status").read_text().split("VmHWM:")[1].split()
+    return int(words[0]) << 10
+small, large, out = sys.argv[1:]
+def once(path, side):
+    def lower(pixels, integration, rows):
+        pixels -= 1
+    window = SimpleNamespace(shape=(side, side))
+    target = SimpleNamespace(location=Location.of(path), window=window)
+    with FitsWriter().open(target) as opened:
+        draft = opened.product(Changes({"SCI": lower}), done, Location.of(out))
+    draft.publish()
+once(small, 8)
+before = high()
+once(large, 512)
+print(high() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the high-water mark is Linux's")
+def test_pixels_are_not_held(write_exposure, tmp_path):
+    small = write_exposure("small_rateints.fits", np.zeros((1, 8, 8)))
+    large = write_exposure("large_rateints.fits", np.zeros((40, 512, 512)))
+    held = subprocess.run(
+        [sys.executable, "-c", MEMORY, small, large, tmp_path / "out.fits"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    sci_bytes = 40 * 512 * 512 * 4
+    assert int(held.stdout) < sci_bytes / 2
+
+
+def test_long_lists_are_short_in_history(write_exposure, tmp_path):
+    path = write_exposure("t_rate.fits", np.ones((6, 6)))
+    scales = [i / 7 for i in range(500)]
+    record = Record("1", found=SossFound(left_scale=tuple(scales)))
+    verdict = Verdict(State.COMPLETE, record=record)
+    product = write(path, tmp_path / "t_bsub.fits", Changes(), verdict)
+    words = " ".join(fits.getheader(product)["HISTORY"])
+    assert "(500 in all)" in words
+    assert len(fits.getheader(product)["HISTORY"]) < 30
+    with datamodels.open(product) as model:
+        assert list(model.meta.bkgflow.left_scale) == scales
