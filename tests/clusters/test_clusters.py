@@ -260,6 +260,7 @@ class Small:
 
 
 class SmallCluster:
+    here = False
     worker_memory = None
 
     @contextmanager
