@@ -9,21 +9,24 @@ nearer.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeVar
+import math
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from bkgflow.methods._compiled import inlined
+from bkgflow.methods._compiled import inlined, read_only
+from bkgflow.methods.arrays import Bools, Doubles, Integers, Reals, Words
 
-__all__ = ["CAUTION", "Clip", "Stack", "Tile", "choose", "find", "four_rows", "load", "new_tile"]
+__all__ = [
+    "CAUTION", "FOUR", "Clip", "Layer", "Stack", "Tile", "choose", "find", "leave_rest", "load",
+    "new_layer", "new_tile",
+]  # fmt: skip
 
-Reals = NDArray[Any]
-Doubles = NDArray[np.float64]
-Flags = NDArray[np.uint32]
-Indices = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 Number = TypeVar("Number", bound=np.generic)
+
+FOUR = np.arange(4)
+"""The members of what is left over."""
 
 FEW_SUSPECTS = 1 / 32
 """Up to this share of a tile goes into the batch after the first test alone."""
@@ -32,16 +35,30 @@ CAUTION = 1e-3
 """Tightens the bounds of the search for suspects, far beyond the rounding of deviations."""
 
 
-class Stack(NamedTuple):
-    """The exposures, (n_exposures, n_pixels) each and read-only, and which of them count."""
+class Layer(NamedTuple, Generic[Number]):
+    """What the exposures hold of one sort, and what is left over when they are taken by fours."""
 
-    sci: Reals
-    err: Reals  # of no exposure where ERR is not asked for
-    dq: Flags
-    members: Indices
-    no_sci: Reals  # rows that add nothing: NaN and 0
-    no_err: Reals
-    no_dq: Flags
+    whole: NDArray[Number]  # (n_exposures, n_pixels), read-only
+    rest: NDArray[Number]  # (4, width): up to three members in a tile, and rows that add nothing
+    fours: NDArray[Number]  # the same, read-only: one compiled loop does for both
+
+
+def new_layer(
+    exposures: NDArray[Number], dtype: np.dtype[Number], width: int, nothing: float
+) -> Layer[Number]:
+    """Return the layer of (n_exposures, ny, nx), for tiles of up to ``width`` pixels."""
+    shape = len(exposures), math.prod(exposures.shape[1:])
+    rest = np.full((4, width), nothing, dtype)
+    return Layer(read_only(exposures, dtype).reshape(shape), rest, read_only(rest, dtype))
+
+
+class Stack(NamedTuple):
+    """The exposures, and which of them count."""
+
+    sci: Layer[np.floating]
+    err: Layer[np.floating]  # of no exposure where ERR is not asked for
+    dq: Layer[np.uint32]
+    members: Integers
 
 
 class Clip(NamedTuple):
@@ -50,8 +67,8 @@ class Clip(NamedTuple):
     sigma: float  # inf for no clip at all
     reach: float  # how far from the mean an outlier is at least; below 0 where nobody knows
     maxiters: int  # 0 for until nothing changes
-    network: Indices  # what sorts one pixel: `sorting_network`
-    rounding: float  # the last three: see `limits`
+    network: Integers  # what sorts one pixel: `sorting_network`
+    rounding: float  # the last three: see `_limits`
     least: float
     most: float
 
@@ -67,10 +84,10 @@ class Tile(NamedTuple):
     shifts: Reals  # their sum
     squares: Reals  # the sum of their squares
     variance: Doubles
-    bits: Flags
+    bits: Words
     found: Bools
     eights: NDArray[np.uint64]  # ``found`` again, eight pixels at a time
-    chosen: Indices  # where ``found`` is set
+    chosen: Integers  # where ``found`` is set
 
 
 def new_tile(width: int, real: DTypeLike) -> Tile:
@@ -85,25 +102,14 @@ def new_tile(width: int, real: DTypeLike) -> Tile:
 
 
 @inlined
-def four_rows(
-    array: NDArray[Number],
-    members: Indices,
-    k: int,
-    nothing: NDArray[Number],
-    start: int,
-    stop: int,
-) -> tuple[NDArray[Number], NDArray[Number], NDArray[Number], NDArray[Number]]:
-    """Return the parts in a tile of four members from the k-th on.
-
-    Behind the last member come rows that add nothing: no number of members needs other loops.
-    """
-    n, blank = members.size, nothing[: stop - start]
-    return (
-        array[members[k], start:stop],
-        array[members[k + 1], start:stop] if k + 1 < n else blank,
-        array[members[k + 2], start:stop] if k + 2 < n else blank,
-        array[members[k + 3], start:stop] if k + 3 < n else blank,
-    )
+def leave_rest(layer: Layer[Number], members: Integers, start: int, stop: int) -> bool:
+    """Copy the members that are left over behind the last four; return whether there are any."""
+    left = members.size % 4
+    for k in range(left):
+        row, copy = layer.whole[members[members.size - left + k], start:stop], layer.rest[k]
+        for t in range(stop - start):
+            copy[t] = row[t]
+    return left > 0
 
 
 @inlined
@@ -113,17 +119,28 @@ def load(stack: Stack, start: int, stop: int, tile: Tile) -> None:
     The pivot is one of the values, so that the mean is at most sqrt(n - 1) standard deviations
     away from it: however high the level of a pixel, little of the deviations cancels.
     """
-    sci, members, nothing = stack.sci, stack.members, stack.no_sci
+    low, high, shifts, squares = tile.low, tile.high, tile.shifts, tile.squares
+    zero, inf = low.dtype.type(0), low.dtype.type(np.inf)
+    for t in range(stop - start):
+        tile.total[t], tile.variance[t], tile.valid[t] = 0.0, 0.0, np.float32(0)
+        tile.bits[t] = np.uint32(0)
+    for t in range(stop - start):
+        tile.pivot[t], low[t], high[t], shifts[t], squares[t] = inf, zero, zero, zero, zero
+    _add(stack.sci.whole, stack.members, start, stop, tile)
+    if leave_rest(stack.sci, stack.members, start, stop):
+        _add(stack.sci.fours, FOUR, 0, stop - start, tile)
+
+
+@inlined
+def _add(sci: Reals, members: Integers, start: int, stop: int, tile: Tile) -> None:
+    """Add four members at a time to the sums of a tile."""
     total, count, pivot = tile.total, tile.valid, tile.pivot
     low, high, shifts, squares = tile.low, tile.high, tile.shifts, tile.squares
     inf, zero = sci.dtype.type(np.inf), sci.dtype.type(0)
     one, none = np.float32(1), np.float32(0)
-    for t in range(stop - start):
-        total[t], tile.variance[t], count[t], tile.bits[t] = 0.0, 0.0, none, np.uint32(0)
-    for t in range(stop - start):
-        pivot[t], low[t], high[t], shifts[t], squares[t] = inf, zero, zero, zero, zero
-    for k in range(0, members.size, 4):
-        row0, row1, row2, row3 = four_rows(sci, members, k, nothing, start, stop)
+    for k in range(0, members.size - 3, 4):
+        row0, row1 = sci[members[k], start:stop], sci[members[k + 1], start:stop]
+        row2, row3 = sci[members[k + 2], start:stop], sci[members[k + 3], start:stop]
         for t in range(stop - start):
             a, b, c, d, p = row0[t], row1[t], row2[t], row3[t], pivot[t]
             is_a, is_b, is_c, is_d = abs(a) < inf, abs(b) < inf, abs(c) < inf, abs(d) < inf
@@ -202,7 +219,9 @@ def _confirm(stack: Stack, start: int, stop: int, clip: Clip, tile: Tile) -> int
     below, above = shifts, squares  # their room, for values up to ``high`` and from ``low`` on
     for t in range(width):
         below[t], above[t] = none, none
-    _count(stack.sci, stack.members, stack.no_sci, start, stop, low, high, below, above)
+    _count(stack.sci.whole, stack.members, start, stop, tile)
+    if stack.members.size % 4:  # `load` has left the rest there
+        _count(stack.sci.fours, FOUR, 0, width, tile)
     number = 0
     for t in range(width):
         farther = below[t] if below[t] > above[t] else above[t]
@@ -212,14 +231,13 @@ def _confirm(stack: Stack, start: int, stop: int, clip: Clip, tile: Tile) -> int
 
 
 @inlined
-def _count(
-    sci: Reals, members: Indices, nothing: Reals, start: int, stop: int,
-    low: Reals, high: Reals, below: Reals, above: Reals,
-) -> None:  # fmt: skip
+def _count(sci: Reals, members: Integers, start: int, stop: int, tile: Tile) -> None:
     """Count the values up to ``high``, and those from ``low`` on."""
+    low, high, below, above = tile.low, tile.high, tile.shifts, tile.squares
     one, none = sci.dtype.type(1), sci.dtype.type(0)
-    for k in range(0, members.size, 4):
-        row0, row1, row2, row3 = four_rows(sci, members, k, nothing, start, stop)
+    for k in range(0, members.size - 3, 4):
+        row0, row1 = sci[members[k], start:stop], sci[members[k + 1], start:stop]
+        row2, row3 = sci[members[k + 2], start:stop], sci[members[k + 3], start:stop]
         for t in range(stop - start):
             a, b, c, d, lower, upper = row0[t], row1[t], row2[t], row3[t], low[t], high[t]
             some = (one if a <= upper else none) + (one if b <= upper else none)
@@ -231,7 +249,7 @@ def _count(
 
 
 @inlined
-def choose(width: int, found: Bools, eights: NDArray[np.uint64], chosen: Indices) -> int:
+def choose(width: int, found: Bools, eights: NDArray[np.uint64], chosen: Integers) -> int:
     """List the pixels found: eight at a time, as most often there are none."""
     number = 0
     for first in range(0, width, 8):
