@@ -19,7 +19,7 @@ import numpy as np
 from bkgflow.methods._compiled import compiled, inlined
 from bkgflow.methods.arrays import Doubles, Integers, Reals, Words
 from bkgflow.methods.clip._outliers import Batch, Output, append, clip_batch, write_kept
-from bkgflow.methods.clip._tiles import FOUR, Clip, Stack, Tile, choose, find, leave_rest, load
+from bkgflow.methods.clip._tiles import Clip, Layer, Stack, Tile, choose, find, four_rows, load
 
 __all__ = ["BATCH", "average_stack", "tile_width"]
 
@@ -45,11 +45,12 @@ def tile_width(n: int) -> int:
 
 
 @inlined
-def _add_squares(err: Reals, members: Integers, start: int, stop: int, variance: Doubles) -> None:
-    """Sum ERR² of members, four at a time."""
-    for k in range(0, members.size - 3, 4):
-        row0, row1 = err[members[k], start:stop], err[members[k + 1], start:stop]
-        row2, row3 = err[members[k + 2], start:stop], err[members[k + 3], start:stop]
+def _add_squares(
+    err: Layer[np.floating], members: Integers, start: int, stop: int, variance: Doubles
+) -> None:
+    """Sum ERR² of all members."""
+    for k in range(0, members.size, 4):
+        row0, row1, row2, row3 = four_rows(err, members, k, start, stop)
         for t in range(stop - start):
             a, b = np.float64(row0[t]), np.float64(row1[t])
             c, d = np.float64(row2[t]), np.float64(row3[t])
@@ -71,11 +72,12 @@ def _add_masked_squares(
 
 
 @inlined
-def _join_flags(dq: Words, members: Integers, start: int, stop: int, bits: Words) -> None:
-    """Join the DQ of members, four at a time."""
-    for k in range(0, members.size - 3, 4):
-        row0, row1 = dq[members[k], start:stop], dq[members[k + 1], start:stop]
-        row2, row3 = dq[members[k + 2], start:stop], dq[members[k + 3], start:stop]
+def _join_flags(
+    dq: Layer[np.uint32], members: Integers, start: int, stop: int, bits: Words
+) -> None:
+    """Join the DQ of all members."""
+    for k in range(0, members.size, 4):
+        row0, row1, row2, row3 = four_rows(dq, members, k, start, stop)
         for t in range(stop - start):
             bits[t] |= (row0[t] | row1[t]) | (row2[t] | row3[t])
 
@@ -91,12 +93,10 @@ def _add_variances(stack: Stack, start: int, stop: int, number: int, tile: Tile)
     for t in range(width):
         incomplete += 1 if valid[t] < n else 0
     if incomplete > FEW_INCOMPLETE * width:
-        sci, err = stack.sci.whole, stack.err.whole
+        sci, err = stack.sci.rows, stack.err.rows
         _add_masked_squares(sci, err, stack.members, start, stop, tile.variance)
         return number
-    _add_squares(stack.err.whole, stack.members, start, stop, tile.variance)
-    if leave_rest(stack.err, stack.members, start, stop):
-        _add_squares(stack.err.fours, FOUR, 0, width, tile.variance)
+    _add_squares(stack.err, stack.members, start, stop, tile.variance)
     if incomplete > 0:
         if number == 0:  # nobody has cleared what the tile before left there
             found[:width] = False
@@ -133,7 +133,7 @@ def average_stack(stack: Stack, clip: Clip, tile: Tile, batch: Batch, out: Outpu
 
     ``tile`` and ``batch`` are room to work in: for ``tile_width(n)`` pixels, and for BATCH more.
     """
-    members, sci, err, dq = stack.members, stack.sci.whole, stack.err.whole, stack.dq.whole
+    members, sci, err = stack.members, stack.sci.rows, stack.err.rows
     with_err, n_pixels, wide = err.shape[0] > 0, sci.shape[1], tile.total.size
     used = int(np.int64(0))  # a literal is another type: kernels would be compiled twice
     for start in range(0, n_pixels, wide):
@@ -152,9 +152,7 @@ def average_stack(stack: Stack, clip: Clip, tile: Tile, batch: Batch, out: Outpu
             for j in range(number):
                 batch.pixel[used + j] = start + tile.chosen[j]
             used += number
-        _join_flags(dq, members, start, stop, tile.bits)
-        if leave_rest(stack.dq, members, start, stop):
-            _join_flags(stack.dq.fours, FOUR, 0, stop - start, tile.bits)
+        _join_flags(stack.dq, members, start, stop, tile.bits)
         _store(start, stop, tile, out)
         # After the tile was stored: the batch writes over it.
         if used > BATCH or stop == n_pixels:

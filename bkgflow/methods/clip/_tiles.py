@@ -13,20 +13,17 @@ import math
 from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from bkgflow.methods._compiled import inlined, read_only
-from bkgflow.methods.arrays import Bools, Doubles, Integers, Reals, Words
+from bkgflow.methods.arrays import Bools, Doubles, Floats, Integers, Reals, Words
 
 __all__ = [
-    "CAUTION", "FOUR", "Clip", "Layer", "Stack", "Tile", "choose", "find", "leave_rest", "load",
+    "CAUTION", "Clip", "Layer", "Stack", "Tile", "choose", "find", "four_rows", "load",
     "new_layer", "new_tile",
 ]  # fmt: skip
 
 Number = TypeVar("Number", bound=np.generic)
-
-FOUR = np.arange(4)
-"""The members of what is left over."""
 
 FEW_SUSPECTS = 1 / 32
 """Up to this share of a tile goes into the batch after the first test alone."""
@@ -34,13 +31,16 @@ FEW_SUSPECTS = 1 / 32
 CAUTION = 1e-3
 """Tightens the bounds of the search for suspects, far beyond the rounding of deviations."""
 
+LINE, GAP = 64, 320
+"""Bytes of a cache line; what keeps the arrays of a tile from beginning at one place of a page,
+or the processor takes what is read from one for what was just written to another."""
+
 
 class Layer(NamedTuple, Generic[Number]):
-    """What the exposures hold of one sort, and what is left over when they are taken by fours."""
+    """What the exposures hold of one sort; both read-only."""
 
-    whole: NDArray[Number]  # (n_exposures, n_pixels), read-only
-    rest: NDArray[Number]  # (4, width): up to three members in a tile, and rows that add nothing
-    fours: NDArray[Number]  # the same, read-only: one compiled loop does for both
+    rows: NDArray[Number]  # (n_exposures, n_pixels)
+    blank: NDArray[Number]  # a row that adds nothing
 
 
 def new_layer(
@@ -48,8 +48,8 @@ def new_layer(
 ) -> Layer[Number]:
     """Return the layer of (n_exposures, ny, nx), for tiles of up to ``width`` pixels."""
     shape = len(exposures), math.prod(exposures.shape[1:])
-    rest = np.full((4, width), nothing, dtype)
-    return Layer(read_only(exposures, dtype).reshape(shape), rest, read_only(rest, dtype))
+    blank = read_only(np.full(width, nothing), dtype)
+    return Layer(read_only(exposures, dtype).reshape(shape), blank)
 
 
 class Stack(NamedTuple):
@@ -77,7 +77,7 @@ class Tile(NamedTuple):
     """What is known about each pixel of a tile."""
 
     total: Doubles
-    valid: NDArray[np.float32]  # how many values are finite
+    valid: Floats  # how many values are finite
     pivot: Reals  # the first finite value; the next four are of the deviations from it
     low: Reals
     high: Reals
@@ -90,26 +90,41 @@ class Tile(NamedTuple):
     chosen: Integers  # where ``found`` is set
 
 
-def new_tile(width: int, real: DTypeLike) -> Tile:
+def new_tile(width: int, real: np.dtype[np.floating]) -> Tile:
     """Return a tile of up to ``width`` pixels, a multiple of 8."""
+    room = np.empty(9 * (8 * width + LINE + GAP), np.uint8)
+    start = -room.ctypes.data % LINE
+
+    def take(dtype: type[Number] | np.dtype[Number]) -> NDArray[Number]:
+        nonlocal start
+        stop = start + width * np.dtype(dtype).itemsize
+        array = room[start:stop].view(dtype)
+        start = stop + -stop % LINE + GAP
+        return array
+
     found = np.zeros(width, np.bool_)
     return Tile(
-        np.empty(width), np.empty(width, np.float32), np.empty(width, real),
-        np.empty(width, real), np.empty(width, real), np.empty(width, real),
-        np.empty(width, real), np.empty(width), np.empty(width, np.uint32),
+        take(np.float64), take(np.float32), take(real), take(real), take(real), take(real),
+        take(real), take(np.float64), take(np.uint32),
         found, found.view(np.uint64), np.empty(width + 1, np.int64),
     )  # fmt: skip
 
 
 @inlined
-def leave_rest(layer: Layer[Number], members: Integers, start: int, stop: int) -> bool:
-    """Copy the members that are left over behind the last four; return whether there are any."""
-    left = members.size % 4
-    for k in range(left):
-        row, copy = layer.whole[members[members.size - left + k], start:stop], layer.rest[k]
-        for t in range(stop - start):
-            copy[t] = row[t]
-    return left > 0
+def four_rows(
+    layer: Layer[Number], members: Integers, k: int, start: int, stop: int
+) -> tuple[NDArray[Number], NDArray[Number], NDArray[Number], NDArray[Number]]:
+    """Return the parts in a tile of four members from the k-th on.
+
+    Behind the last member come rows that add nothing: no number of members needs other loops.
+    """
+    n, rows, blank = members.size, layer.rows, layer.blank[: stop - start]
+    return (
+        rows[members[k], start:stop],
+        rows[members[k + 1], start:stop] if k + 1 < n else blank,
+        rows[members[k + 2], start:stop] if k + 2 < n else blank,
+        rows[members[k + 3], start:stop] if k + 3 < n else blank,
+    )
 
 
 @inlined
@@ -119,28 +134,16 @@ def load(stack: Stack, start: int, stop: int, tile: Tile) -> None:
     The pivot is one of the values, so that the mean is at most sqrt(n - 1) standard deviations
     away from it: however high the level of a pixel, little of the deviations cancels.
     """
-    low, high, shifts, squares = tile.low, tile.high, tile.shifts, tile.squares
-    zero, inf = low.dtype.type(0), low.dtype.type(np.inf)
-    for t in range(stop - start):
-        tile.total[t], tile.variance[t], tile.valid[t] = 0.0, 0.0, np.float32(0)
-        tile.bits[t] = np.uint32(0)
-    for t in range(stop - start):
-        tile.pivot[t], low[t], high[t], shifts[t], squares[t] = inf, zero, zero, zero, zero
-    _add(stack.sci.whole, stack.members, start, stop, tile)
-    if leave_rest(stack.sci, stack.members, start, stop):
-        _add(stack.sci.fours, FOUR, 0, stop - start, tile)
-
-
-@inlined
-def _add(sci: Reals, members: Integers, start: int, stop: int, tile: Tile) -> None:
-    """Add four members at a time to the sums of a tile."""
     total, count, pivot = tile.total, tile.valid, tile.pivot
     low, high, shifts, squares = tile.low, tile.high, tile.shifts, tile.squares
-    inf, zero = sci.dtype.type(np.inf), sci.dtype.type(0)
+    inf, zero = low.dtype.type(np.inf), low.dtype.type(0)
     one, none = np.float32(1), np.float32(0)
-    for k in range(0, members.size - 3, 4):
-        row0, row1 = sci[members[k], start:stop], sci[members[k + 1], start:stop]
-        row2, row3 = sci[members[k + 2], start:stop], sci[members[k + 3], start:stop]
+    for t in range(stop - start):
+        total[t], tile.variance[t], count[t], tile.bits[t] = 0.0, 0.0, none, np.uint32(0)
+    for t in range(stop - start):
+        pivot[t], low[t], high[t], shifts[t], squares[t] = inf, zero, zero, zero, zero
+    for k in range(0, stack.members.size, 4):
+        row0, row1, row2, row3 = four_rows(stack.sci, stack.members, k, start, stop)
         for t in range(stop - start):
             a, b, c, d, p = row0[t], row1[t], row2[t], row3[t], pivot[t]
             is_a, is_b, is_c, is_d = abs(a) < inf, abs(b) < inf, abs(c) < inf, abs(d) < inf
@@ -219,9 +222,7 @@ def _confirm(stack: Stack, start: int, stop: int, clip: Clip, tile: Tile) -> int
     below, above = shifts, squares  # their room, for values up to ``high`` and from ``low`` on
     for t in range(width):
         below[t], above[t] = none, none
-    _count(stack.sci.whole, stack.members, start, stop, tile)
-    if stack.members.size % 4:  # `load` has left the rest there
-        _count(stack.sci.fours, FOUR, 0, width, tile)
+    _count(stack, start, stop, tile)
     number = 0
     for t in range(width):
         farther = below[t] if below[t] > above[t] else above[t]
@@ -231,13 +232,12 @@ def _confirm(stack: Stack, start: int, stop: int, clip: Clip, tile: Tile) -> int
 
 
 @inlined
-def _count(sci: Reals, members: Integers, start: int, stop: int, tile: Tile) -> None:
+def _count(stack: Stack, start: int, stop: int, tile: Tile) -> None:
     """Count the values up to ``high``, and those from ``low`` on."""
     low, high, below, above = tile.low, tile.high, tile.shifts, tile.squares
-    one, none = sci.dtype.type(1), sci.dtype.type(0)
-    for k in range(0, members.size - 3, 4):
-        row0, row1 = sci[members[k], start:stop], sci[members[k + 1], start:stop]
-        row2, row3 = sci[members[k + 2], start:stop], sci[members[k + 3], start:stop]
+    one, none = low.dtype.type(1), low.dtype.type(0)
+    for k in range(0, stack.members.size, 4):
+        row0, row1, row2, row3 = four_rows(stack.sci, stack.members, k, start, stop)
         for t in range(stop - start):
             a, b, c, d, lower, upper = row0[t], row1[t], row2[t], row3[t], low[t], high[t]
             some = (one if a <= upper else none) + (one if b <= upper else none)
