@@ -1,12 +1,13 @@
 """The rules that decide a method's numbers, as values: checked once, when they are made.
 
-The step's arguments are flat (`bkgflow.settings`); the methods take these.
+The step's arguments are flat (`bkgflow.settings`); the methods take these. All three raise
+SettingsError where an attribute is out of bounds.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NoReturn
+from typing import Literal
 
 from bkgflow.errors import MetadataError, SettingsError
 
@@ -31,11 +32,6 @@ class ClipRule:
         Half the distance of the bounds, in spreads; inf for no clip.
     maxiters : int or None
         Clip at most this often; None until nothing changes. 0 becomes None.
-
-    Raises
-    ------
-    SettingsError
-        An attribute is out of bounds.
     """
 
     centre: str = "median"
@@ -45,20 +41,24 @@ class ClipRule:
 
     def __post_init__(self) -> None:
         """Check the bounds."""
-        if (self.centre, self.spread) != ("median", "std"):
-            _refuse(
-                "A clip is around the median, by the standard deviation",
-                f"{self.centre}, {self.spread}",
-                'Give centre="median" and spread="std"',
-            )
-        if not self.sigma > 0:
-            _refuse("sigma must be greater than 0", self.sigma, "Give a positive number, such as 3")
-        if not 0 <= (self.maxiters or 0) <= MOST_ROUNDS:
-            _refuse(
-                f"maxiters must not be negative, nor more than {MOST_ROUNDS}",
-                self.maxiters,
-                "Give None to clip until nothing changes",
-            )
+        _must(
+            (self.centre, self.spread) == ("median", "std"),
+            "A clip is around the median, by the standard deviation",
+            f"{self.centre}, {self.spread}",
+            'Give centre="median" and spread="std"',
+        )
+        _must(
+            self.sigma > 0,
+            "sigma must be greater than 0",
+            self.sigma,
+            "Give a positive number, such as 3",
+        )
+        _must(
+            0 <= (self.maxiters or 0) <= MOST_ROUNDS,
+            f"maxiters must not be negative, nor more than {MOST_ROUNDS}",
+            self.maxiters,
+            "Give None to clip until nothing changes",
+        )
         # The only place that knows that 0 means no limit: equal rules are equal values.
         object.__setattr__(self, "maxiters", self.maxiters or None)
 
@@ -75,11 +75,6 @@ class ScaleRule:
         Stop where the rms of the median profile gains less than this in a round; 0 for never.
     outlier_percent : float
         Percentile rejected at each end in each round.
-
-    Raises
-    ------
-    SettingsError
-        An attribute is out of bounds.
     """
 
     maxiter: int = 5
@@ -88,29 +83,27 @@ class ScaleRule:
 
     def __post_init__(self) -> None:
         """Check the bounds."""
-        if not 0 <= self.maxiter <= MOST_ROUNDS:
-            _refuse(
-                f"wfss_maxiter must not be negative, nor more than {MOST_ROUNDS}",
-                self.maxiter,
-                "Give 0 for a plain fit",
-            )
-        if not self.rms_stop >= 0:
-            _refuse("wfss_rms_stop must not be negative", self.rms_stop, "Give 0 for never")
-        if not 0 <= self.outlier_percent < 50:
-            _refuse(
-                "wfss_outlier_percent must be at least 0 and below 50",
-                self.outlier_percent,
-                "Give the percentile to reject at each end, such as 1",
-            )
+        _must(
+            0 <= self.maxiter <= MOST_ROUNDS,
+            f"wfss_maxiter must not be negative, nor more than {MOST_ROUNDS}",
+            self.maxiter,
+            "Give 0 for a plain fit",
+        )
+        _must(
+            self.rms_stop >= 0,
+            "wfss_rms_stop must not be negative",
+            self.rms_stop,
+            "Give 0 for never",
+        )
+        _must(
+            0 <= self.outlier_percent < 50,
+            "wfss_outlier_percent must be at least 0 and below 50",
+            self.outlier_percent,
+            "Give the percentile to reject at each end, such as 1",
+        )
 
     def check_axis(self, dispersion_axis: int | None, file: str | None = None) -> None:
-        """Make sure that the dispersion axis is known where ``rms_stop`` needs it.
-
-        Raises
-        ------
-        MetadataError
-            If it is neither 1 nor 2.
-        """
+        """Raise MetadataError where ``rms_stop`` needs the dispersion axis, and it is not known."""
         if self.rms_stop > 0 and dispersion_axis not in (1, 2):
             raise MetadataError(
                 "wfss_rms_stop needs the dispersion axis of the exposure, 1 or 2",
@@ -134,11 +127,6 @@ class SossRule:
     fit : "exposure", "file" or "integration"
         One template and pair of scales for all segments; for each segment, as the reference
         step does; or one template for all, and a pair of scales for each integration.
-
-    Raises
-    ------
-    SettingsError
-        An attribute is out of bounds.
     """
 
     source_percentile: float = 35.0
@@ -147,24 +135,27 @@ class SossRule:
 
     def __post_init__(self) -> None:
         """Check the bounds."""
-        if not 0 <= self.source_percentile <= 100:
-            _refuse(
-                "soss_source_percentile must be from 0 to 100",
-                self.source_percentile,
-                "Give a percentile, such as 35",
-            )
+        _must(
+            0 <= self.source_percentile <= 100,
+            "soss_source_percentile must be from 0 to 100",
+            self.source_percentile,
+            "Give a percentile, such as 35",
+        )
         low, high = self.bkg_percentile
-        if not 0 <= low < high <= 100:
-            _refuse(
-                "soss_bkg_percentile must be two percentiles from 0 to 100, the lower one first",
-                self.bkg_percentile,
-                "Give two, such as 25 and 50",
-            )
-        if self.fit not in ("exposure", "file", "integration"):
-            _refuse(
-                "soss_fit must be exposure, file or integration", self.fit, "Name one of the three"
-            )
+        _must(
+            0 <= low < high <= 100,
+            "soss_bkg_percentile must be two percentiles from 0 to 100, the lower one first",
+            self.bkg_percentile,
+            "Give two, such as 25 and 50",
+        )
+        _must(
+            self.fit in ("exposure", "file", "integration"),
+            "soss_fit must be exposure, file or integration",
+            self.fit,
+            "Name one of the three",
+        )
 
 
-def _refuse(rule: str, value: object, cure: str) -> NoReturn:
-    raise SettingsError(rule, value=value, cure=cure)
+def _must(holds: bool, rule: str, value: object, cure: str) -> None:
+    if not holds:
+        raise SettingsError(rule, value=value, cure=cure)

@@ -7,10 +7,8 @@ seconds, silently, and in every process that comes before the code is there.
 from __future__ import annotations
 
 import platform
-import time
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -30,7 +28,7 @@ from bkgflow.methods.soss._ratios import square_residuals
 from bkgflow.methods.soss._stream import collect_sky
 from bkgflow.rules import ScaleRule, SossRule
 
-__all__ = ["KINDS", "Kind", "WarmUp", "is_warm", "warm_up"]
+__all__ = ["KINDS", "WarmUp", "warm_up"]
 
 Kind = Literal["image", "slitless", "soss"]
 
@@ -40,33 +38,14 @@ _done: set[Kind] = set()
 """What this process compiled."""
 
 
-@dataclass(frozen=True, slots=True)
-class WarmUp:
-    """How it went.
+class WarmUp(NamedTuple):
+    """The kinds that were compiled here; False where every process will compile for itself.
 
-    Attributes
-    ----------
-    compiled : tuple of str
-        The kinds that were compiled here; none where all was there already.
-    seconds : float
-        What that took, waiting for other processes included.
-    kept : bool
-        False where no cache can be written: every process will compile for itself. The cure is
-        ``NUMBA_CACHE_DIR``, naming a folder that can be written.
+    The cure is ``NUMBA_CACHE_DIR``, naming a folder that can be written.
     """
 
     compiled: tuple[Kind, ...]
-    seconds: float
     kept: bool
-
-
-def is_warm(kind: Kind) -> bool:
-    """Whether the machine code for a kind is there, so that nothing needs to be compiled.
-
-    It errs on one side: after use without `warm_up` it may be there all the same.
-    """
-    folder = _TASKS[kind].folder
-    return kind in _done or (folder is not None and is_marked(_mark_of(folder, kind), SOURCES))
 
 
 def warm_up(
@@ -74,24 +53,18 @@ def warm_up(
 ) -> WarmUp:
     """Compile what kinds need, unless it was done before on this machine.
 
-    One process compiles, others wait for it and find the code on disk.
-
-    Parameters
-    ----------
-    kinds : iterable of "image", "slitless", "soss"
-        All by default.
-    say : callable
-        Gets a sentence before anything that takes long.
+    One process compiles, others wait for it and find the code on disk. All kinds by default;
+    ``say`` gets a sentence before anything that takes long.
     """
-    begun, compiled, kept = time.monotonic(), list[Kind](), True
+    compiled, kept = list[Kind](), True
     for kind in KINDS if kinds is None else tuple(dict.fromkeys(kinds)):
         run, seconds, folder = _TASKS[kind]
         kept &= folder is not None
-        if is_warm(kind):
+        if _is_warm(kind):
             continue
         wait = partial(say, f"Another process compiles the kernels for {kind}: waiting for it")
         with locked(folder / f"bkgflow-{kind}.lock", wait) if folder else nullcontext():
-            if is_warm(kind):  # now that the other process is done
+            if _is_warm(kind):  # now that the other process is done
                 continue
             why = "the first time on this machine" if folder else "for this process alone"
             say(f"Compiling the kernels for {kind}, {why}, about {seconds} s")
@@ -99,7 +72,13 @@ def warm_up(
             _done.add(kind)
             compiled.append(kind)
             kept &= folder is not None and mark(_mark_of(folder, kind), SOURCES)
-    return WarmUp(tuple(compiled), time.monotonic() - begun, kept)
+    return WarmUp(tuple(compiled), kept)
+
+
+def _is_warm(kind: Kind) -> bool:
+    """Whether the machine code is there; it may also be, after use without `warm_up`, if not."""
+    folder = _TASKS[kind].folder
+    return kind in _done or (folder is not None and is_marked(_mark_of(folder, kind), SOURCES))
 
 
 def _mark_of(folder: Path, kind: Kind) -> Path:

@@ -100,6 +100,8 @@ def test_a_kernel_is_made_anew_when_one_inside_changes(tmp_path: Path) -> None:
     """Numba by itself would look at the outer one's file only."""
     room = tmp_path / "room"
     (room / "part").mkdir(parents=True)
+    for package in (room, room / "part"):
+        (package / "__init__.py").touch()
     (room / "_compiled.py").write_text(Path(_compiled.__file__).read_text())
     (room / "part" / "_outer.py").write_text(
         "from room._compiled import compiled\n"

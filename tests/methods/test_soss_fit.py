@@ -11,9 +11,8 @@ from stdatamodels.jwst import datamodels
 
 from bkgflow.errors import ShapeError
 from bkgflow.methods.soss import ArraySegment, fit_soss, gather, ranks, subtract_soss
-from bkgflow.methods.soss.ranks import Middle, middle_ratio
+from bkgflow.methods.soss.ranks import Middle, middle_ratio, uncertainty
 from bkgflow.methods.soss.regions import discontinuity, fit_regions
-from bkgflow.methods.soss.uncertainty import uncertainty
 from bkgflow.rules import SossRule
 from tests.helpers.pace import few_fast
 from tests.helpers.soss import (

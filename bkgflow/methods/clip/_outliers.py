@@ -12,10 +12,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from bkgflow.methods._compiled import inlined
-from bkgflow.methods.arrays import Doubles, Floats, Integers, Reals, Words
+from bkgflow.methods.arrays import Doubles, Floats, Integers, Reals, Words, placed
 
 __all__ = ["Batch", "Output", "append", "clip_batch", "new_batch", "write_kept"]
 
@@ -54,25 +54,17 @@ class Output(NamedTuple):
     n_used: NDArray[np.uint16]
 
 
-def new_batch(n: int, room: int, real: DTypeLike) -> Batch:
+def new_batch(n: int, room: int, real: np.dtype[np.floating]) -> Batch:
     """Return a batch for up to ``room`` pixels of n values each."""
-    return Batch(
-        np.empty(room, np.int64), np.empty((n, room), real), np.empty((n, room), real),
-        np.empty((n, room), real), np.empty(room), np.empty(room), np.empty(room),
-        np.empty(room), np.empty(room), np.empty(room), np.empty(room), np.empty(room),
-    )  # fmt: skip
+    values, errors, ordered = (placed(i, (n, room), real) for i in range(3))
+    sums = [placed(i, room, np.float64) for i in range(3, 11)]
+    return Batch(placed(11, room, np.int64), values, errors, ordered, *sums)
 
 
 @inlined
 def append(
-    stack: Reals,
-    members: Integers,
-    start: int,
-    chosen: Integers,
-    number: int,
-    used: int,
-    into: Reals,
-) -> None:
+    stack: Reals, members: Integers, start: int, chosen: Integers, number: int, used: int, into: Reals
+) -> None:  # fmt: skip
     """Append the chosen pixels of a tile that begins at ``start``."""
     for k in range(members.size):
         row, to = stack[members[k], start:], into[k, used:]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bkgflow.methods._compiled import inlined, read_only
-from bkgflow.methods.arrays import Bools, Doubles, Floats, Integers, Reals, Words
+from bkgflow.methods.arrays import Bools, Doubles, Floats, Integers, Reals, Words, placed
 
 __all__ = [
     "CAUTION", "Clip", "Layer", "Stack", "Tile", "choose", "find", "four_rows", "load",
@@ -30,10 +30,6 @@ FEW_SUSPECTS = 1 / 32
 
 CAUTION = 1e-3
 """Tightens the bounds of the search for suspects, far beyond the rounding of deviations."""
-
-LINE, GAP = 64, 320
-"""Bytes of a cache line; what keeps the arrays of a tile from beginning at one place of a page,
-or the processor takes what is read from one for what was just written to another."""
 
 
 class Layer(NamedTuple, Generic[Number]):
@@ -92,20 +88,11 @@ class Tile(NamedTuple):
 
 def new_tile(width: int, real: np.dtype[np.floating]) -> Tile:
     """Return a tile of up to ``width`` pixels, a multiple of 8."""
-    room = np.empty(9 * (8 * width + LINE + GAP), np.uint8)
-    start = -room.ctypes.data % LINE
-
-    def take(dtype: type[Number] | np.dtype[Number]) -> NDArray[Number]:
-        nonlocal start
-        stop = start + width * np.dtype(dtype).itemsize
-        array = room[start:stop].view(dtype)
-        start = stop + -stop % LINE + GAP
-        return array
-
     found = np.zeros(width, np.bool_)
     return Tile(
-        take(np.float64), take(np.float32), take(real), take(real), take(real), take(real),
-        take(real), take(np.float64), take(np.uint32),
+        placed(0, width, np.float64), placed(1, width, np.float32), placed(2, width, real),
+        placed(3, width, real), placed(4, width, real), placed(5, width, real),
+        placed(6, width, real), placed(7, width, np.float64), placed(8, width, np.uint32),
         found, found.view(np.uint64), np.empty(width + 1, np.int64),
     )  # fmt: skip
 

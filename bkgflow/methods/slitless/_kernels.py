@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bkgflow.methods._compiled import compiled
+from bkgflow.methods._compiled import compiled, inlined
 from bkgflow.methods.arrays import Bools, Doubles, Integers, Reals
 
 __all__ = ["drop", "normal_sums", "profile_rms", "residuals", "tails", "take_pixels"]
@@ -73,15 +73,21 @@ def _normal_sums(s: Reals, b: Reals, v: Reals, n: int, matrix: Doubles, vector: 
 normal_sums = compiled(_normal_sums, fastmath={"reassoc", "nsz"})
 
 
+@inlined
+def _residual(s: Reals, b: Reals, factors: Doubles, i: int) -> float:
+    model = factors[0] * b[0, i]
+    for k in range(1, b.shape[0]):
+        model += factors[k] * b[k, i]
+    residual: float = s[i] - model
+    return residual
+
+
 @compiled
 def residuals(s: Reals, b: Reals, n: int, step: int, factors: Doubles, out: Doubles) -> int:
     """Write every ``step``-th residual s - factors·b, if not rejected; return how many."""
     found = 0
     for i in range(0, n, step):
-        model = factors[0] * b[0, i]
-        for k in range(1, b.shape[0]):
-            model += factors[k] * b[k, i]
-        residual = s[i] - model
+        residual = _residual(s, b, factors, i)
         if not np.isnan(residual):
             out[found] = residual
             found += 1
@@ -100,10 +106,7 @@ def tails(
     below, above = 0, 0
     size = values.size
     for i in range(n):
-        model = factors[0] * b[0, i]
-        for k in range(1, b.shape[0]):
-            model += factors[k] * b[k, i]
-        residual = s[i] - model
+        residual = _residual(s, b, factors, i)
         if residual <= low or residual >= high:
             if below + above >= size:
                 return -1, -1
@@ -150,10 +153,7 @@ def profile_rms(s: Reals, b: Reals, counts: Integers, factors: Doubles) -> float
     for line in range(counts.size):
         n = 0
         for i in range(first, first + counts[line]):
-            model = factors[0] * b[0, i]
-            for k in range(1, b.shape[0]):
-                model += factors[k] * b[k, i]
-            residual = s[i] - model
+            residual = _residual(s, b, factors, i)
             if not np.isnan(residual):
                 scratch[n] = residual
                 n += 1

@@ -30,14 +30,8 @@ THRESHOLD = 2.5
 """Standard deviations of the smoothed sky, above and below it, at which a pixel is masked;
 two-sided, so that cutting the noise does not move the sky."""
 
-SMOOTH = 1.5
-"""Standard deviation of the Gaussian that smooths, in pixels."""
-
 ALONG = 6
-"""So much wider along spectra: they are long and narrow, and the kernel shows fainter ones."""
-
-GROW = 2
-"""By how many pixels masked patches are grown, along rows, columns and diagonals."""
+"""Spectra are long and narrow: so is the kernel, which shows fainter ones."""
 
 MOST_ROUNDS = 30
 """Rounds after which the mask is taken as it is; most settle in three or four."""
@@ -66,7 +60,14 @@ class ResidualMask(NamedTuple):
 
 
 def residual_mask(
-    sci: Reals, err: Reals, dq: Flags, templates: Reals, *, dispersion_axis: int | None = None
+    sci: Reals,
+    err: Reals,
+    dq: Flags,
+    templates: Reals,
+    *,
+    dispersion_axis: int | None = None,
+    smooth: float = 1.5,
+    grow: int = 2,
 ) -> ResidualMask:
     """Find the pixels that show nothing but sky; none where there is nothing to fit.
 
@@ -80,11 +81,15 @@ def residual_mask(
         The reference skies.
     dispersion_axis : int or None
         1 where spectra run along x, 2 along y; None smooths alike in both.
+    smooth : float, pixels
+        Standard deviation of the Gaussian that smooths; along spectra, six times as much.
+    grow : int, pixels
+        By how much masked patches are grown, along rows, columns and diagonals; at least 1.
     """
     templates = templates.reshape(-1, *sci.shape)
     valid = np.isfinite(sci) & np.isfinite(templates).all(axis=0) & (err > 0)
     valid &= (dq & DO_NOT_USE) == 0
-    widths = tuple(SMOOTH * (ALONG if dispersion_axis == axis else 1) for axis in (2, 1))
+    widths = tuple(smooth * (ALONG if dispersion_axis == axis else 1) for axis in (2, 1))
     weight = _smoothed(valid.astype(np.float32), widths)
     judged = valid & (weight > LEAST_WEIGHT)
     mask = _faint_side(sci, valid, templates)
@@ -99,7 +104,7 @@ def residual_mask(
         np.divide(level, weight, out=level, where=judged)
         centre, sigma = _sky_of(level[judged])
         bright = judged & (np.abs(level - centre) > THRESHOLD * sigma)
-        new: Bools = judged & ~binary_dilation(bright, square, iterations=GROW)
+        new: Bools = judged & ~binary_dilation(bright, square, iterations=grow)
         if rounds >= ONE_WAY:
             new &= mask
         changed = np.count_nonzero(new != mask)

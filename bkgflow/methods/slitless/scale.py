@@ -40,10 +40,8 @@ class ScaleFit:
     covariance : (n_templates, n_templates) float64
         Of the coefficients, what the rejection may have moved them by included; NaN where there
         is no fit.
-    n_used : int
-        Pixels with a weight that the last fit rests on.
-    fraction : float
-        ``n_used`` over all pixels of the image.
+    n_used, fraction : int, float
+        Pixels with a weight that the last fit rests on; that over all pixels of the image.
     iterations : int
         Rounds of rejection.
     noise_scale : float

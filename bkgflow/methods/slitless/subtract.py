@@ -42,6 +42,9 @@ def enough_background(
 
     Pixels count that are background, are without DO_NOT_USE, and for which any template is not 0.
 
+    Where a user made the mask, one is enough, whatever the reference holds there; an automatic
+    mask must leave more than 5 % of all pixels.
+
     Parameters
     ----------
     mask : (ny, nx) bool
@@ -50,9 +53,6 @@ def enough_background(
         The exposure's flags.
     templates : (n_templates, ny, nx) or (ny, nx) float
         The reference skies.
-    users : bool
-        Whether a user made the mask: one usable pixel is enough then, whatever the reference
-        holds there. An automatic mask must leave more than 5 % of all pixels.
     """
     usable = mask & ((dq & DO_NOT_USE) == 0)
     if not users:
@@ -78,8 +78,6 @@ def subtract_scaled(sci: Reals, templates: Reals, coefficients: Doubles) -> None
         The exposure, or some rows of it. Changed.
     templates : (n_templates, ny, nx) or (ny, nx) float
         The reference skies, the same rows.
-    coefficients : (n_templates,) float64
-        As fitted.
     """
     templates = templates.reshape(-1, *sci.shape)
     for row in range(sci.shape[0]):  # row by row: the sky in float64 stays small

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from bkgflow.methods._compiled import compiled
+from bkgflow.methods.arrays import Doubles, Floats, Integers, Words
 
 __all__ = ["bracket_ratios", "finite_ratios", "narrow", "side_sums", "square_residuals"]
-
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
-Words = NDArray[np.uint32]
-Counts = NDArray[np.int64]
 
 BLOCK = 512
 """Ratios worked on at a time: 2 kB, which stay in the first cache."""
@@ -36,35 +29,22 @@ def finite_ratios(values: Floats, pixels: Words, template: Floats, out: Floats) 
 
 @compiled
 def bracket_ratios(
-    values: Floats,
-    pixels: Words,
-    template: Floats,
-    bounds: Floats,
-    below: Counts,
-    kept: Counts,
-    near: Floats,
-    out: Floats,
-) -> int:
-    """Count the ratios below each of three intervals and keep those inside.
+    values: Floats, pixels: Words, template: Floats, bounds: Floats,
+    below: Integers, kept: Integers, near: Floats, out: Floats,
+) -> int:  # fmt: skip
+    """Count the ratios below each of three intervals, keep those inside.
 
     Parameters
     ----------
     values, pixels, template : (n,) float32, (n,) uint32, (n_pixels,) float32
-        What to divide; ratios that are not finite do not count.
+        What to divide; only ratios that are finite count, and how many are is returned.
     bounds : (3, 2) float32
         Lowest and highest ratio of each interval, both inclusive; they may overlap.
     below, kept : (3,) int64
         How many are below each interval, how many inside; −1 inside the first one where some
         did not fit into ``near``. Changed.
-    near : (capacity,) float32
-        The ratios inside any interval. Changed.
-    out : (3, capacity + 1) float32
-        The ratios inside each. Changed.
-
-    Returns
-    -------
-    int
-        How many ratios are finite.
+    near, out : (capacity,) float32, (3, capacity + 1) float32
+        The ratios inside any interval, and inside each. Changed.
     """
     ratio, sky = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
     flags = np.empty(BLOCK, np.uint8)
@@ -116,8 +96,12 @@ def bracket_ratios(
 
 
 @compiled
-def narrow(values: Floats, low: float, high: float, first: int, last: int, out: Floats) -> Any:
+def narrow(
+    values: Floats, low: np.float32, high: np.float32, first: int, last: int, out: Floats
+) -> tuple[int, int]:
     """Keep the few of many values among which two order statistics lie.
+
+    Returns how many were kept, and the rank of the smallest of them.
 
     Parameters
     ----------
@@ -127,11 +111,6 @@ def narrow(values: Floats, low: float, high: float, first: int, last: int, out: 
         Ranks from 0; the second is not below the first.
     out : (n,) float32
         What is kept. Changed.
-
-    Returns
-    -------
-    (int, int)
-        How many were kept, and the rank of the smallest of them.
     """
     bins = np.zeros(FINE_BINS + 1, np.int64)
     factor = FINE_BINS / (np.float64(high) - np.float64(low))
@@ -150,27 +129,18 @@ def narrow(values: Floats, low: float, high: float, first: int, last: int, out: 
         place = np.int64((np.float64(values[k]) - low) * factor)
         out[kept] = values[k]
         kept += 1 if begin <= place <= end else 0
-    return kept, start
+    return kept, int(start)
 
 
 @compiled
 def side_sums(
-    template: Floats,
-    n_good: NDArray[np.uint32],
-    count: Counts,
-    mean: Doubles,
-    squares: Doubles,
-    scale: float,
+    template: Floats, n_good: Words, count: Integers, mean: Doubles, squares: Doubles, scale: float
 ) -> tuple[float, int, int]:
     """Sum squared residuals from the moments at each pixel, where the template is usable.
 
     All values at a pixel have one template: their squares are those about their own mean and
-    those of the mean. Nothing but a pixel with a template of 0 or NaN is left out.
-
-    Returns
-    -------
-    (float, int, int)
-        The sum, the kept values and the good ones, sources too.
+    those of the mean. Nothing but a pixel with a template of 0 or NaN is left out. Also returns
+    the number of values that were kept, and of good ones, sources too.
     """
     total, n_kept, n_all = 0.0, 0, 0
     for p in range(template.size):
@@ -185,7 +155,10 @@ def side_sums(
     return total, n_kept, n_all
 
 
-def _square_residuals(values: Floats, pixels: Words, template: Floats, scale: float) -> Any:
+def _square_residuals(
+    values: Floats, pixels: Words, template: Floats, scale: float
+) -> tuple[float, int]:
+    """Sum squared residuals where the ratio is finite, in any order; also return how many."""
     total = 0.0
     count = 0
     for k in range(values.size):
@@ -198,5 +171,3 @@ def _square_residuals(values: Floats, pixels: Words, template: Floats, scale: fl
 
 
 square_residuals = compiled(_square_residuals, fastmath={"reassoc", "nsz"})
-"""(values, pixels, template, scale) → sum of squared residuals and their number, where the
-ratio is finite; sums in float64, in any order."""

@@ -6,20 +6,13 @@ A float32 is ordered by its bits once the sign is taken care of. The upper 16 bi
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from bkgflow.detector import DO_NOT_USE, REFERENCE_PIXEL
 from bkgflow.methods._compiled import compiled
+from bkgflow.methods.arrays import Doubles, Floats, Integers, Reals, Words
 
 __all__ = ["BINS", "collect_sky", "count_high", "drop_sources", "pixel_moments", "subtract_sky"]
-
-Floats = NDArray[np.float32]
-Doubles = NDArray[np.float64]
-Words = NDArray[np.uint32]
-Counts = NDArray[np.int64]
 
 BINS = 1 << 16
 
@@ -34,7 +27,7 @@ NOT_GOOD = np.uint32(0xFFFFFFFF)
 
 
 @compiled
-def count_high(bits: Words, dq: Words, bins: Counts) -> None:
+def count_high(bits: Words, dq: Words, bins: Integers) -> None:
     """Count the good pixels by the upper half of their ordered bits.
 
     Parameters
@@ -54,17 +47,9 @@ def count_high(bits: Words, dq: Words, bins: Counts) -> None:
 
 @compiled
 def collect_sky(
-    bits: Words,
-    dq: Words,
-    high: Counts,
-    low_bins: Counts,
-    n_good: NDArray[np.uint32],
-    edges: Counts,
-    values: tuple[Words, Words],
-    pixels: tuple[Words, Words],
-    ends: Counts,
-    first: int,
-) -> None:
+    bits: Words, dq: Words, high: Integers, low_bins: Integers, n_good: Words, edges: Integers,
+    values: tuple[Words, Words], pixels: tuple[Words, Words], ends: Integers, first: int,
+) -> None:  # fmt: skip
     """Collect the pixels of the fit that may be sky, and count within the threshold's bins.
 
     Parameters
@@ -75,7 +60,7 @@ def collect_sky(
         The bins of the two order statistics around the threshold; the first is not above the
         second. Pixels above the second bin are sources.
     low_bins : (2, 65536) int64
-        Counts within those bins. Changed.
+        Integers within those bins. Changed.
     n_good : (ny, columns) uint32
         Good pixels in the columns that are fitted. Changed.
     edges : (2,) int64
@@ -126,7 +111,7 @@ def collect_sky(
 
 
 @compiled
-def drop_sources(values: Floats, pixels: Words, ends: Counts, threshold: np.float32) -> None:
+def drop_sources(values: Floats, pixels: Words, ends: Integers, threshold: np.float32) -> None:
     """Keep what is below the threshold, moved together, in place; ``ends`` follow."""
     kept = start = 0
     for i in range(ends.size):
@@ -140,7 +125,7 @@ def drop_sources(values: Floats, pixels: Words, ends: Counts, threshold: np.floa
 
 @compiled
 def pixel_moments(
-    values: Floats, pixels: Words, count: Counts, mean: Doubles, squares: Doubles
+    values: Floats, pixels: Words, count: Integers, mean: Doubles, squares: Doubles
 ) -> None:
     """Average the values at each pixel and sum their squared deviations; all (n_pixels,).
 
@@ -157,7 +142,9 @@ def pixel_moments(
 
 
 @compiled
-def subtract_sky(sci: Any, template: Floats, steps: Counts, left: Doubles, right: Doubles) -> None:
+def subtract_sky(
+    sci: Reals, template: Floats, steps: Integers, left: Doubles, right: Doubles
+) -> None:
     """Subtract scaled sides of a template from (n, ny, nx), in place, rounded once.
 
     ``left`` and ``right`` are the scales of each integration, (n,) float64.

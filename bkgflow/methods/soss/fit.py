@@ -10,18 +10,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bkgflow.errors import ShapeError
+from bkgflow.methods.arrays import Doubles, Floats
 from bkgflow.methods.soss._ratios import side_sums, square_residuals
 from bkgflow.methods.soss.gather import Gathered, Segment, Side, gather_sky
-from bkgflow.methods.soss.ranks import Middle, middle_ratio
+from bkgflow.methods.soss.ranks import Middle, middle_ratio, uncertainty
 from bkgflow.methods.soss.regions import STEP_STOP, discontinuity, side_templates
-from bkgflow.methods.soss.result import SossFit
-from bkgflow.methods.soss.uncertainty import uncertainty
+from bkgflow.methods.soss.sky import SossFit
 from bkgflow.rules import SossRule
 
 __all__ = ["fit_soss"]
@@ -30,27 +30,26 @@ DEFAULT = SossRule()
 
 SIDES = ("left", "right")
 
-Doubles = NDArray[np.float64]
 
-
-@dataclass(frozen=True, slots=True)
-class _Best:
+class _Best(NamedTuple):
     """A template's index, its two fitted sides flat, and what was found with them."""
 
-    index: int
-    sides: tuple[NDArray[np.float32], NDArray[np.float32]]
+    template: int
+    sides: tuple[Floats, Floats]
     middles: tuple[Middle, Middle]
     fractions: tuple[float, float]
 
 
 def fit_soss(
     segments: Sequence[Segment],
-    library: NDArray[np.float32],
+    library: Floats,
     rule: SossRule = DEFAULT,
     *,
     threads: int = 1,
 ) -> tuple[SossFit, ...]:
-    """Fit a library of sky templates to the segments of one SOSS exposure.
+    """Fit a library of sky templates to the segments of one SOSS exposure; return a fit for each.
+
+    A segment that holds nothing takes the others' fit, but for the rule's "file".
 
     Parameters
     ----------
@@ -58,16 +57,8 @@ def fit_soss(
         (n, ny, nx) each; every one is read twice.
     library : (n_templates, ny, nx) float32
         The templates, cut to the subarray; nx > 725.
-    rule : SossRule
-        What is sky, and what is fitted together.
     threads : int
         Templates that are fitted at a time. The result is the same.
-
-    Returns
-    -------
-    tuple of SossFit
-        One for each segment. A segment that holds nothing takes the others' fit, but for
-        "file".
 
     Raises
     ------
@@ -80,7 +71,7 @@ def fit_soss(
 
 
 def _fit(
-    segments: Sequence[Segment], library: NDArray[np.float32], rule: SossRule, threads: int
+    segments: Sequence[Segment], library: Floats, rule: SossRule, threads: int
 ) -> tuple[SossFit, ...]:
     _check_library(segments, library)
     library = np.asarray(library, np.float32)
@@ -109,10 +100,10 @@ def _fit(
 
 
 def _total(rms: Doubles, found: _Best) -> float:
-    return float(rms[found.index].sum())
+    return float(rms[found.template].sum())
 
 
-def _check_library(segments: Sequence[Segment], library: NDArray[np.float32]) -> None:
+def _check_library(segments: Sequence[Segment], library: Floats) -> None:
     frame = segments[0].shape[1:] if segments else None
     if library.ndim == 3 and library.shape[1:] == frame and frame[1] > STEP_STOP + 1:
         return
@@ -127,7 +118,7 @@ def _check_library(segments: Sequence[Segment], library: NDArray[np.float32]) ->
 def _fit_template(
     sky: Gathered,
     index: int,
-    halves: tuple[NDArray[np.float32], NDArray[np.float32]],
+    halves: tuple[Floats, Floats],
     percentiles: tuple[float, float],
     rms: Doubles,
 ) -> tuple[_Best | None, list[str]]:
@@ -151,9 +142,7 @@ def _fit_template(
     return best, notes
 
 
-def _residual_rms(
-    sky: Gathered, side: Side, half: NDArray[np.float32], middle: Middle
-) -> tuple[float, int]:
+def _residual_rms(sky: Gathered, side: Side, half: Floats, middle: Middle) -> tuple[float, int]:
     """Return the rms of data − scale × template over kept pixels, and how many are good."""
     moments = side.count, side.mean, side.squares
     total, n, n_good = side_sums(half, sky.n_good.reshape(-1), *moments, middle.scale)
@@ -162,7 +151,7 @@ def _residual_rms(
     return math.sqrt(total / n), n_good
 
 
-def _why(side: Side, half: NDArray[np.float32]) -> str:
+def _why(side: Side, half: Floats) -> str:
     if not side.values.size:
         return "no pixel below the source threshold"
     if not (np.nan_to_num(half, posinf=0.0, neginf=0.0) != 0).any():
@@ -179,24 +168,15 @@ def _whole_fit(
 ) -> SossFit:
     """Return the fit that holds for all integrations, or why there is none."""
     scales, errors, random_errors = (np.full((2, 1), np.nan) for _ in range(3))
+    counts = np.zeros((2, 2), np.int64)
     if best is not None:
         for i, (middle, fraction) in enumerate(zip(best.middles, best.fractions, strict=True)):
             scales[i] = middle.scale
             random_errors[i], errors[i] = uncertainty(middle, fraction, percentiles)
-    counts = [(m.n_kept, m.n_used) for m in best.middles] if best else [(0, 0), (0, 0)]
-    n_kept, n_used = np.array(counts, np.int64).T
-    return SossFit(
-        template=None if best is None else best.index,
-        reason="" if best is not None else _nothing(sky),
-        scales=scales,
-        errors=errors,
-        random_errors=random_errors,
-        rms=rms,
-        n_kept=n_kept,
-        n_used=n_used,
-        threshold=sky.threshold,
-        notes=tuple(notes),
-    )
+            counts[:, i] = middle.n_kept, middle.n_used
+    template, reason = (best.template, "") if best is not None else (None, _nothing(sky))
+    found = scales, errors, random_errors, rms, counts[0], counts[1]
+    return SossFit(template, reason, *found, sky.threshold, tuple(notes))
 
 
 def _nothing(sky: Gathered) -> str:
@@ -228,25 +208,20 @@ def _time_series(
         random_errors[:, k] = whole.random_errors[:, 0]
     fits, start = [], 0
     for length in sky.lengths:
-        part = slice(start, start + length)
+        stop = start + length
         here = tuple(
             f"integration {k - start + 1}: nothing to fit; it has the scales of the whole exposure"
             for k in sorted(missing)
-            if start <= k < start + length
+            if start <= k < stop
         )
         fits.append(
-            SossFit(
-                template=whole.template,
-                reason="",
-                scales=scales[:, part],
-                errors=errors[:, part],
-                random_errors=random_errors[:, part],
-                rms=whole.rms,
-                n_kept=whole.n_kept,
-                n_used=whole.n_used,
-                threshold=whole.threshold,
+            replace(
+                whole,
+                scales=scales[:, start:stop],
+                errors=errors[:, start:stop],
+                random_errors=random_errors[:, start:stop],
                 notes=whole.notes + here,
             )
         )
-        start += length
+        start = stop
     return tuple(fits)

@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bkgflow.errors import ShapeError
 from bkgflow.methods._compiled import read_only
+from bkgflow.methods.arrays import Doubles, Flags, Floats, Integers, Reals, Words
 from bkgflow.methods.soss._stream import BINS, collect_sky, count_high, drop_sources, pixel_moments
 from bkgflow.methods.soss.ranks import interpolate, neighbours
 from bkgflow.methods.soss.regions import LAST_FIT_COLUMN
 
 __all__ = ["ArraySegment", "Gathered", "Segment", "Side", "gather_sky"]
 
-Chunk = tuple[NDArray[np.floating], NDArray[np.unsignedinteger]]
+Chunk = tuple[Reals, Flags]
 
 
 class Segment(Protocol):
@@ -43,22 +43,14 @@ class Segment(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ArraySegment:
-    """Integrations in memory.
+    """Integrations in memory, (ny, nx) or (n_integrations, ny, nx), left as they are."""
 
-    Attributes
-    ----------
-    sci : (ny, nx) or (n_integrations, ny, nx) float
-        Left as it is.
-    dq : uint32, of the same shape
-        Its flags.
-    """
-
-    sci: NDArray[np.floating]
-    dq: NDArray[np.unsignedinteger]
+    sci: Reals
+    dq: Flags
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(n_integrations, ny, nx); an image is one integration."""
+        """As of one integration where it is an image."""
         ny, nx = self.sci.shape[-2:]
         return (len(self.sci) if self.sci.ndim == 3 else 1), ny, nx
 
@@ -73,48 +65,26 @@ class ArraySegment:
 class Side:
     """Pixels below the source threshold that may lie on one side of the step.
 
-    Attributes
-    ----------
-    values : (n,) float32
-        Their SCI, integration after integration.
-    pixels : (n,) uint32
-        Where they lie in a flat frame of (ny, columns), the columns that are fitted.
-    ends : (n_integrations + 1,) int64
-        Where each integration's begin, and the last one's end.
-    count : (n_pixels,) int64
-        How many of them lie at each pixel of a flat frame.
-    mean, squares : (n_pixels,) float64
-        Their mean at each pixel, 0 without any, and the sum of squares about it.
+    ``values``, ``pixels`` (their places in a flat frame of (ny, columns), the columns that are
+    fitted) and ``ends`` go on from integration to integration; the rest is of each pixel.
     """
 
-    values: NDArray[np.float32]
-    pixels: NDArray[np.uint32]
-    ends: NDArray[np.int64]
-    count: NDArray[np.int64]
-    mean: NDArray[np.float64]
-    squares: NDArray[np.float64]
+    values: Floats
+    pixels: Words
+    ends: Integers  # (n_integrations + 1,): where each one's begin, and the last one's end
+    count: Integers  # how many of them lie there
+    mean: Doubles  # 0 without any
+    squares: Doubles  # their sum, about the mean
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gathered:
-    """What the fit works on.
+    """What the fit works on."""
 
-    Attributes
-    ----------
-    sides : (Side, Side)
-        Left and right; they overlap in the columns where templates differ in their steps.
-    threshold : float
-        The source threshold; NaN where no pixel is good.
-    n_good : (ny, columns) uint32
-        Good pixels, sources too, in the columns that are fitted.
-    lengths : tuple of int
-        Integrations of each segment.
-    """
-
-    sides: tuple[Side, Side]
-    threshold: float
-    n_good: NDArray[np.uint32]
-    lengths: tuple[int, ...]
+    sides: tuple[Side, Side]  # they overlap in the columns where templates differ in their steps
+    threshold: float  # the source threshold; NaN where no pixel is good
+    n_good: Words  # (ny, columns): good pixels, sources too
+    lengths: tuple[int, ...]  # integrations of each segment
 
 
 def gather_sky(segments: Sequence[Segment], percentile: float, edges: tuple[int, int]) -> Gathered:
@@ -123,7 +93,7 @@ def gather_sky(segments: Sequence[Segment], percentile: float, edges: tuple[int,
     Parameters
     ----------
     segments : sequence of Segment
-        Read twice. At least one; (n, ny, nx) with the same (ny, nx).
+        At least one; each is read twice.
     percentile : float
         Of all good pixels: finite, neither DO_NOT_USE nor REFERENCE_PIXEL.
     edges : (int, int)
@@ -162,18 +132,12 @@ def gather_sky(segments: Sequence[Segment], percentile: float, edges: tuple[int,
         low_bins[1] = low_bins[0]
     before = below[high] - counts[high]
     low, top = (_value(high[i], low_bins[i], k - before[i]) for i, k in enumerate((first, last)))
-    threshold = interpolate(low, top, weight)
+    threshold = float(interpolate(low, top, weight))
     sides = (_side(values[i], pixels[i], ends[:, i].copy(), threshold, good.size) for i in (0, 1))
-    return Gathered((next(sides), next(sides)), float(threshold), good, lengths)
+    return Gathered((next(sides), next(sides)), threshold, good, lengths)
 
 
-def _side(
-    bits: NDArray[np.uint32],
-    pixels: NDArray[np.uint32],
-    ends: NDArray[np.int64],
-    threshold: float,
-    n_pixels: int,
-) -> Side:
+def _side(bits: Words, pixels: Words, ends: Integers, threshold: float, n_pixels: int) -> Side:
     values = bits.view(np.float32)
     drop_sources(values, pixels, ends, np.float32(threshold))
     values, pixels = values[: ends[-1]], pixels[: ends[-1]]
@@ -183,7 +147,7 @@ def _side(
     return Side(values, pixels, ends, count, mean, squares)
 
 
-def _value(high: int, low_bins: NDArray[np.int64], rank: int) -> np.float32:
+def _value(high: int, low_bins: Integers, rank: int) -> np.float32:
     """Return the float32 of a rank within a bin of the upper halves."""
     low = int(np.searchsorted(np.cumsum(low_bins), rank, side="right"))
     ordered = int(high) << 16 | low
@@ -202,9 +166,7 @@ def _frame(segments: Sequence[Segment]) -> tuple[int, int]:
     return frames.pop()
 
 
-def _stream(
-    segments: Sequence[Segment],
-) -> Iterator[tuple[int, NDArray[np.uint32], NDArray[np.uint32]]]:
+def _stream(segments: Sequence[Segment]) -> Iterator[tuple[int, Words, Words]]:
     """Yield chunks of all segments: the first integration's number, SCI's bits, DQ."""
     start = 0
     for segment in segments:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bkgflow.methods.arrays import Floats, Words
 from bkgflow.methods.soss._ratios import bracket_ratios, finite_ratios, narrow
 
-__all__ = ["Middle", "interpolate", "middle_ratio", "neighbours"]
+__all__ = ["Middle", "interpolate", "middle_ratio", "neighbours", "uncertainty"]
 
 SAMPLE = 1 << 14
 """Ratios in the sample."""
@@ -31,23 +31,13 @@ in the sample."""
 
 @dataclass(frozen=True, slots=True)
 class Middle:
-    """The median of the ratios strictly between two percentiles.
+    """The median of the ratios strictly between two percentiles."""
 
-    Attributes
-    ----------
-    scale : float
-        That median.
-    lower, upper : float
-        The values of the percentiles.
-    n_kept, n_used : int
-        Finite ratios, and those strictly between.
-    """
-
-    scale: float
-    lower: float
+    scale: float  # that median
+    lower: float  # the values of the percentiles
     upper: float
-    n_kept: int
-    n_used: int
+    n_kept: int  # finite ratios
+    n_used: int  # those of them strictly between
 
 
 def neighbours(n: int, fraction: float) -> tuple[int, int, float]:
@@ -62,7 +52,7 @@ def neighbours(n: int, fraction: float) -> tuple[int, int, float]:
     return previous, previous + 1, place - previous
 
 
-def interpolate(low: Any, high: Any, weight: float) -> Any:
+def interpolate(low: np.float32, high: np.float32, weight: float) -> np.floating:
     """Return the value between two neighbours, rounded as numpy's percentiles are.
 
     That is to the neighbours' type for a Python float (numpy's single percentiles), in float64
@@ -73,12 +63,11 @@ def interpolate(low: Any, high: Any, weight: float) -> Any:
 
 
 def middle_ratio(
-    values: NDArray[np.float32],
-    pixels: NDArray[np.uint32],
-    template: NDArray[np.float32],
-    percentiles: tuple[float, float],
+    values: Floats, pixels: Words, template: Floats, percentiles: tuple[float, float]
 ) -> Middle | None:
     """Return the median of value over template between two percentiles of these ratios.
+
+    None without any finite ratio, or without any strictly between.
 
     Parameters
     ----------
@@ -88,16 +77,9 @@ def middle_ratio(
         Pixels where it is 0 or NaN do not count.
     percentiles : (float, float)
         From 0 to 100, rising.
-
-    Returns
-    -------
-    Middle or None
-        None without any finite ratio, or without any strictly between.
     """
-    if values.size >= FEW:
-        found = _by_intervals(values, pixels, template, percentiles)
-        if found is not None:
-            return found
+    if values.size >= FEW and (found := _by_intervals(values, pixels, template, percentiles)):
+        return found
     ratios = np.empty(values.size, np.float32)
     ratios = ratios[: finite_ratios(values, pixels, template, ratios)]
     if not ratios.size:
@@ -110,13 +92,44 @@ def middle_ratio(
     return Middle(float(scale), float(lower), float(upper), ratios.size, between.size)
 
 
+def uncertainty(
+    middle: Middle, fraction: float, percentiles: tuple[float, float]
+) -> tuple[float, float]:
+    """Return a scale's random error, and its error with the bias of the selection in it.
+
+    The scale is biased low by construction: only dark pixels count, and only the darker part of
+    their ratios. The uncertainty covers that. Were all good pixels of a side sky with Gaussian
+    noise, the kept fraction f would be the lowest f of them, and the scale the f × p quantile, p
+    being midway between the two percentiles; how far that lies below the centre follows from the
+    distance between the percentiles' values. This offset is added in quadrature to the random
+    error, but not less than the ratios' standard deviation, if they were spread evenly.
+
+    The random error is that of a quantile, sqrt(p (1 − p) / n) over the density of the ratios;
+    the density is the mean one between the percentiles.
+
+    ``fraction`` is that of kept pixels over good ones on this side.
+    """
+    low, high = (each / 100 for each in percentiles)
+    centre, n = (low + high) / 2, middle.n_kept
+    spread = (middle.upper - middle.lower) / (high - low)
+    random = spread * math.sqrt(centre * (1 - centre) / n)
+
+    def normal(share: float) -> float:
+        """The Gaussian quantile of a share of the kept pixels, the outermost half a pixel in."""
+        share = min(max(share, 0.5 / n), 1 - 0.5 / n) * min(fraction, 1.0)
+        return NormalDist().inv_cdf(min(share, 1 - 1e-12))
+
+    offset = spread * (high - low) * abs(normal(centre)) / (normal(high) - normal(low))
+    return random, math.hypot(random, max(offset, spread / math.sqrt(12)))
+
+
 @dataclass(frozen=True, slots=True)
 class _Interval:
     """All ratios of an interval, and how many are below it."""
 
-    low: Any
-    high: Any
-    ratios: NDArray[np.float32]
+    low: np.float32
+    high: np.float32
+    ratios: Floats
     below: int
 
     def pair(self, first: int, last: int) -> tuple[np.float32, np.float32] | None:
@@ -134,10 +147,7 @@ class _Interval:
 
 
 def _by_intervals(
-    values: NDArray[np.float32],
-    pixels: NDArray[np.uint32],
-    template: NDArray[np.float32],
-    percentiles: tuple[float, float],
+    values: Floats, pixels: Words, template: Floats, percentiles: tuple[float, float]
 ) -> Middle | None:
     """Return the same out of sampled intervals; None where they miss an order statistic."""
     low, high = (each / 100 for each in percentiles)
@@ -173,11 +183,8 @@ def _by_intervals(
 
 
 def _bounds(
-    values: NDArray[np.float32],
-    pixels: NDArray[np.uint32],
-    template: NDArray[np.float32],
-    fractions: tuple[float, ...],
-) -> NDArray[np.float32] | None:
+    values: Floats, pixels: Words, template: Floats, fractions: tuple[float, ...]
+) -> Floats | None:
     """Return an interval around each quantile, from a sample: (3, 2) float32."""
     step = values.size // SAMPLE | 1  # odd, so that it does not run along columns
     sample = np.empty(-(-values.size // step), np.float32)

@@ -5,20 +5,12 @@ The columns are those of the reference step (jwst 3.0.0).
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-__all__ = [
-    "FIRST_STEP_COLUMN",
-    "LAST_FIT_COLUMN",
-    "STEP_STOP",
-    "discontinuity",
-    "fit_regions",
-    "side_templates",
-]
+from bkgflow.methods.arrays import Floats, Integers, Reals
+
+__all__ = ["LAST_FIT_COLUMN", "STEP_STOP", "discontinuity", "fit_regions", "side_templates"]
 
 FIRST_STEP_COLUMN, STEP_STOP = 685, 725
 """The step is looked for in columns 685 to 724."""
@@ -34,18 +26,11 @@ REACH = 13
 ends at 4 standard deviations, and the gradient looks one pixel further."""
 
 
-def discontinuity(template: NDArray[np.float32]) -> NDArray[np.int64]:
+def discontinuity(template: Floats) -> Integers:
     """Return the first column right of the step, for every row.
 
-    Parameters
-    ----------
-    template : (ny, nx) float32
-        A sky, any unit; nx > 725.
-
-    Returns
-    -------
-    (ny,) int64
-        Where the smoothed template rises most steeply: 685 to 724.
+    (ny,) int64: where the smoothed ``template``, (ny, nx) float32 of nx > 725, rises most
+    steeply in columns 685 to 724.
     """
     first = FIRST_STEP_COLUMN - REACH
     near = gaussian_filter(template[:, first : STEP_STOP + REACH], SMOOTHING)
@@ -53,21 +38,19 @@ def discontinuity(template: NDArray[np.float32]) -> NDArray[np.int64]:
     return np.asarray(np.argmax(steepness, axis=1) + FIRST_STEP_COLUMN, np.int64)
 
 
-def side_templates(
-    template: NDArray[np.float32], steps: NDArray[np.int64]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def side_templates(template: Floats, steps: Integers) -> tuple[Floats, Floats]:
     """Return a template's two sides as they are fitted, flat, NaN elsewhere.
 
     Two of (ny × columns,) float32: the columns up to 950.
     """
     fitted = template[:, : LAST_FIT_COLUMN + 1]
     left = np.arange(fitted.shape[1]) < steps[:, None]
-    nothing: Any = np.float32(np.nan)
+    nothing = np.full_like(fitted, np.nan)
     sides = np.where(left, fitted, nothing), np.where(left, nothing, fitted)
     return sides[0].reshape(-1), sides[1].reshape(-1)
 
 
-def fit_regions(share: NDArray[np.floating], sky: NDArray[np.floating]) -> NDArray[np.floating]:
+def fit_regions(share: Reals, sky: Reals) -> Reals:
     """Return where the sky was fitted, by side: ``share``, negative left of the step, 0 beyond
     the columns that are fitted.
 
