@@ -77,7 +77,7 @@ def warm_up(
 
 def _is_warm(kind: Kind) -> bool:
     """Whether the machine code is there; it may also be, after use without `warm_up`, if not."""
-    folder = _TASKS[kind].folder
+    folder = _TASKS[kind][2]
     return kind in _done or (folder is not None and is_marked(_mark_of(folder, kind), SOURCES))
 
 
@@ -118,14 +118,10 @@ def _soss() -> None:
     square_residuals(sci[0, 0], np.zeros(sci.shape[-1], np.uint32), library[0, 0], 1.0)
 
 
-class _Task(NamedTuple):
-    run: Callable[[], None]  # calls every kernel as real data do
-    seconds: int  # how long that takes, roughly
-    folder: Path | None  # where numba keeps the machine code; None where it cannot
-
-
-_TASKS: dict[Kind, _Task] = {
-    "image": _Task(_image, 10, cache_folder(average_stack)),
-    "slitless": _Task(_slitless, 3, cache_folder(take_pixels)),
-    "soss": _Task(_soss, 4, cache_folder(collect_sky)),
+_TASKS: dict[Kind, tuple[Callable[[], None], int, Path | None]] = {
+    "image": (_image, 10, cache_folder(average_stack)),
+    "slitless": (_slitless, 3, cache_folder(take_pixels)),
+    "soss": (_soss, 4, cache_folder(collect_sky)),
 }
+"""What calls every kernel as real data do; the seconds that takes, roughly; where numba keeps the
+machine code, None where it cannot."""

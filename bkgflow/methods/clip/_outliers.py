@@ -63,7 +63,8 @@ def new_batch(n: int, room: int, real: np.dtype[np.floating]) -> Batch:
 
 @inlined
 def append(
-    stack: Reals, members: Integers, start: int, chosen: Integers, number: int, used: int, into: Reals
+    stack: Reals, members: Integers, start: int, chosen: Integers, number: int, used: int,
+    into: Reals,
 ) -> None:  # fmt: skip
     """Append the chosen pixels of a tile that begins at ``start``."""
     for k in range(members.size):

@@ -21,7 +21,7 @@ FAR = 2**31
 def grism_boxes(
     x: Reals, y: Reals, shape: tuple[int, int], dispersion_axis: int | None
 ) -> Integers:
-    """Return the boxes of all sources and orders that lie on the detector.
+    """Return the boxes that lie on the detector: x0, x1, y0, y1, 0-based, half-open, cut to it.
 
     Parameters
     ----------
@@ -30,11 +30,6 @@ def grism_boxes(
         centre of the first one at 0. NaN corners are left out; a box of NaN alone is dropped.
     dispersion_axis : int or None
         1 where spectra run along x, else along y (as the reference step has it, None too).
-
-    Returns
-    -------
-    (n_boxes, 4) int64
-        x0, x1, y0, y1 of every box that counts: 0-based, half-open, cut to the image.
 
     Raises
     ------

@@ -32,19 +32,11 @@ def bracket_ratios(
     values: Floats, pixels: Words, template: Floats, bounds: Floats,
     below: Integers, kept: Integers, near: Floats, out: Floats,
 ) -> int:  # fmt: skip
-    """Count the ratios below each of three intervals, keep those inside.
+    """Count the finite ratios of values to template, and for each of three intervals those below.
 
-    Parameters
-    ----------
-    values, pixels, template : (n,) float32, (n,) uint32, (n_pixels,) float32
-        What to divide; only ratios that are finite count, and how many are is returned.
-    bounds : (3, 2) float32
-        Lowest and highest ratio of each interval, both inclusive; they may overlap.
-    below, kept : (3,) int64
-        How many are below each interval, how many inside; −1 inside the first one where some
-        did not fit into ``near``. Changed.
-    near, out : (capacity,) float32, (3, capacity + 1) float32
-        The ratios inside any interval, and inside each. Changed.
+    ``bounds`` are the lowest and the highest ratio of each, (3, 2), both inclusive; they may
+    overlap. The ratios inside any go to ``near``, those of each to ``out``, (3, capacity + 1),
+    and their numbers to ``kept``: −1 first where ``near`` is too small.
     """
     ratio, sky = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
     flags = np.empty(BLOCK, np.uint8)
@@ -101,16 +93,8 @@ def narrow(
 ) -> tuple[int, int]:
     """Keep the few of many values among which two order statistics lie.
 
+    All lie within ``low`` and ``high``; ranks count from 0, and the second is not below the first.
     Returns how many were kept, and the rank of the smallest of them.
-
-    Parameters
-    ----------
-    values : (n,) float32
-        All within ``low`` and ``high``.
-    first, last : int
-        Ranks from 0; the second is not below the first.
-    out : (n,) float32
-        What is kept. Changed.
     """
     bins = np.zeros(FINE_BINS + 1, np.int64)
     factor = FINE_BINS / (np.float64(high) - np.float64(low))

@@ -30,13 +30,8 @@ NOT_GOOD = np.uint32(0xFFFFFFFF)
 def count_high(bits: Words, dq: Words, bins: Integers) -> None:
     """Count the good pixels by the upper half of their ordered bits.
 
-    Parameters
-    ----------
-    bits, dq : (n,) uint32
-        SCI as its bits, and the flags.
-    bins : (2, 65537) int64
-        Two counts to be added up: neighbours fall into one bin, and a bin that was just
-        written must be waited for. The last place takes what is not good.
+    ``bins``, (2, 65537), are two counts to be added up: neighbours fall into one bin, and a bin
+    that was just written must be waited for. The last place takes what is not good.
     """
     for k in range(bits.size):
         word = bits[k]
@@ -55,23 +50,18 @@ def collect_sky(
     Parameters
     ----------
     bits, dq : (n, ny, nx) uint32
-        SCI as its bits, and the flags, of n integrations.
+        SCI as its bits, and the flags, from integration ``first`` on.
     high : (2,) int64
         The bins of the two order statistics around the threshold; the first is not above the
         second. Pixels above the second bin are sources.
-    low_bins : (2, 65536) int64
-        Integers within those bins. Changed.
-    n_good : (ny, columns) uint32
-        Good pixels in the columns that are fitted. Changed.
+    low_bins, n_good : (2, 65536) int64, (ny, columns) uint32
+        Counts within those bins, and of good pixels in the columns that are fitted. Changed.
     edges : (2,) int64
         Column behind the last one that may be left, first column that may be right.
     values, pixels : two of (capacity + 1,) uint32
-        The collected bits and where they lie in a flat (ny, columns) frame, left and right.
-        Changed.
+        The collected bits, left and right, and where they lie in a flat frame. Changed.
     ends : (n_integrations + 1, 2) int64
         How much is collected up to each integration. Changed.
-    first : int
-        Which integration this chunk begins with.
     """
     n, ny, nx = bits.shape
     columns = n_good.shape[1]

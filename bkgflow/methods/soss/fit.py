@@ -41,11 +41,7 @@ class _Best(NamedTuple):
 
 
 def fit_soss(
-    segments: Sequence[Segment],
-    library: Floats,
-    rule: SossRule = DEFAULT,
-    *,
-    threads: int = 1,
+    segments: Sequence[Segment], library: Floats, rule: SossRule = DEFAULT, *, threads: int = 1
 ) -> tuple[SossFit, ...]:
     """Fit a library of sky templates to the segments of one SOSS exposure; return a fit for each.
 
@@ -91,16 +87,14 @@ def _fit(
         # In the library's order, whichever is done first: on ties the first template wins.
         for found, why in pool.map(fit_one, range(len(library))):
             notes += why
-            if found is not None and (best is None or _total(rms, found) < _total(rms, best)):
+            if found is not None and (
+                best is None or rms[found.template].sum() < rms[best.template].sum()
+            ):
                 best = found
     whole = _whole_fit(sky, best, percentiles, rms, notes)
     if best is None or rule.fit != "integration":
         return (whole,) * len(segments)
     return _time_series(sky, best, whole, percentiles)
-
-
-def _total(rms: Doubles, found: _Best) -> float:
-    return float(rms[found.template].sum())
 
 
 def _check_library(segments: Sequence[Segment], library: Floats) -> None:

@@ -67,16 +67,8 @@ def middle_ratio(
 ) -> Middle | None:
     """Return the median of value over template between two percentiles of these ratios.
 
-    None without any finite ratio, or without any strictly between.
-
-    Parameters
-    ----------
-    values, pixels : (n,) float32, (n,) uint32
-        Values, and where they lie in the template.
-    template : (n_pixels,) float32
-        Pixels where it is 0 or NaN do not count.
-    percentiles : (float, float)
-        From 0 to 100, rising.
+    None without any finite ratio, or without any strictly between. ``pixels`` are the values'
+    places in the template; where it is 0 or NaN they do not count. Percentiles go from 0 to 100.
     """
     if values.size >= FEW and (found := _by_intervals(values, pixels, template, percentiles)):
         return found
