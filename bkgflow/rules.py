@@ -15,8 +15,7 @@ __all__ = ["MOST_ROUNDS", "ClipRule", "ScaleRule", "SossFitMode", "SossRule"]
 
 SossFitMode = Literal["exposure", "file", "integration"]
 
-MOST_ROUNDS = 2**31 - 1
-"""More than this and a kernel's counter would overflow."""
+MOST_ROUNDS = 2**31 - 1  # more than this and a kernel's counter would overflow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,8 +35,7 @@ def _stamp() -> str:
     ).hexdigest()
 
 
-SOURCES = _stamp()
-"""Stands for the text of all kernels."""
+SOURCES = _stamp()  # stands for the text of all kernels
 
 
 def compiled(function: Function, fastmath: Set[str] = frozenset()) -> Function:

@@ -20,8 +20,7 @@ Bools = NDArray[np.bool_]
 
 Number = TypeVar("Number", bound=np.generic)
 
-PAGE, GAP = 4096, 320
-"""Bytes; the gap is of whole cache lines."""
+PAGE, GAP = 4096, 320  # bytes; the gap is of whole cache lines
 
 
 def placed(

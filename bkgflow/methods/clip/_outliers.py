@@ -19,8 +19,7 @@ from bkgflow.methods.arrays import Doubles, Floats, Integers, Reals, Words, plac
 
 __all__ = ["Batch", "Output", "append", "clip_batch", "new_batch", "write_kept"]
 
-LARGEST = float(np.finfo(np.float64).max)
-"""Bounds that let through all but what is not finite."""
+LARGEST = float(np.finfo(np.float64).max)  # bounds that let through all but what is not finite
 
 
 class Batch(NamedTuple):

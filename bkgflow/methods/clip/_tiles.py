@@ -25,9 +25,7 @@ __all__ = [
 
 Number = TypeVar("Number", bound=np.generic)
 
-FEW_SUSPECTS = 1 / 32
-"""Up to this share of a tile goes into the batch after the first test alone."""
-
+FEW_SUSPECTS = 1 / 32  # up to this share of a tile goes into the batch after the first test alone
 CAUTION = 1e-3
 """Tightens the bounds of the search for suspects, far beyond the rounding of deviations."""
 

@@ -30,9 +30,7 @@ from bkgflow.rules import ClipRule
 
 __all__ = ["Collapsed", "Combined", "average", "collapse", "combine"]
 
-MOST_EXPOSURES = 65535
-"""The largest number that ``n_used`` (uint16) can hold."""
-
+MOST_EXPOSURES = 65535  # the largest number that ``n_used`` (uint16) can hold
 DEFAULT = ClipRule()
 
 

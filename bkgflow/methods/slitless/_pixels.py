@@ -12,9 +12,7 @@ from bkgflow.methods.slitless._kernels import drop, normal_sums, residuals, tail
 
 __all__ = ["BackgroundPixels"]
 
-SAMPLE = 1 << 14
-"""Residuals looked at to guess where a percentile lies before it is found exactly."""
-
+SAMPLE = 1 << 14  # residuals looked at to guess where a percentile lies before it is found exactly
 NOISE_SAMPLE = 1 << 15
 """Pixels whose residuals say by how much ERR is too small: good to half a percent."""
 

@@ -14,8 +14,7 @@ from bkgflow.methods.arrays import Bools, Doubles, Integers, Reals
 
 __all__ = ["boxes_to_mask", "grism_boxes"]
 
-FAR = 2**31
-"""Coordinates are cut to ± this before they become integers; no detector is that large."""
+FAR = 2**31  # coordinates are cut to ± this before they become integers; no detector is that large
 
 
 def grism_boxes(

@@ -30,18 +30,12 @@ THRESHOLD = 2.5
 """Standard deviations of the smoothed sky, above and below it, at which a pixel is masked;
 two-sided, so that cutting the noise does not move the sky."""
 
-ALONG = 6
-"""Spectra are long and narrow: so is the kernel, which shows fainter ones."""
-
-MOST_ROUNDS = 30
-"""Rounds after which the mask is taken as it is; most settle in three or four."""
-
+ALONG = 6  # spectra are long and narrow: so is the kernel, which shows fainter ones
+MOST_ROUNDS = 30  # rounds after which the mask is taken as it is; most settle in three or four
 ONE_WAY = 8
 """From this round on the mask can only grow: a few pixels at the threshold may swing for ever."""
 
-SETTLED = 1e-4
-"""The mask is stable when a smaller part of the frame than this changes in a round."""
-
+SETTLED = 1e-4  # the mask is stable when a smaller part of the frame than this changes in a round
 LEAST_WEIGHT = 0.3
 """Smoothed residuals with less valid weight than this below the kernel are not judged."""
 

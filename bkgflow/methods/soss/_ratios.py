@@ -9,11 +9,8 @@ from bkgflow.methods.arrays import Doubles, Floats, Integers, Words
 
 __all__ = ["bracket_ratios", "finite_ratios", "narrow", "side_sums", "square_residuals"]
 
-BLOCK = 512
-"""Ratios worked on at a time: 2 kB, which stay in the first cache."""
-
-FINE_BINS = 1 << 12
-"""Bins that an interval is cut into to find an order statistic in it: 32 kB."""
+BLOCK = 512  # ratios worked on at a time: 2 kB, which stay in the first cache
+FINE_BINS = 1 << 12  # bins that an interval is cut into to find an order statistic in it: 32 kB
 
 
 @compiled

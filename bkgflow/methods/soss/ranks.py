@@ -18,12 +18,8 @@ from bkgflow.methods.soss._ratios import bracket_ratios, finite_ratios, narrow
 
 __all__ = ["Middle", "interpolate", "middle_ratio", "neighbours", "uncertainty"]
 
-SAMPLE = 1 << 14
-"""Ratios in the sample."""
-
-FEW = 1 << 18
-"""Fewer ratios than this are not sampled."""
-
+SAMPLE = 1 << 14  # ratios in the sample
+FEW = 1 << 18  # fewer ratios than this are not sampled
 CAUTION = 4.5
 """Half width of what is kept around an order statistic, in standard deviations of its place
 in the sample."""

@@ -12,15 +12,11 @@ from bkgflow.methods.arrays import Floats, Integers, Reals
 
 __all__ = ["LAST_FIT_COLUMN", "STEP_STOP", "discontinuity", "fit_regions", "side_templates"]
 
-FIRST_STEP_COLUMN, STEP_STOP = 685, 725
-"""The step is looked for in columns 685 to 724."""
-
+FIRST_STEP_COLUMN, STEP_STOP = 685, 725  # the step is looked for in columns 685 to 724
 LAST_FIT_COLUMN = 950
 """Beyond it the traces contaminate the sky: it is subtracted there, but not fitted."""
 
-SMOOTHING = 3.0
-"""Standard deviation of the filter that is applied before the gradient, in pixels."""
-
+SMOOTHING = 3.0  # standard deviation of the filter that is applied before the gradient, in pixels
 REACH = 13
 """Columns around those of the step that their smoothed gradient depends on: scipy's filter
 ends at 4 standard deviations, and the gradient looks one pixel further."""
