@@ -166,11 +166,14 @@ class Record:
     reference_origins: Mapping[str, str] | None = None
     found: Found | None = None
 
-    def to_tree(self) -> dict[str, Any]:
-        """Return plain values by name, all on one level; what is None is left out."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return all values by name, on one level."""
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "found"}
-        found = {} if self.found is None else asdict(self.found)
-        tree: dict[str, Any] = plain({"layout": LAYOUT, **own, **found})
+        return {"layout": LAYOUT, **own, **({} if self.found is None else asdict(self.found))}
+
+    def to_tree(self) -> dict[str, Any]:
+        """Return plain values by name, on one level; what is None is left out."""
+        tree: dict[str, Any] = plain(self.to_dict())
         return tree
 
     @classmethod
@@ -205,13 +208,13 @@ def _frozen(value: Any) -> Any:
     return tuple(_frozen(item) for item in value)
 
 
-def history(tree: Mapping[str, Any]) -> list[str]:
-    """Return a record in words, for the FITS HISTORY: printable ASCII, a line for each name."""
-    lines = [f"bkgflow {tree['version']}: background subtraction {tree['state']}"]
-    for name, value in tree.items():
-        if name in UNSPOKEN or (isinstance(value, Sized) and not len(value)):
-            continue
-        lines.append(f"bkgflow {name}: {_in_words(value)}")
+def history(said: Mapping[str, Any]) -> list[str]:
+    """Return what a product says in words, for HISTORY: printable ASCII, a line for each name."""
+    lines = [f"bkgflow {said['version']}: background subtraction {said['state']}"]
+    for name, value in said.items():
+        empty = value is None or (isinstance(value, Sized) and not len(value))
+        if name not in UNSPOKEN and not empty:
+            lines.append(f"bkgflow {name}: {_in_words(value)}")
     return [_ascii(line) for line in lines]
 
 
@@ -224,7 +227,7 @@ def _ascii(line: str) -> str:
 def _in_words(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={item}" for key, item in value.items())
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         words = [str(item) for item in value]
         if len(words) > MOST_WORDS:
             words[MOST_WORDS - 1 : -1] = [f"... ({len(words)} in all)"]

@@ -110,7 +110,8 @@ class Verdict:
     @property
     def history(self) -> list[str]:
         """The same in words, for the FITS HISTORY."""
-        return history(self.to_tree())
+        record = {} if self.record is None else self.record.to_dict()
+        return history({"state": self.state.value, "reason": self.reason, **record})
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any]) -> Verdict:
