@@ -1,7 +1,6 @@
 """What a product says of itself: typed, versioned, written into ``meta.bkgflow`` and HISTORY.
 
-A record is flat in the product's tree, so that people find a value by its name alone. Products of
-layout 1, which call the state ``outcome`` and have no layout number, are read as well.
+A record is flat in the product's tree, so that people find a value by its name alone.
 """
 
 from __future__ import annotations

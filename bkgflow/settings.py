@@ -67,33 +67,33 @@ class StepSettings(BaseModel):
         "each integration.",
     )
     wfss_mmag_extract: float | None = Field(
-        None, description="WFSS: only sources brighter than this AB magnitude are masked."
+        None, description="Slitless: only sources brighter than this AB magnitude are masked."
     )
     wfss_mask: str | None = Field(
-        None, description="WFSS: a file with a mask of the background pixels, instead of boxes."
+        None, description="Slitless: a file with a mask of the background pixels, instead of boxes."
     )
     wfss_maxiter: int = Field(
-        5, ge=0, le=MOST_ROUNDS, description="WFSS: reject outliers at most this often."
+        5, ge=0, le=MOST_ROUNDS, description="Slitless: reject outliers at most this often."
     )
     wfss_rms_stop: float = Field(
-        0.0, ge=0, description="WFSS: stop where a rejection gains less than this, in percent."
+        0.0, ge=0, description="Slitless: stop where a rejection gains less than this, in percent."
     )
     wfss_outlier_percent: float = Field(
-        1.0, ge=0, lt=50, description="WFSS: percent of pixels rejected at each end, each time."
+        1.0, ge=0, lt=50, description="Slitless: percent of pixels rejected at each end, each time."
     )
     wfss_mask_mode: Literal["boxes", "residual", "auto"] = Field(
         "boxes",
-        description="WFSS: mask boxes of sources, what stands out of the sky, or that where the "
+        description="Slitless: mask boxes of sources, what stands out of the sky, or that where the "
         "boxes leave too little.",
     )
     wfss_orders: Literal["extract", "all"] = Field(
-        "extract", description="WFSS: mask the orders that are extracted, or all that are listed."
+        "extract", description="Slitless: mask the orders that are extracted, or all that are listed."
     )
     override_bkg: str | None = Field(
-        None, description="WFSS, SOSS: the reference background; several with commas, or N/A."
+        None, description="Slitless, SOSS: the reference background; several with commas, or N/A."
     )
     override_wavelengthrange: str | None = Field(
-        None, description="WFSS: the wavelengthrange reference, or N/A."
+        None, description="Slitless: the wavelengthrange reference, or N/A."
     )
 
     @classmethod

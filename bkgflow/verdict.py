@@ -122,6 +122,7 @@ class Verdict:
         ValueError
             If it names no state.
         """
+        # "outcome" is the name in products of layout 1.
         state = State(str(tree.get("state") or tree.get("outcome")))
         return cls(state, str(tree.get("reason", "")), record=Record.from_tree(tree))
 
