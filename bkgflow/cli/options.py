@@ -50,7 +50,7 @@ Quiet = Annotated[
 References = Annotated[
     Path | None,
     typer.Option(
-        help="Folder of reference files for slitless and SOSS exposures; without it, CRDS is asked.",
+        help="Folder of references for slitless and SOSS exposures; without it, CRDS is asked.",
         metavar="DIR",
         show_default=False,
     ),

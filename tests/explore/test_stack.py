@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import bkgflow
 from bkgflow.errors import FileError, SettingsError, ShapeError, WindowError
-from bkgflow.methods import clip
 from bkgflow.io.exposures.from_fits import inspect
+from bkgflow.methods import clip
 from bkgflow.rules import ClipRule
 from tests.helpers.exposures import make_model, write_fits
 from tests.helpers.pace import examples
