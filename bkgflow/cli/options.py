@@ -42,7 +42,7 @@ Quiet = Annotated[
 References = Annotated[
     Path | None,
     typer.Option(
-        help="Folder of reference files for WFSS and SOSS; without it, CRDS is asked.",
+        help="Folder of references for slitless and SOSS exposures; without it, CRDS is asked.",
         metavar="DIR",
         show_default=False,
     ),
@@ -99,10 +99,9 @@ def _step_option(name: str, field: FieldInfo) -> inspect.Parameter:
     """Make the option of one step argument: its type, default and description are the field's."""
     kind, default, text = field.annotation, field.default, field.description or ""
     words: Values = {"help": text, "rich_help_panel": STEP}
-    method = name.split("_", maxsplit=1)[0].upper()
-    if text.startswith(f"{method}: "):  # the panel says so
-        text = text.removeprefix(f"{method}: ")
-        words = {"help": text[0].upper() + text[1:], "rich_help_panel": f"{STEP} for {method}"}
+    whose, _, rest = text.partition(": ")
+    if name.startswith(("wfss_", "soss_")):  # what all of them share, the panel says
+        words = {"help": rest[0].upper() + rest[1:], "rich_help_panel": f"{STEP} for {whose}"}
     flag = [f"--{name.replace('_', '-')}"] if kind is bool else []
     if isinstance(default, tuple):
         kind, default = str, ",".join(f"{value:g}" for value in default)
