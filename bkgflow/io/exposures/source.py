@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from functools import cache
 from importlib import import_module
-from typing import Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
 from bkgflow.detector import Window
 from bkgflow.errors import PlanError
+
+if TYPE_CHECKING:
+    from gwcs import WCS
 
 __all__ = [
     "FORMATS",
@@ -81,8 +84,8 @@ class Source(Protocol):
     def reader(self) -> AbstractContextManager[Reader]:
         """Open it."""
 
-    def wcs(self) -> Any:
-        """Return its ``gwcs.WCS``; None where it has none.
+    def wcs(self) -> WCS | None:
+        """Return its WCS; None where it has none.
 
         Raises
         ------
@@ -102,10 +105,8 @@ def read_window(
     ----------
     source, reader : Source, Reader
         The source and its open reader.
-    layer : "sci", "err" or "dq"
-        Which array.
-    window : Window
-        Detector pixels wanted.
+    layer, window : str, Window
+        Which array, and which detector pixels of it.
     out : (window.ny, window.nx) or (n_integrations, window.ny, window.nx)
         Filled in place.
 
@@ -163,18 +164,14 @@ def _adapter(name: str) -> TypeAdapter[Source]:
     return TypeAdapter(getattr(import_module(module), kind))
 
 
-def _to_plain(source: Source) -> dict[str, Any]:
+def _to_plain(source: Source) -> dict[str, object]:
     check_savable([source])
-    return {
-        "format": source.format,
-        **_adapter(source.format).dump_python(source, mode="json"),
-    }
+    return {"format": source.format, **_adapter(source.format).dump_python(source, mode="json")}
 
 
-def _from_plain(value: Any) -> Source:
+def _from_plain(value: object) -> Source:
     if not isinstance(value, Mapping):
-        found: Source = value
-        return found
+        return cast(Source, value)
     parts = dict(value)
     name = parts.pop("format", None)
     if name not in FORMATS:

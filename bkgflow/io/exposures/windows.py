@@ -3,40 +3,43 @@
 from __future__ import annotations
 
 from os import PathLike
-from typing import Any
+from typing import cast
 
 from bkgflow.detector import Window, full_frame
 from bkgflow.errors import ShapeError, WindowError
 
-__all__ = ["CORNER_AND_SIZE", "number", "slit_corner", "window_of"]
+__all__ = ["CORNER_AND_SIZE", "number", "slit_corner", "whole_number", "window_of"]
 
 CORNER_AND_SIZE = ("SUBSTRT1", "SUBSTRT2", "SUBSIZE1", "SUBSIZE2")
 """The keywords of a window, in the order of `window_of`."""
 
+Pair = tuple[object, object]
+"""Two header values."""
 
-def slit_corner(corner: tuple[Any, Any], start: tuple[Any, Any]) -> tuple[Any, Any]:
+
+def slit_corner(corner: Pair, start: Pair) -> Pair:
     """Return the detector's 1-based corner of a cut-out that begins at ``start`` in its frame.
 
     Where one of the numbers is missing, so is the corner's; what is no number comes back as it
     is, for `window_of` to refuse.
     """
-    x, y = (_shifted(frame, cut) for frame, cut in zip(corner, start, strict=True))
-    return x, y
+    return _shifted(corner[0], start[0]), _shifted(corner[1], start[1])
 
 
-def _shifted(frame: Any, cut: Any) -> Any:
+def _shifted(frame: object, cut: object) -> object:
     if frame is None or cut is None:
         return None
-    wrong = [value for value in (frame, cut) if not isinstance(value, int | float)]
-    return wrong[0] if wrong else frame + cut - 1
+    if isinstance(frame, int | float) and isinstance(cut, int | float):
+        return frame + cut - 1
+    return cut if isinstance(frame, int | float) else frame
 
 
 def window_of(
     file: str | PathLike[str],
     instrument: str,
     shape: tuple[int, ...],
-    corner: tuple[Any, Any],
-    size: tuple[Any, Any],
+    corner: Pair,
+    size: Pair,
 ) -> Window:
     """Work out an exposure's window on the detector.
 
@@ -73,40 +76,36 @@ def window_of(
                 cure="Put SUBSTRT1/2 and SUBSIZE1/2 into the primary header",
             )
         return full
-    x, y, columns, rows = (_whole(file, name, value) for name, value in keywords.items())
+    cure = "Correct the keyword"
+    numbers = []
+    for name, value in keywords.items():
+        found = whole_number(value)
+        if found is None:
+            raise WindowError(f"{name} is a whole number", file=file, value=repr(value), cure=cure)
+        numbers.append(found)
+    x, y, columns, rows = numbers
     if (rows, columns) != (ny, nx):
         raise ShapeError(
             "SUBSIZE2 × SUBSIZE1 is the shape of the array",
             file=file,
             value=f"SUBSIZE2 × SUBSIZE1 = {rows}×{columns}, the array is {ny}×{nx}",
-            cure="Correct the keywords, or make the product again",
+            cure=f"{cure}s, or make the product again",
         )
     if x < 1 or y < 1:
-        raise WindowError(
-            "SUBSTRT1 and SUBSTRT2 count the detector's pixels from 1",
-            file=file,
-            value=f"{x}, {y}",
-            cure="Correct the keywords",
-        )
+        rule = "SUBSTRT1 and SUBSTRT2 count the detector's pixels from 1"
+        raise WindowError(rule, file=file, value=f"{x}, {y}", cure=f"{cure}s")
     return Window(x - 1, y - 1, nx, ny)
 
 
-def _whole(file: str | PathLike[str], keyword: str, value: Any) -> int:
-    """Return a header value that must be a whole number."""
-    found = number(value)
-    if found is None or not found.is_integer():
-        raise WindowError(
-            f"{keyword} is a whole number",
-            file=file,
-            value=repr(value),
-            cure="Correct the keyword",
-        )
-    return int(found)
-
-
-def number(value: Any) -> float | None:
+def number(value: object) -> float | None:
     """Return a header value as a float; None where it is missing or no number at all."""
     try:
-        return None if value is None else float(value)
+        return None if value is None else float(cast(float, value))
     except (TypeError, ValueError):
         return None
+
+
+def whole_number(value: object) -> int | None:
+    """Return a header value that is a whole number; None for all others."""
+    found = number(value)
+    return None if found is None or not found.is_integer() else int(found)

@@ -9,17 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 
 from bkgflow.errors import FileError
-from bkgflow.io.fits.cards import BLOCK, Cards
+from bkgflow.io.fits.cards import BLOCK, Cards, Value
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.reading import reading
 
 __all__ = ["UNSIGNED_ZERO", "ByteRange", "Hdu", "read_hdu", "read_hdus", "walk"]
-
 
 BITPIX = (8, 16, 32, 64, -32, -64)
 """The types that an array may have (FITS standard 4.0, table 8)."""
@@ -39,7 +38,7 @@ class ByteRange:
     shape : tuple of int
         (ny, nx) or (n_integrations, ny, nx).
     bitpix : int
-        FITS's name of the type: 8, 16, 32, 64, -32, -64; stored big-endian.
+        FITS's name of the type, one of `BITPIX`; stored big-endian.
     bscale, bzero : float
         True value = bscale × stored + bzero.
     """
@@ -116,7 +115,12 @@ def read_hdus(path: PathLike, stream: BinaryIO) -> Iterator[tuple[Hdu, int]]:
         start = stream.seek(position)
         hdu, position = read_hdu(path, stream, first=start == 0)
         if position > end:
-            raise _truncated(path, hdu.name, position, end)
+            raise FileError(
+                f"The file holds all of its extension {hdu.name or 'without a name'}",
+                file=path,
+                value=f"{end} bytes of {position}",
+                cure="Fetch the file again; it was cut off",
+            )
         yield hdu, position
 
 
@@ -153,8 +157,8 @@ def _byte_range(header: Cards, offset: int) -> ByteRange:
     bitpix = header.whole("BITPIX")
     if bitpix not in BITPIX:
         raise ValueError(f"BITPIX = {bitpix}")
-    scale, zero = float(header.get("BSCALE", 1.0)), float(header.get("BZERO", 0.0))
-    return ByteRange(offset, shape, bitpix, scale, zero)
+    bscale, bzero = header.get("BSCALE", 1.0), header.get("BZERO", 0.0)
+    return ByteRange(offset, shape, bitpix, float(cast(Value, bscale)), float(cast(Value, bzero)))
 
 
 def _size(header: Cards, data: ByteRange) -> int:
@@ -166,15 +170,6 @@ def _size(header: Cards, data: ByteRange) -> int:
     if size < 0:
         raise ValueError(f"{size} bytes of data")
     return size
-
-
-def _truncated(path: PathLike, name: str, wanted: int, found: int) -> FileError:
-    return FileError(
-        f"The file holds all of its extension {name or 'without a name'}",
-        file=path,
-        value=f"{found} bytes of {wanted}",
-        cure="Fetch the file again; it was cut off",
-    )
 
 
 def _unreadable(path: PathLike, what: str) -> FileError:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bkgflow.errors import BkgflowError, FileError, MetadataError, ShapeError
+from bkgflow.errors import FileError, MetadataError, ShapeError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.references.catalog import SourceCatalog, read_catalog
 from bkgflow.io.references.mask import read_mask
 from bkgflow.io.references.skies import Templates, read_templates
 from bkgflow.io.references.wavelengths import OrderPolicy, blocking_filter, wavelength_ranges
-from bkgflow.io.storage.location import Location, PathLike
+from bkgflow.io.storage.location import PathLike
+
+if TYPE_CHECKING:
+    from astropy.modeling import Model
 
 __all__ = ["Corners", "SlitlessInputs", "slitless_inputs", "source_corners"]
+
+ASSIGN = "Run the pipeline's assign_wcs step"
 
 UNKNOWN_ORDER = "order is not available"
 """How the dispersion models of stdatamodels refuse an order."""
@@ -78,14 +83,13 @@ def slitless_inputs(
     Parameters
     ----------
     facts : ExposureFacts
-        The exposure's; its source has a WCS if a catalog is to be used. Nothing else is read of
-        it.
+        The exposure's; of its source, the WCS alone is read, if a catalog is to be used.
     background : path-like or several
         See `read_templates`.
     wavelengthrange : path-like, optional
         The reference that a catalog needs.
     catalog : path-like, optional
-        The source catalog.
+        Of the sources.
     user_mask : path-like, optional
         A mask; the catalog is then not even opened.
     mmag_extract : float, optional
@@ -135,8 +139,6 @@ def source_corners(
     ----------
     facts : ExposureFacts
         The exposure's; its source has a grism's WCS.
-    catalog : SourceCatalog
-        The sources.
     ranges : dict
         Shortest and longest wavelength by order, micron.
     skip_unknown : bool
@@ -147,6 +149,15 @@ def source_corners(
     MetadataError
         If there is no WCS, or it is not a grism's, or lacks an order.
     """
+
+    def no_order(*orders: int) -> MetadataError:
+        return MetadataError(
+            "The exposure's WCS has every order that is to be boxed",
+            file=facts.location,
+            value=f"no order {', '.join(map(str, orders))}",
+            cure="Assign the WCS anew, or give the wavelengthrange reference that belongs to it",
+        )
+
     to_grism = _sky_to_grism(facts)
     ra, dec = catalog.ra.ravel(), catalog.dec.ravel()
     known, found = [], []
@@ -158,27 +169,18 @@ def source_corners(
                 raise
             if skip_unknown:
                 continue
-            raise _no_order(facts.location, order) from None
+            raise no_order(order) from None
         known.append(order)
         found.append(pairs)
     if not known:
-        raise _no_order(facts.location, *ranges)
+        raise no_order(*ranges)
     shape = (len(known), 2, 2, len(catalog), catalog.ra.shape[1])  # order, wavelength, x or y
     stacked = np.array(found, np.float64).reshape(shape)
     x, y = np.moveaxis(stacked, (2, 3), (0, 1))
     return Corners(x, y, tuple(known))
 
 
-def _no_order(file: Location, *orders: int) -> BkgflowError:
-    return MetadataError(
-        "The exposure's WCS has every order that is to be boxed",
-        file=file,
-        value=f"no order {', '.join(map(str, orders))}",
-        cure="Assign the WCS anew, or give the wavelengthrange reference that belongs to it",
-    )
-
-
-def _sky_to_grism(facts: ExposureFacts) -> Any:
+def _sky_to_grism(facts: ExposureFacts) -> Model:
     """Return the transform (ra, dec, wavelength, order) to (x, y, ...)."""
     wcs = facts.source.wcs()
     if wcs is None:
@@ -186,22 +188,20 @@ def _sky_to_grism(facts: ExposureFacts) -> Any:
             "A slitless exposure with a source catalog has a WCS",
             file=facts.location,
             value="none",
-            cure="Run the pipeline's assign_wcs step first",
+            cure=f"{ASSIGN} first",
         )
     try:
         transform = wcs.backward_transform
+        inputs, outputs = transform.n_inputs, transform.n_outputs
+        found = "" if inputs == 4 and outputs >= 2 else f"{inputs} inputs, {outputs} outputs"
     except (AttributeError, NotImplementedError) as problem:
-        raise _not_a_grism(facts.location, str(problem)) from None
-    if transform.n_inputs != 4 or transform.n_outputs < 2:
-        found = f"{transform.n_inputs} inputs, {transform.n_outputs} outputs"
-        raise _not_a_grism(facts.location, found)
+        found = str(problem)[:200] or type(problem).__name__
+    if found:
+        raise MetadataError(
+            "The WCS of a slitless exposure leads from (ra, dec, wavelength, order) to the "
+            "detector",
+            file=facts.location,
+            value=found,
+            cure=f"{ASSIGN} on the exposure; its EXP_TYPE must be a WFSS one",
+        )
     return transform
-
-
-def _not_a_grism(file: Location, found: str) -> BkgflowError:
-    return MetadataError(
-        "The WCS of a slitless exposure leads from (ra, dec, wavelength, order) to the detector",
-        file=file,
-        value=found[:200],
-        cure="Run the pipeline's assign_wcs step on the exposure; its EXP_TYPE must be a WFSS one",
-    )

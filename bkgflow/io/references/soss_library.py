@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from bkgflow.io.exposures.source import Source
 from bkgflow.io.fits.hdus import ByteRange, walk
 from bkgflow.io.fits.planes import planes, read_rows
 from bkgflow.io.storage.location import Location, PathLike
+from bkgflow.io.storage.reading import understood
 
 __all__ = ["SourceSegment", "cut_library", "read_library"]
 
@@ -50,15 +50,20 @@ def read_library(where: PathLike) -> NDArray[np.float32]:
     location = Location.of(where)
     data = _plain(location)
     if data is None:
-        library = _modelled(location)
-        _check_shape(location, library.shape)
-        return library
+        cure = "Fetch the reference again, or name the right one"
+        with (
+            understood("A SOSS background reference opens as a SossBkgModel", location, cure),
+            datamodels.SossBkgModel(os.fspath(location)) as model,
+        ):
+            templates = np.array(model.data, np.float32)
+        _check_shape(location, templates.shape)
+        return templates
     _check_shape(location, data.shape)
-    _, ny, nx = data.shape
+    whole = Window(0, 0, data.shape[2], data.shape[1])
     templates = np.empty(data.shape, np.float32)
     with location.open("A SOSS background reference") as stream:
         for plane, out in zip(planes(data), templates, strict=True):
-            read_rows(stream, plane, Window(0, 0, nx, ny), out)
+            read_rows(stream, plane, whole, out)
     return templates
 
 
@@ -68,23 +73,7 @@ def _plain(location: Location) -> ByteRange | None:
         hdu = walk(location).get("SCI")
     except FileError:
         return None
-    if hdu is None or hdu.data.native != np.float32:
-        return None
-    return hdu.data
-
-
-def _modelled(location: Location) -> NDArray[np.float32]:
-    try:
-        with datamodels.SossBkgModel(os.fspath(location)) as model:
-            library: NDArray[np.float32] = np.array(model.data, np.float32)
-    except Exception as problem:  # stdatamodels, asdf and astropy each raise their own
-        raise FileError(
-            "A SOSS background reference opens as a SossBkgModel",
-            file=location,
-            value=f"{type(problem).__name__}: {problem}"[:300],
-            cure="Fetch the reference again, or name the right one",
-        ) from problem
-    return library
+    return hdu.data if hdu is not None and hdu.data.native == np.float32 else None
 
 
 def _check_shape(location: Location, shape: tuple[int, ...]) -> None:
@@ -136,15 +125,7 @@ def cut_library(
 
 @dataclass(frozen=True, slots=True)
 class SourceSegment:
-    """A segment's integrations, read from its source a few at a time, as often as asked for.
-
-    Attributes
-    ----------
-    source : Source
-        The segment.
-    at_once : int
-        Integrations held at a time.
-    """
+    """A segment's integrations, read ``at_once`` at a time, as often as asked for."""
 
     source: Source
     at_once: int = CHUNK
@@ -154,7 +135,7 @@ class SourceSegment:
         """(n_integrations, ny, nx); an image is one integration."""
         return self.source.n_integrations or 1, *self.source.window.shape
 
-    def chunks(self) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    def chunks(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint32]]]:
         """Yield SCI float32 and DQ uint32, (n, ny, nx): good until the next ones are asked for.
 
         Raises
