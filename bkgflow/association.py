@@ -103,7 +103,15 @@ def load_program(program: object) -> tuple[list[Association], list[tuple[str, As
 
 def _association_files(program: object) -> list[Location]:
     if isinstance(program, str | PathLike):
-        return _in_folder(_existing(Location.of(program)))
+        path = Location.of(program)
+        try:
+            problem = "" if path.exists() else "no such file or folder"
+        except OSError as error:  # a name that is too long, a folder that may not be entered
+            problem = str(error.strerror)
+        if problem:
+            rule = "A program is an association that is there, or a folder of them"
+            raise PlanError(rule, file=path, value=problem, cure="Check the path")
+        return _in_folder(path)
     if isinstance(program, list | tuple | set | Iterator):
         items = list(program)
         if items and all(isinstance(item, str | PathLike) for item in items):
@@ -113,17 +121,6 @@ def _association_files(program: object) -> list[Location]:
         value=repr(program)[:200],
         cure=f"Give a path, a list of paths, or a folder that holds {PATTERN}",
     )
-
-
-def _existing(path: Location) -> Location:
-    try:
-        problem = "" if path.exists() else "no such file or folder"
-    except OSError as error:  # a name that is too long, a folder that may not be entered
-        problem = str(error.strerror)
-    if problem:
-        rule = "A program is an association that is there, or a folder of them"
-        raise PlanError(rule, file=path, value=problem, cure="Check the path")
-    return path
 
 
 def _in_folder(folder: Location) -> list[Location]:

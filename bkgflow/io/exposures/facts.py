@@ -42,10 +42,6 @@ class ExposureFacts:
     ----------
     location : Location
         Where it is; the bare name of a model in memory.
-    identity : Identity
-        Which version of it was looked at.
-    window : Window
-        Its pixels on the detector.
     n_integrations : int or None
         Integrations of a cube; None for a 2-D image.
     model, instrument, detector, exp_type, bunit : str
@@ -56,8 +52,6 @@ class ExposureFacts:
         DISPAXIS, 1 for x, 2 for y; None where it is missing.
     keywords : tuple of (str, str)
         Those of `META_KEYS` that it has.
-    source : Source
-        Its pixels and its WCS.
     """
 
     location: Location
@@ -102,8 +96,8 @@ class ExposureFacts:
         MetadataError
             If one of the two is missing or not a number.
         """
-        xtilt, ytilt = self.gwa
-        for keyword, value in (("GWA_XTIL", xtilt), ("GWA_YTIL", ytilt)):
+        tilt = []
+        for keyword, value in zip(("GWA_XTIL", "GWA_YTIL"), self.gwa, strict=True):
             if value is None or not math.isfinite(value):
                 raise MetadataError(
                     f"A NIRSpec exposure says its grating wheel's tilt in {keyword}",
@@ -112,8 +106,8 @@ class ExposureFacts:
                     cure="Put the keyword in from the telemetry, or run the pipeline's first "
                     "stage again",
                 )
-        assert xtilt is not None and ytilt is not None
-        return xtilt, ytilt
+            tilt.append(value)
+        return tilt[0], tilt[1]
 
 
 def read_facts(
@@ -131,17 +125,12 @@ def read_facts(
 
     Parameters
     ----------
-    shape : tuple of int
+    shape : (ny, nx) or (n_integrations, ny, nx)
         Of SCI.
     primary, sci : callable
         Return the value of a keyword of the primary header and of SCI's; None where it is missing.
     source : callable
         Makes the source from its window.
-
-    Raises
-    ------
-    ShapeError, WindowError
-        As `window_of`.
     """
     corner, size = (
         (primary("SUBSTRT1"), primary("SUBSTRT2")),

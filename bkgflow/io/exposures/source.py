@@ -51,8 +51,6 @@ class Reader(Protocol):
 
         Parameters
         ----------
-        layer : "sci", "err" or "dq"
-            Which array.
         window : Window
             Detector pixels, all within the source's window.
         out : (ny, nx) or (n, ny, nx)
@@ -97,23 +95,10 @@ class Source(Protocol):
 def read_window(
     source: Source, reader: Reader, layer: Layer, window: Window, out: Pixels
 ) -> Window | None:
-    """Fill ``out`` with what a source holds of a part of the detector.
+    """Fill ``out`` with what a source holds of a part of the detector; return which pixels it has.
 
     Where the source holds nothing, SCI and ERR become NaN and DQ 0: clipping ignores them.
-
-    Parameters
-    ----------
-    source, reader : Source, Reader
-        The source and its open reader.
-    layer, window : str, Window
-        Which array, and which detector pixels of it.
-    out : (window.ny, window.nx) or (n_integrations, window.ny, window.nx)
-        Filled in place.
-
-    Returns
-    -------
-    Window or None
-        The pixels that the source holds.
+    ``out`` is (window.ny, window.nx) or (n_integrations, window.ny, window.nx).
     """
     held = source.window.overlap(window)
     if held != window:

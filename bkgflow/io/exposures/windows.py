@@ -35,18 +35,12 @@ def _shifted(frame: object, cut: object) -> object:
 
 
 def window_of(
-    file: str | PathLike[str],
-    instrument: str,
-    shape: tuple[int, ...],
-    corner: Pair,
-    size: Pair,
+    file: str | PathLike[str], instrument: str, shape: tuple[int, ...], corner: Pair, size: Pair
 ) -> Window:
     """Work out an exposure's window on the detector.
 
     Parameters
     ----------
-    file : path-like
-        Named in errors.
     instrument : str
         INSTRUME, which decides what a full frame is.
     shape : (ny, nx)
@@ -76,25 +70,26 @@ def window_of(
                 cure="Put SUBSTRT1/2 and SUBSIZE1/2 into the primary header",
             )
         return full
-    cure = "Correct the keyword"
-    numbers = []
-    for name, value in keywords.items():
-        found = whole_number(value)
-        if found is None:
-            raise WindowError(f"{name} is a whole number", file=file, value=repr(value), cure=cure)
-        numbers.append(found)
-    x, y, columns, rows = numbers
+    x, y, columns, rows = (_whole(file, *each) for each in keywords.items())
     if (rows, columns) != (ny, nx):
         raise ShapeError(
             "SUBSIZE2 × SUBSIZE1 is the shape of the array",
             file=file,
             value=f"SUBSIZE2 × SUBSIZE1 = {rows}×{columns}, the array is {ny}×{nx}",
-            cure=f"{cure}s, or make the product again",
+            cure="Correct the keywords, or make the product again",
         )
     if x < 1 or y < 1:
         rule = "SUBSTRT1 and SUBSTRT2 count the detector's pixels from 1"
-        raise WindowError(rule, file=file, value=f"{x}, {y}", cure=f"{cure}s")
+        raise WindowError(rule, file=file, value=f"{x}, {y}", cure="Correct the keywords")
     return Window(x - 1, y - 1, nx, ny)
+
+
+def _whole(file: str | PathLike[str], name: str, value: object) -> int:
+    found = whole_number(value)
+    if found is None:
+        rule, cure = f"{name} is a whole number", "Correct the keyword"
+        raise WindowError(rule, file=file, value=repr(value), cure=cure)
+    return found
 
 
 def number(value: object) -> float | None:

@@ -35,15 +35,7 @@ Value = str | float
 
 
 class Cards:
-    """The cards of one header.
-
-    Parameters
-    ----------
-    file : path
-        Named in errors.
-    raw : bytes
-        The header, a whole number of blocks.
-    """
+    """The cards of one header: ``raw``, a whole number of blocks; ``file`` is named in errors."""
 
     def __init__(self, file: PathLike, raw: bytes) -> None:
         self.raw = raw
@@ -54,13 +46,7 @@ class Cards:
 
     @classmethod
     def read(cls, file: PathLike, stream: BinaryIO) -> Cards:
-        """Read the header that begins where a stream stands.
-
-        Raises
-        ------
-        FileError
-            If it does not end.
-        """
+        """Read the header that begins where a stream stands; `FileError` if it does not end."""
         raw = bytearray()
         while True:
             block = stream.read(BLOCK)
@@ -76,13 +62,7 @@ class Cards:
                 return cls(file, bytes(raw))
 
     def get(self, keyword: str, default: Value | None = None) -> Value | None:
-        """Return the value of the first card of a keyword.
-
-        Raises
-        ------
-        FileError
-            If the card breaks the rules of FITS.
-        """
+        """Return the value of a keyword's first card; `FileError` if it is not written as FITS."""
         start = self._starts.get(keyword.encode("ascii"))
         if start is None:
             return default
@@ -109,13 +89,7 @@ class Cards:
             ) from None
 
     def whole(self, keyword: str, default: int | None = None) -> int:
-        """Return a value that must be a whole number.
-
-        Raises
-        ------
-        FileError
-            If it is none, or if it is not there and there is no default.
-        """
+        """Return a value that must be a whole number; `FileError` if it is none, or missing."""
         value = self.get(keyword, default)
         if isinstance(value, int) and not isinstance(value, bool):
             return value

@@ -18,7 +18,7 @@ from bkgflow.io.fits.cards import BLOCK, Cards, Value
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.reading import reading
 
-__all__ = ["UNSIGNED_ZERO", "ByteRange", "Hdu", "read_hdu", "read_hdus", "walk"]
+__all__ = ["UNSIGNED_ZERO", "ByteRange", "Hdu", "read_hdus", "walk"]
 
 BITPIX = (8, 16, 32, 64, -32, -64)
 """The types that an array may have (FITS standard 4.0, table 8)."""
@@ -112,8 +112,7 @@ def read_hdus(path: PathLike, stream: BinaryIO) -> Iterator[tuple[Hdu, int]]:
     """
     end, position = stream.seek(0, 2), 0
     while position < end:
-        start = stream.seek(position)
-        hdu, position = read_hdu(path, stream, first=start == 0)
+        hdu, position = _read_hdu(path, stream, position)
         if position > end:
             raise FileError(
                 f"The file holds all of its extension {hdu.name or 'without a name'}",
@@ -124,22 +123,16 @@ def read_hdus(path: PathLike, stream: BinaryIO) -> Iterator[tuple[Hdu, int]]:
         yield hdu, position
 
 
-def read_hdu(path: PathLike, stream: BinaryIO, *, first: bool) -> tuple[Hdu, int]:
-    """Read the header that begins where a stream stands; return it and where the next begins.
-
-    Raises
-    ------
-    FileError
-        If there is no header of FITS.
-    """
-    start = stream.tell()
+def _read_hdu(path: PathLike, stream: BinaryIO, start: int) -> tuple[Hdu, int]:
+    """Read the header that begins at a byte; return it and where the next begins."""
+    stream.seek(start)
     signature = stream.read(8)
-    if signature != (b"SIMPLE  " if first else b"XTENSION"):
-        where = "the file begins" if first else f"byte {start} begins an extension"
+    if signature != (b"XTENSION" if start else b"SIMPLE  "):
+        where = f"byte {start} begins an extension" if start else "the file begins"
         raise _unreadable(path, f"{where} with {signature!r}")
     stream.seek(start)
     header = Cards.read(path, stream)
-    name = "PRIMARY" if first else str(header.get("EXTNAME", "")).upper()
+    name = str(header.get("EXTNAME", "")).upper() if start else "PRIMARY"
     try:
         data = _byte_range(header, stream.tell())
         size = _size(header, data)

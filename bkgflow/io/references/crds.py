@@ -35,12 +35,7 @@ Answer = TypeVar("Answer")
 def crds_reference(reftype: str, keywords: Mapping[str, str]) -> tuple[Location | None, str]:
     """Return the best reference file, fetched into the cache if it is not there.
 
-    Parameters
-    ----------
-    reftype : str
-        ``bkg``, ``wavelengthrange``, …
-    keywords : mapping
-        The exposure's header values.
+    See `find_reference`.
 
     Returns
     -------
@@ -69,6 +64,7 @@ def crds_reference(reftype: str, keywords: Mapping[str, str]) -> tuple[Location 
         return str(answer[reftype])
 
     answer = ask(crds.getrecommendations)
+    context = str(_guarded(crds.get_context_name, OBSERVATORY))
     found = answer.removeprefix(NOT_FOUND).strip()
     if found.upper() == "N/A":
         location = None
@@ -76,16 +72,12 @@ def crds_reference(reftype: str, keywords: Mapping[str, str]) -> tuple[Location 
         values = ", ".join(f"{name}={value}" for name, value in keywords.items())
         raise ReferenceFileError(
             f"CRDS has a {reftype} file for the exposure",
-            value=f"{found} for {values} in {_context(crds)}",
+            value=f"{found} for {values} in {context}",
             cure=f"Use a newer CRDS_CONTEXT, or name a file with override_{reftype}",
         )
     else:
         location = Location.of(ask(crds.getreferences))
-    return location, _context(crds)
-
-
-def _context(crds: ModuleType) -> str:
-    return str(_guarded(crds.get_context_name, OBSERVATORY))
+    return location, context
 
 
 def _package() -> ModuleType:

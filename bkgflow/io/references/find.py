@@ -28,15 +28,13 @@ class Reference:
 
     Attributes
     ----------
-    locations : tuple of Location
+    locations, identities : tuples of Location and Identity
         The files; several where several components were named, none where the reference
         is not applicable.
     origin : "override", "folder" or "crds"
         Who chose them.
     context : str
         The folder's location, or CRDS's context; empty for an override.
-    identities : tuple of Identity
-        Which version of each file it was.
     """
 
     reftype: str
@@ -70,8 +68,6 @@ def find_reference(
         The exposure's header values, as `ExposureFacts.keywords` holds them.
     override : path-like, str or sequence, optional
         A path, several (also as a comma list), or "N/A"; relative to the working folder.
-    folder : ReferenceFolder, optional
-        Where to look.
 
     Raises
     ------

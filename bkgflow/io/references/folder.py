@@ -82,7 +82,7 @@ class ReferenceFolder:
 
     def __init__(self, folder: PathLike) -> None:
         self.location = Location.of(folder)
-        self.unreadable: dict[str, str] = {}
+        self.unreadable: list[str] = []
         try:
             files = [each for each in self.location.listing() if each.name.endswith(NAMES)]
         except OSError as problem:
@@ -98,14 +98,7 @@ class ReferenceFolder:
         """Return the file that fits an exposure best.
 
         The most specific wins: the one that names most of the compared keywords. Among equals
-        the latest USEAFTER does that is not after the exposure.
-
-        Parameters
-        ----------
-        reftype : str
-            ``bkg``, ``wavelengthrange``, …, in any case.
-        keywords : mapping
-            The exposure's header values.
+        the latest USEAFTER does that is not after the exposure. See `find_reference`.
 
         Raises
         ------
@@ -123,12 +116,13 @@ class ReferenceFolder:
                 value=self._found(reftype, kind, keywords),
                 cure=f"Add the file, correct its keywords, {or_name}",
             )
-        moment = _exposed(keywords)
+        exposed = keywords.get("DATE-OBS")
+        moment = _moment(f"{exposed}T{keywords.get('TIME-OBS', '00:00:00')}") if exposed else None
         ready = [entry for entry in fits if moment is None or entry.date() <= moment]
         if not ready:
             raise refused(
                 f"A {reftype} file may be used from its USEAFTER on, and the exposure was taken "
-                f"{keywords['DATE-OBS']}",
+                f"{exposed}",
                 value=", ".join(f"{entry.location.name} from {entry.useafter}" for entry in fits),
                 cure=f"Add an earlier file, {or_name}",
             )
@@ -148,7 +142,7 @@ class ReferenceFolder:
             entry = _read(location)
         except FileError as problem:
             log.warning("Reference file left out: %s", problem)
-            self.unreadable[location.name] = str(problem)
+            self.unreadable.append(location.name)
             return None
         if entry is None:
             log.debug("%s has no REFTYPE and is left out", location)
@@ -169,12 +163,6 @@ class ReferenceFolder:
         if self.unreadable:
             found += f"; not readable: {', '.join(self.unreadable)}"
         return found
-
-
-def _exposed(keywords: Mapping[str, str]) -> datetime | None:
-    """Return when the exposure was taken, or None where its headers do not say."""
-    date = keywords.get("DATE-OBS")
-    return _moment(f"{date}T{keywords.get('TIME-OBS', '00:00:00')}") if date else None
 
 
 def _moment(text: str) -> datetime | None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bkgflow.detector import Window
 from bkgflow.errors import FileError, ShapeError
-from bkgflow.io.fits.hdus import Hdu, walk
+from bkgflow.io.fits.hdus import walk
 from bkgflow.io.fits.planes import read_rows
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.reading import understood
@@ -79,7 +79,9 @@ def product_mask(path: PathLike, shape: tuple[int, int]) -> NDArray[np.bool_] | 
 def _from_fits(path: PathLike) -> tuple[Values, bool]:
     """Return the mask, and whether any number may stand for background."""
     hdus = walk(path)
-    images = [name for name, hdu in hdus.items() if _is_image(hdu)]
+    flat = {name: hdu for name, hdu in hdus.items() if len(hdu.data.shape) == 2}
+    kinds = {name: str(hdu.header.get("XTENSION", "IMAGE")).strip() for name, hdu in flat.items()}
+    images = [name for name, kind in kinds.items() if kind == "IMAGE"]
     name = "MASK" if "MASK" in images else next(iter(images), None)
     if name is None or (name != "MASK" and len(images) > 1):
         raise FileError(
@@ -93,11 +95,6 @@ def _from_fits(path: PathLike) -> tuple[Values, bool]:
     with Location.of(path).open() as stream:
         read_rows(stream, data, Window(0, 0, data.shape[1], data.shape[0]), values)
     return values, name == "MASK"
-
-
-def _is_image(hdu: Hdu) -> bool:
-    kind = str(hdu.header.get("XTENSION", "IMAGE")).strip()
-    return len(hdu.data.shape) == 2 and kind == "IMAGE"
 
 
 def _from_asdf(path: PathLike) -> Values:

@@ -50,8 +50,6 @@ def read_templates(
     paths : path-like or several
         ``wfssbkg`` references with SCI (ny, nx) or (n_templates, ny, nx); the components of
         several files are taken together.
-    window : Window
-        The exposure's.
     instrument : str
         INSTRUME, which decides what a full frame is where a reference does not say its place.
 

@@ -37,8 +37,6 @@ class Corners:
     x, y : (n_sources, n_orders, 2, 4) float64
         Pixels of the exposure's array, the centre of the first one at 0; the wavelengths are
         the shortest and the longest of the order.
-    orders : tuple of int
-        The spectral orders.
     """
 
     x: NDArray[np.float64]
@@ -53,7 +51,7 @@ class SlitlessInputs:
     Attributes
     ----------
     templates : Templates
-        The reference skies on the exposure's window.
+        On the exposure's window.
     dispersion_axis : int or None
         DISPAXIS: 1 for x, 2 for y.
     mask : (ny, nx) bool or None
@@ -80,16 +78,14 @@ def slitless_inputs(
 ) -> SlitlessInputs:
     """Read and check everything that an exposure's fit needs.
 
+    Of the exposure itself the WCS alone is read, if a catalog is to be used.
+
     Parameters
     ----------
-    facts : ExposureFacts
-        The exposure's; of its source, the WCS alone is read, if a catalog is to be used.
     background : path-like or several
         See `read_templates`.
-    wavelengthrange : path-like, optional
-        The reference that a catalog needs.
-    catalog : path-like, optional
-        Of the sources.
+    wavelengthrange, catalog : path-like, optional
+        The sources, and the reference that they need.
     user_mask : path-like, optional
         A mask; the catalog is then not even opened.
     mmag_extract : float, optional
@@ -137,8 +133,6 @@ def source_corners(
 
     Parameters
     ----------
-    facts : ExposureFacts
-        The exposure's; its source has a grism's WCS.
     ranges : dict
         Shortest and longest wavelength by order, micron.
     skip_unknown : bool
@@ -150,32 +144,25 @@ def source_corners(
         If there is no WCS, or it is not a grism's, or lacks an order.
     """
 
-    def no_order(*orders: int) -> MetadataError:
-        return MetadataError(
-            "The exposure's WCS has every order that is to be boxed",
-            file=facts.location,
-            value=f"no order {', '.join(map(str, orders))}",
-            cure="Assign the WCS anew, or give the wavelengthrange reference that belongs to it",
-        )
-
     to_grism = _sky_to_grism(facts)
     ra, dec = catalog.ra.ravel(), catalog.dec.ravel()
-    known, found = [], []
+    known, unknown = {}, []
     for order, wavelengths in ranges.items():
         try:
-            pairs = [to_grism(ra, dec, wavelength, order)[:2] for wavelength in wavelengths]
+            known[order] = [to_grism(ra, dec, each, order)[:2] for each in wavelengths]
         except ValueError as problem:
             if UNKNOWN_ORDER not in str(problem):
                 raise
-            if skip_unknown:
-                continue
-            raise no_order(order) from None
-        known.append(order)
-        found.append(pairs)
-    if not known:
-        raise no_order(*ranges)
+            unknown.append(order)
+    if not known or (unknown and not skip_unknown):
+        raise MetadataError(
+            "The exposure's WCS has every order that is to be boxed",
+            file=facts.location,
+            value=f"no order {', '.join(map(str, unknown))}",
+            cure="Assign the WCS anew, or give the wavelengthrange reference that belongs to it",
+        )
     shape = (len(known), 2, 2, len(catalog), catalog.ra.shape[1])  # order, wavelength, x or y
-    stacked = np.array(found, np.float64).reshape(shape)
+    stacked = np.array(list(known.values()), np.float64).reshape(shape)
     x, y = np.moveaxis(stacked, (2, 3), (0, 1))
     return Corners(x, y, tuple(known))
 

@@ -56,14 +56,20 @@ def read_library(where: PathLike) -> NDArray[np.float32]:
             datamodels.SossBkgModel(os.fspath(location)) as model,
         ):
             templates = np.array(model.data, np.float32)
-        _check_shape(location, templates.shape)
-        return templates
-    _check_shape(location, data.shape)
-    whole = Window(0, 0, data.shape[2], data.shape[1])
-    templates = np.empty(data.shape, np.float32)
-    with location.open("A SOSS background reference") as stream:
-        for plane, out in zip(planes(data), templates, strict=True):
-            read_rows(stream, plane, whole, out)
+    else:
+        templates = np.empty(data.shape, np.float32)
+    shape = templates.shape
+    if len(shape) != 3 or not shape[0] or shape[2] != COLUMNS:
+        raise ShapeError(
+            f"A SOSS background reference holds templates: (n, {TALL}, {COLUMNS})",
+            file=location,
+            value=shape,
+            cure="Name a reference of the type BKG made for NIS_SOSS",
+        )
+    if data is not None:
+        with location.open("A SOSS background reference") as stream:
+            for plane, out in zip(planes(data), templates, strict=True):
+                read_rows(stream, plane, Window(0, 0, COLUMNS, shape[1]), out)
     return templates
 
 
@@ -76,16 +82,6 @@ def _plain(location: Location) -> ByteRange | None:
     return hdu.data if hdu is not None and hdu.data.native == np.float32 else None
 
 
-def _check_shape(location: Location, shape: tuple[int, ...]) -> None:
-    if len(shape) != 3 or not shape[0] or shape[2] != COLUMNS:
-        raise ShapeError(
-            f"A SOSS background reference holds templates: (n, {TALL}, {COLUMNS})",
-            file=location,
-            value=shape,
-            cure="Name a reference of the type BKG made for NIS_SOSS",
-        )
-
-
 def cut_library(
     library: NDArray[np.float32], shape: tuple[int, ...]
 ) -> tuple[NDArray[np.float32] | None, str]:
@@ -95,8 +91,8 @@ def cut_library(
     ----------
     library : (n_templates, ny, 2048) float32
         As `read_library` gives it.
-    shape : tuple of int
-        The exposure's: (rows, columns) or (n_integrations, rows, columns).
+    shape : (rows, columns) or (n_integrations, rows, columns)
+        The exposure's.
 
     Returns
     -------
@@ -138,10 +134,7 @@ class SourceSegment:
     def chunks(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint32]]]:
         """Yield SCI float32 and DQ uint32, (n, ny, nx): good until the next ones are asked for.
 
-        Raises
-        ------
-        FileError
-            If the file is gone or was cut.
+        `FileError` if the file is gone or was cut.
         """
         n, ny, nx = self.shape
         sci = np.empty((min(n, self.at_once), ny, nx), np.float32)

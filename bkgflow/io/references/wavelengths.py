@@ -33,19 +33,18 @@ def blocking_filter(facts: ExposureFacts) -> str:
     MetadataError
         If the instrument has no slitless mode, or the keyword is missing.
     """
-    instrument = facts.instrument
-    keyword = FILTER_KEYWORDS.get(instrument)
+    keyword = FILTER_KEYWORDS.get(facts.instrument)
     if keyword is None:
         raise MetadataError(
             f"A slitless exposure is of {', '.join(FILTER_KEYWORDS)}",
             file=facts.location,
-            value=f"INSTRUME = {instrument or 'missing'}",
+            value=f"INSTRUME = {facts.instrument or 'missing'}",
             cure="Correct INSTRUME, or take the exposure out of the program",
         )
     name = facts.keyword(keyword)
     if not name:
         raise MetadataError(
-            f"A slitless exposure of {instrument} names its filter in {keyword}",
+            f"A slitless exposure of {facts.instrument} names its filter in {keyword}",
             file=facts.location,
             value="missing",
             cure=f"Put {keyword} into the primary header",
@@ -60,8 +59,6 @@ def wavelength_ranges(
 
     Parameters
     ----------
-    path : path-like
-        A ``wavelengthrange`` reference file.
     filter_name : str
         See `blocking_filter`.
     orders : {"extract", "all"}

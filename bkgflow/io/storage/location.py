@@ -192,12 +192,8 @@ class Location:
         try:
             return raw.decode("utf-8")
         except UnicodeDecodeError:
-            raise FileError(
-                f"{what} is a text file",
-                file=self,
-                value="not UTF-8 text",
-                cure="Give the right file",
-            ) from None
+            rule, cure = f"{what} is a text file", "Give the right file"
+            raise FileError(rule, file=self, value="not UTF-8 text", cure=cure) from None
 
     def make_folder(self) -> None:
         """Make a folder and those above it, where they are not there; `OSError` where it cannot."""

@@ -35,9 +35,6 @@ __all__ = [
 CANNOT = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES}
 """What some network file systems answer when they are asked to sync a folder."""
 
-HIDDEN = ".bkgflow-"
-"""How the names of scratch folders begin."""
-
 
 def _sync(path: Path) -> None:
     """Have the file system keep what was written."""
@@ -92,13 +89,7 @@ class Publish(Protocol):
     """A way to make files appear."""
 
     def prepare(self, to: Location) -> Draft:
-        """Begin a file.
-
-        Raises
-        ------
-        OutputError
-            If nothing can be written there.
-        """
+        """Begin a file; `OutputError` where nothing can be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +154,7 @@ class MemoryPublish:
 def writing(draft: Draft) -> Iterator[Path]:
     """Give a draft's path to write to. After an error nothing stays behind.
 
-    Raises
-    ------
-    OutputError
-        For what the system says.
+    Of what the system says an `OutputError` is made.
     """
     try:
         yield draft.path
@@ -182,12 +170,7 @@ def writing(draft: Draft) -> Iterator[Path]:
 def whole(to: PathLike, by: Publish | None = None) -> Iterator[Path]:
     """Give a path to write to; what was written there then appears at its location.
 
-    For small files: the caller waits until the disk has them.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written there.
+    For small files: the caller waits until the disk has them. `OutputError` if it cannot.
     """
     draft = (by or LocalPublish()).prepare(Location.of(to))
     with writing(draft) as path:
@@ -196,13 +179,7 @@ def whole(to: PathLike, by: Publish | None = None) -> Iterator[Path]:
 
 
 def write_text(to: PathLike, text: str, by: Publish | None = None) -> None:
-    """Write a text file as UTF-8, whole or not at all; its folder is made if it is not there.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written there.
-    """
+    """Write a text file as UTF-8, as `whole` does; its folder is made if it is not there."""
     with whole(to, by) as path:
         path.write_text(text, encoding="utf-8")
 
@@ -210,12 +187,7 @@ def write_text(to: PathLike, text: str, by: Publish | None = None) -> None:
 def check_writable(folder: PathLike) -> None:
     """Prove that files can be written into an output folder, or that it can be made.
 
-    Nothing is left behind: a folder that is not there is not made yet.
-
-    Raises
-    ------
-    OutputError
-        If not.
+    Nothing is left behind: a folder that is not there is not made yet. `OutputError` if not.
     """
     wanted = Location.of(folder).path
     try:
@@ -238,5 +210,5 @@ def not_writable(path: PathLike, problem: OSError) -> OutputError:
 
 def _scratch(to: Location, folder: Path | None) -> Path:
     """Return a path in a new hidden folder."""
-    made = tempfile.mkdtemp(prefix=HIDDEN, dir=folder)
+    made = tempfile.mkdtemp(prefix=".bkgflow-", dir=folder)
     return Path(made) / re.sub(r"[^!->@-~ ]", "_", to.name)
