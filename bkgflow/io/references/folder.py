@@ -39,7 +39,7 @@ NAMES = (*FITS_NAMES, ".asdf")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class _Entry:
     """One reference file: its type, the values it accepts by keyword, its first date."""
 
     location: Location
@@ -136,7 +136,7 @@ class ReferenceFolder:
             )
         return ranked[-1][1]
 
-    def _entry(self, location: Location) -> Entry | None:
+    def _entry(self, location: Location) -> _Entry | None:
         """Index one file; None where it is no reference file, or cannot be read."""
         try:
             entry = _read(location)
@@ -148,7 +148,7 @@ class ReferenceFolder:
             log.debug("%s has no REFTYPE and is left out", location)
         return entry
 
-    def _found(self, reftype: str, kind: list[Entry], keywords: Mapping[str, str]) -> str:
+    def _found(self, reftype: str, kind: list[_Entry], keywords: Mapping[str, str]) -> str:
         """Say what there is instead of a file that fits."""
         found = f"{len(kind)} of {len(self.entries)} reference files have REFTYPE {reftype.upper()}"
         if kind:
@@ -173,7 +173,7 @@ def _moment(text: str) -> datetime | None:
         return None
 
 
-def _read(location: Location) -> Entry | None:
+def _read(location: Location) -> _Entry | None:
     """Read a file's header, not its arrays; None where it does not say its REFTYPE."""
     value_of = (_fits if location.name.endswith(FITS_NAMES) else _asdf)(location)
     reftype = _text(value_of("REFTYPE", "reftype"))
@@ -184,7 +184,7 @@ def _read(location: Location) -> Entry | None:
         pattern = value_of(*PATTERNS[keyword]) if keyword in PATTERNS else None
         accepts[keyword] = _values(pattern or value_of(keyword, META_KEYS[keyword]))
     named = {keyword: values for keyword, values in accepts.items() if values}
-    return Entry(location, reftype.upper(), named, _text(value_of("USEAFTER", "useafter")))
+    return _Entry(location, reftype.upper(), named, _text(value_of("USEAFTER", "useafter")))
 
 
 def _fits(location: Location) -> Callable[[str, str], object]:
