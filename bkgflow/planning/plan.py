@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from bkgflow.errors import InputError, PlanError
 from bkgflow.io.exposures.facts import ExposureFacts
+from bkgflow.io.exposures.source import check_savable
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import write_text
 from bkgflow.planning.keys import Key
@@ -110,7 +111,8 @@ class Plan:
         return unit.key if shared is None else unit.key.including(shared.key)
 
     def to_json(self) -> str:
-        """Return the plan as JSON text."""
+        """Return the plan as JSON text; `PlanError` where an exposure is in memory alone."""
+        check_savable(facts.source for facts in self.exposures)
         return _adapter().dump_json(self, indent=1).decode()
 
     def save(self, path: str | Path) -> None:
@@ -118,6 +120,8 @@ class Plan:
 
         Raises
         ------
+        PlanError
+            If an exposure is in memory alone.
         OutputError
             If it cannot be written there.
         """
