@@ -3,56 +3,27 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bkgflow.detector import Window
+from bkgflow.simulate.grism import Projection
 from bkgflow.simulate.instruments import Instrument
 from bkgflow.simulate.truth import Exposure
 
-__all__ = ["GROUP", "exposure_meta", "integration_times", "root_name", "wcsinfo"]
+__all__ = ["GROUP", "exposure_meta", "integration_times", "projection", "subarray"]
 
 GROUP = "02101"
 """Visit group, parallel sequence and activity of every simulated exposure, as in file names."""
 
 MJD_ZERO = datetime(1858, 11, 17)
 
-TIMES_DTYPE = np.dtype(
-    [("integration_number", "i4")]
-    + [
-        (f"int_{moment}_{scale}", "f8")
-        for scale in ("MJD_UTC", "BJD_TDB")
-        for moment in ("start", "mid", "end")
-    ]
-)
-"""The columns of INT_TIMES, from the ``int_times`` schema of stdatamodels."""
+SCALES, MOMENTS = ("MJD_UTC", "BJD_TDB"), ("start", "mid", "end")
+"""Of the columns of INT_TIMES, as the ``int_times`` schema of stdatamodels names them."""
 
-Values = dict[str, Any]
-
-
-def root_name(instrument: Instrument, observation: int, number: int) -> str:
-    """Return an exposure's name as the archive makes it, without suffix and extension."""
-    visit, detector = _visit(instrument, observation), instrument.detector.lower()
-    return f"jw{visit}_{GROUP}_{number:05d}_{detector}"
-
-
-def exposure_meta(instrument: Instrument, exposure: Exposure) -> Values:
-    """Return all header values of an exposure, by their key below ``meta``.
-
-    The tree in the file keeps their order.
-    """
-    groups = {
-        "": _file(exposure),
-        **_pointed(instrument, exposure),
-        "exposure.": _timing(instrument, exposure),
-        **_read(instrument, exposure),
-        "wcsinfo.": wcsinfo(instrument, exposure),
-        "cal_step.": dict.fromkeys(instrument.steps.split(), "COMPLETE")
-        | dict.fromkeys(("gain_scale", "group_scale", "ipc"), "SKIPPED"),
-    }
-    meta = {group + key: value for group, values in groups.items() for key, value in values.items()}
-    return meta | {"aperture.name": instrument.aperture, "pointing.pa_v3": 0.0}
+Values = dict[str, object]
+"""Header values by their keys, in the order that the tree in the file keeps."""
 
 
 def integration_times(instrument: Instrument, exposure: Exposure) -> NDArray[np.void]:
@@ -60,61 +31,56 @@ def integration_times(instrument: Instrument, exposure: Exposure) -> NDArray[np.
 
     The barycentric times are the spacecraft's own: nothing in a simulated program moves.
     """
-    total = exposure.cut.total
+    times = [(f"int_{moment}_{scale}", "f8") for scale in SCALES for moment in MOMENTS]
+    table = np.zeros(exposure.cut.total, dtype=[("integration_number", "i4"), *times])
+    table["integration_number"] = np.arange(1, len(table) + 1)
     day = instrument.readout.integration_time / 86400.0
-    start = _mjd(exposure.start) + day * np.arange(total)
-    table = np.zeros(total, dtype=TIMES_DTYPE)
-    table["integration_number"] = np.arange(1, total + 1)
-    for scale in ("MJD_UTC", "BJD_TDB"):
-        table[f"int_start_{scale}"] = start
-        table[f"int_mid_{scale}"] = start + day / 2
-        table[f"int_end_{scale}"] = start + day
+    start = _mjd(exposure.start) + day * np.arange(len(table))
+    for scale in SCALES:
+        for moment, time in zip(MOMENTS, (start, start + day / 2, start + day), strict=True):
+            table[f"int_{moment}_{scale}"] = time
     return exposure.part(table)
-
-
-def _visit(instrument: Instrument, observation: int) -> str:
-    return f"{instrument.program}{observation:03d}001"
 
 
 def _mjd(time: datetime) -> float:
     return (time - MJD_ZERO) / timedelta(days=1)
 
 
-def _end(instrument: Instrument, exposure: Exposure) -> datetime:
-    seconds = instrument.readout.integration_time * exposure.cut.total
-    return exposure.start + timedelta(seconds=seconds)
+def _seconds(instrument: Instrument, exposure: Exposure) -> float:
+    return instrument.readout.integration_time * exposure.cut.total
+
+
+def projection(instrument: Instrument, exposure: Exposure) -> Projection:
+    """Return how an exposure's pixels lie on the sky."""
+    window, native = exposure.window, instrument.native
+    # The aperture's reference point is the middle of the window that is usually read.
+    x, y = native.x0 + (native.nx + 1) / 2, native.y0 + (native.ny + 1) / 2
+    crpix, crval = (x - window.x0, y - window.y0), (exposure.ra, exposure.dec)
+    return Projection(crpix, crval, instrument.scale / 3600.0, instrument.rotation())
 
 
 # As many values to a line as fit: fmt would give each a line of its own.
 # fmt: off
-def _file(exposure: Exposure) -> Values:
+def subarray(name: str, window: Window) -> Values:
+    """Return the header values of a window on the detector, by their key below ``meta``."""
     return {
-        "filename": exposure.name, "filetype": "countrate", "origin": "bkgflow simulate",
-        "telescope": "JWST", "time_unit": "s", "bunit_data": "DN/s", "bunit_err": "DN/s",
-        "coordinates.reference_frame": "ICRS",
+        "subarray.name": name, "subarray.xstart": window.x0 + 1, "subarray.ystart": window.y0 + 1,
+        "subarray.xsize": window.nx, "subarray.ysize": window.ny,
     }
 
 
-def _pointed(instrument: Instrument, exposure: Exposure) -> dict[str, Values]:
-    """Return what was looked at, by whom and when."""
-    begin, end = exposure.start, _end(instrument, exposure)
-    visit = _visit(instrument, exposure.observation)
-    return {
-        "program.": {
-            "title": "A simulated program with a known sky", "pi_name": "bkgflow",
-            "category": "CAL",
+def exposure_meta(instrument: Instrument, exposure: Exposure) -> Values:
+    """Return all header values of an exposure, by their key below ``meta``."""
+    dither, window = exposure.dither, exposure.window
+    groups: dict[str, Values] = {
+        "": {
+            "filename": exposure.name, "filetype": "countrate", "origin": "bkgflow simulate",
+            "telescope": "JWST", "time_unit": "s", "bunit_data": "DN/s", "bunit_err": "DN/s",
+            "coordinates.reference_frame": "ICRS",
+            "program.title": "A simulated program with a known sky", "program.pi_name": "bkgflow",
+            "program.category": "CAL",
         },
-        "observation.": {
-            "date": begin.date().isoformat(), "time": begin.time().isoformat("milliseconds"),
-            "date_beg": begin.isoformat(timespec="milliseconds"),
-            "date_end": end.isoformat(timespec="milliseconds"),
-            "obs_id": f"V{visit}P00000000{GROUP}", "visit_id": visit,
-            "program_number": instrument.program,
-            "observation_number": f"{exposure.observation:03d}", "visit_number": "001",
-            "visit_group": GROUP[:2], "sequence_id": GROUP[2], "activity_id": GROUP[3:],
-            "exposure_number": f"{exposure.number:05d}",
-            "bkgdtarg": exposure.role == "background",
-        },
+        "observation.": _observation(instrument, exposure),
         "visit.": {
             "type": "PRIME_TARGETED_FIXED", "status": "SUCCESSFUL",
             "tsovisit": instrument.model == "CubeModel", "internal_target": False,
@@ -127,14 +93,45 @@ def _pointed(instrument: Instrument, exposure: Exposure) -> dict[str, Values]:
         "instrument.": {
             "name": instrument.name, "detector": instrument.detector, **instrument.optics
         },
+        "exposure.": _timing(instrument, exposure),
+    }
+    meta = {group + key: value for group, values in groups.items() for key, value in values.items()}
+    meta |= subarray(instrument.name_of(window), window)
+    meta |= {
+        "subarray.fastaxis": instrument.axes[0], "subarray.slowaxis": instrument.axes[1],
+        "dither.position_number": dither.position, "dither.total_points": dither.total,
+        "dither.x_offset": dither.x, "dither.y_offset": dither.y,
+    }
+    if instrument.exp_type == "NRS_FIXEDSLIT":
+        # Only these three patterns have a name of their own in APT.
+        named = dither.total in (2, 3, 5)
+        meta["dither.primary_type"] = f"{dither.total}-POINT-NOD" if named else "NONE"
+    meta |= {f"wcsinfo.{key}": value for key, value in _wcsinfo(instrument, exposure).items()}
+    meta |= {f"cal_step.{step}": "COMPLETE" for step in instrument.steps.split()}
+    meta |= {f"cal_step.{step}": "SKIPPED" for step in ("gain_scale", "group_scale", "ipc")}
+    return meta | {"aperture.name": instrument.aperture, "pointing.pa_v3": 0.0}
+
+
+def _observation(instrument: Instrument, exposure: Exposure) -> Values:
+    begin, visit = exposure.start, instrument.visit(exposure.observation)
+    end = begin + timedelta(seconds=_seconds(instrument, exposure))
+    return {
+        "date": begin.date().isoformat(), "time": begin.time().isoformat("milliseconds"),
+        "date_beg": begin.isoformat(timespec="milliseconds"),
+        "date_end": end.isoformat(timespec="milliseconds"),
+        "obs_id": f"V{visit}P00000000{GROUP}", "visit_id": visit,
+        "program_number": instrument.program,
+        "observation_number": f"{exposure.observation:03d}", "visit_number": "001",
+        "visit_group": GROUP[:2], "sequence_id": GROUP[2], "activity_id": GROUP[3:],
+        "exposure_number": f"{exposure.number:05d}", "bkgdtarg": exposure.role == "background",
     }
 
 
 def _timing(instrument: Instrument, exposure: Exposure) -> Values:
     """Return the values of the whole exposure, and which part of it a segment is."""
     readout, (segment, first, nints) = instrument.readout, exposure.cut
-    begin, end = _mjd(exposure.start), _mjd(_end(instrument, exposure))
-    seconds = readout.integration_time * nints
+    seconds = _seconds(instrument, exposure)
+    begin, end = _mjd(exposure.start), _mjd(exposure.start + timedelta(seconds=seconds))
     return {
         "type": instrument.exp_type, "prime_parallel": "PRIME",
         "start_time": begin, "mid_time": (begin + end) / 2, "end_time": end,
@@ -149,39 +146,14 @@ def _timing(instrument: Instrument, exposure: Exposure) -> Values:
     }
 
 
-def _read(instrument: Instrument, exposure: Exposure) -> dict[str, Values]:
-    """Return what of the detector was read, and the point of the dither pattern."""
-    window, dither = exposure.window, exposure.dither
-    pattern = {}
-    if instrument.exp_type == "NRS_FIXEDSLIT":
-        # Only these three patterns have a name of their own in APT.
-        named = dither.total in (2, 3, 5)
-        pattern = {"primary_type": f"{dither.total}-POINT-NOD" if named else "NONE"}
-    return {
-        "subarray.": {
-            "name": instrument.name_of(window), "xstart": window.x0 + 1, "ystart": window.y0 + 1,
-            "xsize": window.nx, "ysize": window.ny,
-            "fastaxis": instrument.axes[0], "slowaxis": instrument.axes[1],
-        },
-        "dither.": {
-            "position_number": dither.position, "total_points": dither.total,
-            "x_offset": dither.x, "y_offset": dither.y, **pattern
-        },
-    }
-
-
-def wcsinfo(instrument: Instrument, exposure: Exposure) -> Values:
-    """Return the header values below ``meta.wcsinfo``: pointing, orientation, dispersion."""
-    window, native = exposure.window, instrument.native
+def _wcsinfo(instrument: Instrument, exposure: Exposure) -> Values:
+    """Return pointing, orientation and dispersion."""
+    crpix, crval, cdelt, ((pc1_1, pc1_2), (pc2_1, pc2_2)) = projection(instrument, exposure)
     v2, v3, angle = instrument.pointing
-    step = instrument.scale / 3600.0
-    (pc1_1, pc1_2), (pc2_1, pc2_2) = instrument.rotation()
-    values = {
-        # The aperture's reference point is the middle of the window that is usually read.
-        "wcsaxes": 2, "crpix1": native.x0 + (native.nx + 1) / 2 - window.x0,
-        "crpix2": native.y0 + (native.ny + 1) / 2 - window.y0,
-        "crval1": exposure.ra, "crval2": exposure.dec, "ctype1": "RA---TAN", "ctype2": "DEC--TAN",
-        "cunit1": "deg", "cunit2": "deg", "cdelt1": step, "cdelt2": step,
+    values: Values = {
+        "wcsaxes": 2, "crpix1": crpix[0], "crpix2": crpix[1], "crval1": crval[0],
+        "crval2": crval[1], "ctype1": "RA---TAN", "ctype2": "DEC--TAN",
+        "cunit1": "deg", "cunit2": "deg", "cdelt1": cdelt, "cdelt2": cdelt,
         "pc1_1": pc1_1, "pc1_2": pc1_2, "pc2_1": pc2_1, "pc2_2": pc2_2,
         "v2_ref": v2, "v3_ref": v3, "v3yangle": angle, "vparity": -1,
         "ra_ref": exposure.ra, "dec_ref": exposure.dec, "roll_ref": 0.0,

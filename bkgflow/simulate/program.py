@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TypeVar
 
 from bkgflow.detector import Window
-from bkgflow.simulate.headers import root_name
+from bkgflow.simulate.headers import GROUP
 from bkgflow.simulate.instruments import Instrument
-from bkgflow.simulate.truth import Dither, Exposure, Truth
+from bkgflow.simulate.truth import Dither, Exposure, Program
 
-__all__ = [
-    "BACKGROUND",
-    "RAY_FRACTION",
-    "TARGET",
-    "assemble",
-    "cutout",
-    "one_after_the_other",
-    "plan_exposure",
-]
+__all__ = ["BACKGROUND", "RAY_FRACTION", "TARGET", "assemble", "cutout", "plan_exposure"]
 
 START = datetime(2024, 3, 5, 6, 0, 0)
 """When a simulated program's first exposure starts, UTC."""
@@ -37,6 +29,8 @@ TARGET, BACKGROUND = 0, 1
 RAY_FRACTION = 1e-3
 """Pixels of a dedicated background that an unnoticed cosmic ray struck."""
 
+P = TypeVar("P", bound=Program[Exposure])
+
 
 def plan_exposure(
     instrument: Instrument,
@@ -46,8 +40,8 @@ def plan_exposure(
     observation: int = 1,
     number: int | None = None,
     offset: tuple[float, float] = (0.0, 0.0),
-    dither: Dither | None = None,
-    **values: Any,
+    dither: Dither = Dither(),  # noqa: B008
+    **values: object,
 ) -> Exposure:
     """Return an exposure with its name and pointing worked out; ``values`` are its other fields.
 
@@ -56,14 +50,12 @@ def plan_exposure(
     the detector.
     """
     number = key[1] + 1 if number is None else number
-    dither = dither or Dither()
+    root = f"jw{instrument.visit(observation)}_{GROUP}_{number:05d}_{instrument.detector.lower()}"
     ra, dec = FIELD[0] + offset[0], FIELD[1] + offset[1]
     # A source that moved by (x, y) on the detector says that the telescope moved the other way.
-    east, north = (
-        -(row[0] * dither.x + row[1] * dither.y) / 3600.0 for row in instrument.rotation()
-    )
+    east, north = (-(x * dither.x + y * dither.y) / 3600.0 for x, y in instrument.rotation())
     return Exposure(
-        name=f"{root_name(instrument, observation, number)}_{instrument.suffix}.fits",
+        name=f"{root}_{instrument.suffix}.fits",
         role="target" if key[0] == TARGET else "background",
         key=key,
         window=window,
@@ -77,28 +69,29 @@ def plan_exposure(
     )
 
 
-def assemble(instrument: Instrument, seed: int, exposures: Sequence[Exposure]) -> Truth:
-    """Return the truth of a program whose exposures are taken one after the other."""
-    return Truth(
-        exp_type=instrument.exp_type,
-        program=instrument.program,
-        seed=seed,
-        plane=instrument.sky,
-        detector=instrument.readout.detector(),
-        exposures=one_after_the_other(instrument, exposures),
-    )
+def assemble(
+    truth: type[P], camera: Instrument, seed: int, exposures: Sequence[Exposure], /, **own: object
+) -> P:
+    """Return the truth of a program whose exposures are taken one after the other.
+
+    ``own`` is what it holds besides what all or most of them do.
+    """
+    shared = {"exp_type": camera.exp_type, "program": camera.program, "seed": seed}
+    shared |= {"plane": camera.sky, "detector": camera.readout.detector()}
+    timed = tuple(_one_after_the_other(camera, exposures))
+    return truth.model_validate(shared | {"exposures": timed} | own)
 
 
-def one_after_the_other(
+def _one_after_the_other(
     instrument: Instrument, exposures: Sequence[Exposure]
-) -> tuple[Exposure, ...]:
-    """Return the exposures with the times at which they start, one after the other."""
-    timed, start = [], START
+) -> Iterator[Exposure]:
+    """Yield exposures with the times at which they start; the segments of one start together."""
+    start = START
     for exposure in exposures:
-        timed.append(exposure.model_copy(update={"start": start}))
-        seconds = instrument.readout.integration_time * (exposure.integrations or 1)
-        start += timedelta(seconds=seconds) + OVERHEAD
-    return tuple(timed)
+        yield exposure.model_copy(update={"start": start})
+        if exposure.cut.first + (exposure.integrations or 1) == exposure.cut.total:
+            seconds = instrument.readout.integration_time * exposure.cut.total
+            start += timedelta(seconds=seconds) + OVERHEAD
 
 
 def cutout(instrument: Instrument, size: int | None) -> Window:

@@ -15,7 +15,10 @@ from pydantic import BaseModel
 
 from bkgflow.detector import Window
 
-__all__ = ["SkyPlane", "Star", "Trace", "Transit", "draw_stars", "stars_image"]
+__all__ = ["Axis", "SkyPlane", "Star", "Trace", "Transit", "draw_stars", "stars_image"]
+
+Axis = Literal["x", "y"]
+"""Of the detector."""
 
 FWHM = 2.3
 """Width of the simulated stars in pixels, near that of JWST's cameras where they sample well."""
@@ -63,7 +66,7 @@ class Star(NamedTuple):
 class Trace(BaseModel, frozen=True):
     """The spectrum of a point source; lengths in pixels."""
 
-    axis: Literal["x", "y"]  # of the dispersion
+    axis: Axis  # of the dispersion
     centre: float  # across the dispersion, at the middle of the spectrum
     tilt: float  # how far it moves across the dispersion per pixel along it
     sigma: float  # its Gaussian width across the dispersion

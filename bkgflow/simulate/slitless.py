@@ -3,46 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
+from gwcs import WCS
 
 from bkgflow.detector import Window
 from bkgflow.errors import SettingsError
 from bkgflow.io.storage.location import split_list
 from bkgflow.simulate.arguments import MOST, Argument, OnExposure, Seed, Size, check, check_share
-from bkgflow.simulate.files.grism import Beam, grism_wcs, read_specwcs
-from bkgflow.simulate.headers import wcsinfo
+from bkgflow.simulate.grism import Beam, grism_wcs, read_specwcs
+from bkgflow.simulate.headers import projection
 from bkgflow.simulate.instruments import Instrument, Slitless, slitless_instrument
 from bkgflow.simulate.noise import Stream, generator
-from bkgflow.simulate.program import TARGET, cutout, one_after_the_other, plan_exposure
-from bkgflow.simulate.scene import Extra, Member, Scene
-from bkgflow.simulate.slitless_files import (
-    component_names,
-    direct_files,
-    member_names,
-    reference_files,
-)
-from bkgflow.simulate.spectra import (
-    SlitlessExposure,
-    SlitlessTruth,
-    draw_sources,
-    observe,
-    on_the_sky,
-)
-from bkgflow.simulate.templates import (
-    MOST_COMPONENTS,
-    Template,
-    built_in_template,
-    read_template,
-)
+from bkgflow.simulate.program import TARGET, assemble, cutout, plan_exposure
+from bkgflow.simulate.scene import Member, Shot
+from bkgflow.simulate.slitless_files import all_files, component_names, member_names
+from bkgflow.simulate.spectra import SlitlessExposure, SlitlessTruth, draw_sources, observe
+from bkgflow.simulate.templates import MOST_COMPONENTS, Template, built_in_template, read_template
 from bkgflow.simulate.truth import Dither, Exposure, Image
-from bkgflow.simulate.writer import Simulated, write_scene
+from bkgflow.simulate.writer import Simulated, write_program
 
-__all__ = ["SlitlessScene", "simulate_wfss"]
+__all__ = ["simulate_wfss"]
 
 SHARES = ((1.0,), (0.7, 0.3), (0.6, 0.25, 0.15))
 """How much of the sky each component gives, on average."""
@@ -83,73 +67,53 @@ def simulate_wfss(
     cover at least the share ``crowding`` of the pixels, up to 0.9, as far as 5000 sources can;
     there is always one spectrum. ``templates`` are real sky templates of the full frame, one
     for each component, instead of built-in ones; ``specwcs`` is a NIRCam dispersion reference
-    whose polynomials depend on t alone, instead of round numbers.
-
-    Raises
-    ------
-    SettingsError, FileError, ShapeError, OutputError
-        Where an argument is out of bounds; where a template or the specwcs cannot be used;
-        where the folder ``out`` cannot be written to, or holds another simulated program.
+    whose polynomials depend on t alone, instead of round numbers. One of these that cannot be
+    used raises FileError or ShapeError.
     """
     slitless = slitless_instrument(instrument, grism, module, band)
+    camera, names = slitless.dispersed, member_names(slitless)
     numbers = {"exposures": (exposures, 1, MOST), "components": (components, 1, MOST_COMPONENTS)}
-    check(slitless.dispersed.frame, size, seed, **numbers)
+    check(camera.frame, size, seed, **numbers)
     check_share("crowding", crowding, MOST_CROWDED)
     images = _templates(slitless, templates, components)
     beams = slitless.beams if specwcs is None else _real_beams(slitless, specwcs)
-    planned = _dithered(slitless.dispersed, cutout(slitless.dispersed, size), exposures)
+    planned = _dithered(camera, cutout(camera, size), exposures)
     sources = draw_sources(slitless, beams, planned[0].window, crowding, seed)
-    sky = on_the_sky(slitless, planned[0], sources)
-    truth = SlitlessTruth(
-        program=slitless.dispersed.program,
-        seed=seed,
-        instrument=slitless.dispersed.name,
+    scales = [_scales(slitless, images, seed, i) for i in range(exposures)]
+    truth = assemble(
+        SlitlessTruth,
+        camera,
+        seed,
+        observe(camera, planned, sources, scales),
+        kind=camera.exp_type.partition("_")[2].lower(),
+        instrument=camera.name,
         axis=slitless.axis,
         band=slitless.band,
         beams=beams,
-        detector=slitless.dispersed.readout.detector(),
         components=component_names(slitless, len(images)),
-        catalog=member_names(slitless)["sourcecat"],
-        exposures=tuple(
-            observe(slitless, exposure, sources, sky, _scales(slitless, images, seed, i))
-            for i, exposure in enumerate(planned)
-        ),
+        catalog=names["sourcecat"],
     )
-    scene = SlitlessScene(truth, slitless.dispersed, slitless, images)
-    return write_scene(scene, out, on_exposure)
+    members = [Member(name, exptype) for exptype, name in names.items()]
+    shots = (
+        Shot(each, _light(truth, camera.frame, images, each), members, _wcs(truth, camera, each))
+        for each in truth.exposures
+    )
+    extras = all_files(truth, slitless, images)
+    return write_program(out, camera, truth, shots, extras, on_exposure)
 
 
-@dataclass(frozen=True)
-class SlitlessScene(Scene[SlitlessTruth, SlitlessExposure]):
-    """A field of dispersed sources, and its sky on the whole detector, in the scales' order."""
+def _light(
+    truth: SlitlessTruth, frame: Window, templates: Sequence[Template], exposure: SlitlessExposure
+) -> Iterator[tuple[Image, float]]:
+    """Yield the spectra and the sky of the only integration; nothing is added."""
+    rate = truth.sources(exposure.name)
+    for scale, template in zip(exposure.scales, templates, strict=True):
+        rate += scale * template[exposure.window.slices_in(frame)].astype(np.float64)
+    yield np.maximum(rate, 0.0), 0.0
 
-    truth: SlitlessTruth
-    instrument: Instrument
-    slitless: Slitless
-    templates: Sequence[Template]
 
-    def rates(self, exposure: SlitlessExposure) -> Iterator[Image]:
-        """Yield the spectra and the sky of the only integration."""
-        here = exposure.window.slices_in(self.instrument.frame)
-        rate = self.truth.sources(exposure.name)
-        for scale, template in zip(exposure.scales, self.templates, strict=True):
-            rate += scale * template[here].astype(np.float64)
-        yield np.maximum(rate, 0.0)
-
-    def members(self, exposure: SlitlessExposure) -> list[Member]:
-        """Return the direct image, its catalog and its segments, the same for all."""
-        return [Member(name, kind) for kind, name in member_names(self.slitless).items()]
-
-    def extras(self) -> Iterator[Extra]:
-        """Make the references, and the files of the direct image."""
-        yield from reference_files(self.truth, self.slitless, self.templates)
-        yield from direct_files(self.truth.exposures[0], self.slitless)
-
-    def coordinates(self, exposure: SlitlessExposure) -> Any:
-        """Return the coordinates of an exposure's spectra."""
-        truth = self.truth
-        direct = wcsinfo(self.instrument, exposure)
-        return grism_wcs(truth.instrument, truth.axis, truth.beams, direct)
+def _wcs(truth: SlitlessTruth, camera: Instrument, exposure: Exposure) -> WCS:
+    return grism_wcs(truth.instrument, truth.axis, truth.beams, projection(camera, exposure))
 
 
 def _templates(
@@ -182,13 +146,13 @@ def _real_beams(slitless: Slitless, specwcs: str | Path) -> tuple[Beam, ...]:
     return tuple(beam.within(*passband) for beam in read_specwcs(specwcs))
 
 
-def _dithered(camera: Instrument, window: Window, exposures: int) -> tuple[Exposure, ...]:
+def _dithered(camera: Instrument, window: Window, exposures: int) -> list[Exposure]:
     planned = []
     for i in range(exposures):
         x, y = (i * step * camera.scale for step in STEP)
         point = Dither(position=i + 1, total=exposures, x=x, y=y)
         planned.append(plan_exposure(camera, (TARGET, i), window, target="FIELD-1", dither=point))
-    return one_after_the_other(camera, planned)
+    return planned
 
 
 def _scales(

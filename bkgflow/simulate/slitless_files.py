@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from io import StringIO
 
 import numpy as np
+from astropy import units as u
+from astropy.coordinates import SkyCoord
+from astropy.table import QTable
 from numpy.typing import NDArray
 
 from bkgflow.detector import DO_NOT_USE, Window
-from bkgflow.simulate.files.catalog import catalog_text
-from bkgflow.simulate.files.models import build_model
-from bkgflow.simulate.headers import exposure_meta, wcsinfo
+from bkgflow.simulate.grism import Projection, pixel_to_sky
+from bkgflow.simulate.headers import exposure_meta, projection, subarray
 from bkgflow.simulate.instruments import Slitless
-from bkgflow.simulate.scene import Extra
+from bkgflow.simulate.scene import Extra, build_model
 from bkgflow.simulate.sky import Star, stars_image
-from bkgflow.simulate.spectra import BOX_RADIUS, SlitlessExposure, SlitlessTruth, Source
+from bkgflow.simulate.spectra import BOX_RADIUS, SlitlessTruth, Source
 from bkgflow.simulate.templates import Template
 
-__all__ = ["component_names", "direct_files", "member_names", "reference_files"]
+__all__ = ["all_files", "component_names", "member_names"]
 
 REFERENCES = "references"
 """The folder of the reference files, below the program's."""
 
 DIRECT_LIGHT = 50.0
 """A source's flux in the direct image over the light per pixel of its spectrum."""
+
+CORNERS = ("ll", "ul", "lr", "ur")
+"""Corners of a source's box in the direct image: lower or upper, left or right."""
 
 
 def member_names(slitless: Slitless) -> dict[str, str]:
@@ -49,10 +55,10 @@ def component_names(slitless: Slitless, components: int) -> tuple[str, ...]:
     )
 
 
-def reference_files(
+def all_files(
     truth: SlitlessTruth, slitless: Slitless, templates: Sequence[Template]
 ) -> Iterator[Extra]:
-    """Make the wavelengths and the sky: for several components also their mean mixture."""
+    """Make the wavelengths, the sky (for several components also their mean mixture), the field."""
     yield _wavelengthrange(slitless)
     bkg = templates[0]
     if len(templates) > 1:
@@ -63,17 +69,16 @@ def reference_files(
         mixture = sum(scale * template for scale, template in zip(mean, templates, strict=True))
         bkg = np.asarray(mixture, np.float32)
     yield _template("bkg", _bkg_name(slitless), slitless, bkg)
+    yield from _direct_files(truth, slitless)
 
 
 def _template(kind: str, name: str, slitless: Slitless, template: Template) -> Extra:
     instrument = slitless.dispersed
-    frame, axes, optics = instrument.frame, instrument.axes, dict(instrument.optics)
+    axes, optics = instrument.axes, dict(instrument.optics)
     optics.pop("filter_position", None)  # a grism's own, which its references leave open
     meta = _reference_meta(slitless, "bkg", "Background of slitless exposures")
     meta |= {f"instrument.{name}": value for name, value in optics.items()}
-    meta |= {"instrument.detector": instrument.detector, "subarray.name": "FULL"}
-    meta |= {"subarray.xstart": 1, "subarray.ystart": 1}
-    meta |= {"subarray.xsize": frame.nx, "subarray.ysize": frame.ny}
+    meta |= {"instrument.detector": instrument.detector, **subarray("FULL", instrument.frame)}
     meta |= {"subarray.fastaxis": axes[0], "subarray.slowaxis": axes[1]}
     arrays = {
         "data": template,
@@ -123,10 +128,10 @@ def _stem(slitless: Slitless) -> str:
     return "_".join([f"jw{instrument.program}", instrument.detector, *elements]).lower()
 
 
-def direct_files(exposure: SlitlessExposure, slitless: Slitless) -> Iterator[Extra]:
+def _direct_files(truth: SlitlessTruth, slitless: Slitless) -> Iterator[Extra]:
     """Make the direct image, its segments and its catalog: those of the first pointing."""
-    window, sources, instrument = exposure.window, exposure.sources, slitless.direct
-    names = member_names(slitless)
+    exposure, instrument, names = truth.exposures[0], slitless.direct, member_names(slitless)
+    window, sources = exposure.window, exposure.sources
     stars = [Star(each.x, each.y, DIRECT_LIGHT * each.flux) for each in sources]
     image = (stars_image(stars, window) + instrument.sky.level).astype(np.float32)
     meta = exposure_meta(instrument, exposure) | {"filename": names["direct_image"]}
@@ -136,18 +141,43 @@ def direct_files(exposure: SlitlessExposure, slitless: Slitless) -> Iterator[Ext
     meta |= {"filename": names["segmap"]}
     planes = {"data": _segments(sources, window)}
     yield Extra("segmap", names["segmap"], build_model("SegmentationMapModel", planes, meta))
-    x, y, flux, abmag = (
-        np.array([getattr(each, name) for each in sources]) for name in ("x", "y", "flux", "abmag")
-    )
-    catalog = catalog_text(
-        wcsinfo(instrument, exposure),
-        x - window.x0,
-        y - window.y0,
-        radius=BOX_RADIUS,
-        flux=DIRECT_LIGHT * flux,
-        abmag=abmag,
-    )
+    catalog = _catalog(sources, window, projection(instrument, exposure))
     yield Extra("sourcecat", names["sourcecat"], catalog)
+
+
+def _catalog(sources: Sequence[Source], window: Window, projection: Projection) -> str:
+    """Return a direct image's point sources as the pipeline's ``source_catalog`` has them (ECSV).
+
+    Their fluxes are summed rates.
+    """
+
+    def sky(dx: int, dy: int) -> SkyCoord:
+        ra, dec = pixel_to_sky(projection, x + dx, y + dy)
+        return SkyCoord(ra=ra * u.deg, dec=dec * u.deg)
+
+    x, y = (np.array([each.x for each in sources]), np.array([each.y for each in sources]))
+    x, y = x - window.x0, y - window.y0
+    flux = DIRECT_LIGHT * np.array([each.flux for each in sources])
+    n, steps = len(flux), {"l": -BOX_RADIUS, "r": BOX_RADIUS, "u": BOX_RADIUS}
+    table = QTable()
+    table["label"] = np.arange(1, n + 1)
+    table["xcentroid"], table["ycentroid"] = x * u.pix, y * u.pix
+    table["sky_centroid"] = sky(0, 0)
+    table["area"] = np.full(n, float((2 * BOX_RADIUS + 1) ** 2)) * u.pix**2
+    table["source_sum"] = flux.astype(np.float32)
+    table["source_sum_err"] = np.sqrt(np.abs(flux)).astype(np.float32)
+    for axis in ("semimajor", "semiminor"):
+        table[f"{axis}_axis_sigma"] = np.full(n, 1.0) * u.pix
+    table["orientation"] = np.zeros(n) * u.deg
+    for corner in CORNERS:
+        table[f"sky_bbox_{corner}"] = sky(steps[corner[1]], steps[corner[0]])
+    table["orientation_sky"] = np.zeros(n) * u.deg
+    table["isophotal_abmag"] = np.array([each.abmag for each in sources])
+    table["isophotal_abmag_err"] = np.full(n, 0.01, np.float32)
+    table["is_extended"] = np.zeros(n, bool)
+    text = StringIO()
+    table.write(text, format="ascii.ecsv")
+    return text.getvalue()
 
 
 def _segments(sources: Sequence[Source], window: Window) -> NDArray[np.uint32]:

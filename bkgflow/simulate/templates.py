@@ -17,8 +17,8 @@ from bkgflow.errors import ShapeError
 from bkgflow.io.fits.hdus import walk
 from bkgflow.io.fits.planes import read_rows
 from bkgflow.io.storage.location import Location
-from bkgflow.simulate.instruments import Axis
 from bkgflow.simulate.noise import reference_pixels
+from bkgflow.simulate.sky import Axis
 
 __all__ = ["MOST_COMPONENTS", "Template", "built_in_template", "read_template"]
 
@@ -63,12 +63,7 @@ _PATTERNS = (_zodiacal, _patch, _glow)
 def read_template(path: str | Path, frame: Window) -> Template:
     """Read a real template, the first image of a FITS file; it is 0 where that is not finite.
 
-    Raises
-    ------
-    FileError
-        If the file cannot be read.
-    ShapeError
-        If it does not cover the whole detector.
+    FileError if it cannot be read, ShapeError if it does not cover the whole detector.
     """
     arrays = [hdu.data for hdu in walk(path).values()]
     found = next((each for each in arrays if each.shape == frame.shape), None)

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic
+from typing import Generic, TypeVar
 
 from bkgflow.errors import FileError, OutputError
 from bkgflow.io.models import Model, write_model
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import write_text
 from bkgflow.simulate.arguments import OnExposure
-from bkgflow.simulate.files.models import build_model
 from bkgflow.simulate.headers import exposure_meta
 from bkgflow.simulate.instruments import Instrument
-from bkgflow.simulate.scene import Member, Scene, T, draw
-from bkgflow.simulate.truth import TRUTH, E, Exposure
+from bkgflow.simulate.scene import Extra, Member, Shot, build_model, draw
+from bkgflow.simulate.truth import TRUTH, Exposure, Program
 
-__all__ = ["Simulated", "write_scene"]
+__all__ = ["Simulated", "write_program"]
+
+T_co = TypeVar("T_co", bound=Program[Exposure], covariant=True)
+T = TypeVar("T", bound=Program[Exposure])
 
 POOL_TIME = "20240305t060000"
 """When the pool of a simulated program claims to have been made."""
@@ -29,13 +32,13 @@ REFERENCES = ("bkg", "wavelengthrange")
 
 
 @dataclass(frozen=True, slots=True)
-class Simulated(Generic[T]):
+class Simulated(Generic[T_co]):
     """A simulated program on disk."""
 
     folder: Path
     associations: tuple[Path, ...]  # one for each target exposure
     exposures: tuple[Path, ...]  # targets first, then dedicated backgrounds
-    truth: T  # what it was drawn from; its class's load(folder) gives the same
+    truth: T_co  # what it was drawn from; its class's load(folder) gives the same
     extras: Mapping[str, Path]  # all other files by what they are: bkg, sourcecat, …
 
     @property
@@ -44,10 +47,15 @@ class Simulated(Generic[T]):
         return tuple(self.extras[kind] for kind in REFERENCES if kind in self.extras)
 
 
-def write_scene(
-    scene: Scene[T, E], folder: str | Path, on_exposure: OnExposure = None
+def write_program(
+    folder: str | Path,
+    instrument: Instrument,
+    truth: T,
+    shots: Iterable[Shot],
+    extras: Iterable[Extra] = (),
+    on_exposure: OnExposure = None,
 ) -> Simulated[T]:
-    """Write all files of a scene; its truth comes last, as the sign that it is whole.
+    """Write all files of a program; its truth comes last, as the sign that it is whole.
 
     The folder is created where it is missing. It may hold the same program already, but no
     other one: the files of two would be mixed.
@@ -58,31 +66,23 @@ def write_scene(
         Where the folder cannot be written to, or holds another simulated program.
     """
     folder = Path(folder)
-    _prepare(folder, scene.truth)
+    _prepare(folder, truth)
     # One file at a time: a model is made, written and closed before the next one is made.
-    extras = {extra.kind: _write(folder / extra.name, extra.content) for extra in scene.extras()}
-    exposures = []
-    for exposure in scene.truth.exposures:
-        exposures.append(_write(folder / exposure.name, _model(scene, exposure)))
+    others = {extra.kind: _write(folder / extra.name, extra.content) for extra in extras}
+    exposures, associations = [], []
+    for shot in shots:
+        exposure = shot.exposure
+        arrays, meta = draw(truth, instrument, shot), exposure_meta(instrument, exposure)
+        model = build_model(instrument.model, arrays, meta)
+        if shot.coordinates is not None:
+            model.meta.wcs = shot.coordinates
+        exposures.append(_write(folder / exposure.name, model))
         if on_exposure is not None:
             on_exposure(exposures[-1])
-    associations = tuple(
-        _associate(folder, scene.instrument, exposure, scene.members(exposure))
-        for exposure in scene.truth.exposures
-        if exposure.role == "target"
-    )
-    _write(folder / TRUTH, scene.truth.model_dump_json(indent=1, by_alias=True) + "\n")
-    return Simulated(folder, associations, tuple(exposures), scene.truth, extras)
-
-
-def _model(scene: Scene[T, E], exposure: E) -> Model:
-    instrument = scene.instrument
-    meta = exposure_meta(instrument, exposure)
-    model = build_model(instrument.model, draw(scene, exposure), meta)
-    coordinates = scene.coordinates(exposure)
-    if coordinates is not None:
-        model.meta.wcs = coordinates
-    return model
+        if exposure.role == "target":
+            associations.append(_associate(folder, instrument, exposure, shot.members))
+    _write(folder / TRUTH, truth.model_dump_json(indent=1, by_alias=True) + "\n")
+    return Simulated(folder, tuple(associations), tuple(exposures), truth, others)
 
 
 def _associate(
@@ -116,7 +116,7 @@ def _associate(
     return _write(folder / name, json.dumps(content, indent=4) + "\n")
 
 
-def _prepare(folder: Path, truth: T) -> None:
+def _prepare(folder: Path, truth: Program[Exposure]) -> None:
     """Create a program's folder; refuse one that holds a whole program other than this one."""
     try:
         Location.of(folder).make_folder()
@@ -127,20 +127,17 @@ def _prepare(folder: Path, truth: T) -> None:
             cure="Choose a folder of your own, change its permissions or make room",
             file=folder,
         ) from error
-    if Location.of(folder / TRUTH).exists() and not _holds(folder, truth):
-        raise OutputError(
-            "A folder must hold no more than one simulated program",
-            value="another one is there already",
-            cure="Choose a new folder, or remove this one first",
-            file=folder,
-        )
-
-
-def _holds(folder: Path, truth: T) -> bool:
-    try:
-        return type(truth).load(folder) == truth
-    except FileError:
-        return False
+    if not Location.of(folder / TRUTH).exists():
+        return
+    with suppress(FileError):
+        if type(truth).load(folder) == truth:
+            return
+    raise OutputError(
+        "A folder must hold no more than one simulated program",
+        value="another one is there already",
+        cure="Choose a new folder, or remove this one first",
+        file=folder,
+    )
 
 
 def _write(path: Path, content: Model | str) -> Path:

@@ -16,9 +16,9 @@ from bkgflow.rules import SossRule
 from bkgflow.simulate import SossTruth, simulate_soss
 from bkgflow.simulate.instruments import load_instrument
 from bkgflow.simulate.scene import draw as draw_exposure
+from bkgflow.simulate.scene import under_the_sky
 from bkgflow.simulate.sky import Transit
-from bkgflow.simulate.soss import SossScene, plan_series
-from bkgflow.simulate.soss_truth import SossSky
+from bkgflow.simulate.soss import SossSky, plan_series
 
 STRIP96 = load_instrument("SUBSTRIP96")
 DEPTH = 0.02
@@ -182,8 +182,7 @@ def series(seed, sky, *, stripes=0.05, integrations=8, depth=DEPTH):
 
 def draw(truth):
     """SCI and DQ of each segment."""
-    scene = SossScene(truth, STRIP96)
-    arrays = [draw_exposure(scene, segment) for segment in truth.exposures]
+    arrays = [draw_exposure(truth, STRIP96, shot) for shot in under_the_sky(truth)]
     return [(each["data"], each["dq"]) for each in arrays]
 
 
