@@ -195,11 +195,10 @@ def _write_cubes(folder: Path, integrations: int, side: int, backgrounds: int) -
     """Simulate a series without a star, and skies, all as long."""
     from bkgflow.detector import Window
     from bkgflow.simulate import Truth
+    from bkgflow.simulate.exposures import TARGET, assemble, plan_exposure
     from bkgflow.simulate.instruments import load_instrument
     from bkgflow.simulate.one_sky import empty_series
-    from bkgflow.simulate.program import TARGET, assemble, plan_exposure
-    from bkgflow.simulate.scene import under_the_sky
-    from bkgflow.simulate.writer import write_program
+    from bkgflow.simulate.writer import under_the_sky, write_program
 
     prism = load_instrument("MIR_LRS-SLITLESS")
     window = Window(prism.native.x0, min(prism.native.y0, prism.frame.y1 - side), side, side)

@@ -8,27 +8,18 @@ from typing import Annotated
 
 from bkgflow.detector import Window
 from bkgflow.simulate.arguments import MOST, Argument, OnExposure, Seed, Size, check, one_of
+from bkgflow.simulate.exposures import BACKGROUND, TARGET, assemble, cutout, plan_exposure
 from bkgflow.simulate.instruments import Instrument, load_instrument
 from bkgflow.simulate.noise import Stream, generator
-from bkgflow.simulate.program import (
-    BACKGROUND,
-    RAY_FRACTION,
-    TARGET,
-    assemble,
-    cutout,
-    plan_exposure,
-)
-from bkgflow.simulate.scene import under_the_sky
 from bkgflow.simulate.sky import Star, Trace, Transit, draw_stars
 from bkgflow.simulate.truth import Dither, Exposure, Truth
-from bkgflow.simulate.writer import Simulated, write_program
+from bkgflow.simulate.writer import Simulated, under_the_sky, write_program
 
 __all__ = ["empty_series", "simulate_imaging", "simulate_nods", "simulate_tso"]
 
 CAMERAS = {"NIRCAM": "NRC_IMAGE", "MIRI": "MIR_IMAGE"}
 
-TARGET_DENSITY = 2e-4
-BACKGROUND_DENSITY = 5e-5
+TARGET_DENSITY, BACKGROUND_DENSITY = 2e-4, 5e-5
 """Stars per pixel; a dedicated background is pointed at an emptier field."""
 
 FAINTEST = 60.0
@@ -62,54 +53,54 @@ def simulate_imaging(
     dedicated ones, which there may then be none of.
     """
     camera = load_instrument(CAMERAS[one_of("instrument", instrument, CAMERAS)])
-    check(
-        camera.frame,
-        size,
-        seed,
-        targets=(targets, 1, MOST - 1),
-        backgrounds=(backgrounds, 0 if nod_points else 1, MOST),
-        nod_points=(nod_points, 2 if nod_points else 0, MOST),
-    )
+    bounds = {"targets": (targets, 1, MOST - 1)}
+    bounds["backgrounds"] = (backgrounds, 0 if nod_points else 1, MOST)
+    bounds["nod_points"] = (nod_points, 2 if nod_points else 0, MOST)
+    check(camera.frame, size, seed, **bounds)
     window = cutout(camera, size)
-    exposures = _targets(camera, window, seed, targets, nod_points)
+    exposures = []
+    for i in range(targets):
+        exposures += _target(camera, window, seed, i, nod_points)
     for i in range(backgrounds):
         part = _subarray(window, camera.frame, i // 2) if subarrays and i % 2 == 0 else window
         exposures.append(_background(camera, part, seed, targets + 1, i))
-    truth = assemble(Truth, camera, seed, exposures)
-    # A target's other nods, then the dedicated ones.
-    shared = {
-        science.name: [other.name for other in truth.exposures if _serves(other, science)]
-        for science in truth.exposures
+
+    def serves(other: Exposure, science: Exposure) -> bool:
+        nod = other.observation == science.observation and other != science
+        return nod or other.role == "background"
+
+    served = {
+        science.name: [other.name for other in exposures if serves(other, science)]
+        for science in exposures
     }
-    return write_program(out, camera, truth, under_the_sky(truth, shared), (), on_exposure)
+    truth = assemble(Truth, camera, seed, exposures)
+    return write_program(out, camera, truth, under_the_sky(truth, served), (), on_exposure)
 
 
-def _targets(
-    camera: Instrument, window: Window, seed: int, targets: int, nod_points: int
+def _target(
+    camera: Instrument, window: Window, seed: int, i: int, nod_points: int
 ) -> list[Exposure]:
-    """Return the exposures of all targets, one or ``nod_points`` of each."""
+    """Return the exposures of one target, one or ``nod_points``."""
     points = max(1, nod_points)
     radius = min(window.shape) / 6 if nod_points else 0.0
+    stars = _stars(camera, window, TARGET_DENSITY, (seed, TARGET, i), MARGIN + radius)
     exposures = []
-    for i in range(targets):
-        rng = generator(seed, TARGET, i, Stream.STARS)
-        stars = draw_stars(window, TARGET_DENSITY, _faintest(camera), rng, MARGIN + radius)
-        for k in range(points):
-            angle = 2 * math.pi * k / points
-            dx, dy = radius * math.cos(angle), radius * math.sin(angle)
-            x, y = dx * camera.scale, dy * camera.scale
-            exposure = plan_exposure(
-                camera,
-                (TARGET, i * points + k),
-                window,
-                target=f"FIELD-{i + 1}",
-                observation=i + 1,
-                number=k + 1,
-                offset=(0.1 * i, 0.0),
-                dither=Dither(position=k + 1, total=points, x=x, y=y),
-                stars=tuple(Star(x + dx, y + dy, flux) for x, y, flux in stars),
-            )
-            exposures.append(exposure)
+    for k in range(points):
+        angle = 2 * math.pi * k / points
+        dx, dy = radius * math.cos(angle), radius * math.sin(angle)
+        x, y = dx * camera.scale, dy * camera.scale
+        exposure = plan_exposure(
+            camera,
+            (TARGET, i * points + k),
+            window,
+            target=f"FIELD-{i + 1}",
+            observation=i + 1,
+            number=k + 1,
+            offset=(0.1 * i, 0.0),
+            dither=Dither(position=k + 1, total=points, x=x, y=y),
+            stars=tuple(Star(x + dx, y + dy, flux) for x, y, flux in stars),
+        )
+        exposures.append(exposure)
     return exposures
 
 
@@ -117,27 +108,16 @@ def _background(
     camera: Instrument, window: Window, seed: int, observation: int, i: int
 ) -> Exposure:
     """Return a dedicated background, at a field of its own."""
-    rng = generator(seed, BACKGROUND, i, Stream.STARS)
-    return plan_exposure(
-        camera,
-        (BACKGROUND, i),
-        window,
-        target="SKY",
-        observation=observation,
-        number=i + 1,
-        offset=(0.05 * i, 0.5),
-        stars=draw_stars(window, BACKGROUND_DENSITY, _faintest(camera), rng, MARGIN),
-        ray_fraction=RAY_FRACTION,
-    )
+    key, offset = (BACKGROUND, i), (0.05 * i, 0.5)
+    stars = _stars(camera, window, BACKGROUND_DENSITY, (seed, *key), MARGIN)
+    return plan_exposure(camera, key, window, observation=observation, offset=offset, stars=stars)
 
 
-def _serves(other: Exposure, science: Exposure) -> bool:
-    nod = other.observation == science.observation and other != science
-    return nod or other.role == "background"
-
-
-def _faintest(camera: Instrument) -> float:
-    return FAINTEST * camera.readout.detector().sigma(camera.sky.level)
+def _stars(
+    camera: Instrument, window: Window, density: float, key: tuple[int, ...], margin: float
+) -> tuple[Star, ...]:
+    faintest = FAINTEST * camera.readout.detector().sigma(camera.sky.level)
+    return draw_stars(window, density, faintest, generator(*key, Stream.STARS), margin)
 
 
 def _subarray(window: Window, frame: Window, number: int) -> Window:
@@ -172,8 +152,8 @@ def simulate_nods(
     window = Window(native.x1 - width, native.y0, width, native.ny)
     truth = assemble(Truth, slit, seed, [_nod(slit, window, i, points) for i in range(points)])
     names = [exposure.name for exposure in truth.exposures]
-    backgrounds = {science: [other for other in names if other != science] for science in names}
-    return write_program(out, slit, truth, under_the_sky(truth, backgrounds), (), on_exposure)
+    served = {science: [other for other in names if other != science] for science in names}
+    return write_program(out, slit, truth, under_the_sky(truth, served), (), on_exposure)
 
 
 def _nod(slit: Instrument, window: Window, i: int, points: int) -> Exposure:
@@ -210,37 +190,26 @@ def simulate_tso(
     window = prism.native
     if size is not None:
         window = Window(window.x0, min(window.y0, prism.frame.y1 - size), size, size)
-    shorter = [integrations // 2 + 1 + i for i in range(backgrounds)]
-    skies = [empty_series(prism, window, i, n) for i, n in enumerate(shorter)]
-    truth = assemble(Truth, prism, seed, [_transit_series(prism, window, integrations), *skies])
-    star, *others = (exposure.name for exposure in truth.exposures)
-    return write_program(out, prism, truth, under_the_sky(truth, {star: others}), (), on_exposure)
-
-
-def _transit_series(prism: Instrument, window: Window, integrations: int) -> Exposure:
-    """Return the time series of the star."""
     centre, start, stop = window.x0 + 0.53 * window.nx, window.y0 - 2.0, window.y1 + 2.0
-    trace = Trace(centre=centre, start=start, stop=stop, **prism.trace)
-    return plan_exposure(
+    star = plan_exposure(
         prism,
         (TARGET, 0),
         window,
         target="STAR-1",
         integrations=integrations,
-        trace=trace,
-        transit=Transit(depth=0.02, middle=0.5, duration=0.4, ingress=0.1),
+        trace=Trace(centre=centre, start=start, stop=stop, **prism.trace),
+        transit=Transit(depth=0.02),
     )
+    shorter = [integrations // 2 + 1 + i for i in range(backgrounds)]
+    skies = [empty_series(prism, window, i, n) for i, n in enumerate(shorter)]
+    truth = assemble(Truth, prism, seed, [star, *skies])
+    served = {star.name: [sky.name for sky in skies]}
+    return write_program(out, prism, truth, under_the_sky(truth, served), (), on_exposure)
 
 
 def empty_series(prism: Instrument, window: Window, i: int, integrations: int) -> Exposure:
     """Return background number ``i``: a time series of nothing but the sky."""
+    key, offset = (BACKGROUND, i), (0.0, 0.5)
     return plan_exposure(
-        prism,
-        (BACKGROUND, i),
-        window,
-        target="SKY",
-        observation=2,
-        offset=(0.0, 0.5),
-        integrations=integrations,
-        ray_fraction=RAY_FRACTION,
+        prism, key, window, observation=2, offset=offset, integrations=integrations
     )

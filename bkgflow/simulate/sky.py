@@ -90,9 +90,9 @@ class Transit(BaseModel, frozen=True):
     """A dip in a source's light, in time counted from 0 to 1 over the exposure."""
 
     depth: float  # the fraction of the light that is missing in mid-transit
-    middle: float  # when mid-transit is
-    duration: float  # from the middle of the ingress to the middle of the egress
-    ingress: float  # how long the light takes to fall
+    middle: float = 0.5  # when mid-transit is
+    duration: float = 0.4  # from the middle of the ingress to the middle of the egress
+    ingress: float = 0.1  # how long the light takes to fall
 
     def curve(self, integrations: int) -> NDArray[np.float64]:
         """Return the light left in each integration: (integrations,) float64, 1 = all."""
@@ -102,7 +102,7 @@ class Transit(BaseModel, frozen=True):
 
 
 def draw_stars(
-    window: Window, density: float, faintest: float, rng: np.random.Generator, margin: float = 8.0
+    window: Window, density: float, faintest: float, rng: np.random.Generator, margin: float
 ) -> tuple[Star, ...]:
     """Draw a field of stars, as many above a flux as its inverse, at least four.
 

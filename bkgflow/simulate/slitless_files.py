@@ -12,13 +12,12 @@ from astropy.table import QTable
 from numpy.typing import NDArray
 
 from bkgflow.detector import DO_NOT_USE, Window
+from bkgflow.simulate.exposures import exposure_meta, projection, subarray
 from bkgflow.simulate.grism import Projection, pixel_to_sky
-from bkgflow.simulate.headers import exposure_meta, projection, subarray
 from bkgflow.simulate.instruments import Slitless
-from bkgflow.simulate.scene import Extra, build_model
 from bkgflow.simulate.sky import Star, stars_image
 from bkgflow.simulate.spectra import BOX_RADIUS, SlitlessTruth, Source
-from bkgflow.simulate.templates import Template
+from bkgflow.simulate.writer import Extra, build_model
 
 __all__ = ["all_files", "component_names", "member_names"]
 
@@ -56,7 +55,7 @@ def component_names(slitless: Slitless, components: int) -> tuple[str, ...]:
 
 
 def all_files(
-    truth: SlitlessTruth, slitless: Slitless, templates: Sequence[Template]
+    truth: SlitlessTruth, slitless: Slitless, templates: Sequence[NDArray[np.float32]]
 ) -> Iterator[Extra]:
     """Make the wavelengths, the sky (for several components also their mean mixture), the field."""
     yield _wavelengthrange(slitless)
@@ -72,7 +71,7 @@ def all_files(
     yield from _direct_files(truth, slitless)
 
 
-def _template(kind: str, name: str, slitless: Slitless, template: Template) -> Extra:
+def _template(kind: str, name: str, slitless: Slitless, template: NDArray[np.float32]) -> Extra:
     instrument = slitless.dispersed
     axes, optics = instrument.axes, dict(instrument.optics)
     optics.pop("filter_position", None)  # a grism's own, which its references leave open

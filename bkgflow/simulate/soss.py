@@ -14,14 +14,13 @@ from scipy.signal import lfilter
 from bkgflow.detector import Window
 from bkgflow.methods.soss.regions import discontinuity
 from bkgflow.simulate.arguments import MOST, Argument, OnExposure, Seed, check, check_share, one_of
-from bkgflow.simulate.headers import subarray as subarray_meta
+from bkgflow.simulate.exposures import TARGET, assemble, plan_exposure
+from bkgflow.simulate.exposures import subarray as subarray_meta
 from bkgflow.simulate.instruments import Instrument, load_instrument
 from bkgflow.simulate.noise import Stream, generator
-from bkgflow.simulate.program import TARGET, assemble, plan_exposure
-from bkgflow.simulate.scene import Extra, build_model, under_the_sky
 from bkgflow.simulate.sky import Trace, Transit
 from bkgflow.simulate.truth import Cut, Exposure, Image, SkyTruth
-from bkgflow.simulate.writer import Simulated, write_program
+from bkgflow.simulate.writer import Extra, Simulated, build_model, under_the_sky, write_program
 
 __all__ = ["SossSegment", "SossSky", "SossTruth", "plan_series", "simulate_soss"]
 
@@ -167,10 +166,11 @@ def simulate_soss(
     check_share("depth", depth, 1.0)
     check_share("drift", abs(drift), 1.0)
     check_share("stripes", stripes)
-    sky = _draw_sky(templates, drift, seed)
-    transit = Transit(depth=depth, middle=0.5, duration=0.4, ingress=0.1)
+    rng = generator(seed, TARGET, Stream.SKY)
+    scales, true = rng.uniform(0.8, 1.2, 2).tolist(), int(rng.integers(templates))
+    sky = SossSky(templates=templates, true=true, scales=scales, drift=drift)
     truth = plan_series(
-        strip, integrations, segments, sky=sky, transit=transit, stripes=stripes, seed=seed
+        strip, integrations, segments, sky=sky, depth=depth, stripes=stripes, seed=seed
     )
     return write_program(out, strip, truth, under_the_sky(truth), _library(sky), on_exposure)
 
@@ -180,20 +180,13 @@ def _library(sky: SossSky) -> Iterator[Extra]:
     yield Extra("bkg", LIBRARY, build_model("SossBkgModel", {"data": sky.library()}, meta))
 
 
-def _draw_sky(templates: int, drift: float, seed: int) -> SossSky:
-    rng = generator(seed, TARGET, Stream.SKY)
-    left, right = rng.uniform(0.8, 1.2, 2).tolist()
-    true = int(rng.integers(templates))
-    return SossSky(templates=templates, true=true, scales=(left, right), drift=drift)
-
-
 def plan_series(
     strip: Instrument,
     integrations: int,
     segments: int,
     *,
     sky: SossSky,
-    transit: Transit,
+    depth: float,
     stripes: float,
     seed: int,
 ) -> SossTruth:
@@ -203,9 +196,9 @@ def plan_series(
         Trace(centre=STRIP256.y0 + row, tilt=tilt, peak=peak, stop=stop, **shape)
         for row, tilt, peak, stop in ORDERS
     )
-    key, star = (TARGET, 0), "STAR-1"
+    key, star, transit = (TARGET, 0), traces[0], Transit(depth=depth)
     whole = dict(
-        plan_exposure(strip, key, strip.native, target=star, trace=traces[0], transit=transit)
+        plan_exposure(strip, key, strip.native, target="STAR-1", trace=star, transit=transit)
     )
     parts = []
     for number, part in enumerate(np.array_split(np.arange(integrations), segments), start=1):

@@ -10,11 +10,10 @@ import numpy as np
 from pydantic import Field
 
 from bkgflow.detector import Window
+from bkgflow.simulate.exposures import TARGET, projection
 from bkgflow.simulate.grism import Beam, pixel_to_sky, sky_to_pixel
-from bkgflow.simulate.headers import projection
 from bkgflow.simulate.instruments import Instrument, Slitless
 from bkgflow.simulate.noise import Stream, generator
-from bkgflow.simulate.program import TARGET
 from bkgflow.simulate.sky import Axis
 from bkgflow.simulate.truth import Exposure, Image, Program
 

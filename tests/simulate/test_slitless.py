@@ -22,11 +22,11 @@ from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.references.find import find_reference
 from bkgflow.io.references.folder import ReferenceFolder
 from bkgflow.simulate import SlitlessTruth, Truth, simulate_wfss
+from bkgflow.simulate.exposures import projection
 from bkgflow.simulate.grism import read_specwcs, sky_to_pixel
-from bkgflow.simulate.headers import projection
 from bkgflow.simulate.instruments import slitless_instrument
+from bkgflow.simulate.slitless import built_in_template
 from bkgflow.simulate.spectra import box_of, spectra_image
-from bkgflow.simulate.templates import built_in_template
 
 GRISMS: dict[str, dict[str, Any]] = {
     "niriss_c": {"instrument": "NIRISS", "grism": "GR150C"},
