@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,15 +27,48 @@ def demo(
     """Simulate a small mixed program, run it, and draw what it did."""
     from bkgflow import api
     from bkgflow.cli.run import execute
+    from bkgflow.io.storage.location import Location
+    from bkgflow.io.storage.publish import copy_file
 
-    typer.echo(f"Simulating a program in {out / 'program'}")
-    written = _simulate(out / "program", size)
-    first = {Location.of(each.associations[0]).real() for each in written}
+    program, references = out / "program", out / "references"
+    typer.echo(f"Simulating a program in {program}")
+    written = _simulated(program, size)
+    for path in (path for each in written for path in each.references):
+        copy_file(path, references / path.name)
+    first = {str(Location.of(each.associations[0])) for each in written}
+    # It says what it compiles, and shows a bar.
     result = execute(
         [str(path) for each in written for path in each.associations],
         out / "products",
         where=where,
-        references=_gathered(written, out / "references"),
+        references=references,
         arguments={"save_combined_background": True, "soss_fit": "integration"},
     )
-    ...
+    drawn = [
+        api.draw(unit.target, path, out / "pictures" / f"{Path(path).stem}.png")
+        for unit, verdict in result.pairs()
+        for path in verdict.products[:1]
+        if unit.association in first
+    ]
+    typer.echo(f"Products: {Location.of(out / 'products')}")
+    for path in drawn:
+        typer.echo(f"Picture: {Location.of(path)}")
+    if not result.ok:
+        raise typer.Exit(1)
+
+
+def _simulated(folder: Path, size: int) -> list[Simulated[Program[Exposure]]]:
+    """Simulate a program of every kind, each in a folder that is called after its command."""
+    from bkgflow import simulate
+
+    arguments: dict[Callable[..., Simulated[Program[Exposure]]], dict[str, Any]] = {
+        simulate.simulate_imaging: {"targets": 4, "backgrounds": 8, "size": size},
+        simulate.simulate_nods: {"points": 5},
+        simulate.simulate_tso: {"integrations": 10, "backgrounds": 2, "size": min(size, 256)},
+        simulate.simulate_wfss: {"exposures": 2, "size": min(size, 512)},
+        simulate.simulate_soss: {"integrations": 8, "segments": 2, "templates": 3, "drift": 0.05},
+    }
+    return [
+        make(folder / make.__name__.removeprefix("simulate_"), **options)
+        for make, options in arguments.items()
+    ]

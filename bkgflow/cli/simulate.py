@@ -9,10 +9,9 @@ import inspect
 from collections.abc import Callable, MutableMapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
-from click import Command
 from typer.core import TyperGroup
 
 if TYPE_CHECKING:
@@ -33,6 +32,8 @@ HELP = {
 DEFAULTS = {("imaging", "instrument"): "NIRCam", ("wfss", "seed"): 1}
 """Where a command's default differs from its function's."""
 
+Commands = MutableMapping[str, Any]  # typer has click's Command to itself
+
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write to.")]
 
 
@@ -40,7 +41,7 @@ class _Scenes(TyperGroup):
     """Makes the commands when they are asked for: their functions take long to import."""
 
     @property
-    def commands(self) -> MutableMapping[str, Command]:
+    def commands(self) -> Commands:
         """The commands by name."""
         return _commands()
 
@@ -63,7 +64,7 @@ def _group() -> None:
 
 
 @cache
-def _commands() -> MutableMapping[str, Command]:
+def _commands() -> Commands:
     import bkgflow.simulate
 
     app = typer.Typer()
