@@ -11,13 +11,13 @@ import pytest
 from distributed import Client, LocalCluster
 
 import bkgflow
-from bkgflow.campaign.runner import check_memory
+from bkgflow.campaign.runner import check_memory, task_memory
 from bkgflow.clusters.address import Address, Connected
-from bkgflow.clusters.base import LOST, Cluster, task_memory
+from bkgflow.clusters.base import Cluster
 from bkgflow.clusters.choose import CLUSTERS, all_options, choose
 from bkgflow.clusters.client import MOST_BESIDE
-from bkgflow.clusters.local import Local, free_address
-from bkgflow.clusters.threads import Threads
+from bkgflow.clusters.executor import LOST
+from bkgflow.clusters.local import Local, Threads, free_address
 from bkgflow.errors import InputError, SettingsError, UsageError
 from bkgflow.graph.build import Graph
 from bkgflow.graph.finish import Finished
