@@ -15,13 +15,6 @@ from bkgflow.simulate.truth import Truth
 from bkgflow.simulate.writer import Simulated
 
 __all__ = [
-    "Simulated",
-    "SlitlessTruth",
-    "SossTruth",
-    "Truth",
-    "simulate_imaging",
-    "simulate_nods",
-    "simulate_soss",
-    "simulate_tso",
-    "simulate_wfss",
-]
+    "Simulated", "SlitlessTruth", "SossTruth", "Truth", "simulate_imaging", "simulate_nods",
+    "simulate_soss", "simulate_tso", "simulate_wfss",
+]  # fmt: skip

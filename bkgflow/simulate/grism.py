@@ -156,7 +156,7 @@ def _dispersion(instrument: str, along: str, beams: Sequence[Beam]) -> models.Ma
     xs = [[_plane(term) for term in beam.x] for beam in beams]
     ys = [[_plane(term) for term in beam.y] for beam in beams]
     forward, backward = _CLASSES[instrument, along]
-    if instrument == "NIRCAM":  # lists, and no inverse, as its references hold them today
+    if instrument == "NIRCAM":  # wavelengths in lists, the same both ways, as its references have
         waves = inverse = [[wave] for wave in waves]
     else:
         inverse = [

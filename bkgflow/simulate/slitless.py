@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated
 
 import numpy as np
-from gwcs import WCS
 from numpy.typing import NDArray
 
 from bkgflow.detector import Window
@@ -24,13 +23,13 @@ from bkgflow.io.storage.location import Location, split_list
 from bkgflow.simulate.arguments import MOST, Argument, OnExposure, Seed, Size, check, check_share
 from bkgflow.simulate.exposures import TARGET, assemble, cutout, plan_exposure, projection
 from bkgflow.simulate.grism import Beam, grism_wcs, read_specwcs
-from bkgflow.simulate.instruments import Instrument, Slitless, slitless_instrument
+from bkgflow.simulate.instruments import Slitless, slitless_instrument
 from bkgflow.simulate.noise import Stream, generator, reference_pixels
 from bkgflow.simulate.sky import Axis
 from bkgflow.simulate.slitless_files import all_files, component_names, member_names
-from bkgflow.simulate.spectra import SlitlessExposure, SlitlessTruth, draw_sources, observe
-from bkgflow.simulate.truth import Dither, Exposure, Image
-from bkgflow.simulate.writer import Member, Shot, Simulated, write_program
+from bkgflow.simulate.spectra import SlitlessTruth, draw_sources, observe
+from bkgflow.simulate.truth import Dither
+from bkgflow.simulate.writer import Shot, Simulated, write_program
 
 __all__ = ["built_in_template", "simulate_wfss"]
 
@@ -82,14 +81,18 @@ def simulate_wfss(
     used raises FileError or ShapeError.
     """
     slitless = slitless_instrument(instrument, grism, module, band)
-    camera, names = slitless.dispersed, member_names(slitless)
+    camera = slitless.dispersed
     numbers = {"exposures": (exposures, 1, MOST), "components": (components, 1, MOST_COMPONENTS)}
     check(camera.frame, size, seed, **numbers)
     check_share("crowding", crowding, MOST_CROWDED)
     images = _templates(slitless, templates, components)
     beams = slitless.beams if specwcs is None else _real_beams(slitless, specwcs)
-    planned = _dithered(camera, cutout(camera, size), exposures)
-    sources = draw_sources(slitless, beams, planned[0].window, crowding, seed)
+    window, planned = cutout(camera, size), []
+    for i in range(exposures):
+        x, y = (i * step * camera.scale for step in STEP)
+        point = Dither(position=i + 1, total=exposures, x=x, y=y)
+        planned.append(plan_exposure(camera, (TARGET, i), window, target="FIELD-1", dither=point))
+    sources = draw_sources(slitless, beams, window, crowding, seed)
     scales = [_scales(slitless, images, seed, i) for i in range(exposures)]
     truth = assemble(
         SlitlessTruth,
@@ -102,29 +105,22 @@ def simulate_wfss(
         band=slitless.band,
         beams=beams,
         components=component_names(slitless, len(images)),
-        catalog=names["sourcecat"],
+        catalog=member_names(slitless)["sourcecat"],
     )
-    members = [Member(name, exptype) for exptype, name in names.items()]
-    shots = (
-        Shot(each, _light(truth, camera.frame, images, each), members, _wcs(truth, camera, each))
-        for each in truth.exposures
-    )
-    extras = all_files(truth, slitless, images)
+    shots, extras = _shots(truth, slitless, images), all_files(truth, slitless, images)
     return write_program(out, camera, truth, shots, extras, on_exposure)
 
 
-def _light(
-    truth: SlitlessTruth, frame: Window, templates: Sequence[Template], exposure: SlitlessExposure
-) -> Iterator[tuple[Image, float]]:
-    """Yield the spectra and the sky of the only integration; nothing is added."""
-    rate = truth.sources(exposure.name)
-    for scale, template in zip(exposure.scales, templates, strict=True):
-        rate += scale * template[exposure.window.slices_in(frame)].astype(np.float64)
-    yield np.maximum(rate, 0.0), 0.0
-
-
-def _wcs(truth: SlitlessTruth, camera: Instrument, exposure: Exposure) -> WCS:
-    return grism_wcs(truth.instrument, truth.axis, truth.beams, projection(camera, exposure))
+def _shots(truth: SlitlessTruth, slitless: Slitless, images: Sequence[Template]) -> Iterator[Shot]:
+    """Yield the exposures with their spectra and their sky, in a single integration each."""
+    camera = slitless.dispersed
+    members = {name: exptype for exptype, name in member_names(slitless).items()}
+    for exposure in truth.exposures:
+        rate = truth.sources(exposure.name)
+        for scale, template in zip(exposure.scales, images, strict=True):
+            rate += scale * template[exposure.window.slices_in(camera.frame)].astype(np.float64)
+        wcs = grism_wcs(truth.instrument, truth.axis, truth.beams, projection(camera, exposure))
+        yield Shot(exposure, [(np.maximum(rate, 0.0), 0.0)], members, wcs)
 
 
 def _templates(
@@ -155,15 +151,6 @@ def _real_beams(slitless: Slitless, specwcs: str | Path) -> tuple[Beam, ...]:
         )
     passband = slitless.table.bands[slitless.band]
     return tuple(beam.within(*passband) for beam in read_specwcs(specwcs))
-
-
-def _dithered(camera: Instrument, window: Window, exposures: int) -> list[Exposure]:
-    planned = []
-    for i in range(exposures):
-        x, y = (i * step * camera.scale for step in STEP)
-        point = Dither(position=i + 1, total=exposures, x=x, y=y)
-        planned.append(plan_exposure(camera, (TARGET, i), window, target="FIELD-1", dither=point))
-    return planned
 
 
 def _scales(

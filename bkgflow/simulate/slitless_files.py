@@ -35,11 +35,8 @@ def member_names(slitless: Slitless) -> dict[str, str]:
     """Return the files that go with every exposure, by their type in an association."""
     direct = slitless.direct
     root = f"jw{direct.program}-o001_t001_{direct.name.lower()}_{slitless.element}"
-    return {
-        "direct_image": f"{root}_i2d.fits",
-        "sourcecat": f"{root}_cat.ecsv",
-        "segmap": f"{root}_segm.fits",
-    }
+    endings = {"direct_image": "i2d.fits", "sourcecat": "cat.ecsv", "segmap": "segm.fits"}
+    return {exptype: f"{root}_{ending}" for exptype, ending in endings.items()}
 
 
 def component_names(slitless: Slitless, components: int) -> tuple[str, ...]:
@@ -49,9 +46,7 @@ def component_names(slitless: Slitless, components: int) -> tuple[str, ...]:
     """
     if components == 1:
         return (_bkg_name(slitless),)
-    return tuple(
-        f"{REFERENCES}/components/{_stem(slitless)}_bkg{i + 1}.fits" for i in range(components)
-    )
+    return tuple(_bkg_name(slitless, "components/", i + 1) for i in range(components))
 
 
 def all_files(
@@ -79,11 +74,8 @@ def _template(kind: str, name: str, slitless: Slitless, template: NDArray[np.flo
     meta |= {f"instrument.{name}": value for name, value in optics.items()}
     meta |= {"instrument.detector": instrument.detector, **subarray("FULL", instrument.frame)}
     meta |= {"subarray.fastaxis": axes[0], "subarray.slowaxis": axes[1]}
-    arrays = {
-        "data": template,
-        "err": np.zeros_like(template),
-        "dq": np.where(template == 0, DO_NOT_USE, 0).astype(np.uint32),
-    }
+    dq = np.where(template == 0, DO_NOT_USE, 0).astype(np.uint32)
+    arrays = {"data": template, "err": np.zeros_like(template), "dq": dq}
     return Extra(kind, name, build_model("WfssBkgModel", arrays, meta))
 
 
@@ -104,27 +96,18 @@ def _wavelengthrange(slitless: Slitless) -> Extra:
 
 def _reference_meta(slitless: Slitless, reftype: str, description: str) -> dict[str, object]:
     return {
-        "telescope": "JWST",
-        "instrument.name": slitless.dispersed.name,
-        "exposure.type": slitless.dispersed.exp_type,
-        "reftype": reftype,
-        "useafter": "2022-01-01T00:00:00",
-        "author": "bkgflow simulate",
-        "pedigree": "DUMMY",
+        "telescope": "JWST", "instrument.name": slitless.dispersed.name,
+        "exposure.type": slitless.dispersed.exp_type, "reftype": reftype,
+        "useafter": "2022-01-01T00:00:00", "author": "bkgflow simulate", "pedigree": "DUMMY",
         "description": description,
-    }
+    }  # fmt: skip
 
 
-def _bkg_name(slitless: Slitless) -> str:
-    return f"{REFERENCES}/{_stem(slitless)}_bkg.fits"
-
-
-def _stem(slitless: Slitless) -> str:
-    instrument = slitless.dispersed
-    elements = [
-        str(instrument.optics[name]) for name in ("filter", "pupil") if name in instrument.optics
-    ]
-    return "_".join([f"jw{instrument.program}", instrument.detector, *elements]).lower()
+def _bkg_name(slitless: Slitless, folder: str = "", number: int | str = "") -> str:
+    camera = slitless.dispersed
+    elements = [str(camera.optics[key]) for key in ("filter", "pupil") if key in camera.optics]
+    stem = "_".join([f"jw{camera.program}", camera.detector, *elements]).lower()
+    return f"{REFERENCES}/{folder}{stem}_bkg{number}.fits"
 
 
 def _direct_files(truth: SlitlessTruth, slitless: Slitless) -> Iterator[Extra]:
@@ -154,8 +137,8 @@ def _catalog(sources: Sequence[Source], window: Window, projection: Projection) 
         ra, dec = pixel_to_sky(projection, x + dx, y + dy)
         return SkyCoord(ra=ra * u.deg, dec=dec * u.deg)
 
-    x, y = (np.array([each.x for each in sources]), np.array([each.y for each in sources]))
-    x, y = x - window.x0, y - window.y0
+    x = np.array([each.x for each in sources]) - window.x0
+    y = np.array([each.y for each in sources]) - window.y0
     flux = DIRECT_LIGHT * np.array([each.flux for each in sources])
     n, steps = len(flux), {"l": -BOX_RADIUS, "r": BOX_RADIUS, "u": BOX_RADIUS}
     table = QTable()
@@ -183,8 +166,7 @@ def _segments(sources: Sequence[Source], window: Window) -> NDArray[np.uint32]:
     segments = np.zeros(window.shape, np.uint32)
     for source in sources:
         x, y = round(source.x) - window.x0, round(source.y) - window.y0
-        rows, columns = (
-            slice(max(0, middle - BOX_RADIUS), max(0, middle + BOX_RADIUS + 1)) for middle in (y, x)
-        )
+        rows = slice(max(0, y - BOX_RADIUS), max(0, y + BOX_RADIUS + 1))
+        columns = slice(max(0, x - BOX_RADIUS), max(0, x + BOX_RADIUS + 1))
         segments[rows, columns] = source.label
     return segments

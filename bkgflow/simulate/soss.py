@@ -99,11 +99,6 @@ class SossSegment(Exposure, frozen=True):
         """Its part of the time series."""
         return Cut(self.segment, self.first, self.total)
 
-    @property
-    def association(self) -> int:
-        """The number of its association: all segments are one exposure."""
-        return self.segment
-
     def stream(self, stream: Stream, integration: int) -> tuple[int, ...]:
         """Return a key by the integration's number in the time series, however that is cut."""
         return TARGET, self.first + integration, stream
@@ -172,7 +167,7 @@ def simulate_soss(
     truth = plan_series(
         strip, integrations, segments, sky=sky, depth=depth, stripes=stripes, seed=seed
     )
-    return write_program(out, strip, truth, under_the_sky(truth), _library(sky), on_exposure)
+    return write_program(out, strip, truth, under_the_sky(truth, {}), _library(sky), on_exposure)
 
 
 def _library(sky: SossSky) -> Iterator[Extra]:

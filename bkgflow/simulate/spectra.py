@@ -18,15 +18,9 @@ from bkgflow.simulate.sky import Axis
 from bkgflow.simulate.truth import Exposure, Image, Program
 
 __all__ = [
-    "BOX_RADIUS",
-    "SlitlessExposure",
-    "SlitlessTruth",
-    "Source",
-    "box_of",
-    "draw_sources",
-    "observe",
-    "spectra_image",
-]
+    "BOX_RADIUS", "SlitlessExposure", "SlitlessTruth", "Source", "box_of", "draw_sources",
+    "observe", "spectra_image",
+]  # fmt: skip
 
 STAMP_RADIUS = 4
 """Pixels from the middle of a trace to where its light is cut off: four sigmas."""

@@ -18,13 +18,16 @@ from pydantic import BaseModel, Field
 from bkgflow.detector import Window
 from bkgflow.errors import FileError, SettingsError
 from bkgflow.io.storage.location import Location
-from bkgflow.simulate.noise import Detector, Stream, cosmic_rays, generator
+from bkgflow.simulate.noise import Detector, Stream, generator
 from bkgflow.simulate.sky import SkyPlane, Star, Trace, Transit, stars_image
 
 __all__ = ["TRUTH", "Cut", "Dither", "E_co", "Exposure", "Image", "Program", "SkyTruth", "Truth"]
 
 TRUTH = "truth/truth.json"
 """The truth's file, below a program's folder."""
+
+RAY_SIGMAS = (100.0, 500.0)
+"""How far a ray that stayed unnoticed lifts a pixel, in sigmas of the sky's noise."""
 
 Image = NDArray[np.float64]
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -75,11 +78,6 @@ class Exposure(BaseModel, frozen=True):
     def cut(self) -> Cut:
         """Its part of the time series that it belongs to: the whole, but for segments."""
         return Cut(1, 0, self.integrations or 1)
-
-    @property
-    def association(self) -> int:
-        """The number of its association."""
-        return self.number
 
     def part(self, whole: NDArray[Scalar]) -> NDArray[Scalar]:
         """Return its own integrations out of an array of the whole time series."""
@@ -170,12 +168,13 @@ class SkyTruth(Program[E_co], Generic[E_co]):
         exposure = self.exposure(name)
         if exposure.integrations is not None and integration is None:
             return np.stack([self.rays(name, i) for i in range(exposure.integrations)])
-        return cosmic_rays(
-            exposure.window.shape,
-            exposure.ray_fraction,
-            self.detector.sigma(self.plane.level),
-            generator(self.seed, *exposure.stream(Stream.RAYS, integration or 0)),
-        )
+        rays = np.zeros(exposure.window.shape)
+        if exposure.ray_fraction > 0:
+            n = max(1, round(exposure.ray_fraction * rays.size))
+            rng = generator(self.seed, *exposure.stream(Stream.RAYS, integration or 0))
+            sigma = self.detector.sigma(self.plane.level)
+            rays.flat[rng.choice(rays.size, n, replace=False)] = sigma * rng.uniform(*RAY_SIGMAS, n)
+        return rays
 
     def added(self, name: str, integration: int) -> Image:
         """Return what an integration shows besides light and noise, DN/s: here, the rays."""

@@ -26,7 +26,7 @@ from bkgflow.simulate.noise import DEAD, HOT, Stream, defects, draw_rate, genera
 from bkgflow.simulate.truth import TRUTH, Exposure, Image, Program, SkyTruth
 
 __all__ = [
-    "Extra", "Member", "Shot", "Simulated", "build_model", "draw", "under_the_sky", "write_program",
+    "Extra", "Shot", "Simulated", "build_model", "draw", "under_the_sky", "write_program",
 ]  # fmt: skip
 
 HOT_EXCESS = 20.0
@@ -44,13 +44,6 @@ REFERENCES = ("bkg", "wavelengthrange")
 """Types of the reference files that a simulated program may bring along."""
 
 
-class Member(NamedTuple):
-    """A file of an association besides the exposure itself."""
-
-    name: str
-    exptype: str  # its type there
-
-
 class Extra(NamedTuple):
     """A file besides the exposures."""
 
@@ -64,31 +57,27 @@ class Shot(NamedTuple):
 
     exposure: Exposure
     light: Iterable[tuple[Image, Image | float]]  # by integration, DN/s: as SkyTruth.light
-    members: Sequence[Member] = ()  # of its association, if it is a target
+    members: Mapping[str, str]  # of its association if it is a target: types by name
     coordinates: WCS | None = None
 
 
 def under_the_sky(
-    truth: SkyTruth[Exposure], backgrounds: Mapping[str, Sequence[str]] | None = None
+    truth: SkyTruth[Exposure], backgrounds: Mapping[str, Sequence[str]]
 ) -> Iterator[Shot]:
     """Yield the shots of a program under one sky; ``backgrounds`` names those of each target."""
     for exposure in truth.exposures:
-        names = (backgrounds or {}).get(exposure.name, ())
-        members = [Member(name, "background") for name in names]
+        members = dict.fromkeys(backgrounds.get(exposure.name, ()), "background")
         yield Shot(exposure, truth.light(exposure), members)
 
 
 def draw(
     truth: Program[Exposure], instrument: Instrument, shot: Shot
 ) -> dict[str, NDArray[np.generic]]:
-    """Draw what the detector measures.
+    """Draw what the detector measures, as a data model calls its arrays.
 
-    Returns
-    -------
-    dict
-        ``data``, ``err``, ``var_poisson``, ``var_rnoise`` float32 (DN/s and its square) and
-        ``dq`` uint32; (ny, nx) for an image. For a cube (n_integrations, ny, nx), and
-        ``int_times`` (n_integrations,) structured.
+    ``data``, ``err``, ``var_poisson``, ``var_rnoise`` float32 (DN/s and its square) and ``dq``
+    uint32 are (ny, nx) for an image; (n_integrations, ny, nx) for a cube, which has
+    ``int_times`` (n_integrations,) structured.
     """
     exposure, window = shot.exposure, shot.exposure.window
     flags = defects(window, instrument.frame, instrument.name, truth.seed)
@@ -156,12 +145,7 @@ def write_program(
     """Write all files of a program; its truth comes last, as the sign that it is whole.
 
     The folder is created where it is missing. It may hold the same program already, but no
-    other one: the files of two would be mixed.
-
-    Raises
-    ------
-    OutputError
-        Where the folder cannot be written to, or holds another simulated program.
+    other one: the files of two would be mixed. OutputError where it does, or cannot be written.
     """
     folder = Path(folder)
     _prepare(folder, truth)
@@ -184,33 +168,26 @@ def write_program(
 
 
 def _associate(
-    folder: Path, instrument: Instrument, science: Exposure, others: Sequence[Member]
+    folder: Path, instrument: Instrument, science: Exposure, others: Mapping[str, str]
 ) -> Path:
     """Write the association of one target exposure, as the level-2 generator lays it out."""
     asn_type, rule = instrument.association
     program, observation = instrument.program, f"o{science.observation:03d}"
+    members = [
+        {"expname": name, "exptype": exptype, "exposerr": "null"}
+        for name, exptype in {science.name: "science", **others}.items()
+    ]
+    product = {"name": science.name.removesuffix(f"_{instrument.suffix}.fits"), "members": members}
     content = {
-        "asn_type": asn_type,
-        "asn_rule": rule,
-        "version_id": None,
+        "asn_type": asn_type, "asn_rule": rule, "version_id": None,
         "code_version": "bkgflow simulate",
         "degraded_status": "No known degraded exposures in association.",
-        "program": program,
-        "constraints": "No constraints",
-        "asn_id": observation,
+        "program": program, "constraints": "No constraints", "asn_id": observation,
         "asn_pool": f"jw{program}_{POOL_TIME}_pool.csv",
-        "target": str(science.observation),
-        "products": [
-            {
-                "name": science.name.removesuffix(f"_{instrument.suffix}.fits"),
-                "members": [
-                    {"expname": name, "exptype": exptype, "exposerr": "null"}
-                    for name, exptype in (Member(science.name, "science"), *others)
-                ],
-            }
-        ],
-    }
-    name = f"jw{program}-{observation}_{asn_type}_{science.association:05d}_asn.json"
+        "target": str(science.observation), "products": [product],
+    }  # fmt: skip
+    number = science.number + science.cut.segment - 1  # segments are of one exposure
+    name = f"jw{program}-{observation}_{asn_type}_{number:05d}_asn.json"
     return _write(folder / name, json.dumps(content, indent=4) + "\n")
 
 

@@ -180,7 +180,7 @@ def series(seed, sky, *, stripes=0.05, integrations=8, depth=DEPTH):
 
 def draw(truth):
     """SCI and DQ of each segment."""
-    arrays = [draw_exposure(truth, STRIP96, shot) for shot in under_the_sky(truth)]
+    arrays = [draw_exposure(truth, STRIP96, shot) for shot in under_the_sky(truth, {})]
     return [(each["data"], each["dq"]) for each in arrays]
 
 
