@@ -26,6 +26,7 @@ __all__ = [
     "MemoryPublish",
     "Publish",
     "check_writable",
+    "copy_file",
     "not_writable",
     "whole",
     "write_text",
@@ -182,6 +183,12 @@ def write_text(to: PathLike, text: str, by: Publish | None = None) -> None:
     """Write a text file as UTF-8, as `whole` does; its folder is made if it is not there."""
     with whole(to, by) as path:
         path.write_text(text, encoding="utf-8")
+
+
+def copy_file(file: PathLike, to: PathLike) -> None:
+    """Copy a small file, whole or not at all; the folder is made if it is not there."""
+    with whole(to) as path:
+        path.write_bytes(Location.of(file).read_bytes())
 
 
 def check_writable(folder: PathLike) -> None:
