@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bkgflow.detector import Window
 from bkgflow.errors import FileError, MetadataError, ShapeError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.references.catalog import SourceCatalog, read_catalog
 from bkgflow.io.references.mask import read_mask
 from bkgflow.io.references.skies import Templates, read_templates
-from bkgflow.io.references.wavelengths import OrderPolicy, blocking_filter, wavelength_ranges
-from bkgflow.io.storage.location import PathLike
+from bkgflow.io.references.wavelengths import (
+    OrderPolicy,
+    Ranges,
+    blocking_filter,
+    wavelength_ranges,
+)
+from bkgflow.io.storage.identity import Identity
+from bkgflow.io.storage.location import Location, PathLike
 
 if TYPE_CHECKING:
     from astropy.modeling import Model
@@ -105,7 +113,8 @@ def slitless_inputs(
             value=facts.shape,
             cure="Give the rate product, not the rateints",
         )
-    skies = read_templates(background, facts.window, instrument=facts.instrument)
+    several = [background] if isinstance(background, PathLike) else background
+    skies = _skies(_versions(several), facts.window, facts.instrument)
     mask = None if user_mask is None else read_mask(user_mask, facts.window.shape)
     corners = None
     if mask is None and catalog is not None:
@@ -116,16 +125,44 @@ def slitless_inputs(
                 value="none",
                 cure="Give one with override_wavelengthrange, or a mask with wfss_mask",
             )
-        sources = read_catalog(catalog).brighter(mmag_extract)
-        ranges = wavelength_ranges(wavelengthrange, blocking_filter(facts), orders=orders)
+        sources = _sources(_versions([catalog])).brighter(mmag_extract)
+        ranges = _ranges(_versions([wavelengthrange]), blocking_filter(facts), orders)
         corners = source_corners(facts, sources, ranges, skip_unknown=orders == "all")
     return SlitlessInputs(skies, facts.dispersion_axis, mask, corners)
+
+
+Versions = tuple[tuple[Location, Identity], ...]
+
+
+def _versions(paths: Iterable[PathLike]) -> Versions:
+    """Return where files are and which versions of them are there now."""
+    locations = map(Location.of, paths)
+    return tuple((each, each.identity("A reference file")) for each in locations)
+
+
+# The exposures of a field share a catalog, and those of a program the rest: a worker reads them
+# for the first one. What is kept is small but for the skies, of which it is the last one used.
+
+
+@lru_cache(maxsize=1)
+def _skies(files: Versions, window: Window, instrument: str) -> Templates:
+    return read_templates([location for location, _ in files], window, instrument=instrument)
+
+
+@lru_cache(maxsize=4)
+def _sources(files: Versions) -> SourceCatalog:
+    return read_catalog(files[0][0])
+
+
+@lru_cache(maxsize=16)
+def _ranges(files: Versions, filter_name: str, orders: OrderPolicy) -> Ranges:
+    return wavelength_ranges(files[0][0], filter_name, orders=orders)
 
 
 def source_corners(
     facts: ExposureFacts,
     catalog: SourceCatalog,
-    ranges: dict[int, tuple[float, float]],
+    ranges: Ranges,
     *,
     skip_unknown: bool = False,
 ) -> Corners:

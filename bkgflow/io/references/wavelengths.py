@@ -14,9 +14,12 @@ from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.storage.location import PathLike
 from bkgflow.io.storage.reading import understood
 
-__all__ = ["OrderPolicy", "blocking_filter", "wavelength_ranges"]
+__all__ = ["OrderPolicy", "Ranges", "blocking_filter", "wavelength_ranges"]
 
 Rows = list[list[Any]]
+
+Ranges = dict[int, tuple[float, float]]
+"""Shortest and longest wavelength of each order, micron."""
 
 OrderPolicy = Literal["extract", "all"]
 """Which orders to mask: those the reference says to extract, or every one that it lists."""
@@ -54,7 +57,7 @@ def blocking_filter(facts: ExposureFacts) -> str:
 
 def wavelength_ranges(
     path: PathLike, filter_name: str, *, orders: OrderPolicy = "extract"
-) -> dict[int, tuple[float, float]]:
+) -> Ranges:
     """Return the shortest and longest wavelength of each order, micron.
 
     Parameters
