@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 from bkgflow.graph.guard import PATIENCE, Patience, guarded
-from bkgflow.io.products.writer import OpenTarget, Prepared, ProductWriter
+from bkgflow.io.products.writer import Prepared, ProductWriter
 from bkgflow.kinds.base import Assignment, Change, Kind
 from bkgflow.verdict import Verdict
 
@@ -46,20 +44,14 @@ class Finished:
 
 
 def finish(
-    kind: Kind, writer: ProductWriter, threads: int, work: Assignment, *shared: Any
+    kind: Kind, writer: ProductWriter, threads: int, work: Assignment, *shared: object
 ) -> Finished:
     """Do a unit, and prepare its files.
 
     Parameters
     ----------
-    kind : Kind
-        How it is changed.
-    writer : ProductWriter
-        How its product is written.
     threads : int
         That may write its arrays side by side.
-    work : Assignment
-        What to do.
     *shared
         The parts of the result that it waits for, in order.
 
@@ -73,13 +65,14 @@ def finish(
     if work.verdict.to_do:
         change = kind.change(work, shared)
     else:
-        verdict = work.verdict
-        change = Change.ended(work, verdict.state, reason=verdict.reason)
+        change = Change.ended(work, work.verdict.state, reason=work.verdict.reason)
     drafts: list[Prepared] = []
     try:
         with writer.open(work.target) as opened:
-            for prepare in _files(work, change, opened, threads):
-                drafts.append(prepare())
+            drafts.append(opened.product(change.changes, change.verdict, work.output, threads))
+            if (made := change.combined) is not None:
+                for to in work.companions:
+                    drafts.append(opened.combined((made.sci, made.err, made.dq), work.record, to))
     except BaseException:
         for draft in drafts:
             draft.discard()
@@ -87,25 +80,9 @@ def finish(
     return Finished(change.verdict, tuple(drafts))
 
 
-def _files(
-    work: Assignment, change: Change, opened: OpenTarget, threads: int
-) -> list[Callable[[], Prepared]]:
-    """Return what prepares each file of a unit, the product first."""
-    files: list[Callable[[], Prepared]] = [
-        partial(opened.product, change.changes, change.verdict, work.output, threads)
-    ]
-    if change.combined is not None:
-        combined = change.combined
-        files += [
-            partial(opened.combined, combined.sci, combined.err, combined.dq, work.record, location)
-            for location in work.companions
-        ]
-    return files
-
-
 def published(
     task: Callable[..., Finished],
-    *shared: Any,
+    *shared: object,
     leave: Callable[[], AbstractContextManager[object]] | None = None,
     patience: Patience = PATIENCE,
 ) -> Verdict:
@@ -126,7 +103,7 @@ def published(
     with ExitStack() as beside:
         left = False
 
-        def attempt(*parts: Any) -> Verdict:
+        def attempt(*parts: object) -> Verdict:
             nonlocal left
             finished = task(*parts)
             if leave is not None and not left:  # a second attempt has left already
@@ -136,5 +113,4 @@ def published(
 
         # What fails while it is published is done again as a whole: after a failed sync nobody
         # knows which of the bytes are on the disk.
-        verdict: Verdict = guarded(attempt, *shared, patience=patience)
-    return verdict
+        return guarded(attempt, *shared, patience=patience)

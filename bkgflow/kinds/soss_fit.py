@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -51,23 +52,20 @@ def fit_exposure(
         In the order of time.
     background : Location
         Of the sky library.
-    rule : SossRule
-        How the sky is found and fitted.
     threads : int
         Templates that are fitted at a time.
     """
     library = read_library(background)
     fits = SegmentFits()
-    by_frame: dict[tuple[int, int], dict[Location, Segment]] = {}
+    by_frame: dict[tuple[int, int], dict[Location, Segment]] = defaultdict(dict)
     for facts in segments:
-        frame = facts.window.shape
-        by_frame.setdefault(frame, {})[facts.location] = SourceSegment(facts.source)
+        by_frame[facts.window.shape][facts.location] = SourceSegment(facts.source)
     for frame, group in by_frame.items():
         part, reason = cut_library(library, frame)
         if part is None:
             fits.skipped |= dict.fromkeys(group, reason)
-            continue
-        _fit_frame(group, part, rule, threads, fits)
+        else:
+            _fit_frame(group, part, rule, threads, fits)
     return fits
 
 

@@ -14,7 +14,7 @@ __all__ = ["KINDS", "Kinds"]
 
 @dataclass(frozen=True, slots=True)
 class Kinds:
-    """The kinds of units, by exposure type and by name.
+    """The kinds of units.
 
     Attributes
     ----------
@@ -29,17 +29,10 @@ class Kinds:
 
     def of(self, exp_type: str) -> Kind:
         """Return the kind for an exposure type."""
-        found = (kind for types, kind in self.special if exp_type in types)
-        return next(found, self.usual)
+        return next((kind for types, kind in self.special if exp_type in types), self.usual)
 
     def named(self, name: str) -> Kind:
-        """Return the kind with a name.
-
-        Raises
-        ------
-        KeyError
-            If there is none.
-        """
+        """Return the kind with a name; there is one."""
         return {kind.name: kind for kind in self.all}[name]
 
     @property

@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from bkgflow.association import Product, load
 from bkgflow.errors import AssociationError, BackgroundError, UsageError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.from_fits import inspect
-from bkgflow.io.exposures.from_model import is_model, model_facts
+from bkgflow.io.exposures.from_model import model_facts
 from bkgflow.io.models import Model
 from bkgflow.io.storage.location import Location, PathLike, split_list
-from bkgflow.planning.kind import Members
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.planner import Asked, Planner
 
@@ -27,10 +25,6 @@ class Single:
 
     Attributes
     ----------
-    target : ExposureFacts
-        The exposure.
-    members : Members
-        Its backgrounds and catalogs.
     association : str
         Where it was asked for; empty without one.
     product : Product or None
@@ -38,18 +32,18 @@ class Single:
     model : data model or None
         The target, where it is in memory.
     notes : tuple of str
-        What a user should know about the choice of the members.
+        What a user should know about the choice of the backgrounds.
     """
 
     target: ExposureFacts
-    members: Members
+    backgrounds: tuple[ExposureFacts, ...]
     association: str = ""
     product: Product | None = None
     model: Model | None = None
     notes: tuple[str, ...] = ()
 
 
-def single(target: Any, bkg_list: Any = None) -> Single:
+def single(target: object, bkg_list: object = None) -> Single:
     """Look at a target and its backgrounds; paths and data models may be mixed.
 
     Parameters
@@ -70,17 +64,19 @@ def single(target: Any, bkg_list: Any = None) -> Single:
     if isinstance(target, str | os.PathLike) and Location.of(target).suffix.lower() == ".json":
         return _of_association(Location.of(target), backgrounds)
     facts = _facts(target, "target")
-    if is_model(target) and any(background is target for background in backgrounds):
+    if not isinstance(target, Model):
+        return Single(facts, _all_facts(backgrounds))
+    if any(background is target for background in backgrounds):
         raise BackgroundError(
             "A target must not be its own background",
             file=facts.location,
             value=facts.name,
             cure="Remove it from the list of backgrounds",
         )
-    return Single(facts, _members(backgrounds), model=target if is_model(target) else None)
+    return Single(facts, _all_facts(backgrounds), model=target)
 
 
-def _of_association(location: Location, backgrounds: Sequence[Any]) -> Single:
+def _of_association(location: Location, backgrounds: Sequence[object]) -> Single:
     """Look at what an association of one product names."""
     association = load(location)
     for _, error in association.refused:
@@ -95,23 +91,19 @@ def _of_association(location: Location, backgrounds: Sequence[Any]) -> Single:
     [product] = association.products
     both = product.backgrounds and backgrounds
     notes = ("its own background members are used, not bkg_list",) if both else ()
-    return Single(
-        inspect(product.science),
-        _members(product.backgrounds or backgrounds),
-        str(location),
-        product,
-        notes=notes,
-    )
+    facts = inspect(product.science)
+    used = _all_facts(product.backgrounds or backgrounds)
+    return Single(facts, used, str(location), product, notes=notes)
 
 
-def _members(backgrounds: Sequence[Any]) -> Members:
+def _all_facts(backgrounds: Sequence[object]) -> tuple[ExposureFacts, ...]:
     """Look at the backgrounds; a model is told from the others by its place in the list."""
     numbered = enumerate(backgrounds, start=1)
-    return Members(tuple(_facts(thing, f"background {number}") for number, thing in numbered))
+    return tuple(_facts(thing, f"background {number}") for number, thing in numbered)
 
 
-def _facts(thing: Any, role: str) -> ExposureFacts:
-    if is_model(thing):
+def _facts(thing: object, role: str) -> ExposureFacts:
+    if isinstance(thing, Model):
         name = thing.meta.filename or role
         return model_facts(thing, name if role == "target" else f"{role} ({name})")
     if not isinstance(thing, str | os.PathLike):
@@ -131,9 +123,9 @@ def plan_single(asked: Single, output: PathLike, planner: Planner) -> Plan:
     BkgflowError
         If an input is bad: there is nobody else to go on with.
     """
-    for facts in (asked.target, *asked.members.backgrounds):
+    for facts in (asked.target, *asked.backgrounds):
         planner.looked_at[facts.location] = facts
-    prepared = planner.prepared(asked.target, asked.members, asked.product)
+    prepared = planner.prepared(asked.target, asked.backgrounds, asked.product)
     name = asked.product.name if asked.product else ""
     request = Asked(asked.association, name, prepared.noting(*asked.notes))
     plan = planner.plan([request], Location.of(output))

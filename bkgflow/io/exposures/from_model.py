@@ -20,7 +20,7 @@ from bkgflow.io.exposures.windows import slit_corner, window_of
 from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.location import Location
 
-__all__ = ["ModelSource", "is_model", "model_facts"]
+__all__ = ["ModelSource", "model_facts"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,11 +67,6 @@ class _ModelReader:
         if out.ndim == 3 and array.ndim == 3:
             wanted = wanted[first : first + len(out)]
         np.copyto(out, wanted, casting="unsafe")
-
-
-def is_model(thing: object) -> bool:
-    """Whether this is a data model."""
-    return isinstance(thing, JwstDataModel)
 
 
 def model_facts(model: JwstDataModel, name: str) -> ExposureFacts:

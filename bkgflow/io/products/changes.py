@@ -12,13 +12,19 @@ from numpy.typing import NDArray
 from bkgflow.errors import FileError, ShapeError
 from bkgflow.io.exposures.facts import ExposureFacts
 
-__all__ = ["EDITED", "Changes", "Edit", "check_arrays", "edit_planes"]
+__all__ = ["EDITED", "Arrays", "Changes", "Edit", "Plane", "check_arrays"]
 
-Edit = Callable[[NDArray[Any], int, slice], None]
-"""Changes some rows of an array in place: its arguments are (rows, nx) pixels in the machine's
-byte order, the integration they are of (0 in an image), and which rows they are."""
+Arrays = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint32]]
+"""SCI, ERR and DQ of a combined background, (ny, nx), in the unit of the exposure it is for."""
 
-EDITED: Mapping[str, np.dtype[Any]] = {
+Plane = NDArray[Any]
+"""(rows, nx) pixels in the machine's byte order: of SCI and ERR float32, of DQ uint32."""
+
+Edit = Callable[[Plane, int, slice], None]
+"""Changes some rows of an array in place: its arguments are their pixels, the integration they
+are of (0 in an image), and which rows they are."""
+
+EDITED: Mapping[str, np.dtype[np.generic]] = {
     "SCI": np.dtype(np.float32),
     "ERR": np.dtype(np.float32),
     "DQ": np.dtype(np.uint32),
@@ -43,12 +49,6 @@ class Changes:
     edits: Mapping[str, Edit] = field(default_factory=dict)
     mask: NDArray[np.uint32] | None = None
     scaling_factor: float | None = None
-
-
-def edit_planes(array: NDArray[Any], edit: Edit) -> None:
-    """Edit an array in memory, (ny, nx) or (n_integrations, ny, nx), in place."""
-    for integration, plane in enumerate(array.reshape(-1, *array.shape[-2:])):
-        edit(plane, integration, slice(0, len(plane)))
 
 
 def check_arrays(

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import JwstDataModel
 
 from bkgflow.io.models import save_model
-from bkgflow.io.products.changes import Changes
+from bkgflow.io.products.changes import Arrays, Changes
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.publish import Draft, Publish, writing
 from bkgflow.record import Record
@@ -56,7 +53,7 @@ def describe(model: JwstDataModel, verdict: Verdict) -> None:
         model.add_history_entry(line)
 
 
-def set_background(model: Any, changes: Changes) -> None:
+def set_background(model: JwstDataModel, changes: Changes) -> None:
     """Put mask and scaling factor, where there are any, into a model."""
     if changes.mask is not None:
         model.mask = changes.mask
@@ -65,19 +62,13 @@ def set_background(model: Any, changes: Changes) -> None:
 
 
 def draft_combined(
-    publish: Publish,
-    target: JwstDataModel,
-    sci: NDArray[np.float32],
-    err: NDArray[np.float32],
-    dq: NDArray[np.uint32],
-    record: Record,
-    to: Location,
+    publish: Publish, target: JwstDataModel, arrays: Arrays, record: Record, to: Location
 ) -> Draft:
     """Do `OpenTarget.combined` for a target that is open as a model: it becomes an ImageModel."""
     draft = publish.prepare(to)
-    with writing(draft) as path, datamodels.ImageModel(sci.shape) as model:
+    with writing(draft) as path, datamodels.ImageModel(arrays[0].shape) as model:
         model.update(target)
-        model.data, model.err, model.dq = sci, err, dq
+        model.data, model.err, model.dq = arrays
         model.meta.cal_step.bkg_subtract = None
         model.meta.model_type = "ImageModel"
         model.meta.bkgflow = record.to_tree()

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
+from types import NoneType
 
 import numpy as np
 import yaml
@@ -21,7 +21,7 @@ from astropy.time import Time
 from numpy.typing import NDArray
 from stdatamodels.jwst import datamodels
 
-from bkgflow.io.fits.cards import BLOCK
+from bkgflow.io.fits.cards import BLOCK, Cards
 from bkgflow.io.fits.hdus import ByteRange, Hdu, read_hdus
 from bkgflow.io.fits.tree import TREE
 from bkgflow.io.products.changes import EDITED, Changes
@@ -37,13 +37,13 @@ __all__ = ["Written", "as_written", "parts_from_file"]
 MASK = "MASK"
 """EXTNAME of the background mask of a slitless exposure."""
 
-NODES: Mapping[str, Any] = {
-    "meta": yaml.MappingNode,
-    "meta.cal_step": yaml.MappingNode,
-    "meta.background": yaml.MappingNode | None,
-    "history": yaml.MappingNode,
-    "history.entries": yaml.SequenceNode | None,
-    HASH: yaml.ScalarNode,
+NODES: Mapping[str, tuple[type, ...]] = {
+    "meta": (yaml.MappingNode,),
+    "meta.cal_step": (yaml.MappingNode,),
+    "meta.background": (yaml.MappingNode, NoneType),
+    "history": (yaml.MappingNode,),
+    "history.entries": (yaml.SequenceNode, NoneType),
+    HASH: (yaml.ScalarNode,),
 }
 """Of which kinds the nodes are that a product changes."""
 
@@ -58,13 +58,21 @@ class Written:
         All but the tree's, in their order; with each, where it ends in the file.
     asdf : Hdu
         The extension that holds the tree.
-    tree : Tree
-        What is in it.
     """
 
     hdus: tuple[tuple[Hdu, int], ...]
     asdf: Hdu
     tree: Tree
+
+    @property
+    def primary(self) -> Cards:
+        """The first header."""
+        return self.hdus[0][0].header
+
+    @property
+    def model(self) -> str:
+        """The class of data models that it says it is."""
+        return str(self.primary.get("DATAMODL"))
 
     @cached_property
     def images(self) -> dict[str, ByteRange]:
@@ -78,33 +86,31 @@ class Written:
 
     def is_intact(self) -> bool:
         """Whether all is where it is looked for, and the hash holds."""
-        primary, images = self.hdus[0][0].header, self.images
-        known = getattr(datamodels, str(primary.get("DATAMODL", "")), None)
-        if known is None or primary.get("DATE") is None or primary.get("FILENAME") is None:
+        images = self.images
+        if "SCI" not in images or not hasattr(datamodels, self.model):
+            return False
+        if self.primary.get("DATE") is None or self.primary.get("FILENAME") is None:
             return False
         # An array of another type than the model's is cast by the model.
-        plain = all(images[name].native == EDITED[name] for name in EDITED if name in images)
-        if not plain or "SCI" not in images:
+        if any(images[name].native != EDITED[name] for name in EDITED if name in images):
             return False
-        nodes = {path: self.tree.at(path) for path in NODES}
-        if not all(isinstance(nodes[path], kind) for path, kind in NODES.items()):
+        if not all(isinstance(self.tree.at(path), kinds) for path, kinds in NODES.items()):
             return False
-        found: bool = nodes[HASH].value == _hash(hdu.header.raw for hdu, _ in self.hdus)
-        return found
+        return self.tree.text(HASH) == _hash(hdu.header.raw for hdu, _ in self.hdus)
 
     def takes(self, changes: Changes) -> bool:
         """Whether mask and scaling factor, where there are any, have places that are plain."""
         if changes.mask is None:
             return True
         # The node of a new mask is made after that of DQ.
-        like = MASK if self.tree.at("mask") is not None else "DQ"
-        model = str(self.hdus[0][0].header.get("DATAMODL"))
-        known = [hdu.name for hdu, _ in self.hdus].count(MASK) == (like == MASK)
-        if not known or like not in self.images or MASK not in arrays_of(model):
-            return False
-        image, source = self.images[like], self.tree.at(f"{like.lower()}.source")
-        return (image.shape, image.native) == (changes.mask.shape, changes.mask.dtype) and (
-            getattr(source, "value", "") == f"fits:{like},1"
+        like = "DQ" if self.tree.at("mask") is None else MASK
+        image = self.images.get(like)
+        return (
+            [hdu.name for hdu, _ in self.hdus].count(MASK) == (like == MASK)
+            and MASK in arrays_of(self.model)
+            and image is not None
+            and (image.shape, image.native) == (changes.mask.shape, changes.mask.dtype)
+            and self.tree.text(f"{like.lower()}.source") == f"fits:{like},1"
         )
 
 
@@ -135,7 +141,7 @@ def as_written(location: Location) -> Written | None:
 def parts_from_file(
     written: Written, filename: str, changes: Changes, verdict: Verdict
 ) -> list[Part]:
-    """Return the parts of a product.
+    """Return the parts of a product; edits are left to the pixels' writer.
 
     Parameters
     ----------
@@ -143,14 +149,10 @@ def parts_from_file(
         The file that the product is made of; it `takes` the changes.
     filename : str
         The product's name.
-    changes : Changes
-        What is done to it; edits are left to the pixels' writer.
-    verdict : Verdict
-        What the product says of itself.
     """
     date, state, tree = str(Time.now().isot), verdict.state.value, written.tree
     factor, mask = changes.scaling_factor, changes.mask
-    primary = fits.Header.fromstring(written.hdus[0][0].header.raw)
+    primary = fits.Header.fromstring(written.primary.raw)
     primary["DATE"], primary["FILENAME"] = date, filename
     set_card(primary, "S_BKDSUB", state)
     tree.set("meta.cal_step.bkg_subtract", state)
@@ -176,10 +178,14 @@ def parts_from_file(
 
 def _parts(written: Written, primary: bytes, mask: NDArray[np.uint32] | None) -> Iterator[Part]:
     """Yield each HDU with its data, and the mask where stdatamodels has it among them."""
-    images = written.images
-    heads = [primary, *(hdu.header.raw for hdu, _ in written.hdus[1:])]
-    after = _before_mask(written) if mask is not None and MASK not in images else None
-    for i, (head, (hdu, stop)) in enumerate(zip(heads, written.hdus, strict=True)):
+    images, after = written.images, None
+    if mask is not None and MASK not in images:
+        # A new mask follows the last HDU that the schema names before it.
+        arrays = arrays_of(written.model)
+        before = arrays[: arrays.index(MASK)]
+        after = max(i for i, (hdu, _) in enumerate(written.hdus) if hdu.name in before)
+    for i, (hdu, stop) in enumerate(written.hdus):
+        head = hdu.header.raw if i else primary
         is_image = images.get(hdu.name) is hdu.data
         if is_image and hdu.name == MASK and mask is not None:
             yield Part(head, "", mask, mask.dtype)
@@ -190,13 +196,6 @@ def _parts(written: Written, primary: bytes, mask: NDArray[np.uint32] | None) ->
             yield Part(head, "", data, data.native)
         if i == after and mask is not None:
             yield Part(_mask_head(mask.shape), "", mask, mask.dtype)
-
-
-def _before_mask(written: Written) -> int:
-    """Return which HDU a new mask follows: the last one that the schema names before it."""
-    arrays = arrays_of(str(written.hdus[0][0].header.get("DATAMODL")))
-    before = arrays[: arrays.index(MASK)]
-    return max(i for i, (hdu, _) in enumerate(written.hdus) if hdu.name in before)
 
 
 @lru_cache

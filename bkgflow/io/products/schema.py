@@ -11,6 +11,8 @@ from stdatamodels.jwst import datamodels
 
 __all__ = ["arrays_of", "set_card"]
 
+Schema = Mapping[str, Any]
+
 
 def set_card(primary: fits.Header, keyword: str, value: str | float) -> None:
     """Set a card; a new one goes where the schema has it, below the title of its section."""
@@ -54,7 +56,7 @@ def arrays_of(model: str) -> tuple[str, ...]:
     return tuple(leaf["fits_hdu"] for leaf in leaves if "fits_hdu" in leaf)
 
 
-def _leaves(schema: Mapping[str, Any], section: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _leaves(schema: Schema, section: str) -> Iterator[tuple[str, Schema]]:
     """Yield all that a schema has no more properties of, with the title of its section."""
     if "properties" not in schema:
         yield section, schema

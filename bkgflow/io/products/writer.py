@@ -5,11 +5,8 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from bkgflow.io.exposures.facts import ExposureFacts
-from bkgflow.io.products.changes import Changes
+from bkgflow.io.products.changes import Arrays, Changes
 from bkgflow.io.storage.location import Location
 from bkgflow.record import Record
 from bkgflow.verdict import Verdict
@@ -40,16 +37,12 @@ class OpenTarget(Protocol):
     def product(
         self, changes: Changes, verdict: Verdict, to: Location, threads: int = 1
     ) -> Prepared:
-        """Prepare the exposure, changed and described.
+        """Prepare the exposure, changed and described, for a location.
 
         Parameters
         ----------
-        changes : Changes
-            What is done to it.
         verdict : Verdict
             What the product says of itself.
-        to : Location
-            Of the product.
         threads : int
             So many arrays are written at a time.
 
@@ -61,24 +54,10 @@ class OpenTarget(Protocol):
             If nothing can be written there.
         """
 
-    def combined(
-        self,
-        sci: NDArray[np.float32],
-        err: NDArray[np.float32],
-        dq: NDArray[np.uint32],
-        record: Record,
-        to: Location,
-    ) -> Prepared:
+    def combined(self, arrays: Arrays, record: Record, to: Location) -> Prepared:
         """Prepare a combined background, with the metadata of the exposure that it is for.
 
-        Parameters
-        ----------
-        sci, err, dq : (ny, nx)
-            The combined background, in the unit of the exposure.
-        record : Record
-            What it was made of.
-        to : Location
-            Of the file.
+        The record says what it was made of.
 
         Raises
         ------
