@@ -12,20 +12,17 @@ import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bkgflow.detector import Window
 from bkgflow.io.exposures.source import Layer, Reader, Source, read_window
+from bkgflow.io.products.changes import Plane
 from bkgflow.methods.clip import Combined, collapse, combine
 from bkgflow.rules import ClipRule
 
 __all__ = ["Band", "bytes_per_pixel", "combine_band", "join", "strip_rows"]
-
-Stack = tuple[NDArray[np.floating], NDArray[np.floating] | None, NDArray[np.uint32]]
-"""SCI, ERR where it is wanted, and DQ."""
 
 CACHE_BYTES = 8 << 20
 """Bytes of a strip that stay in a core's share of the last cache between read and clip."""
@@ -97,8 +94,6 @@ def combine_band(
         For each combined background, which of the sources it is made of.
     band : Window
         Detector pixels wanted.
-    rule : ClipRule
-        What is clipped.
     budget : int
         Bytes that the strips of all sources may hold.
     errors : bool
@@ -113,11 +108,11 @@ def combine_band(
     valid = np.zeros(len(sources), bool)
     strips = band.bands(strip_rows(sources, band.nx, budget, errors=errors))
     layers: list[Layer] = ["sci", "err", "dq"] if errors else ["sci", "dq"]
-    buffers = _Buffers()
+    buffers = _Buffers(layers)
     with ExitStack() as stack:
         readers = [stack.enter_context(source.reader()) for source in sources]
         for strip in strips:
-            sci, err, dq = _read_strip(sources, readers, layers, strip, rule, buffers)
+            sci, err, dq = _read_strip(sources, readers, strip, rule, buffers)
             valid |= _any_finite(sci)
             rows, _ = strip.slices_in(band)
             for output, members in zip(outputs, sets, strict=True):
@@ -131,27 +126,28 @@ def combine_band(
 def join(bands: Sequence[Band]) -> Combined:
     """Put the bands of a combined background together, first row first."""
     ordered = [band.pixels for band in sorted(bands, key=lambda band: band.window.y0)]
-    return Combined(
-        np.concatenate([pixels.sci for pixels in ordered]),
-        np.concatenate([pixels.err for pixels in ordered]),
-        np.concatenate([pixels.dq for pixels in ordered]),
-        np.concatenate([pixels.n_used for pixels in ordered]),
-    )
+    layers = ("sci", "err", "dq", "n_used")
+    return Combined(*(np.concatenate([getattr(each, n) for each in ordered]) for n in layers))
 
 
 class _Buffers:
     """Memory for one strip after the other: new pages cost more than what is done with them."""
 
-    def __init__(self) -> None:
-        self._held: dict[str, NDArray[Any]] = {}
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self._layers = layers
+        self._held: dict[str, Plane] = {}
 
-    def take(self, name: str, shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
-        """Return an array for the time of one strip; what it holds is what was there before."""
-        size = math.prod(shape)
-        held = self._held.get(name)
-        if held is None or held.size < size:
-            held = self._held[name] = np.empty(size, dtype)
-        return held[:size].reshape(shape)
+    def take(
+        self, name: str, shape: tuple[int, ...], real: type[np.floating]
+    ) -> dict[Layer, Plane]:
+        """Return arrays for the time of one strip; they hold what was there before."""
+        size, taken = math.prod(shape), dict[Layer, Plane]()
+        for layer in self._layers:
+            held = self._held.get(key := f"{name} {layer}")
+            if held is None or held.size < size:
+                held = self._held[key] = np.empty(size, np.uint32 if layer == "dq" else real)
+            taken[layer] = held[:size].reshape(shape)
+        return taken
 
 
 def _empty(shape: tuple[int, int], *, errors: bool) -> Combined:
@@ -166,46 +162,30 @@ def _empty(shape: tuple[int, int], *, errors: bool) -> Combined:
 def _read_strip(
     sources: Sequence[Source],
     readers: Sequence[Reader],
-    layers: Sequence[Layer],
     strip: Window,
     rule: ClipRule,
     buffers: _Buffers,
-) -> Stack:
-    """Read a strip of all exposures; a cube is collapsed to its clipped mean on the way.
+) -> tuple[Plane, Plane | None, Plane]:
+    """Read SCI, ERR where it is wanted, and DQ of a strip of all exposures.
 
-    The means of cubes stay float64, so that the second clip decides as if it had the truth.
+    A cube is collapsed to its clipped mean on the way. The means of cubes stay float64, so that
+    the second clip decides as if it had the truth.
     """
-    shape = (len(sources), *strip.shape)
     cubes = any(source.n_integrations is not None for source in sources)
-    kind = np.float64 if cubes else np.float32
-    stack = {layer: buffers.take(layer, shape, _dtype(layer, kind)) for layer in layers}
+    shape = (len(sources), *strip.shape)
+    stack = buffers.take("stack", shape, np.float64 if cubes else np.float32)
     for i, (source, reader) in enumerate(zip(sources, readers, strict=True)):
         if source.n_integrations is None:
             for layer, array in stack.items():
                 read_window(source, reader, layer, strip, array[i])
             continue
-        cube = _read_cube(source, reader, layers, strip, buffers)
-        mean = collapse(*cube, rule)
+        cube = buffers.take("cube", (source.n_integrations or 1, *strip.shape), np.float32)
+        for layer, array in cube.items():
+            read_window(source, reader, layer, strip, array)
+        mean = collapse(cube["sci"], cube.get("err"), cube["dq"], rule)
         for layer, array in stack.items():
             array[i] = getattr(mean, layer)
     return stack["sci"], stack.get("err"), stack["dq"]
-
-
-def _read_cube(
-    source: Source, reader: Reader, layers: Sequence[Layer], strip: Window, buffers: _Buffers
-) -> Stack:
-    """Read a strip of all integrations of one exposure."""
-    shape = (source.n_integrations or 1, *strip.shape)
-    cube = {
-        layer: buffers.take(f"cube {layer}", shape, _dtype(layer, np.float32)) for layer in layers
-    }
-    for layer, array in cube.items():
-        read_window(source, reader, layer, strip, array)
-    return cube["sci"], cube.get("err"), cube["dq"]
-
-
-def _dtype(layer: Layer, real: type[np.generic]) -> type[np.generic]:
-    return np.uint32 if layer == "dq" else real
 
 
 def _any_finite(sci: NDArray[np.floating]) -> NDArray[np.bool_]:
