@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bkgflow.campaign.campaign import Campaign
 from bkgflow.campaign.events import Listener
@@ -14,6 +14,7 @@ from bkgflow.clusters.base import Cluster
 from bkgflow.clusters.choose import choose
 from bkgflow.errors import UsageError
 from bkgflow.explore.stack import combine, open_exposure, open_stack
+from bkgflow.io.models import Model
 from bkgflow.io.products.model import ModelWriter
 from bkgflow.io.references.folder import ReferenceFolder
 from bkgflow.io.storage.location import Location, PathLike
@@ -45,13 +46,13 @@ __all__ = [
 
 
 def subtract(
-    target: Any,
-    bkg_list: Any = None,
+    target: object,
+    bkg_list: object = None,
     *,
     output_dir: PathLike | None = None,
     references: PathLike | None = None,
-    **step_arguments: Any,
-) -> Any:
+    **step_arguments: object,
+) -> Model:
     """Subtract the combined background from one exposure.
 
     Parameters
@@ -93,10 +94,10 @@ def subtract(
 
 def subtract_to_file(
     target: PathLike,
-    bkg_list: Any = None,
+    bkg_list: object = None,
     output_dir: PathLike = ".",
     references: PathLike | None = None,
-    **step_arguments: Any,
+    **step_arguments: object,
 ) -> Path:
     """Do `subtract` and write the product, named as the pipeline names it; return its path.
 
@@ -113,12 +114,12 @@ def subtract_to_file(
 
 
 def plan(
-    program: Any,
+    program: object,
     output: PathLike,
     *,
     memory: int = DEFAULT_MEMORY,
     references: PathLike | None = None,
-    **step_arguments: Any,
+    **step_arguments: object,
 ) -> Plan:
     """Look at a program once and decide everything that a run will do.
 
@@ -154,7 +155,7 @@ def run(
     cluster: str | Client | Cluster = "local",
     *,
     listeners: Iterable[Listener] = (),
-    **options: Any,
+    **options: object,
 ) -> RunResult:
     """Compute a plan and write its products, ``bkgflow.log`` and ``bkgflow-run.json``.
 
@@ -240,7 +241,7 @@ def draw(target: PathLike, product: PathLike, picture: PathLike) -> Path:
 
 
 def _planner(
-    step_arguments: dict[str, Any], references: PathLike | None, memory: int = DEFAULT_MEMORY
+    step_arguments: dict[str, object], references: PathLike | None, memory: int = DEFAULT_MEMORY
 ) -> Planner:
     # Settings first: a wrong argument is said before any file is looked at.
     settings = StepSettings.of(**step_arguments)

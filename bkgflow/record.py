@@ -1,7 +1,6 @@
 """What a product says of itself: typed, versioned, written into ``meta.bkgflow`` and HISTORY.
 
-A record is flat in the product's tree, so that people find a value by its name alone. Products of
-layout 1, which call the state ``outcome`` and have no layout number, are read as well.
+A record is flat in the product's tree, so that people find a value by its name alone.
 """
 
 from __future__ import annotations
@@ -160,30 +159,29 @@ class Record:
     background_key: str = ""
     association: str = ""
     backgrounds: tuple[str, ...] = ()
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     references: tuple[str, ...] | None = None
     reference_origins: Mapping[str, str] | None = None
     found: Found | None = None
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return all values by name, on one level."""
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "found"}
         return {"layout": LAYOUT, **own, **({} if self.found is None else asdict(self.found))}
 
-    def to_tree(self) -> dict[str, Any]:
+    def to_tree(self) -> dict[str, object]:
         """Return plain values by name, on one level; what is None is left out."""
-        tree: dict[str, Any] = plain(self.to_dict())
-        return tree
+        return {name: plain(value) for name, value in self.to_dict().items() if value is not None}
 
     @classmethod
-    def from_tree(cls, tree: Mapping[str, Any]) -> Record:
+    def from_tree(cls, tree: Mapping[str, object]) -> Record:
         """Read what `to_tree` gave, of this layout or an earlier one; unknown names are skipped."""
         values = {f.name: _frozen(tree[f.name]) for f in fields(cls) if f.name in tree}
         return cls(**{"version": "", **values}, found=_found(tree))
 
 
-def _found(tree: Mapping[str, Any]) -> Found | None:
+def _found(tree: Mapping[str, object]) -> Found | None:
     """Tell by its telling name which method wrote a record."""
     for kind in (ImageFound, SlitlessFound, SossFound):
         if kind.TELLING in tree:
@@ -191,7 +189,7 @@ def _found(tree: Mapping[str, Any]) -> Found | None:
     return None
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> object:
     """Return lists for tuples, and leave out what is None, as a data model does."""
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items() if item is not None}
@@ -208,7 +206,7 @@ def _frozen(value: Any) -> Any:
     return tuple(_frozen(item) for item in value)
 
 
-def history(said: Mapping[str, Any]) -> list[str]:
+def history(said: Mapping[str, object]) -> list[str]:
     """Return what a product says in words, for HISTORY: printable ASCII, a line for each name."""
     lines = [f"bkgflow {said['version']}: background subtraction {said['state']}"]
     for name, value in said.items():
@@ -224,7 +222,7 @@ def _ascii(line: str) -> str:
     return re.sub(r"[^ -~]", "?", line)
 
 
-def _in_words(value: Any) -> str:
+def _in_words(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={item}" for key, item in value.items())
     if isinstance(value, list | tuple):

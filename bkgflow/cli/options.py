@@ -50,7 +50,7 @@ Quiet = Annotated[
 References = Annotated[
     Path | None,
     typer.Option(
-        help="Folder of reference files for WFSS and SOSS; without it, CRDS is asked.",
+        help="Folder of references for slitless and SOSS exposures; without it, CRDS is asked.",
         metavar="DIR",
         show_default=False,
     ),
@@ -101,12 +101,11 @@ def _takes(
 
 def _step_option(name: str, field: FieldInfo) -> inspect.Parameter:
     """Make the option of one step argument: its type, default and description are the field's."""
-    method = name.split("_", maxsplit=1)[0].upper()
     text = field.description or ""
     options: dict[str, Any] = {"help": text, "rich_help_panel": STEP}
-    if text.startswith(f"{method}: "):  # the panel says so
-        text = text.removeprefix(f"{method}: ")
-        options = {"help": text[0].upper() + text[1:], "rich_help_panel": f"{STEP} for {method}"}
+    whose, _, rest = text.partition(": ")
+    if name.startswith(("wfss_", "soss_")):  # what all of them share, the panel says
+        options = {"help": rest[0].upper() + rest[1:], "rich_help_panel": f"{STEP} for {whose}"}
     kind, default = field.annotation, field.default
     if kind is bool:
         option = typer.Option(f"--{name.replace('_', '-')}", **options)
