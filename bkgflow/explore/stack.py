@@ -15,7 +15,7 @@ from bkgflow.detector import Window, enclosing
 from bkgflow.errors import SettingsError, WindowError
 from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.exposures.source import Layer, Pixels, Source, read_window
-from bkgflow.io.products.changes import Plane
+from bkgflow.io.products.writer import Plane
 from bkgflow.io.storage.location import PathLike
 from bkgflow.kinds.bands import bytes_per_pixel
 from bkgflow.methods import clip

@@ -1,9 +1,9 @@
 """From a plan, or what is left of it, to a dask graph.
 
-The graph carries locations, windows, byte ranges and settings; never models, arrays or open
-files. Its keys are ``("VERB-<digest>", number)`` for each part of a shared result, such as a band
-of a combined background; ``("family-<digest>", number)`` where one task computes parts of several;
-and ``subtract-<digest>`` or ``skip-<digest>`` for each unit.
+It carries locations, windows, byte ranges and settings; never models, arrays or open files. Its
+keys are ``("VERB-<digest>", number)`` for each part of a shared result, such as a band of rows;
+``("family-<digest>", number)`` where one task computes parts of several; and ``subtract-<digest>``
+or ``skip-<digest>`` for each unit.
 """
 
 from __future__ import annotations
@@ -67,16 +67,13 @@ def build(
     ----------
     units : iterable of Unit, optional
         Those of the plan's that are left to do; all by default. QUARANTINED ones have no task.
-    kinds : Kinds
-        How they are done.
-    writer : ProductWriter
-        How products are written.
     threads : int
         That one task may use; 1 where many run side by side.
     """
     asked = plan.units if units is None else units
     chosen = [unit for unit in asked if unit.verdict.state != State.QUARANTINED]
-    facts, shared = plan.facts(), plan.shared_by_digest()
+    facts = {each.location: each for each in plan.exposures}
+    shared = {each.digest: each for each in plan.shared}
     tasks: Tasks = {}
     wanted = dict.fromkeys(unit.shared for unit in chosen if unit.verdict.to_do and unit.shared)
     parts = _add_shared(tasks, plan, kinds, facts, [shared[digest] for digest in wanted], threads)

@@ -18,12 +18,7 @@ __all__ = ["Finished", "finish", "published"]
 class Finished:
     """A unit that is done but for its files, which nobody sees yet.
 
-    Attributes
-    ----------
-    verdict : Verdict
-        How it ends once they are published.
-    drafts : tuple of Prepared
-        The product first.
+    The verdict says how it ends once they are published; the product is the first of them.
     """
 
     verdict: Verdict
@@ -57,10 +52,8 @@ def finish(
 
     Raises
     ------
-    InputError
-        If an input is bad.
-    OutputError
-        If the product cannot be written.
+    InputError, OutputError
+        If an input is bad, or the product cannot be written.
     """
     if work.verdict.to_do:
         change = kind.change(work, shared)
@@ -91,14 +84,12 @@ def published(
     Parameters
     ----------
     task : callable
-        Takes what it waits for; see `finish`.
+        `finish`, but for what the unit waits for.
     *shared
         The parts of the shared result, or the verdict on what went wrong with it.
     leave : callable, optional
         Gives a context in which only the disk is waited for: a worker's thread may do another
         task meanwhile.
-    patience : Patience
-        How often it is tried.
     """
     with ExitStack() as beside:
         left = False

@@ -25,12 +25,8 @@ class Patience:
 
     Attributes
     ----------
-    attempts : int
-        In all.
     pause : float
         Seconds before the second attempt; each further one waits twice as long.
-    sleep : callable
-        Waits for a number of seconds.
     """
 
     attempts: int = 3

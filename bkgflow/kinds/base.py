@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 from bkgflow.io.exposures.facts import ExposureFacts
-from bkgflow.io.products.changes import Changes
+from bkgflow.io.products.writer import Changes
 from bkgflow.io.storage.location import Location
 from bkgflow.methods.clip import Combined
 from bkgflow.planning.kind import PlannedKind
@@ -28,18 +28,14 @@ class Assignment:
 
     Attributes
     ----------
-    output : Location
-        Of the product.
+    output, companions : Location, tuple of Location
+        Of the product, and of what is written beside it.
     verdict : Verdict
         PLANNED, or SKIPPED where the headers decided it.
     record : Record
         What the product will say, as far as the plan knows it.
-    companions : tuple of Location
-        What is written beside the product.
     members : tuple of Location
         The exposures that its shared result is made of.
-    references : References or None
-        What a fit reads beside the exposure.
     """
 
     target: ExposureFacts

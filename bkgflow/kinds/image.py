@@ -12,13 +12,20 @@ import numpy as np
 from bkgflow.detector import Window
 from bkgflow.errors import BackgroundError
 from bkgflow.io.exposures.facts import ExposureFacts
-from bkgflow.io.products.changes import Changes, Edit, Plane
 from bkgflow.io.products.describe import COMBINED_SUFFIX, product_name
 from bkgflow.io.products.pixels import STREAMED_BYTES
+from bkgflow.io.products.writer import Changes, Edit, Plane
 from bkgflow.kinds.backgrounds import choose_backgrounds
-from bkgflow.kinds.bands import Band, bytes_per_pixel, combine_band, join
+from bkgflow.kinds.bands import (
+    OUTPUT_BYTES_PER_PIXEL,
+    Band,
+    band_rows,
+    bytes_per_pixel,
+    combine_band,
+    families,
+    join,
+)
 from bkgflow.kinds.base import Assignment, Change, Kind
-from bkgflow.kinds.families import OUTPUT_BYTES_PER_PIXEL, band_rows, families
 from bkgflow.methods.clip import Combined
 from bkgflow.methods.image import add_errors, subtract_background
 from bkgflow.planning.keys import Key

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bkgflow.errors import MetadataError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.source import read_whole
-from bkgflow.io.products.changes import Changes, Edit, Plane
+from bkgflow.io.products.writer import Changes, Edit, Plane
 from bkgflow.io.references.find import find_reference
 from bkgflow.io.references.skies import Templates
 from bkgflow.io.references.slitless import SlitlessInputs, slitless_inputs

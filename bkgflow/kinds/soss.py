@@ -5,25 +5,30 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
+import numpy as np
+from numpy.typing import NDArray
+
+from bkgflow.errors import InputError
 from bkgflow.io.exposures.facts import ExposureFacts
-from bkgflow.io.products.changes import Changes, Plane
 from bkgflow.io.products.pixels import STREAMED_BYTES
+from bkgflow.io.products.writer import Changes, Plane
+from bkgflow.io.references.soss_library import SourceSegment, cut_library, read_library
 from bkgflow.io.storage.location import Location
 from bkgflow.kinds.base import Assignment, Change, Kind
 from bkgflow.kinds.references import NO_REFERENCE, chosen, find_sky, to_be_fitted
-from bkgflow.kinds.soss_fit import SegmentFits, fit_exposure
-from bkgflow.methods.soss import SossFit
+from bkgflow.methods.soss import FittedSky, Segment, SossFit, fit_soss
 from bkgflow.planning.keys import Key
 from bkgflow.planning.kind import Facts, Piece, Prepared, Request
 from bkgflow.planning.unit import Shared
 from bkgflow.record import SossFound
+from bkgflow.rules import SossRule
 from bkgflow.settings import StepSettings
 from bkgflow.verdict import State
 
-__all__ = ["SEGMENT", "SossKind"]
+__all__ = ["SEGMENT", "SegmentFits", "SossKind", "fit_exposure"]
 
 SEGMENT = re.compile(r"-seg(\d+)")
 """How the pipeline numbers the files of one long exposure."""
@@ -33,6 +38,18 @@ WITHOUT_REFERENCE = "F277W"
 
 TEMPLATE_BYTES = 14
 """Of a pixel: the template that is subtracted, and what the fit found of it."""
+
+
+@dataclass(slots=True, eq=False)
+class SegmentFits:
+    """What was found for each segment of an exposure, why it has no fit, or what is wrong with it.
+
+    With a fit comes the sky to be subtracted: None where no template fits.
+    """
+
+    found: dict[Location, tuple[SossFit, FittedSky | None]] = field(default_factory=dict)
+    skipped: dict[Location, str] = field(default_factory=dict)
+    errors: dict[Location, InputError] = field(default_factory=dict)
 
 
 class SossKind(Kind):
@@ -92,7 +109,7 @@ class SossKind(Kind):
         for each in shared:
             segments = tuple(facts[member] for member in each.members)
             [library] = each.references[:1]
-            compute = partial(_fit_one, segments, library, settings, threads)
+            compute = partial(_fit_one, segments, library, settings.soss_rule, threads)
             yield Piece(compute, (each.digest,))
 
     def change(self, work: Assignment, shared: Sequence[SegmentFits]) -> Change:
@@ -116,9 +133,9 @@ class SossKind(Kind):
 
 
 def _fit_one(
-    segments: Sequence[ExposureFacts], library: Location, settings: StepSettings, threads: int
+    segments: Sequence[ExposureFacts], library: Location, rule: SossRule, threads: int
 ) -> list[SegmentFits]:
-    return [fit_exposure(segments, library, settings.soss_rule, threads)]
+    return [fit_exposure(segments, library, rule, threads)]
 
 
 def _exposure(prepared: Prepared, settings: StepSettings) -> Hashable:
@@ -160,3 +177,62 @@ def _found(fit: SossFit, fits: SegmentFits) -> SossFound:
         segments_left_out=tuple(member.name for member in (*fits.skipped, *fits.errors)),
         fit_notes=fit.notes,
     )
+
+
+def fit_exposure(
+    segments: Sequence[ExposureFacts], background: Location, rule: SossRule, threads: int = 1
+) -> SegmentFits:
+    """Fit the sky of an exposure's segments, read from their sources a few rows at a time.
+
+    A segment whose file goes bad is left out, and its neighbours are fitted without it. The
+    library is read here alone: what is subtracted goes on to the segments with the fit.
+
+    Parameters
+    ----------
+    segments : sequence of ExposureFacts
+        In the order of time.
+    threads : int
+        Templates that are fitted at a time.
+    """
+    library = read_library(background)
+    fits = SegmentFits()
+    by_frame: dict[tuple[int, int], dict[Location, Segment]] = defaultdict(dict)
+    for facts in segments:
+        by_frame[facts.window.shape][facts.location] = SourceSegment(facts.source)
+    for frame, group in by_frame.items():
+        part, reason = cut_library(library, frame)
+        if part is None:
+            fits.skipped |= dict.fromkeys(group, reason)
+        else:
+            _fit_frame(group, part, rule, threads, fits)
+    return fits
+
+
+def _fit_frame(
+    group: dict[Location, Segment],
+    library: NDArray[np.float32],
+    rule: SossRule,
+    threads: int,
+    fits: SegmentFits,
+) -> None:
+    """Fit segments of one frame; the bad ones leave the group until the rest can be fitted."""
+    left = dict(group)
+    while left:
+        try:
+            found = fit_soss(list(left.values()), library, rule, threads=threads)
+        except InputError as error:
+            bad = next((location for location in left if str(location) == error.file), None)
+            if bad is None:
+                raise
+            fits.errors[bad] = error
+            del left[bad]
+            continue
+        skies: dict[int, FittedSky] = {}
+        for location, fit in zip(left, found, strict=True):
+            sky = None
+            if fit.template is not None:
+                # Segments with one template share its pixels, here and on their way to workers.
+                known = skies.setdefault(fit.template, FittedSky.of(library[fit.template], fit))
+                sky = replace(known, fit=fit)
+            fits.found[location] = fit, sky
+        return

@@ -32,12 +32,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Key:
-    """What determines a result.
+    """What determines a result, in a fixed order.
 
-    Attributes
-    ----------
-    parts : tuple of Part
-        In a fixed order; several may have one name, such as the members of a background.
+    Several parts may have one name, such as the members of a background.
     """
 
     parts: tuple[Part, ...]
@@ -92,17 +89,14 @@ def _differences(name: str, before: list[Value], now: list[Value]) -> Iterator[s
     """Compare the values of one name, in any order; single ones by what changed in them."""
     gone = [value for value in before if value not in now]
     new = [value for value in now if value not in before]
-    if len(gone) == len(new) == 1:
-        yield _change(name, gone[0], new[0])
-        return
-    yield from (f"{name}: without {_word(value)}" for value in gone)
-    yield from (f"{name}: with {_word(value)}" for value in new)
-
-
-def _change(name: str, before: Value, now: Value) -> str:
-    if isinstance(before, Identity) and isinstance(now, Identity):
-        return f"{name}: {before.differs(now)}"
-    return f"{name} {_word(before)} → {_word(now)}"
+    match gone, new:
+        case [Identity() as old], [Identity() as other]:
+            yield f"{name}: {old.differs(other)}"
+        case [old], [other]:
+            yield f"{name} {_word(old)} → {_word(other)}"
+        case _:
+            yield from (f"{name}: without {_word(value)}" for value in gone)
+            yield from (f"{name}: with {_word(value)}" for value in new)
 
 
 def _word(value: Value) -> str:

@@ -23,12 +23,7 @@ Facts = Mapping[Location, ExposureFacts]
 class Request:
     """A target, and what an association or a call gives beside it.
 
-    Attributes
-    ----------
-    catalogs : tuple of Location
-        Of sources.
-    folder : ReferenceFolder or None
-        Where references are looked for; None for CRDS.
+    References are looked for in the folder; without one, in CRDS.
     """
 
     target: ExposureFacts
@@ -90,7 +85,7 @@ class Piece:
 class PlannedKind(Protocol):
     """How one kind of unit is decided, shared and priced: all from headers.
 
-    Kinds are subclasses; what has an answer here is as it is where nothing is shared.
+    Kinds are subclasses. The answers that stand here are those of a kind that shares nothing.
     """
 
     name: ClassVar[str]

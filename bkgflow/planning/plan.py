@@ -12,7 +12,6 @@ from bkgflow.errors import InputError, PlanError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import write_text
-from bkgflow.planning.kind import Facts
 from bkgflow.planning.unit import Shared, Unit
 from bkgflow.settings import StepSettings
 
@@ -24,12 +23,10 @@ MOST_LINES = 5
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What a plan promises, in bytes.
+    """What a plan promises, in bytes: what all units read from and write to disk together.
 
     Attributes
     ----------
-    read, written : int
-        From and to disk, all units together.
     shared_task, unit_task : int
         Most memory that one task of a shared result holds, and the last task of a unit.
     """
@@ -76,14 +73,6 @@ class Plan:
     shared: tuple[Shared, ...]
     units: tuple[Unit, ...]
     costs: Costs
-
-    def facts(self) -> Facts:
-        """Return the exposures by where they lie."""
-        return {facts.location: facts for facts in self.exposures}
-
-    def shared_by_digest(self) -> dict[str, Shared]:
-        """Return the shared results by the digest of their keys."""
-        return {shared.digest: shared for shared in self.shared}
 
     def sharing(self) -> Counter[str]:
         """Count the units that wait for each shared result, by its digest."""

@@ -43,8 +43,6 @@ def make_plan(program: object, output: PathLike, planner: Planner) -> Plan:
         Associations, or a folder of ``*_asn.json``.
     output : path
         Folder of the products; a run makes it if it is not there.
-    planner : Planner
-        The settings, and where references are looked for.
 
     Raises
     ------
@@ -93,12 +91,6 @@ class Planner:
 
     Attributes
     ----------
-    kinds : PlannedKinds
-        How units are decided, shared and priced.
-    memory : int
-        Bytes of pixels that a task of a shared result may hold at a time.
-    references : ReferenceFolder or None
-        Where references are looked for; None for CRDS.
     looked_at : dict
         Every exposure, or the error that it cannot be used with.
     """

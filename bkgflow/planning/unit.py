@@ -93,8 +93,6 @@ class Unit:
         PLANNED; or SKIPPED or QUARANTINED where the headers decide it already.
     shared : str
         Digest of the shared result that it waits for; empty without one.
-    references : References or None
-        What a fit reads beside the exposure.
     notes : tuple of str
         What a user should know about how the members were read.
     """

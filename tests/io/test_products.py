@@ -16,9 +16,9 @@ from stdatamodels.jwst import datamodels
 
 from bkgflow.errors import FileError, ShapeError
 from bkgflow.io.models import open_model
-from bkgflow.io.products.changes import Changes
 from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.products.model import ModelWriter
+from bkgflow.io.products.writer import Changes
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import MemoryPublish
 from bkgflow.record import Record

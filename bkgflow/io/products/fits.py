@@ -15,11 +15,11 @@ from functools import cache
 import stdatamodels
 
 from bkgflow.io.exposures.facts import ExposureFacts
-from bkgflow.io.products.changes import Arrays, Changes, check_arrays
 from bkgflow.io.products.describe import draft_combined
 from bkgflow.io.products.headers_from_file import Written, as_written, parts_from_file
 from bkgflow.io.products.headers_from_model import EmptyModel, open_empty, parts_from_model
 from bkgflow.io.products.pixels import Part, write_parts
+from bkgflow.io.products.writer import Arrays, Changes, check_arrays
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import Draft, LocalPublish, Publish, writing
 from bkgflow.record import Record

@@ -1,9 +1,8 @@
 """Headers and trees of files that stdatamodels wrote, changed where a product differs.
 
 stdatamodels leaves a hash of all other headers in a file's ASDF tree. Where it still holds, the
-headers and the tree say the same and nobody has touched them since, and a reader trusts the
-tree. Of such a file a product needs no data model: a few cards and nodes change, the hash is
-made anew, and everything else stays what it was, byte by byte.
+headers and the tree say the same, and a product needs no data model: a few cards and nodes change,
+the hash is made anew, and everything else stays what it was, byte by byte.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from types import NoneType
+from typing import Any
 
 import numpy as np
 import yaml
@@ -24,15 +24,16 @@ from stdatamodels.jwst import datamodels
 from bkgflow.io.fits.cards import BLOCK, Cards
 from bkgflow.io.fits.hdus import ByteRange, Hdu, read_hdus
 from bkgflow.io.fits.tree import TREE
-from bkgflow.io.products.changes import EDITED, Changes
 from bkgflow.io.products.nodes import HASH, Tree
 from bkgflow.io.products.pixels import Part
-from bkgflow.io.products.schema import arrays_of, set_card
+from bkgflow.io.products.writer import EDITED, Changes
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.reading import reading
 from bkgflow.verdict import Verdict
 
 __all__ = ["Written", "as_written", "parts_from_file"]
+
+Schema = Mapping[str, Any]
 
 MASK = "MASK"
 """EXTNAME of the background mask of a slitless exposure."""
@@ -107,7 +108,7 @@ class Written:
         image = self.images.get(like)
         return (
             [hdu.name for hdu, _ in self.hdus].count(MASK) == (like == MASK)
-            and MASK in arrays_of(self.model)
+            and MASK in _arrays_of(self.model)
             and image is not None
             and (image.shape, image.native) == (changes.mask.shape, changes.mask.dtype)
             and self.tree.text(f"{like.lower()}.source") == f"fits:{like},1"
@@ -154,10 +155,10 @@ def parts_from_file(
     factor, mask = changes.scaling_factor, changes.mask
     primary = fits.Header.fromstring(written.primary.raw)
     primary["DATE"], primary["FILENAME"] = date, filename
-    set_card(primary, "S_BKDSUB", state)
+    _set_card(primary, "S_BKDSUB", state)
     tree.set("meta.cal_step.bkg_subtract", state)
     if factor is not None:
-        set_card(primary, "BKGD_SCL", factor)
+        _set_card(primary, "BKGD_SCL", factor)
         tree.set("meta.background.scaling_factor", factor)
     if mask is not None and MASK not in written.images:
         tree.add_array("mask", "dq", MASK)
@@ -181,7 +182,7 @@ def _parts(written: Written, primary: bytes, mask: NDArray[np.uint32] | None) ->
     images, after = written.images, None
     if mask is not None and MASK not in images:
         # A new mask follows the last HDU that the schema names before it.
-        arrays = arrays_of(written.model)
+        arrays = _arrays_of(written.model)
         before = arrays[: arrays.index(MASK)]
         after = max(i for i, (hdu, _) in enumerate(written.hdus) if hdu.name in before)
     for i, (hdu, stop) in enumerate(written.hdus):
@@ -212,3 +213,57 @@ def _hash(headers: Iterable[bytes]) -> str:
 
 def _raw(header: fits.Header) -> bytes:
     return str(header.tostring(padding=True)).encode("ascii")
+
+
+# What the schemas of stdatamodels say of a file: the order of its cards, and of its arrays.
+
+
+def _set_card(primary: fits.Header, keyword: str, value: str | float) -> None:
+    """Set a card; a new one goes where the schema has it, below the title of its section."""
+    if keyword in primary:
+        primary[keyword] = value
+        return
+    cards = _cards()
+    keywords = list(cards)
+    at = keywords.index(keyword)
+    section, comment = cards[keyword]
+    card = (keyword, value, comment)
+    before = next(each for each in reversed(keywords[:at]) if each in primary)
+    later = (each for each in keywords[at:] if each in primary and cards[each][0] == section)
+    first_of_section = next(later, None)
+    if cards[before][0] == section:
+        primary.insert(before, card, after=True)
+    elif first_of_section is not None:
+        primary.insert(first_of_section, card)
+    else:
+        # Each card goes right behind the same one, so the last comes first.
+        for each in (card, (" ", ""), (" ", section), (" ", "")):
+            primary.insert(before, each, after=True)
+
+
+@lru_cache(maxsize=1)
+def _cards() -> dict[str, tuple[str, str]]:
+    """Return the section and the comment of each keyword of a primary header, in order."""
+    meta = datamodels.JwstDataModel().schema["properties"]["meta"]
+    return {
+        each["fits_keyword"]: (section, str(each.get("title", "")))
+        for section, each in _leaves(meta, "")
+        if "fits_keyword" in each and each.get("fits_hdu", "PRIMARY") == "PRIMARY"
+    }
+
+
+@lru_cache
+def _arrays_of(model: str) -> tuple[str, ...]:
+    """Return the EXTNAME of each array of a class of data models, in the order of its file."""
+    schema = getattr(datamodels, model)().schema
+    leaves = (leaf for _, leaf in _leaves(schema, "") if "fits_keyword" not in leaf)
+    return tuple(leaf["fits_hdu"] for leaf in leaves if "fits_hdu" in leaf)
+
+
+def _leaves(schema: Schema, section: str) -> Iterator[tuple[str, Schema]]:
+    """Yield all that a schema has no more properties of, with the title of its section."""
+    if "properties" not in schema:
+        yield section, schema
+        return
+    for each in schema["properties"].values():
+        yield from _leaves(each, schema.get("title", section))

@@ -21,9 +21,9 @@ from stdatamodels.jwst.datamodels import JwstDataModel
 from bkgflow.io.fits.hdus import ByteRange, read_hdus
 from bkgflow.io.fits.tree import unvalidated
 from bkgflow.io.models import not_a_model, open_model
-from bkgflow.io.products.changes import EDITED, Changes
-from bkgflow.io.products.describe import describe, set_background
+from bkgflow.io.products.describe import describe
 from bkgflow.io.products.pixels import Part
+from bkgflow.io.products.writer import EDITED, Changes
 from bkgflow.io.storage.location import Location
 from bkgflow.verdict import Verdict
 
@@ -105,8 +105,7 @@ def parts_from_model(
     model, ranges = empty
     sources: dict[Layer, Pixels] = dict(ranges)
     left_out: dict[Layer, NDArray[np.generic]] = {}
-    set_background(model, changes)
-    describe(model, verdict)
+    describe(model, verdict, changes)
     if changes.mask is not None:
         sources["MASK", 1] = changes.mask
     with warnings.catch_warnings():

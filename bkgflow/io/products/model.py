@@ -9,9 +9,8 @@ from stdatamodels.jwst.datamodels import JwstDataModel
 
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.models import native, open_model
-from bkgflow.io.products.changes import EDITED, Arrays, Changes, check_arrays
-from bkgflow.io.products.describe import describe, draft_combined, set_background
-from bkgflow.io.products.writer import Prepared
+from bkgflow.io.products.describe import describe, draft_combined
+from bkgflow.io.products.writer import EDITED, Arrays, Changes, Prepared, check_arrays
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import LocalPublish, Publish
 from bkgflow.record import Record
@@ -60,7 +59,7 @@ class _OpenModel:
         model = open_model(self.target.location) if given is None else given.copy()
         try:
             _change(model, changes, self.target)
-            describe(model, verdict)
+            describe(model, verdict, changes)
         except BaseException:
             model.close()
             raise
@@ -81,7 +80,6 @@ def _change(model: JwstDataModel, changes: Changes, target: ExposureFacts) -> No
         for integration, plane in enumerate(array.reshape(-1, *array.shape[-2:])):
             edit(plane, integration, slice(0, len(plane)))
         setattr(model, ATTRIBUTES[name], array)
-    set_background(model, changes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,7 +21,7 @@ from bkgflow.detector import Window
 from bkgflow.io.fits.cards import BLOCK
 from bkgflow.io.fits.hdus import ByteRange
 from bkgflow.io.fits.planes import ended_early, planes, read_rows
-from bkgflow.io.products.changes import Edit, Plane
+from bkgflow.io.products.writer import Edit, Plane
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.reading import reading
 
