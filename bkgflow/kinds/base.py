@@ -50,17 +50,7 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Change:
-    """How a unit ends, what becomes of its pixels, and what else is worth keeping.
-
-    Attributes
-    ----------
-    verdict : Verdict
-        Its record says what was found.
-    changes : Changes
-        What differs between the target and its product.
-    combined : Combined or None
-        A combined background to be written beside the product.
-    """
+    """How a unit ends, what becomes of its pixels, and what is written beside its product."""
 
     verdict: Verdict
     changes: Changes

@@ -96,12 +96,12 @@ class ImageKind(Kind):
         for family in families(shared):
             exposures = [facts[member] for member in family.members]
             sources = tuple(exposure.source for exposure in exposures)
-            digests = tuple(background.digest for background in family.backgrounds)
+            sets, digests = family.sets, tuple(each.digest for each in family.backgrounds)
             for band in family.window.bands(band_rows(family.window, exposures)):
                 compute = partial(
                     combine_band,
                     sources,
-                    family.sets,
+                    sets,
                     band,
                     rule=settings.clip_rule,
                     errors=settings.with_errors,

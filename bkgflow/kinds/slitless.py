@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,16 +85,9 @@ class SlitlessKind(Kind):
         )
         sci, err, dq = read_whole(target.source)
         mask, origin = _mask(inputs, sci, err, dq, settings)
-        fit = fit_background(
-            sci,
-            err,
-            dq,
-            mask,
-            inputs.templates.sci,
-            settings.scale_rule,
-            users=inputs.mask is not None,
-            dispersion_axis=target.dispersion_axis,
-        )
+        users, axis = inputs.mask is not None, target.dispersion_axis
+        pixels = (sci, err, dq, mask, inputs.templates.sci)
+        fit = fit_background(*pixels, settings.scale_rule, users=users, dispersion_axis=axis)
         edits = {} if fit.reason else _edits(inputs.templates, fit)
         changes = Changes(edits, mask.astype(np.uint32), float(fit.coefficients[0]))
         state = State.FAILED if fit.reason else State.COMPLETE
@@ -103,15 +96,7 @@ class SlitlessKind(Kind):
 
 
 def _references(request: Request, settings: StepSettings) -> References | str:
-    """Find what a slitless exposure is fitted with, or say why it is skipped.
-
-    Raises
-    ------
-    MetadataError
-        If there is neither a catalog nor a mask.
-    UsageError, InputError
-        If a file is missing, or see `find_reference`.
-    """
+    """Find what a slitless exposure is fitted with, or say why it is skipped."""
     background = find_sky(request, settings)
     if not background.applicable:
         return NO_REFERENCE
@@ -119,21 +104,20 @@ def _references(request: Request, settings: StepSettings) -> References | str:
         return chosen([background], mask=Location.of(settings.wfss_mask))
     if settings.wfss_mask_mode == "residual":
         return chosen([background])
-    keywords = dict(request.target.keywords)
-    catalog = _catalog(request, keywords)
-    override = settings.override_wavelengthrange
+    catalog = _catalog(request)
+    keywords, override = dict(request.target.keywords), settings.override_wavelengthrange
     ranges = find_reference("wavelengthrange", keywords, override=override, folder=request.folder)
     if not ranges.applicable:
         return 'the wavelengthrange reference is "N/A" for this exposure'
     return chosen([background, ranges], wavelengthrange=ranges.locations[0], catalog=catalog)
 
 
-def _catalog(request: Request, keywords: Mapping[str, str]) -> Location:
+def _catalog(request: Request) -> Location:
     """Return where the source catalog is: the association's, else the one that SCATFILE names."""
     if request.catalogs:
         return request.catalogs[0]
-    name, target = keywords.get("SCATFILE"), request.target.location
-    if not name or name.upper() == "N/A":
+    name, target = request.target.keyword("SCATFILE"), request.target.location
+    if name.upper() in ("", "N/A"):
         raise MetadataError(
             "A slitless exposure must have a source catalog or a mask of its background",
             file=target,

@@ -109,7 +109,7 @@ class SossKind(Kind):
         for each in shared:
             segments = tuple(facts[member] for member in each.members)
             [library] = each.references[:1]
-            compute = partial(_fit_one, segments, library, settings.soss_rule, threads)
+            compute = partial(fit_exposure, segments, library, settings.soss_rule, threads)
             yield Piece(compute, (each.digest,))
 
     def change(self, work: Assignment, shared: Sequence[SegmentFits]) -> Change:
@@ -130,12 +130,6 @@ class SossKind(Kind):
 
         changes = Changes({"SCI": subtract})
         return Change.ended(work, State.COMPLETE, _found(fit, fits), changes)
-
-
-def _fit_one(
-    segments: Sequence[ExposureFacts], library: Location, rule: SossRule, threads: int
-) -> list[SegmentFits]:
-    return [fit_exposure(segments, library, rule, threads)]
 
 
 def _exposure(prepared: Prepared, settings: StepSettings) -> Hashable:
@@ -181,11 +175,12 @@ def _found(fit: SossFit, fits: SegmentFits) -> SossFound:
 
 def fit_exposure(
     segments: Sequence[ExposureFacts], background: Location, rule: SossRule, threads: int = 1
-) -> SegmentFits:
+) -> list[SegmentFits]:
     """Fit the sky of an exposure's segments, read from their sources a few rows at a time.
 
     A segment whose file goes bad is left out, and its neighbours are fitted without it. The
-    library is read here alone: what is subtracted goes on to the segments with the fit.
+    library is read here alone: what is subtracted goes on to the segments with the fit. The one
+    result stands in a list, as that of a task that serves several does.
 
     Parameters
     ----------
@@ -205,7 +200,7 @@ def fit_exposure(
             fits.skipped |= dict.fromkeys(group, reason)
         else:
             _fit_frame(group, part, rule, threads, fits)
-    return fits
+    return [fits]
 
 
 def _fit_frame(

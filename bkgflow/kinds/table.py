@@ -14,15 +14,7 @@ __all__ = ["KINDS", "Kinds"]
 
 @dataclass(frozen=True, slots=True)
 class Kinds:
-    """The kinds of units.
-
-    Attributes
-    ----------
-    usual : Kind
-        Of every exposure type that has no kind of its own.
-    special : tuple of (frozenset of str, Kind)
-        Exposure types (EXP_TYPE, in capitals) with their kind.
-    """
+    """The kinds of units: of exposure types (EXP_TYPE, in capitals), and of all others."""
 
     usual: Kind
     special: tuple[tuple[frozenset[str], Kind], ...]

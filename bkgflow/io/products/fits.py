@@ -39,8 +39,6 @@ class FitsWriter:
 
     Attributes
     ----------
-    publish : Publish
-        How files become visible.
     amend : bool
         Whether headers and tree are changed in place where they can be, which is much faster
         than a data model.

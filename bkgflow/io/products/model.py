@@ -31,7 +31,7 @@ class ModelWriter:
     model : JwstDataModel or None
         The exposure; it is copied. Without one, the target's file is opened.
     publish : Publish
-        How a combined background becomes a file: it has no other place.
+        How a combined background becomes a file.
     result : JwstDataModel or None
         The product that was published last; its reader closes it.
     """

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Sequence
 from copy import deepcopy
+from typing import Any
 
 import yaml
 from astropy.time import Time
@@ -26,21 +27,17 @@ _BLOCK_INDEX = b"#ASDF BLOCK INDEX"
 
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: type[yaml.SafeDumper] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_AS_ASDF: dict[str, Any] = {
+    "Dumper": _Dumper,
+    "version": (1, 1),
+    "explicit_start": True,
+    "explicit_end": True,
+    "encoding": "utf-8",
+}
 
 
 class Tree:
-    """The tree of an ASDF file, given as bytes.
-
-    Attributes
-    ----------
-    root : yaml.MappingNode
-        The tree's.
-
-    Raises
-    ------
-    ValueError
-        If there is no tree in it.
-    """
+    """The tree of an ASDF file, given as bytes; a ValueError where there is none."""
 
     def __init__(self, asdf: bytes) -> None:
         start, end = _HEAD.match(asdf), _END.search(asdf)
@@ -103,16 +100,8 @@ class Tree:
 
     def to_bytes(self) -> bytes:
         """Return the whole file."""
-        text: bytes = yaml.serialize(
-            self.root,
-            Dumper=_Dumper,
-            version=(1, 1),
-            tags={"!": "tag:stsci.edu:asdf/"},
-            explicit_start=True,
-            explicit_end=True,
-            allow_unicode=True,
-            encoding="utf-8",
-        )
+        tags = {"!": "tag:stsci.edu:asdf/"}
+        text: bytes = yaml.serialize(self.root, tags=tags, allow_unicode=True, **_AS_ASDF)
         text = self._head + text
         return text + _moved(self._blocks, len(text) - self._cut)
 
@@ -143,12 +132,5 @@ def _moved(blocks: bytes, distance: int) -> bytes:
     if place < 0:
         return blocks
     offsets = [offset + distance for offset in yaml.load(blocks[place:], Loader=_Loader)]
-    index: bytes = yaml.dump(
-        offsets,
-        Dumper=_Dumper,
-        version=(1, 1),
-        explicit_start=True,
-        explicit_end=True,
-        encoding="ascii",
-    )
+    index: bytes = yaml.dump(offsets, **_AS_ASDF)
     return blocks[:place] + _BLOCK_INDEX + b"\n" + index
