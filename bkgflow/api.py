@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bkgflow.campaign.campaign import Campaign
 from bkgflow.campaign.events import Listener
 from bkgflow.campaign.result import RunResult
-from bkgflow.campaign.runner import run_single
+from bkgflow.campaign.runner import run_campaign, run_single
 from bkgflow.clusters.base import Cluster
 from bkgflow.clusters.choose import choose
 from bkgflow.errors import UsageError
@@ -24,9 +23,8 @@ from bkgflow.planning.plan import Plan
 from bkgflow.planning.planner import DEFAULT_MEMORY, Planner, make_plan
 from bkgflow.planning.single import plan_single
 from bkgflow.report.drawing import draw_product
-from bkgflow.report.plan_table import plan_table
-from bkgflow.report.run_table import run_table
 from bkgflow.report.tables import print_table
+from bkgflow.report.unit_tables import plan_table, run_table
 from bkgflow.settings import StepSettings
 
 if TYPE_CHECKING:
@@ -185,7 +183,7 @@ def run(
     """
     if not isinstance(plan, Plan):
         raise _no_plan("A run takes a plan", plan)
-    return Campaign(plan, choose(cluster, **options)).run(listeners)
+    return run_campaign(plan, choose(cluster, **options), listeners)
 
 
 def show(thing: Plan | RunResult) -> None:

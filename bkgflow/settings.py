@@ -37,7 +37,8 @@ Percentiles = Annotated[
 class StepSettings(BaseModel):
     """The arguments that decide a result. Frozen: they are part of every key."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # Built when the first settings are checked: the command line's help needs none.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     sigma: float = Field(
         3.0, gt=0, description="Clip at this many standard deviations from the median."

@@ -72,8 +72,7 @@ def build(
     """
     asked = plan.units if units is None else units
     chosen = [unit for unit in asked if unit.verdict.state != State.QUARANTINED]
-    facts = {each.location: each for each in plan.exposures}
-    shared = {each.digest: each for each in plan.shared}
+    facts, shared = plan.facts(), {each.digest: each for each in plan.shared}
     tasks: Tasks = {}
     wanted = dict.fromkeys(unit.shared for unit in chosen if unit.verdict.to_do and unit.shared)
     parts = _add_shared(tasks, plan, kinds, facts, [shared[digest] for digest in wanted], threads)

@@ -10,8 +10,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from bkgflow.errors import InputError, PlanError
 from bkgflow.io.exposures.facts import ExposureFacts
+from bkgflow.io.exposures.source import check_savable
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import write_text
+from bkgflow.planning.kind import Facts
 from bkgflow.planning.unit import Shared, Unit
 from bkgflow.settings import StepSettings
 
@@ -74,6 +76,10 @@ class Plan:
     units: tuple[Unit, ...]
     costs: Costs
 
+    def facts(self) -> Facts:
+        """Return the exposures by where they lie."""
+        return {facts.location: facts for facts in self.exposures}
+
     def sharing(self) -> Counter[str]:
         """Count the units that wait for each shared result, by its digest."""
         return Counter(unit.shared for unit in self.units if unit.shared)
@@ -83,7 +89,8 @@ class Plan:
         return Counter(unit.verdict.state.value for unit in self.units)
 
     def to_json(self) -> str:
-        """Return the plan as JSON text."""
+        """Return the plan as JSON text; `PlanError` where an exposure is in memory alone."""
+        check_savable(facts.source for facts in self.exposures)
         return _adapter().dump_json(self, indent=1).decode()
 
     def save(self, path: str | Path) -> None:
@@ -91,6 +98,8 @@ class Plan:
 
         Raises
         ------
+        PlanError
+            If an exposure is in memory alone.
         OutputError
             If it cannot be written there.
         """

@@ -12,8 +12,8 @@ from stdatamodels.jwst import datamodels
 import bkgflow
 from bkgflow.api import subtract_to_file
 from bkgflow.errors import MetadataError, SettingsError
-from bkgflow.report.plan_table import plan_table
 from bkgflow.report.tables import as_text
+from bkgflow.report.unit_tables import plan_table
 from bkgflow.settings import StepSettings
 from tests.helpers import crds_cache
 from tests.helpers.exposures import write_association

@@ -14,9 +14,9 @@ import bkgflow
 from bkgflow.api import subtract_to_file
 from bkgflow.errors import SettingsError
 from bkgflow.io.storage.location import Location
-from bkgflow.report import drawing
-from bkgflow.report.plan_table import plan_table
+from bkgflow.report.drawing import panels_of
 from bkgflow.report.tables import as_text
+from bkgflow.report.unit_tables import plan_table
 from bkgflow.settings import StepSettings
 from bkgflow.simulate import simulate_soss
 
@@ -84,15 +84,13 @@ def test_each_integration_has_its_scales(series, tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["exposure", "integration"])
-def test_the_picture_has_the_scales_of_all_segments(series, tmp_path, monkeypatch, mode):
+def test_the_picture_has_the_scales_of_all_segments(series, tmp_path, mode):
     result = bkgflow.run(planned(series, tmp_path / "out", soss_fit=mode), "threads")
-    drawn = []
-    monkeypatch.setattr(drawing, "draw_series", lambda *args, **_: drawn.append(args))
-    product = result.products[1]
+    product = Location.of(result.products[1])
     unit, _ = result.pairs()[1]
-    drawing.draw_product(unit.target, product, tmp_path / "p.png")
-    before, regions, sky, after, segments, _ = drawn[0]
-    assert before.shape == regions.shape == sky.shape == after.shape == (96, 2048)
+    panels, segments = panels_of(unit.target, product)
+    assert [panel.image.shape for panel in panels] == [(96, 2048)] * 4
+    regions = panels[1].image
     assert (regions[:, :685] < 0).any()
     assert regions.min() >= -1 and regions.max() <= 1
     assert [segment.first for segment in segments] == [1, 3, 5]
