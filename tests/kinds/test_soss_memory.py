@@ -12,7 +12,7 @@ from stdatamodels.jwst import datamodels
 
 from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.storage.location import Location
-from bkgflow.kinds.soss_fit import fit_exposure
+from bkgflow.kinds.soss import fit_exposure
 from bkgflow.settings import StepSettings
 from tests.helpers.exposures import make_model
 from tests.helpers.soss import make_library, observe
@@ -34,9 +34,9 @@ pytestmark = [
 def peak_of_fit(path: str, library: str, settings: StepSettings) -> int:
     """Fit an exposure and return the most that this process held meanwhile, in bytes."""
     RESET.write_text("5")
-    facts = inspect(path)
-    fits = fit_exposure((facts,), Location.of(library), settings.soss_rule)
-    assert fits.found[facts.location][0].template is not None
+    [fits] = fit_exposure((inspect(path),), Location.of(library), settings.soss_rule)
+    fit, _ = fits.found[Location.of(path)]
+    assert fit.template is not None
     (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024
 

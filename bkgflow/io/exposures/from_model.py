@@ -21,7 +21,7 @@ from bkgflow.io.storage.location import Location
 if TYPE_CHECKING:
     from gwcs import WCS
 
-__all__ = ["ModelSource", "is_model", "model_facts"]
+__all__ = ["ModelSource", "model_facts"]
 
 LAYERS = {"SCI": "data", "ERR": "err", "DQ": "dq"}
 
@@ -83,11 +83,6 @@ class _ModelReader:
         if out.ndim == 3 and array.ndim == 3:
             wanted = wanted[first : first + len(out)]
         np.copyto(out, wanted, casting="unsafe")
-
-
-def is_model(thing: object) -> bool:
-    """Whether this is a data model."""
-    return isinstance(thing, JwstDataModel)
 
 
 def model_facts(model: JwstDataModel, name: str) -> ExposureFacts:
