@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bkgflow.errors import FileError
 from bkgflow.io.references.find import Reference, find_reference
@@ -13,19 +14,22 @@ from bkgflow.planning.unit import References
 from bkgflow.settings import StepSettings
 from bkgflow.verdict import Verdict
 
-__all__ = ["NO_REFERENCE", "chosen", "find_sky", "to_be_fitted"]
+__all__ = ["chosen", "find_sky", "skipped", "to_be_fitted"]
 
 NO_REFERENCE = 'the reference background is "N/A" for this exposure'
 
 NOT_USED = "background exposures are not used: a reference is scaled instead"
 
 
-def to_be_fitted(request: Request, references: References | str) -> Prepared:
-    """Return a target that is fitted with references, or is skipped for a reason."""
+def to_be_fitted(request: Request, references: References) -> Prepared:
+    """Return a target that is fitted with references."""
+    return replace(skipped(request, ""), verdict=Verdict.planned(), references=references)
+
+
+def skipped(request: Request, reason: str = NO_REFERENCE) -> Prepared:
+    """Return a target that is not fitted, for a reason."""
     notes = (NOT_USED,) if request.backgrounds else ()
-    if isinstance(references, str):
-        return Prepared(request.target, Verdict.skipped(references), notes=notes)
-    return Prepared(request.target, Verdict.planned(), references=references, notes=notes)
+    return Prepared(request.target, Verdict.skipped(reason), notes=notes)
 
 
 def find_sky(request: Request, settings: StepSettings) -> Reference:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from bkgflow.io.references.skies import Templates
 from bkgflow.io.references.slitless import SlitlessInputs, slitless_inputs
 from bkgflow.io.storage.location import Location
 from bkgflow.kinds.base import Assignment, Change, Kind
-from bkgflow.kinds.references import NO_REFERENCE, chosen, find_sky, to_be_fitted
+from bkgflow.kinds.references import chosen, find_sky, skipped, to_be_fitted
 from bkgflow.methods.slitless import (
     ScaleFit,
     boxes_to_mask,
@@ -27,7 +28,6 @@ from bkgflow.methods.slitless import (
     subtract_scaled,
 )
 from bkgflow.planning.kind import Prepared, Request
-from bkgflow.planning.unit import References
 from bkgflow.record import SlitlessFound
 from bkgflow.settings import StepSettings
 from bkgflow.verdict import State
@@ -62,7 +62,23 @@ class SlitlessKind(Kind):
 
     def prepare(self, request: Request, settings: StepSettings) -> Prepared:
         """Find what the exposure is fitted with."""
-        return to_be_fitted(request, _references(request, settings))
+        background = find_sky(request, settings)
+        if not background.applicable:
+            return skipped(request)
+        if settings.wfss_mask is not None:
+            mask = Location.of(settings.wfss_mask)
+            return to_be_fitted(request, chosen([background], mask=mask))
+        if settings.wfss_mask_mode == "residual":
+            return to_be_fitted(request, chosen([background]))
+        catalog = _catalog(request)
+        keywords, override = dict(request.target.keywords), settings.override_wavelengthrange
+        ranges = find_reference(
+            "wavelengthrange", keywords, override=override, folder=request.folder
+        )
+        if not ranges.applicable:
+            return skipped(request, 'the wavelengthrange reference is "N/A" for this exposure')
+        both, [path] = [background, ranges], ranges.locations[:1]
+        return to_be_fitted(request, chosen(both, wavelengthrange=path, catalog=catalog))
 
     def held(self, target: ExposureFacts) -> int:
         """The whole exposure and its reference."""
@@ -74,42 +90,32 @@ class SlitlessKind(Kind):
         target, settings = work.target, work.settings
         # Before anything is read; the fit itself could not name the file.
         settings.scale_rule.check_axis(target.dispersion_axis, str(target.location))
-        inputs = slitless_inputs(
-            target,
-            work.references.background,
-            wavelengthrange=work.references.wavelengthrange,
-            catalog=work.references.catalog,
-            user_mask=work.references.mask,
-            mmag_extract=settings.wfss_mmag_extract,
-            orders=settings.wfss_orders,
-        )
-        sci, err, dq = read_whole(target.source)
+        # Pixels leave the interpreter alone while they are read; catalog and WCS take it.
+        with ThreadPoolExecutor(1) as pool:
+            pixels = pool.submit(read_whole, target.source)
+            inputs = slitless_inputs(
+                target,
+                work.references.background,
+                wavelengthrange=work.references.wavelengthrange,
+                catalog=work.references.catalog,
+                user_mask=work.references.mask,
+                mmag_extract=settings.wfss_mmag_extract,
+                orders=settings.wfss_orders,
+            )
+            sci, err, dq = pixels.result()
         mask, origin = _mask(inputs, sci, err, dq, settings)
         users, axis = inputs.mask is not None, target.dispersion_axis
-        pixels = (sci, err, dq, mask, inputs.templates.sci)
-        fit = fit_background(*pixels, settings.scale_rule, users=users, dispersion_axis=axis)
+        fit = fit_background(
+            *(sci, err, dq, mask, inputs.templates.sci),
+            settings.scale_rule,
+            users=users,
+            dispersion_axis=axis,
+        )
         edits = {} if fit.reason else _edits(inputs.templates, fit)
         changes = Changes(edits, mask.astype(np.uint32), float(fit.coefficients[0]))
         state = State.FAILED if fit.reason else State.COMPLETE
         found = _found(fit, mask, origin)
         return Change.ended(work, state, found, changes, reason=fit.reason or "")
-
-
-def _references(request: Request, settings: StepSettings) -> References | str:
-    """Find what a slitless exposure is fitted with, or say why it is skipped."""
-    background = find_sky(request, settings)
-    if not background.applicable:
-        return NO_REFERENCE
-    if settings.wfss_mask is not None:
-        return chosen([background], mask=Location.of(settings.wfss_mask))
-    if settings.wfss_mask_mode == "residual":
-        return chosen([background])
-    catalog = _catalog(request)
-    keywords, override = dict(request.target.keywords), settings.override_wavelengthrange
-    ranges = find_reference("wavelengthrange", keywords, override=override, folder=request.folder)
-    if not ranges.applicable:
-        return 'the wavelengthrange reference is "N/A" for this exposure'
-    return chosen([background, ranges], wavelengthrange=ranges.locations[0], catalog=catalog)
 
 
 def _catalog(request: Request) -> Location:

@@ -18,7 +18,7 @@ from bkgflow.io.products.writer import Changes, Plane
 from bkgflow.io.references.soss_library import SourceSegment, cut_library, read_library
 from bkgflow.io.storage.location import Location
 from bkgflow.kinds.base import Assignment, Change, Kind
-from bkgflow.kinds.references import NO_REFERENCE, chosen, find_sky, to_be_fitted
+from bkgflow.kinds.references import chosen, find_sky, skipped, to_be_fitted
 from bkgflow.methods.soss import FittedSky, Segment, SossFit, fit_soss
 from bkgflow.planning.keys import Key
 from bkgflow.planning.kind import Facts, Piece, Prepared, Request
@@ -66,9 +66,11 @@ class SossKind(Kind):
         named = settings.override_bkg is not None
         if request.target.keyword("FILTER") == WITHOUT_REFERENCE and not named:
             reason = f"there is no reference background for {WITHOUT_REFERENCE} exposures"
-            return to_be_fitted(request, reason)
+            return skipped(request, reason)
         found = find_sky(request, settings)
-        return to_be_fitted(request, chosen([found]) if found.applicable else NO_REFERENCE)
+        if not found.applicable:
+            return skipped(request)
+        return to_be_fitted(request, chosen([found]))
 
     def share(self, prepared: Sequence[Prepared], settings: StepSettings) -> list[Prepared]:
         """The segments of an exposure share one fit; with ``soss_fit="file"`` each has its own."""
