@@ -148,8 +148,10 @@ def _mask(
     if inputs.corners is not None and settings.wfss_mask_mode != "residual":
         edges = grism_boxes(inputs.corners.x, inputs.corners.y, sci.shape, axis)
         boxes = boxes_to_mask(edges, sci.shape)
-        enough = enough_background(boxes, dq, inputs.templates.sci) is None
-        if settings.wfss_mask_mode == "boxes" or enough:
+        if (
+            settings.wfss_mask_mode == "boxes"
+            or enough_background(boxes, dq, inputs.templates.sci) is None
+        ):
             return boxes, "boxes"
     made = residual_mask(sci, err, dq, inputs.templates.sci, dispersion_axis=axis)
     return made.mask, "residual" if made.stable else "residual, not settled"
