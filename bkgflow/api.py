@@ -21,7 +21,7 @@ from bkgflow.io.storage.publish import check_writable
 from bkgflow.kinds.table import KINDS
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.planner import DEFAULT_MEMORY, Planner, make_plan
-from bkgflow.planning.single import plan_single, single
+from bkgflow.planning.single import plan_single
 from bkgflow.report.drawing import draw_product
 from bkgflow.report.tables import print_table
 from bkgflow.report.unit_tables import plan_table, run_table
@@ -81,11 +81,10 @@ def subtract(
         With file, rule, value and cure, if an argument or an input is bad.
     """
     planner = _planner(step_arguments, references)
-    asked = single(target, bkg_list)
-    decided = plan_single(asked, output_dir or ".", planner)
+    decided = plan_single(target, bkg_list, output_dir or ".", planner)
     if decided.units[0].companions:
         check_writable(decided.output)
-    writer = ModelWriter(asked.model)
+    writer = ModelWriter(target if isinstance(target, Model) else None)
     run_single(decided, writer)
     return writer.result
 
@@ -106,7 +105,7 @@ def subtract_to_file(
     """
     planner = _planner(step_arguments, references)
     check_writable(Location.of(output_dir))
-    decided = plan_single(single(target, bkg_list), output_dir, planner)
+    decided = plan_single(target, bkg_list, output_dir, planner)
     run_single(decided)
     return Path(output_dir) / decided.units[0].output
 

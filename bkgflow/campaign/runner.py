@@ -14,9 +14,10 @@ from bkgflow.clusters.base import Cluster
 from bkgflow.clusters.executor import LOST, Executor, ThreadExecutor
 from bkgflow.errors import UsageError
 from bkgflow.graph.build import build
+from bkgflow.io.products.ahead import opened_ahead
 from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.products.writer import ProductWriter
-from bkgflow.kinds.warm import KINDS, warm_up
+from bkgflow.kinds.warm import KINDS, Kind, warm_up
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.planner import DEFAULT_MEMORY
 from bkgflow.verdict import State, Verdict
@@ -51,6 +52,8 @@ def run_campaign(plan: Plan, cluster: Cluster, listeners: Iterable[Listener] = (
         with log_file(plan.output / "bkgflow.log"):
             if cluster.here:
                 compile_for(plan, log.info)
+            else:
+                executor.compile(_kinds_of(plan))
             result = run_plan(plan, executor, [log_events(plan), *listeners])
             # Kept before a cluster is closed: that may take long, or hang.
             result.save(plan.output / "bkgflow-run.json")
@@ -62,8 +65,12 @@ def compile_for(plan: Plan, say: Callable[[str], object]) -> None:
 
     ``say`` gets a sentence before anything that takes long.
     """
+    warm_up(_kinds_of(plan), say)
+
+
+def _kinds_of(plan: Plan) -> list[Kind]:
     wanted = {unit.kind for unit in plan.units if unit.verdict.to_do}
-    warm_up([kind for kind in KINDS if kind in wanted], say)
+    return [kind for kind in KINDS if kind in wanted]
 
 
 def run_plan(
@@ -142,7 +149,8 @@ def run_single(plan: Plan, writer: ProductWriter = FILES) -> None:
     # One unit has the machine to itself: each of its tasks may use every core.
     threads = os.cpu_count() or 1
     compile_for(plan, log.info)
-    result = run_plan(plan, ThreadExecutor(threads), writer=writer, threads=threads)
+    with opened_ahead(writer, plan.facts()[plan.units[0].target]) as ahead:
+        result = run_plan(plan, ThreadExecutor(threads), writer=ahead, threads=threads)
     [(unit, verdict)] = result.pairs()
     if verdict.error is not None:
         raise verdict.error

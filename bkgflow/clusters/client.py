@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from queue import SimpleQueue
@@ -16,6 +16,7 @@ from bkgflow.clusters.executor import LOST, Executor, OnEnd, OnStart
 from bkgflow.errors import RunError
 from bkgflow.graph.build import Graph
 from bkgflow.graph.finish import Finished, published
+from bkgflow.kinds.warm import Kind, warm_up
 from bkgflow.verdict import Verdict
 
 __all__ = ["MOST_BESIDE", "ClientExecutor"]
@@ -26,6 +27,9 @@ scheduler computes it once more."""
 
 LOOK_AGAIN = 0.1
 """Seconds after which such a future is asked once more: one that is lost calls back at once."""
+
+COMPILING = 120
+"""Seconds that workers may take to compile before the run begins all the same."""
 
 MOST_BESIDE = 2
 """Tasks of a process that may publish beside its threads. With more of them a slow disk would
@@ -65,6 +69,16 @@ class ClientExecutor(Executor):
         """Return the memory limit of each worker in bytes; 0 for none."""
         workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
         return [int(worker.get("memory_limit") or 0) for worker in workers]
+
+    def compile(self, kinds: Sequence[Kind]) -> None:
+        """Compile on every worker that is there: one process of a machine, others wait for it."""
+        workers = self.client.scheduler_info(n_workers=-1)["workers"]
+        futures = [
+            self.client.submit(warm_up, kinds, workers=[each], pure=False) for each in workers
+        ]
+        with suppress(TimeoutError):  # a worker that is gone by now must not stop the run
+            for future in futures:
+                future.exception(timeout=COMPILING)
 
     def execute(self, graph: Graph, on_start: OnStart, on_end: OnEnd) -> None:
         """Compute on the workers.

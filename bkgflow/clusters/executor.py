@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from bkgflow.kinds.warm import Kind, warm_up
 from bkgflow.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ class Executor(Protocol):
     def worker_memory(self) -> int | None:
         """The least of the workers' memory limits in bytes; None where it is unknown."""
         return None
+
+    def compile(self, kinds: Sequence[Kind]) -> None:
+        """Have the kernels of these kinds ready where the graph will be computed."""
+        warm_up(kinds)
 
     def execute(self, graph: Graph, on_start: OnStart, on_end: OnEnd) -> None:
         """Compute and publish all ends of a graph.

@@ -205,7 +205,7 @@ def test_a_crowded_field_fails_by_boxes_and_not_by_residuals(tmp_path):
     assert not results["boxes"].ok
     results["boxes"].save(tmp_path / "result.json")
     kept = json.loads((tmp_path / "result.json").read_text(), parse_constant=pytest.fail)
-    assert kept["units"][0]["fit"]["scaling_factor_errors"] == [None]
+    assert kept["units"][0]["found"]["scaling_factor_errors"] == [None]
     with datamodels.open(results["boxes"].products[0]) as product:
         assert product.meta.cal_step.bkg_subtract == "FAILED"
         assert product.meta.background.scaling_factor == 0

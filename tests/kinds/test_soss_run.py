@@ -57,7 +57,7 @@ def test_segments_share_one_fit(series, tmp_path):
         assert other["left_scale"] == first["left_scale"]
         assert other["right_scale"] == first["right_scale"]
         assert other["template"] == first["template"]
-    assert result.verdicts[0].record.found.left_scale == first["left_scale"]
+    assert list(result.verdicts[0].record.found.left_scale) == first["left_scale"]
     result.save(tmp_path / "result.json")
     assert "left_scale" in (tmp_path / "result.json").read_text()
 
@@ -69,7 +69,7 @@ def test_each_file_for_itself_is_the_peers_way(series, tmp_path):
     result = bkgflow.run(plan, "threads")
     with datamodels.SossBkgModel(str(series.references[0])) as library:
         for unit, ended in result.pairs():
-            with datamodels.open(unit.target) as target, datamodels.open(ended.products[0]) as own:
+            with datamodels.open(str(unit.target)) as target, datamodels.open(ended.products[0]) as own:
                 theirs = peer_subtract(target, str(series.references[0]), 35.0, [25.0, 50.0])
                 np.testing.assert_allclose(own.data, theirs.data, rtol=1e-6, atol=1e-6)
                 np.testing.assert_array_equal(own.dq, target.dq)
@@ -135,7 +135,7 @@ def test_a_segment_gone_bad_does_not_lose_its_neighbours_fit(series, tmp_path):
         stream.truncate(20_000)
     result = bkgflow.run(plan, "threads")
     assert result.counts == {"COMPLETE": 2, "QUARANTINED": 1}
-    assert result.verdicts[1].error.file == bad
+    assert result.verdicts[1].error.file == str(bad)
     for verdict in (result.verdicts[0], result.verdicts[2]):
         assert verdict.record.found.fit_segments == 2
         assert verdict.record.found.segments_left_out == (Path(bad).name,)
