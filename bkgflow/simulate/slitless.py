@@ -99,7 +99,6 @@ def simulate_wfss(
         camera,
         seed,
         observe(camera, planned, sources, scales),
-        kind=camera.exp_type.partition("_")[2].lower(),
         instrument=camera.name,
         axis=slitless.axis,
         band=slitless.band,

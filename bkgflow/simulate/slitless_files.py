@@ -35,8 +35,8 @@ def member_names(slitless: Slitless) -> dict[str, str]:
     """Return the files that go with every exposure, by their type in an association."""
     direct = slitless.direct
     root = f"jw{direct.program}-o001_t001_{direct.name.lower()}_{slitless.element}"
-    endings = {"direct_image": "i2d.fits", "sourcecat": "cat.ecsv", "segmap": "segm.fits"}
-    return {exptype: f"{root}_{ending}" for exptype, ending in endings.items()}
+    suffixes = {"direct_image": "i2d.fits", "sourcecat": "cat.ecsv", "segmap": "segm.fits"}
+    return {exptype: f"{root}_{suffix}" for exptype, suffix in suffixes.items()}
 
 
 def component_names(slitless: Slitless, components: int) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -68,7 +68,7 @@ class SlitlessExposure(Exposure, frozen=True):
 class SlitlessTruth(Program[SlitlessExposure]):
     """A simulated slitless program."""
 
-    kind: str  # tells it from other programs
+    kind: Literal["wfss"] = "wfss"  # tells it from other programs
     instrument: str  # INSTRUME
     axis: Axis  # of the dispersion
     band: str  # the passband
