@@ -69,7 +69,10 @@ def test_each_file_for_itself_is_the_peers_way(series, tmp_path):
     result = bkgflow.run(plan, "threads")
     with datamodels.SossBkgModel(str(series.references[0])) as library:
         for unit, ended in result.pairs():
-            with datamodels.open(str(unit.target)) as target, datamodels.open(ended.products[0]) as own:
+            with (
+                datamodels.open(str(unit.target)) as target,
+                datamodels.open(ended.products[0]) as own,
+            ):
                 theirs = peer_subtract(target, str(series.references[0]), 35.0, [25.0, 50.0])
                 np.testing.assert_allclose(own.data, theirs.data, rtol=1e-6, atol=1e-6)
                 np.testing.assert_array_equal(own.dq, target.dq)

@@ -26,7 +26,7 @@ from bkgflow.errors import (
 )
 from bkgflow.kinds.table import KINDS
 from bkgflow.planning.planner import Planner
-from bkgflow.planning.single import plan_single, single
+from bkgflow.planning.single import plan_single
 from bkgflow.settings import StepSettings
 from tests.helpers.exposures import make_model, write_association, write_fits
 
@@ -72,11 +72,11 @@ def test_a_plan_with_a_model_is_not_saved(as_paths, tmp_path):
     target, background = as_paths
     planner = Planner(StepSettings(), KINDS)
     with datamodels.open(str(target)) as model:
-        plan = plan_single(single(model, [background]), tmp_path, planner)
+        plan = plan_single(model, [background], tmp_path, planner)
     with pytest.raises(PlanError, match=r"A plan that is saved names files.*Save the model"):
         plan.save(tmp_path / "plan.json")
     assert not (tmp_path / "plan.json").exists()
-    saved = plan_single(single(target, [background]), tmp_path, planner)
+    saved = plan_single(target, [background], tmp_path, planner)
     saved.save(tmp_path / "plan.json")
     assert bkgflow.Plan.load(tmp_path / "plan.json") == saved
 
