@@ -2,42 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from pkgutil import get_data, iter_modules
+from typing import TypeVar, cast
 
 import numpy as np
 from numba import njit
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 __all__ = ["SOURCES", "cache_folder", "compiled", "inlined", "read_only"]
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+Function = TypeVar("Function", bound=Callable[..., object])
+Number = TypeVar("Number", bound=np.generic)
 
-OPTIONS = {"nogil": True, "error_model": "numpy"}
+OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 
 
 def _stamp() -> str:
     """Return what changes whenever a file with a kernel in it does."""
-    folder = Path(__file__).parent
-    sources = [*folder.glob("*/_*.py"), Path(__file__)]
-    return sha256(b"".join(source.read_bytes() for source in sorted(sources))).hexdigest()
+    room, folder = __name__.rpartition(".")[0], Path(__file__).parent
+    names = sorted(
+        f"{drawer.name}/{module.name}.py"
+        for drawer in iter_modules([str(folder)])
+        for module in iter_modules([str(folder / drawer.name)])
+        if module.name.startswith("_")
+    )
+    return sha256(
+        b"".join(get_data(room, each) or b"" for each in ["_compiled.py", *names])
+    ).hexdigest()
 
 
 SOURCES = _stamp()
 """Stands for the text of all kernels."""
 
 
-def compiled(function: Function, **options: Any) -> Function:
+def compiled(function: Function, fastmath: Set[str] = frozenset()) -> Function:
     """Compile a kernel that Python calls, without the GIL, as IEEE 754 has it.
 
     The machine code is kept on disk: beside the source, else in ``NUMBA_CACHE_DIR`` or the
     user's cache folder, and where none of them can be written it is made anew in each process.
     It is also made anew when the text of any kernel changes.
     """
-    options |= OPTIONS | {"no_cfunc_wrapper": True}
+    options = OPTIONS | {"fastmath": set(fastmath)}
     try:
         kernel = njit(cache=True, **options)(function)
     except RuntimeError:  # numba found no place for a cache
@@ -54,16 +63,18 @@ def inlined(function: Function) -> Function:
 
     It gets no wrapper for Python and no place on disk: half of the time that compiling takes.
     """
-    return cast(Function, njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **OPTIONS)(function))
+    return cast(Function, njit(no_cpython_wrapper=True, **OPTIONS)(function))
 
 
-def cache_folder(kernel: Callable[..., Any]) -> Path | None:
+def cache_folder(kernel: Callable[..., object]) -> Path | None:
     """Return where numba keeps a kernel's machine code; None where it can keep none."""
-    stats = getattr(kernel, "stats", None)
-    return Path(stats.cache_path) if stats is not None and stats.cache_path else None
+    path = getattr(getattr(kernel, "stats", None), "cache_path", None)
+    return Path(path) if path else None
 
 
-def read_only(array: NDArray[Any], dtype: DTypeLike) -> NDArray[Any]:
+def read_only(
+    array: NDArray[np.generic], dtype: type[Number] | np.dtype[Number]
+) -> NDArray[Number]:
     """Return a native, C-contiguous, read-only array: a view where the array is so already.
 
     For a kernel, arrays that may be written are of another type than others: it is compiled

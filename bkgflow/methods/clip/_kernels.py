@@ -14,22 +14,14 @@ written over what was found at first. Sums run in the order of the exposures in 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from bkgflow.methods._compiled import compiled, inlined
+from bkgflow.methods.arrays import Doubles, Integers, Reals, Words
 from bkgflow.methods.clip._outliers import Batch, Output, append, clip_batch, write_kept
-from bkgflow.methods.clip._tiles import Clip, Stack, Tile, choose, find, four_rows, load
+from bkgflow.methods.clip._tiles import Clip, Layer, Stack, Tile, choose, find, four_rows, load
 
 __all__ = ["BATCH", "average_stack", "tile_width"]
-
-Reals = NDArray[Any]
-Doubles = NDArray[np.float64]
-Flags = NDArray[np.uint32]
-Indices = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 CACHED_VALUES = 65536
 """Values that a tile aims to hold: 256 or 512 kB, which come from the L2 or L3 data cache when
@@ -54,11 +46,11 @@ def tile_width(n: int) -> int:
 
 @inlined
 def _add_squares(
-    err: Reals, members: Indices, nothing: Reals, start: int, stop: int, variance: Doubles
+    err: Layer[np.floating], members: Integers, start: int, stop: int, variance: Doubles
 ) -> None:
     """Sum ERR² of all members."""
     for k in range(0, members.size, 4):
-        row0, row1, row2, row3 = four_rows(err, members, k, nothing, start, stop)
+        row0, row1, row2, row3 = four_rows(err, members, k, start, stop)
         for t in range(stop - start):
             a, b = np.float64(row0[t]), np.float64(row1[t])
             c, d = np.float64(row2[t]), np.float64(row3[t])
@@ -68,7 +60,7 @@ def _add_squares(
 
 @inlined
 def _add_masked_squares(
-    sci: Reals, err: Reals, members: Indices, start: int, stop: int, variance: Doubles
+    sci: Reals, err: Reals, members: Integers, start: int, stop: int, variance: Doubles
 ) -> None:
     """Sum ERR² where SCI is finite."""
     inf = sci.dtype.type(np.inf)
@@ -81,11 +73,11 @@ def _add_masked_squares(
 
 @inlined
 def _join_flags(
-    dq: Flags, members: Indices, nothing: Flags, start: int, stop: int, bits: Flags
+    dq: Layer[np.uint32], members: Integers, start: int, stop: int, bits: Words
 ) -> None:
     """Join the DQ of all members."""
     for k in range(0, members.size, 4):
-        row0, row1, row2, row3 = four_rows(dq, members, k, nothing, start, stop)
+        row0, row1, row2, row3 = four_rows(dq, members, k, start, stop)
         for t in range(stop - start):
             bits[t] |= (row0[t] | row1[t]) | (row2[t] | row3[t])
 
@@ -101,9 +93,10 @@ def _add_variances(stack: Stack, start: int, stop: int, number: int, tile: Tile)
     for t in range(width):
         incomplete += 1 if valid[t] < n else 0
     if incomplete > FEW_INCOMPLETE * width:
-        _add_masked_squares(stack.sci, stack.err, stack.members, start, stop, tile.variance)
+        sci, err = stack.sci.rows, stack.err.rows
+        _add_masked_squares(sci, err, stack.members, start, stop, tile.variance)
         return number
-    _add_squares(stack.err, stack.members, stack.no_err, start, stop, tile.variance)
+    _add_squares(stack.err, stack.members, start, stop, tile.variance)
     if incomplete > 0:
         if number == 0:  # nobody has cleared what the tile before left there
             found[:width] = False
@@ -140,8 +133,8 @@ def average_stack(stack: Stack, clip: Clip, tile: Tile, batch: Batch, out: Outpu
 
     ``tile`` and ``batch`` are room to work in: for ``tile_width(n)`` pixels, and for BATCH more.
     """
-    members, with_err = stack.members, stack.err.shape[0] > 0
-    n_pixels, wide = stack.sci.shape[1], tile.total.size
+    members, sci, err = stack.members, stack.sci.rows, stack.err.rows
+    with_err, n_pixels, wide = err.shape[0] > 0, sci.shape[1], tile.total.size
     used = int(np.int64(0))  # a literal is another type: kernels would be compiled twice
     for start in range(0, n_pixels, wide):
         stop = min(start + wide, n_pixels)
@@ -153,13 +146,13 @@ def average_stack(stack: Stack, clip: Clip, tile: Tile, batch: Batch, out: Outpu
             number = _add_variances(stack, start, stop, number, tile)
         if number > 0:
             number = choose(stop - start, tile.found, tile.eights, tile.chosen)
-            append(stack.sci, members, start, tile.chosen, number, used, batch.values)
+            append(sci, members, start, tile.chosen, number, used, batch.values)
             if with_err:
-                append(stack.err, members, start, tile.chosen, number, used, batch.errors)
+                append(err, members, start, tile.chosen, number, used, batch.errors)
             for j in range(number):
                 batch.pixel[used + j] = start + tile.chosen[j]
             used += number
-        _join_flags(stack.dq, members, stack.no_dq, start, stop, tile.bits)
+        _join_flags(stack.dq, members, start, stop, tile.bits)
         _store(start, stop, tile, out)
         # After the tile was stored: the batch writes over it.
         if used > BATCH or stop == n_pixels:

@@ -9,19 +9,15 @@ have to wait for its neighbours in the batch but never gets another result for i
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from bkgflow.methods._compiled import inlined
+from bkgflow.methods.arrays import Doubles, Floats, Integers, Reals, Words
 
 __all__ = ["Batch", "Output", "append", "clip_batch", "new_batch", "write_kept"]
-
-Reals = NDArray[Any]
-Doubles = NDArray[np.float64]
-Indices = NDArray[np.int64]
-
 
 LARGEST = float(np.finfo(np.float64).max)
 """Bounds that let through all but what is not finite."""
@@ -30,7 +26,7 @@ LARGEST = float(np.finfo(np.float64).max)
 class Batch(NamedTuple):
     """Pixels that may be clipped: their numbers, values in exposure order and sorted, and sums."""
 
-    pixel: Indices
+    pixel: Integers
     values: Reals
     errors: Reals
     ordered: Reals
@@ -50,11 +46,11 @@ class Output(NamedTuple):
     Single and double precision side by side: one compiled loop does for both.
     """
 
-    sci: NDArray[np.float32]
-    err: NDArray[np.float32]
+    sci: Floats
+    err: Floats
     fine_sci: Doubles
     fine_err: Doubles
-    dq: NDArray[np.uint32]
+    dq: Words
     n_used: NDArray[np.uint16]
 
 
@@ -69,7 +65,13 @@ def new_batch(n: int, room: int, real: DTypeLike) -> Batch:
 
 @inlined
 def append(
-    stack: Reals, members: Indices, start: int, chosen: Indices, number: int, used: int, into: Reals
+    stack: Reals,
+    members: Integers,
+    start: int,
+    chosen: Integers,
+    number: int,
+    used: int,
+    into: Reals,
 ) -> None:
     """Append the chosen pixels of a tile that begins at ``start``."""
     for k in range(members.size):
@@ -79,7 +81,7 @@ def append(
 
 
 @inlined
-def _sort(batch: Batch, used: int, network: Indices) -> None:
+def _sort(batch: Batch, used: int, network: Integers) -> None:
     """Sort every pixel along the exposures; what is not finite comes last, as inf."""
     values, ordered = batch.values, batch.ordered
     inf = values.dtype.type(np.inf)
@@ -145,7 +147,7 @@ def _move_bounds(batch: Batch, used: int, sigma: float) -> None:
 
 
 @inlined
-def clip_batch(batch: Batch, used: int, network: Indices, sigma: float, maxiters: int) -> None:
+def clip_batch(batch: Batch, used: int, network: Integers, sigma: float, maxiters: int) -> None:
     """Find the final bounds of the pixels; ``sigma`` = inf for none, ``maxiters`` = 0 for all."""
     for j in range(used):
         batch.size[j] = -1.0

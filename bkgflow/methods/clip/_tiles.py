@@ -9,20 +9,20 @@ nearer.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeVar
+import math
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
-from bkgflow.methods._compiled import inlined
+from bkgflow.methods._compiled import inlined, read_only
+from bkgflow.methods.arrays import Bools, Doubles, Floats, Integers, Reals, Words
 
-__all__ = ["CAUTION", "Clip", "Stack", "Tile", "choose", "find", "four_rows", "load", "new_tile"]
+__all__ = [
+    "CAUTION", "Clip", "Layer", "Stack", "Tile", "choose", "find", "four_rows", "load",
+    "new_layer", "new_tile",
+]  # fmt: skip
 
-Reals = NDArray[Any]
-Doubles = NDArray[np.float64]
-Flags = NDArray[np.uint32]
-Indices = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 Number = TypeVar("Number", bound=np.generic)
 
 FEW_SUSPECTS = 1 / 32
@@ -31,17 +31,34 @@ FEW_SUSPECTS = 1 / 32
 CAUTION = 1e-3
 """Tightens the bounds of the search for suspects, far beyond the rounding of deviations."""
 
+LINE, GAP = 64, 320
+"""Bytes of a cache line; what keeps the arrays of a tile from beginning at one place of a page,
+or the processor takes what is read from one for what was just written to another."""
+
+
+class Layer(NamedTuple, Generic[Number]):
+    """What the exposures hold of one sort; both read-only."""
+
+    rows: NDArray[Number]  # (n_exposures, n_pixels)
+    blank: NDArray[Number]  # a row that adds nothing
+
+
+def new_layer(
+    exposures: NDArray[Number], dtype: np.dtype[Number], width: int, nothing: float
+) -> Layer[Number]:
+    """Return the layer of (n_exposures, ny, nx), for tiles of up to ``width`` pixels."""
+    shape = len(exposures), math.prod(exposures.shape[1:])
+    blank = read_only(np.full(width, nothing), dtype)
+    return Layer(read_only(exposures, dtype).reshape(shape), blank)
+
 
 class Stack(NamedTuple):
-    """The exposures, (n_exposures, n_pixels) each and read-only, and which of them count."""
+    """The exposures, and which of them count."""
 
-    sci: Reals
-    err: Reals  # of no exposure where ERR is not asked for
-    dq: Flags
-    members: Indices
-    no_sci: Reals  # rows that add nothing: NaN and 0
-    no_err: Reals
-    no_dq: Flags
+    sci: Layer[np.floating]
+    err: Layer[np.floating]  # of no exposure where ERR is not asked for
+    dq: Layer[np.uint32]
+    members: Integers
 
 
 class Clip(NamedTuple):
@@ -50,8 +67,8 @@ class Clip(NamedTuple):
     sigma: float  # inf for no clip at all
     reach: float  # how far from the mean an outlier is at least; below 0 where nobody knows
     maxiters: int  # 0 for until nothing changes
-    network: Indices  # what sorts one pixel: `sorting_network`
-    rounding: float  # the last three: see `limits`
+    network: Integers  # what sorts one pixel: `sorting_network`
+    rounding: float  # the last three: see `_limits`
     least: float
     most: float
 
@@ -60,49 +77,53 @@ class Tile(NamedTuple):
     """What is known about each pixel of a tile."""
 
     total: Doubles
-    valid: NDArray[np.float32]  # how many values are finite
+    valid: Floats  # how many values are finite
     pivot: Reals  # the first finite value; the next four are of the deviations from it
     low: Reals
     high: Reals
     shifts: Reals  # their sum
     squares: Reals  # the sum of their squares
     variance: Doubles
-    bits: Flags
+    bits: Words
     found: Bools
     eights: NDArray[np.uint64]  # ``found`` again, eight pixels at a time
-    chosen: Indices  # where ``found`` is set
+    chosen: Integers  # where ``found`` is set
 
 
-def new_tile(width: int, real: DTypeLike) -> Tile:
+def new_tile(width: int, real: np.dtype[np.floating]) -> Tile:
     """Return a tile of up to ``width`` pixels, a multiple of 8."""
+    room = np.empty(9 * (8 * width + LINE + GAP), np.uint8)
+    start = -room.ctypes.data % LINE
+
+    def take(dtype: type[Number] | np.dtype[Number]) -> NDArray[Number]:
+        nonlocal start
+        stop = start + width * np.dtype(dtype).itemsize
+        array = room[start:stop].view(dtype)
+        start = stop + -stop % LINE + GAP
+        return array
+
     found = np.zeros(width, np.bool_)
     return Tile(
-        np.empty(width), np.empty(width, np.float32), np.empty(width, real),
-        np.empty(width, real), np.empty(width, real), np.empty(width, real),
-        np.empty(width, real), np.empty(width), np.empty(width, np.uint32),
+        take(np.float64), take(np.float32), take(real), take(real), take(real), take(real),
+        take(real), take(np.float64), take(np.uint32),
         found, found.view(np.uint64), np.empty(width + 1, np.int64),
     )  # fmt: skip
 
 
 @inlined
 def four_rows(
-    array: NDArray[Number],
-    members: Indices,
-    k: int,
-    nothing: NDArray[Number],
-    start: int,
-    stop: int,
+    layer: Layer[Number], members: Integers, k: int, start: int, stop: int
 ) -> tuple[NDArray[Number], NDArray[Number], NDArray[Number], NDArray[Number]]:
     """Return the parts in a tile of four members from the k-th on.
 
     Behind the last member come rows that add nothing: no number of members needs other loops.
     """
-    n, blank = members.size, nothing[: stop - start]
+    n, rows, blank = members.size, layer.rows, layer.blank[: stop - start]
     return (
-        array[members[k], start:stop],
-        array[members[k + 1], start:stop] if k + 1 < n else blank,
-        array[members[k + 2], start:stop] if k + 2 < n else blank,
-        array[members[k + 3], start:stop] if k + 3 < n else blank,
+        rows[members[k], start:stop],
+        rows[members[k + 1], start:stop] if k + 1 < n else blank,
+        rows[members[k + 2], start:stop] if k + 2 < n else blank,
+        rows[members[k + 3], start:stop] if k + 3 < n else blank,
     )
 
 
@@ -113,17 +134,16 @@ def load(stack: Stack, start: int, stop: int, tile: Tile) -> None:
     The pivot is one of the values, so that the mean is at most sqrt(n - 1) standard deviations
     away from it: however high the level of a pixel, little of the deviations cancels.
     """
-    sci, members, nothing = stack.sci, stack.members, stack.no_sci
     total, count, pivot = tile.total, tile.valid, tile.pivot
     low, high, shifts, squares = tile.low, tile.high, tile.shifts, tile.squares
-    inf, zero = sci.dtype.type(np.inf), sci.dtype.type(0)
+    inf, zero = low.dtype.type(np.inf), low.dtype.type(0)
     one, none = np.float32(1), np.float32(0)
     for t in range(stop - start):
         total[t], tile.variance[t], count[t], tile.bits[t] = 0.0, 0.0, none, np.uint32(0)
     for t in range(stop - start):
         pivot[t], low[t], high[t], shifts[t], squares[t] = inf, zero, zero, zero, zero
-    for k in range(0, members.size, 4):
-        row0, row1, row2, row3 = four_rows(sci, members, k, nothing, start, stop)
+    for k in range(0, stack.members.size, 4):
+        row0, row1, row2, row3 = four_rows(stack.sci, stack.members, k, start, stop)
         for t in range(stop - start):
             a, b, c, d, p = row0[t], row1[t], row2[t], row3[t], pivot[t]
             is_a, is_b, is_c, is_d = abs(a) < inf, abs(b) < inf, abs(c) < inf, abs(d) < inf
@@ -202,7 +222,7 @@ def _confirm(stack: Stack, start: int, stop: int, clip: Clip, tile: Tile) -> int
     below, above = shifts, squares  # their room, for values up to ``high`` and from ``low`` on
     for t in range(width):
         below[t], above[t] = none, none
-    _count(stack.sci, stack.members, stack.no_sci, start, stop, low, high, below, above)
+    _count(stack, start, stop, tile)
     number = 0
     for t in range(width):
         farther = below[t] if below[t] > above[t] else above[t]
@@ -212,14 +232,12 @@ def _confirm(stack: Stack, start: int, stop: int, clip: Clip, tile: Tile) -> int
 
 
 @inlined
-def _count(
-    sci: Reals, members: Indices, nothing: Reals, start: int, stop: int,
-    low: Reals, high: Reals, below: Reals, above: Reals,
-) -> None:  # fmt: skip
+def _count(stack: Stack, start: int, stop: int, tile: Tile) -> None:
     """Count the values up to ``high``, and those from ``low`` on."""
-    one, none = sci.dtype.type(1), sci.dtype.type(0)
-    for k in range(0, members.size, 4):
-        row0, row1, row2, row3 = four_rows(sci, members, k, nothing, start, stop)
+    low, high, below, above = tile.low, tile.high, tile.shifts, tile.squares
+    one, none = low.dtype.type(1), low.dtype.type(0)
+    for k in range(0, stack.members.size, 4):
+        row0, row1, row2, row3 = four_rows(stack.sci, stack.members, k, start, stop)
         for t in range(stop - start):
             a, b, c, d, lower, upper = row0[t], row1[t], row2[t], row3[t], low[t], high[t]
             some = (one if a <= upper else none) + (one if b <= upper else none)
@@ -231,7 +249,7 @@ def _count(
 
 
 @inlined
-def choose(width: int, found: Bools, eights: NDArray[np.uint64], chosen: Indices) -> int:
+def choose(width: int, found: Bools, eights: NDArray[np.uint64], chosen: Integers) -> int:
     """List the pixels found: eight at a time, as most often there are none."""
     number = 0
     for first in range(0, width, 8):

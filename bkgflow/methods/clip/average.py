@@ -15,22 +15,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from bkgflow.errors import ShapeError
 from bkgflow.methods._compiled import read_only
+from bkgflow.methods.arrays import Doubles, Floats, Integers, Reals, Words
 from bkgflow.methods.clip._kernels import BATCH, average_stack, tile_width
 from bkgflow.methods.clip._outliers import Output, new_batch
-from bkgflow.methods.clip._tiles import CAUTION, Clip, Stack, new_tile
+from bkgflow.methods.clip._tiles import CAUTION, Clip, Stack, new_layer, new_tile
 from bkgflow.methods.clip.search import bound, sorting_network
 from bkgflow.rules import ClipRule
 
 __all__ = ["Collapsed", "Combined", "average", "collapse", "combine"]
-
-Reals = NDArray[np.float32] | NDArray[np.float64]
 
 MOST_EXPOSURES = 65535
 """The largest number that ``n_used`` (uint16) can hold."""
@@ -55,9 +53,9 @@ class Combined:
         How many values were kept.
     """
 
-    sci: NDArray[np.float32]
-    err: NDArray[np.float32]
-    dq: NDArray[np.uint32]
+    sci: Floats
+    err: Floats
+    dq: Words
     n_used: NDArray[np.uint16]
 
     def rows(self, part: slice) -> Combined:
@@ -73,16 +71,16 @@ class Collapsed:
     and so does not count as a background of zero.
     """
 
-    sci: NDArray[np.float64]
-    err: NDArray[np.float64]
-    dq: NDArray[np.uint32]
+    sci: Doubles
+    err: Doubles
+    dq: Words
     n_used: NDArray[np.uint16]
 
 
 def combine(
     sci: Reals,
     err: Reals | None,
-    dq: NDArray[np.uint32],
+    dq: Words,
     rule: ClipRule = DEFAULT,
     *,
     members: Sequence[int] | None = None,
@@ -97,17 +95,10 @@ def combine(
         (None) none comes out.
     dq : (n_exposures, ny, nx) uint32
         Flags; 0 outside an exposure.
-    rule : ClipRule
-        What is clipped.
     members : sequence of int, optional
         Which of the exposures; all by default.
     out : Combined, optional
-        Arrays to write into, C-contiguous (a band of rows of a whole frame is).
-
-    Returns
-    -------
-    Combined
-        (ny, nx) arrays; ``out`` where it was given.
+        Arrays to write into and return, C-contiguous (a band of rows of a whole frame is).
 
     Raises
     ------
@@ -115,38 +106,45 @@ def combine(
         The arrays do not fit each other.
     """
     shape = _checked_shape(sci, err, dq)
+    err_shape = shape if err is not None else (0, shape[1])
     if out is None:
-        out = Combined(*_outputs(shape[1:], np.float32, with_err=err is not None))
+        means, errors = np.empty(shape, np.float32), np.empty(err_shape, np.float32)
+        out = Combined(means, errors, np.empty(shape, np.uint32), np.empty(shape, np.uint16))
     else:
-        _check_out(out, shape[1:], with_err=err is not None)
-    chosen = _chosen(members, len(sci))
+        _check_out("sci", out.sci, shape, np.float32)
+        _check_out("err", out.err, err_shape, np.float32)
+        _check_out("dq", out.dq, shape, np.uint32)
+        _check_out("n_used", out.n_used, shape, np.uint16)
+    chosen = np.arange(len(sci)) if members is None else np.asarray(members, np.int64)
+    if not chosen.size or chosen.min() < 0 or chosen.max() >= len(sci):
+        raise ShapeError(
+            "Members are some of the exposures, counted from 0",
+            value=f"{chosen.tolist()} of {len(sci)}",
+            cure="Name at least one, each below the number of exposures",
+        )
     average(sci, err, dq, rule, chosen, bound(rule, chosen.size), out)
     return out
 
 
-def collapse(
-    sci: Reals,
-    err: Reals | None,
-    dq: NDArray[np.uint32],
-    rule: ClipRule = DEFAULT,
-) -> Collapsed:
+def collapse(sci: Reals, err: Reals | None, dq: Words, rule: ClipRule = DEFAULT) -> Collapsed:
     """Clip and average the integrations of one exposure.
 
     The same as ``combine`` on (n_integrations, ny, nx), but nothing is rounded to float32
     between the two levels.
     """
     shape = _checked_shape(sci, err, dq)
-    out = Collapsed(*_outputs(shape[1:], np.float64, with_err=err is not None))
-    average(sci, err, dq, rule, _chosen(None, len(sci)), bound(rule, len(sci)), out)
+    errors = np.empty(shape if err is not None else (0, shape[1]))
+    out = Collapsed(np.empty(shape), errors, np.empty(shape, np.uint32), np.empty(shape, np.uint16))
+    average(sci, err, dq, rule, np.arange(len(sci)), bound(rule, len(sci)), out)
     return out
 
 
 def average(
     sci: Reals,
     err: Reals | None,
-    dq: NDArray[np.uint32],
+    dq: Words,
     rule: ClipRule,
-    members: NDArray[np.int64],
+    members: Integers,
     reach: float | None,
     out: Combined | Collapsed,
 ) -> None:
@@ -155,20 +153,17 @@ def average(
     ``reach`` is the rule's `bound`, or None to sort every pixel: slower, to the same result.
     """
     n = members.size
+    width = tile_width(n)
     if err is None:
         err = np.empty((0, *sci.shape[1:]), np.float32)
     narrow = np.can_cast(sci.dtype, np.float32) and np.can_cast(err.dtype, np.float32)
-    real = np.dtype(np.float32 if narrow else np.float64)
-    width = tile_width(n)
+    real: np.dtype[np.floating] = np.dtype(np.float32 if narrow else np.float64)
     average_stack(
         Stack(
-            _flat(sci, real),
-            _flat(err, real),
-            _flat(dq, np.dtype(np.uint32)),
+            new_layer(sci, real, width, np.nan),
+            new_layer(err, real, width, 0),
+            new_layer(dq, np.dtype(np.uint32), width, 0),
             read_only(members, np.int64),
-            read_only(np.full(width, np.nan), real),
-            read_only(np.zeros(width), real),
-            read_only(np.zeros(width, np.uint32), np.uint32),
         ),
         Clip(
             math.inf if reach == math.inf else float(rule.sigma),
@@ -183,7 +178,7 @@ def average(
     )
 
 
-def _limits(n: int, real: np.dtype[Any]) -> tuple[float, float, float]:
+def _limits(n: int, real: np.dtype[np.floating]) -> tuple[float, float, float]:
     """Return what rounding may take from ``squares``, and between what these can be trusted.
 
     In units of ``squares`` S, with u = eps / 2: S is off by (n + 2) u, shifts² / n by 2 (n + 3) u.
@@ -205,34 +200,8 @@ def _output(out: Combined | Collapsed) -> Output:
     return Output(single, single, out.sci.reshape(-1), out.err.reshape(-1), dq, n_used)
 
 
-def _chosen(members: Sequence[int] | None, n: int) -> NDArray[np.int64]:
-    chosen = np.arange(n) if members is None else np.asarray(members, np.int64)
-    if not chosen.size or chosen.min() < 0 or chosen.max() >= n:
-        raise ShapeError(
-            "Members are some of the exposures, counted from 0",
-            value=f"{chosen.tolist()} of {n}",
-            cure="Name at least one, each below the number of exposures",
-        )
-    return chosen
-
-
-def _flat(stack: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return (n, ny * nx)."""
-    return read_only(stack, dtype).reshape(len(stack), math.prod(stack.shape[1:]))
-
-
-def _outputs(
-    shape: tuple[int, ...], real: DTypeLike, *, with_err: bool
-) -> tuple[NDArray[Any], ...]:
-    sci, dq, n_used = (np.empty(shape, dtype) for dtype in (real, np.uint32, np.uint16))
-    return sci, np.empty(_err_shape(shape, with_err), real), dq, n_used
-
-
-def _err_shape(shape: tuple[int, ...], with_err: bool) -> tuple[int, ...]:
-    return shape if with_err else (0, *shape[1:])
-
-
-def _checked_shape(sci: Reals, err: Reals | None, dq: NDArray[np.uint32]) -> tuple[int, int, int]:
+def _checked_shape(sci: Reals, err: Reals | None, dq: Words) -> tuple[int, int]:
+    """Return (ny, nx)."""
     if sci.ndim != 3 or not 1 <= len(sci) <= MOST_EXPOSURES:
         raise ShapeError(
             f"A stack has the shape (n, ny, nx) with n from 1 to {MOST_EXPOSURES}",
@@ -246,19 +215,17 @@ def _checked_shape(sci: Reals, err: Reals | None, dq: NDArray[np.uint32]) -> tup
             value=f"SCI {sci.shape}, ERR {err_shape}, DQ {dq.shape}",
             cure="Cut all three to the same window",
         )
-    return sci.shape[0], sci.shape[1], sci.shape[2]
+    return sci.shape[1], sci.shape[2]
 
 
-def _check_out(out: Combined, shape: tuple[int, ...], *, with_err: bool) -> None:
-    for name, dtype in (
-        ("sci", np.float32), ("err", np.float32), ("dq", np.uint32), ("n_used", np.uint16)
-    ):  # fmt: skip
-        array: NDArray[Any] = getattr(out, name)
-        wanted = _err_shape(shape, with_err) if name == "err" else shape
-        fits = array.shape == wanted and array.dtype == dtype and array.flags.c_contiguous
-        if not fits or not array.flags.writeable:
-            raise ShapeError(
-                f"out.{name} must be a writable, C-contiguous {np.dtype(dtype)} array of {wanted}",
-                value=f"{array.dtype} {array.shape}, strides {array.strides}",
-                cure="Give whole rows of a frame, or leave `out` away",
-            )
+def _check_out(
+    name: str, array: NDArray[np.generic], shape: tuple[int, ...], dtype: type[np.generic]
+) -> None:
+    flags = array.flags
+    fits = array.shape == shape and array.dtype == dtype
+    if not (fits and flags.c_contiguous and flags.writeable):
+        raise ShapeError(
+            f"out.{name} must be a writable, C-contiguous {np.dtype(dtype)} array of {shape}",
+            value=f"{array.dtype} {array.shape}, strides {array.strides}",
+            cure="Give whole rows of a frame, or leave `out` away",
+        )

@@ -7,32 +7,19 @@ the tails and a look at these alone. Sums are in float64.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from bkgflow.methods._compiled import compiled
+from bkgflow.methods.arrays import Bools, Doubles, Integers, Reals
 
 __all__ = ["drop", "normal_sums", "profile_rms", "residuals", "tails", "take_pixels"]
-
-Reals = NDArray[Any]
-Doubles = NDArray[np.float64]
-Indices = NDArray[np.int64]
 
 
 @compiled
 def take_pixels(
-    sci: Reals,
-    err: Reals,
-    mask: NDArray[np.bool_],
-    templates: Reals,
-    by_columns: bool,
-    s: Reals,
-    b: Reals,
-    v: Reals,
-    counts: Indices,
-) -> int:
+    sci: Reals, err: Reals, mask: Bools, templates: Reals, by_columns: bool,
+    s: Reals, b: Reals, v: Reals, counts: Integers,
+) -> int:  # fmt: skip
     """Copy the usable pixels into s, b (k, n) and v = ERR²; return how many there are.
 
     They come row by row, or column by column; ``counts`` gets how many each one gave. A pixel
@@ -103,15 +90,9 @@ def residuals(s: Reals, b: Reals, n: int, step: int, factors: Doubles, out: Doub
 
 @compiled
 def tails(
-    s: Reals,
-    b: Reals,
-    n: int,
-    factors: Doubles,
-    low: float,
-    high: float,
-    values: Doubles,
-    where: Indices,
-) -> tuple[int, int]:
+    s: Reals, b: Reals, n: int, factors: Doubles, low: float, high: float,
+    values: Doubles, where: Integers,
+) -> tuple[int, int]:  # fmt: skip
     """Collect residuals ≤ low from the front on and those ≥ high from the back, with indices.
 
     Returns how many there are of each; -1 and -1 if they do not fit into ``values``.
@@ -139,16 +120,9 @@ def tails(
 
 @compiled
 def drop(
-    s: Reals,
-    b: Reals,
-    v: Reals,
-    values: Doubles,
-    where: Indices,
-    low: float,
-    high: float,
-    matrix: Doubles,
-    vector: Doubles,
-) -> tuple[int, int]:
+    s: Reals, b: Reals, v: Reals, values: Doubles, where: Integers, low: float, high: float,
+    matrix: Doubles, vector: Doubles,
+) -> tuple[int, int]:  # fmt: skip
     """Reject residuals below low or above high; add what they gave to the sums.
 
     Returns how many were rejected, and how many of these had a weight.
@@ -169,7 +143,7 @@ def drop(
 
 
 @compiled
-def profile_rms(s: Reals, b: Reals, counts: Indices, factors: Doubles) -> float:
+def profile_rms(s: Reals, b: Reals, counts: Integers, factors: Doubles) -> float:
     """Return the rms of the medians of the residuals in each line; NaN without any."""
     scratch = np.empty(max(1, counts.max()), np.float64)
     total, lines, first = 0.0, 0, 0

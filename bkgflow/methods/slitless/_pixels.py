@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bkgflow.methods._compiled import read_only
+from bkgflow.methods.arrays import Bools, Doubles, Integers, Reals
 from bkgflow.methods.slitless._kernels import drop, normal_sums, residuals, tails, take_pixels
 
 __all__ = ["BackgroundPixels"]
@@ -25,9 +24,6 @@ SINGULAR = 1e-10
 CANCELLED = 1e4
 """Sums are added up anew where what a round rejected was this much more than what it left."""
 
-Reals = NDArray[Any]
-Doubles = NDArray[np.float64]
-
 
 @dataclass(slots=True)
 class BackgroundPixels:
@@ -36,23 +32,20 @@ class BackgroundPixels:
     s: Reals
     b: Reals
     v: Reals
-    counts: NDArray[np.int64]
-    n: int
-    """How many were gathered: the first n of each array."""
-    left: int
-    """How many of these are not rejected."""
-    used: int = 0
-    """How many of those have a weight."""
-    matrix: Doubles = field(default_factory=lambda: np.empty((0, 0)))
-    vector: Doubles = field(default_factory=lambda: np.empty(0))
+    counts: Integers
+    n: int  # how many were gathered: the first n of each array
+    left: int  # how many of these are not rejected
+    used: int  # how many of those have a weight
+    matrix: Doubles
+    vector: Doubles
 
     @classmethod
     def of(
-        cls, sci: Reals, err: Reals, mask: NDArray[np.bool_], templates: Reals, *, by_columns: bool
+        cls, sci: Reals, err: Reals, mask: Bools, templates: Reals, *, by_columns: bool
     ) -> BackgroundPixels:
         """Copy the pixels of the mask out of the images, row by row or column by column."""
-        real = np.result_type(sci.dtype, err.dtype, templates.dtype)
-        real = np.dtype(np.float32 if real.itemsize <= 4 else np.float64)
+        narrow = np.result_type(sci.dtype, err.dtype, templates.dtype).itemsize <= 4
+        real: np.dtype[np.floating] = np.dtype(np.float32 if narrow else np.float64)
         size, most = len(templates), int(np.count_nonzero(mask))
         s, b, v = np.empty(most, real), np.empty((size, most), real), np.empty(most, real)
         counts = np.empty(mask.shape[1 if by_columns else 0], np.int64)
@@ -72,20 +65,16 @@ class BackgroundPixels:
         norm = np.sqrt(np.diagonal(self.matrix))
         sums_good = np.isfinite(norm).all() and np.isfinite(self.vector).all()
         if not self.used:
-            return (
-                self.vector,
-                self.matrix,
-                "No finite factor: no background pixel with a weight is left",
-            )
-        if not (sums_good and norm.all()):
+            reason = "No finite factor: no background pixel with a weight is left"
+        elif not (sums_good and norm.all()):
             reason = "No finite factor: a template has no weight at the background pixels"
-            return self.vector, self.matrix, reason
-        scaled = self.matrix / np.outer(norm, norm)
-        if np.linalg.eigvalsh(scaled)[0] < SINGULAR:
+        else:
+            scaled = self.matrix / np.outer(norm, norm)
+            if np.linalg.eigvalsh(scaled)[0] >= SINGULAR:
+                inverse = np.linalg.inv(scaled)
+                return inverse @ (self.vector / norm) / norm, inverse / np.outer(norm, norm), None
             reason = "No unique factors: a template is a combination of the others"
-            return self.vector, self.matrix, reason
-        inverse = np.linalg.inv(scaled)
-        return inverse @ (self.vector / norm) / norm, inverse / np.outer(norm, norm), None
+        return self.vector, self.matrix, reason
 
     def reject(self, factors: Doubles, percent: float) -> None:
         """Drop the residuals below the given percentile and above its counterpart."""
@@ -93,8 +82,7 @@ class BackgroundPixels:
             return
         values, where, low, high = self._outer(factors, percent)
         matrix, vector = np.zeros_like(self.matrix), np.zeros_like(self.vector)
-        s, b, v = self.s, self.b, self.v
-        gone, weighted = drop(s, b, v, values, where, low, high, matrix, vector)
+        gone, weighted = drop(self.s, self.b, self.v, values, where, low, high, matrix, vector)
         self.left -= gone
         self.used -= weighted
         self.matrix -= matrix
@@ -103,9 +91,7 @@ class BackgroundPixels:
         if cancelled.any() or (np.abs(vector) > CANCELLED * np.abs(self.vector)).any():
             self.add_up()
 
-    def _outer(
-        self, factors: Doubles, percent: float
-    ) -> tuple[Doubles, NDArray[np.int64], float, float]:
+    def _outer(self, factors: Doubles, percent: float) -> tuple[Doubles, Integers, float, float]:
         """Return the outer residuals, their indices, and the two percentiles among all."""
         last = self.left - 1
         ends = percent / 100 * last, (100 - percent) / 100 * last

@@ -8,9 +8,9 @@ two pixels along dispersion, or none across, on the detector does not count.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bkgflow.errors import ShapeError
+from bkgflow.methods.arrays import Bools, Doubles, Integers, Reals
 
 __all__ = ["boxes_to_mask", "grism_boxes"]
 
@@ -19,11 +19,8 @@ FAR = 2**31
 
 
 def grism_boxes(
-    x: NDArray[np.floating],
-    y: NDArray[np.floating],
-    shape: tuple[int, int],
-    dispersion_axis: int | None,
-) -> NDArray[np.int64]:
+    x: Reals, y: Reals, shape: tuple[int, int], dispersion_axis: int | None
+) -> Integers:
     """Return the boxes of all sources and orders that lie on the detector.
 
     Parameters
@@ -31,8 +28,6 @@ def grism_boxes(
     x, y : (n_sources, n_orders, n_wavelengths, n_corners) float
         Where each corner of a source falls on the grism image at each wavelength: pixels, the
         centre of the first one at 0. NaN corners are left out; a box of NaN alone is dropped.
-    shape : (ny, nx)
-        Of the image.
     dispersion_axis : int or None
         1 where spectra run along x, else along y (as the reference step has it, None too).
 
@@ -59,27 +54,20 @@ def grism_boxes(
     # Two pixels along dispersion, one across: strict along, inclusive across.
     counts = _touches(x_low, x_high, nx, margin=int(along_x))
     counts &= _touches(y_low, y_high, ny, margin=int(not along_x))
-    whole = [_to_index(edge[counts]) for edge in (x_low, x_high, y_low, y_high)]
-    return np.stack(
-        [
-            whole[0].clip(0, nx),
-            (whole[1] + 1).clip(0, nx),
-            whole[2].clip(0, ny),
-            (whole[3] + 1).clip(0, ny),
-        ],
-        axis=-1,
+    x0, x1, y0, y1 = (
+        np.clip(edge[counts], -FAR, FAR).astype(np.int64) for edge in (x_low, x_high, y_low, y_high)
     )
+    edges = x0.clip(0, nx), (x1 + 1).clip(0, nx), y0.clip(0, ny), (y1 + 1).clip(0, ny)
+    return np.stack(edges, axis=-1)
 
 
-def boxes_to_mask(boxes: NDArray[np.int64], shape: tuple[int, int]) -> NDArray[np.bool_]:
+def boxes_to_mask(boxes: Integers, shape: tuple[int, int]) -> Bools:
     """Return (ny, nx) bool: True where no box lies, that is, where there is background.
 
     Parameters
     ----------
     boxes : (n_boxes, 4) int
         x0, x1, y0, y1 as `grism_boxes` gives them.
-    shape : (ny, nx)
-        Of the image.
     """
     ny, nx = shape
     # +1 where a box begins, -1 where it ends: the sum from the corner counts the boxes.
@@ -89,13 +77,10 @@ def boxes_to_mask(boxes: NDArray[np.int64], shape: tuple[int, int]) -> NDArray[n
         np.add.at(steps, (y, x), step)
     np.cumsum(steps, axis=0, out=steps)
     np.cumsum(steps, axis=1, out=steps)
-    background: NDArray[np.bool_] = steps[:ny, :nx] == 0
-    return background
+    return np.equal(steps[:ny, :nx], 0)
 
 
-def _extent(
-    positions: NDArray[np.floating],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _extent(positions: Reals) -> tuple[Doubles, Doubles]:
     """Least and greatest of each box, rounded to the nearest pixel; NaN where all are NaN."""
     flat = positions.astype(np.float64)
     low = np.fmin.reduce(flat, axis=(2, 3), initial=np.nan)
@@ -103,13 +88,6 @@ def _extent(
     return np.floor(low + 0.5), np.floor(high + 0.5)
 
 
-def _touches(
-    low: NDArray[np.float64], high: NDArray[np.float64], size: int, margin: int
-) -> NDArray[np.bool_]:
+def _touches(low: Doubles, high: Doubles, size: int, margin: int) -> Bools:
     """Whether pixels low to high leave more than ``margin`` steps on 0 to size - 1."""
-    touches: NDArray[np.bool_] = (high >= margin) & (size - 1 - low >= margin)
-    return touches
-
-
-def _to_index(edge: NDArray[np.float64]) -> NDArray[np.int64]:
-    return np.clip(edge, -FAR, FAR).astype(np.int64)
+    return np.logical_and(high >= margin, size - 1 - low >= margin)

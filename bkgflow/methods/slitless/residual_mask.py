@@ -14,17 +14,30 @@ where a seventh was.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, gaussian_filter
 
 from bkgflow.detector import DO_NOT_USE
+from bkgflow.methods.arrays import Bools, Flags, Floats, Reals
 from bkgflow.methods.slitless.scale import fit_scale
 from bkgflow.rules import ScaleRule
 
 __all__ = ["ResidualMask", "residual_mask"]
+
+THRESHOLD = 2.5
+"""Standard deviations of the smoothed sky, above and below it, at which a pixel is masked;
+two-sided, so that cutting the noise does not move the sky."""
+
+SMOOTH = 1.5
+"""Standard deviation of the Gaussian that smooths, in pixels."""
+
+ALONG = 6
+"""So much wider along spectra: they are long and narrow, and the kernel shows fainter ones."""
+
+GROW = 2
+"""By how many pixels masked patches are grown, along rows, columns and diagonals."""
 
 MOST_ROUNDS = 30
 """Rounds after which the mask is taken as it is; most settle in three or four."""
@@ -35,9 +48,6 @@ ONE_WAY = 8
 SETTLED = 1e-4
 """The mask is stable when a smaller part of the frame than this changes in a round."""
 
-ALONG = 6
-"""Spectra are long and narrow: so is the kernel, which shows fainter ones."""
-
 LEAST_WEIGHT = 0.3
 """Smoothed residuals with less valid weight than this below the kernel are not judged."""
 
@@ -47,40 +57,18 @@ LOWER_SIGMA = 0.15865525393145707
 PLAIN = ScaleRule(maxiter=0)
 """The mask leaves out what is bright: nothing is rejected from the fits."""
 
-Reals = NDArray[np.floating]
 
+class ResidualMask(NamedTuple):
+    """A mask, and whether its last round left it as it was."""
 
-@dataclass(frozen=True, slots=True)
-class ResidualMask:
-    """A mask and how it came about.
-
-    Attributes
-    ----------
-    mask : (ny, nx) bool
-        True for background.
-    rounds : int
-        How often sky and mask were worked out.
-    stable : bool
-        Whether the mask stayed as it is in the last round.
-    """
-
-    mask: NDArray[np.bool_]
-    rounds: int
+    mask: Bools  # (ny, nx), True for background
     stable: bool
 
 
 def residual_mask(
-    sci: Reals,
-    err: Reals,
-    dq: NDArray[np.unsignedinteger],
-    templates: Reals,
-    *,
-    dispersion_axis: int | None = None,
-    threshold: float = 2.5,
-    smooth: float = 1.5,
-    grow: int = 2,
+    sci: Reals, err: Reals, dq: Flags, templates: Reals, *, dispersion_axis: int | None = None
 ) -> ResidualMask:
-    """Find the pixels that show nothing but sky.
+    """Find the pixels that show nothing but sky; none where there is nothing to fit.
 
     Parameters
     ----------
@@ -92,23 +80,11 @@ def residual_mask(
         The reference skies.
     dispersion_axis : int or None
         1 where spectra run along x, 2 along y; None smooths alike in both.
-    threshold : float
-        Standard deviations of the smoothed sky, above and below it, at which a pixel is masked;
-        two-sided, so that cutting the noise does not move the sky.
-    smooth : float, pixels
-        Standard deviation of the Gaussian that smooths; along spectra, six times as much.
-    grow : int, pixels
-        By how much masked patches are grown, along rows, columns and diagonals.
-
-    Returns
-    -------
-    ResidualMask
-        Empty (no background) where there is nothing to fit.
     """
     templates = templates.reshape(-1, *sci.shape)
     valid = np.isfinite(sci) & np.isfinite(templates).all(axis=0) & (err > 0)
     valid &= (dq & DO_NOT_USE) == 0
-    widths = tuple(smooth * (ALONG if dispersion_axis == axis else 1) for axis in (2, 1))
+    widths = tuple(SMOOTH * (ALONG if dispersion_axis == axis else 1) for axis in (2, 1))
     weight = _smoothed(valid.astype(np.float32), widths)
     judged = valid & (weight > LEAST_WEIGHT)
     mask = _faint_side(sci, valid, templates)
@@ -116,41 +92,38 @@ def residual_mask(
     for rounds in range(1, MOST_ROUNDS + 1):
         fit = fit_scale(sci, err, mask, templates, PLAIN)
         if fit.reason is not None:
-            return ResidualMask(np.zeros_like(valid), rounds, stable=False)
+            return ResidualMask(np.zeros_like(valid), stable=False)
         factors = fit.coefficients.astype(np.float32)
         residual = np.where(valid, sci - np.tensordot(factors, templates, 1), 0)
         level = _smoothed(residual.astype(np.float32), widths)
         np.divide(level, weight, out=level, where=judged)
         centre, sigma = _sky_of(level[judged])
-        bright = judged & (np.abs(level - centre) > threshold * sigma)
-        grown: NDArray[np.bool_] = bright
-        if grow:
-            grown = binary_dilation(bright, square, iterations=grow)
-        new: NDArray[np.bool_] = judged & ~grown
+        bright = judged & (np.abs(level - centre) > THRESHOLD * sigma)
+        new: Bools = judged & ~binary_dilation(bright, square, iterations=GROW)
         if rounds >= ONE_WAY:
             new &= mask
         changed = np.count_nonzero(new != mask)
         mask = new
         if changed <= SETTLED * mask.size:
-            return ResidualMask(mask, rounds, stable=True)
-    return ResidualMask(mask, MOST_ROUNDS, stable=False)
+            return ResidualMask(mask, stable=True)
+    return ResidualMask(mask, stable=False)
 
 
-def _smoothed(image: NDArray[np.float32], sigma: tuple[float, ...]) -> NDArray[np.float32]:
-    smoothed: NDArray[np.float32] = gaussian_filter(image, sigma, mode="constant", truncate=3.0)
+def _smoothed(image: Floats, sigma: tuple[float, ...]) -> Floats:
+    smoothed: Floats = gaussian_filter(image, sigma, mode="constant", truncate=3.0)
     return smoothed
 
 
-def _faint_side(sci: Reals, valid: NDArray[np.bool_], templates: Reals) -> NDArray[np.bool_]:
+def _faint_side(sci: Reals, valid: Bools, templates: Reals) -> Bools:
     """Return the pixels that are near the most frequent ratio of data to the summed templates."""
     sky = templates.sum(axis=0, dtype=np.float64)
-    usable: NDArray[np.bool_] = valid & (sky != 0)
+    usable: Bools = valid & (sky != 0)
     if not usable.any():
         return usable
     ratio = np.divide(sci, sky, out=np.full(sci.shape, np.nan), where=usable)
     centre, sigma = _sky_of(ratio[usable])
-    near: NDArray[np.bool_] = usable & (np.abs(ratio - centre) <= 2 * sigma)
-    return near
+    usable &= np.abs(ratio - centre) <= 2 * sigma
+    return usable
 
 
 def _sky_of(values: Reals) -> tuple[float, float]:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bkgflow.errors import ShapeError
+from bkgflow.methods.arrays import Bools, Doubles, Reals
 from bkgflow.methods.slitless._kernels import profile_rms
 from bkgflow.methods.slitless._pixels import BackgroundPixels
 from bkgflow.rules import ScaleRule
@@ -27,9 +27,6 @@ DEFAULT = ScaleRule()
 
 TO_SIGMA = 1.482602218505602
 """Standard deviation over median absolute deviation of a normal distribution."""
-
-Reals = NDArray[np.floating]
-Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +77,13 @@ class ScaleFit:
 def fit_scale(
     sci: Reals,
     err: Reals,
-    mask: NDArray[np.bool_],
+    mask: Bools,
     templates: Reals,
     rule: ScaleRule = DEFAULT,
     *,
     dispersion_axis: int | None = None,
 ) -> ScaleFit:
-    """Fit the templates to the background pixels of an exposure.
+    """Fit the templates to the background pixels of an exposure, or give a reason why not.
 
     The standard errors come from the weights of the pixels that were kept. That is not
     optimistic: trimming the tails of normal noise costs less than the lost weight claims. Where
@@ -104,15 +101,8 @@ def fit_scale(
         True for background.
     templates : (n_templates, ny, nx) or (ny, nx) float
         The reference skies.
-    rule : ScaleRule
-        How often and how much is rejected.
     dispersion_axis : int or None
         1 for x, 2 for y; wanted where the rule has an ``rms_stop``.
-
-    Returns
-    -------
-    ScaleFit
-        With a ``reason`` where no finite factor exists.
 
     Raises
     ------
@@ -155,14 +145,8 @@ def _moved_by_rejection(course: Sequence[Doubles], kept: Sequence[float]) -> Dou
     """Return how far the rejection moved the factors away from those of all residuals.
 
     Taken from the rounds after the first one, which removes what are outliers indeed; from the
-    first where there are no others.
-
-    Parameters
-    ----------
-    course : sequence of (n_templates,) float64
-        The factors before any rejection and after each round.
-    kept : sequence of float
-        The shares of the pixels that they rest on.
+    first where there are no others. ``course`` has the factors before any rejection and after
+    each round, ``kept`` the shares of the pixels that they rest on.
     """
     start = 1 if len(course) > 2 else 0
     before, after = _reach(kept[start]), _reach(kept[-1])
@@ -194,7 +178,7 @@ def _noise_scale(sample: tuple[Reals, Reals, Reals], factors: Doubles) -> float:
     return max(1.0, TO_SIGMA * float(np.median(ratio)))
 
 
-def _as_stack(sci: Reals, err: Reals, mask: NDArray[np.bool_], templates: Reals) -> Reals:
+def _as_stack(sci: Reals, err: Reals, mask: Bools, templates: Reals) -> Reals:
     stack = templates[np.newaxis] if templates.ndim == 2 else templates
     shapes = {sci.shape, err.shape, mask.shape, stack.shape[1:]}
     if len(shapes) > 1 or sci.ndim != 2 or stack.ndim != 3 or not len(stack):
@@ -208,12 +192,7 @@ def _as_stack(sci: Reals, err: Reals, mask: NDArray[np.bool_], templates: Reals)
 
 
 def _no_fit(
-    sci: Reals,
-    err: Reals,
-    mask: NDArray[np.bool_],
-    templates: Reals,
-    reason: str | None,
-    iterations: int,
+    sci: Reals, err: Reals, mask: Bools, templates: Reals, reason: str | None, iterations: int
 ) -> ScaleFit:
     """Return the fit that failed, with the plainest reason that holds."""
     variance = err[mask] * err[mask]

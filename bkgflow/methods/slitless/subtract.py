@@ -3,78 +3,44 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bkgflow.detector import DO_NOT_USE
+from bkgflow.methods.arrays import Bools, Doubles, Flags, Reals
 from bkgflow.methods.slitless.scale import ScaleFit, fit_scale
 from bkgflow.rules import ScaleRule
 
-__all__ = [
-    "LEAST_FRACTION",
-    "enough_background",
-    "fit_background",
-    "subtract_scaled",
-    "usable_pixels",
-]
+__all__ = ["enough_background", "fit_background", "subtract_scaled"]
 
 DEFAULT = ScaleRule()
 
 LEAST_FRACTION = 0.05
 """Of all pixels, what an automatic mask must leave (more than this), as the reference step."""
 
-Reals = NDArray[np.floating]
-Doubles = NDArray[np.float64]
-
 
 def fit_background(
     sci: Reals,
     err: Reals,
-    dq: NDArray[np.unsignedinteger],
-    mask: NDArray[np.bool_],
+    dq: Flags,
+    mask: Bools,
     templates: Reals,
     rule: ScaleRule = DEFAULT,
     *,
     users: bool = False,
     dispersion_axis: int | None = None,
 ) -> ScaleFit:
-    """Fit the templates if the mask leaves enough background, else say why not.
-
-    Parameters
-    ----------
-    sci, err, mask, templates, rule, dispersion_axis
-        See `fit_scale`.
-    dq : (ny, nx) uint32
-        The exposure's flags, which count in `enough_background` alone.
-    users : bool
-        Whether a user made the mask.
-    """
+    """Fit the templates, as `fit_scale`, if there is `enough_background`; else say why not."""
     reason = enough_background(mask, dq, templates, users=users)
     if reason is not None:
         return ScaleFit.failed(1 if templates.ndim == 2 else len(templates), reason)
     return fit_scale(sci, err, mask, templates, rule, dispersion_axis=dispersion_axis)
 
 
-def usable_pixels(
-    mask: NDArray[np.bool_], dq: NDArray[np.unsignedinteger], templates: Reals | None = None
-) -> int:
-    """Count background pixels without DO_NOT_USE where any template differs from 0.
-
-    Without templates, all pixels count as covered.
-    """
-    good = mask & ((dq & DO_NOT_USE) == 0)
-    if templates is not None:
-        good &= np.any(templates.reshape(-1, *mask.shape) != 0, axis=0)
-    return int(np.count_nonzero(good))
-
-
 def enough_background(
-    mask: NDArray[np.bool_],
-    dq: NDArray[np.unsignedinteger],
-    templates: Reals,
-    *,
-    users: bool = False,
+    mask: Bools, dq: Flags, templates: Reals, *, users: bool = False
 ) -> str | None:
     """Return None where the mask leaves enough to fit, else why it does not.
+
+    Pixels count that are background, are without DO_NOT_USE, and for which any template is not 0.
 
     Parameters
     ----------
@@ -88,8 +54,10 @@ def enough_background(
         Whether a user made the mask: one usable pixel is enough then, whatever the reference
         holds there. An automatic mask must leave more than 5 % of all pixels.
     """
-    count = usable_pixels(mask, dq, None if users else templates)
-    least = 0 if users else int(LEAST_FRACTION * mask.size)
+    usable = mask & ((dq & DO_NOT_USE) == 0)
+    if not users:
+        usable &= np.any(templates.reshape(-1, *mask.shape) != 0, axis=0)
+    count, least = np.count_nonzero(usable), 0 if users else int(LEAST_FRACTION * mask.size)
     if count > least:
         return None
     share = 100 * count / mask.size

@@ -7,11 +7,4 @@ from bkgflow.methods.soss.fit import fit_soss
 from bkgflow.methods.soss.gather import ArraySegment, Segment
 from bkgflow.methods.soss.result import SossFit
 
-__all__ = [
-    "ArraySegment",
-    "FittedSky",
-    "Segment",
-    "SossFit",
-    "fit_soss",
-    "subtract_soss",
-]
+__all__ = ["ArraySegment", "FittedSky", "Segment", "SossFit", "fit_soss", "subtract_soss"]

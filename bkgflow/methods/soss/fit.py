@@ -80,10 +80,7 @@ def fit_soss(
 
 
 def _fit(
-    segments: Sequence[Segment],
-    library: NDArray[np.float32],
-    rule: SossRule,
-    threads: int,
+    segments: Sequence[Segment], library: NDArray[np.float32], rule: SossRule, threads: int
 ) -> tuple[SossFit, ...]:
     _check_library(segments, library)
     library = np.asarray(library, np.float32)
