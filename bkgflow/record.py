@@ -27,15 +27,7 @@ Scale = float | tuple[float, ...]
 
 @dataclass(frozen=True, slots=True)
 class ImageFound:
-    """What the subtraction of a combined background came upon.
-
-    Attributes
-    ----------
-    unsubtracted_pixels : int
-        Pixels of the window without any valid background.
-    unused_backgrounds : tuple of str
-        File names of background exposures without a valid pixel in the window.
-    """
+    """Pixels of the window, and names of background files, that have no valid background."""
 
     TELLING: ClassVar = "unsubtracted_pixels"
 
@@ -47,22 +39,8 @@ class ImageFound:
 class SlitlessFound:
     """What the fit of one or several reference skies found; NaN where there is no fit.
 
-    Attributes
-    ----------
-    mask : str
-        How the background pixels were chosen.
-    masked_fraction : float
-        Share of the pixels that were not.
-    scaling_factors, scaling_factor_errors : tuple of float
-        Of each component; one standard deviation.
-    fit_pixels, fit_fraction : int, float
-        What the last fit rests on, and its share of the image.
-    fit_iterations : int
-        Rounds of rejection.
-    noise_scale : float
-        By how much the residuals scatter more than ERR says.
-    scaling_factor_covariance : tuple of tuples, or None
-        For several components.
+    ``mask`` says how the background pixels were chosen, ``noise_scale`` by how much the residuals
+    scatter more than ERR says; errors are one standard deviation, of each component.
     """
 
     TELLING: ClassVar = "scaling_factors"
@@ -82,28 +60,9 @@ class SlitlessFound:
 class SossFound:
     """What the fit of a sky library found; without a template, only its notes say anything.
 
-    Attributes
-    ----------
-    template : int or None
-        Which of the library's, from 0.
-    left_scale, right_scale : float or tuple of float
-        Left and right of the step.
-    left_scale_error, right_scale_error : float or tuple of float
-        One standard deviation.
-    left_scale_random_error, right_scale_random_error : float or tuple of float
-        The part of it that changes by chance from one integration to the next.
-    source_threshold : float
-        Pixels at or above it were sources.
-    template_rms : tuple
-        (n_templates, 2): residuals of each template, left and right.
-    fit_pixels : tuple of int
-        Pixels of each side.
-    fit_segments : int
-        Files that were fitted together.
-    segments_left_out : tuple of str
-        File names of segments that could not be.
-    fit_notes : tuple of str
-        What a user should know about the fit.
+    Scales are left and right of the step; errors are one standard deviation, random ones the part
+    that changes by chance from one integration to the next. Pixels at or above the threshold were
+    sources. ``template_rms`` is (n_templates, 2), ``fit_pixels`` has one number for each side.
     """
 
     TELLING: ClassVar = "fit_notes"
