@@ -1,4 +1,4 @@
-"""``bkgflow run``: a whole program."""
+"""``bkgflow run``: a whole program, planned and computed."""
 
 from __future__ import annotations
 

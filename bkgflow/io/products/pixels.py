@@ -23,6 +23,7 @@ from bkgflow.io.fits.hdus import ByteRange
 from bkgflow.io.fits.planes import ended_early, planes, read_rows
 from bkgflow.io.products.writer import Edit, Plane
 from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.publish import unbuffered
 from bkgflow.io.storage.reading import reading
 
 __all__ = ["PART_BYTES", "STREAMED_BYTES", "Part", "write_parts"]
@@ -92,7 +93,7 @@ def write_parts(
         If the source ends early.
     """
     *offsets, end = accumulate((part.size for part in parts), initial=0)
-    with product.open("wb", buffering=0) as out, source.open() as stream:
+    with unbuffered(product) as out, source.open() as stream:
         write = partial(_write_part, out.fileno(), edits)
         if threads == 1 or isinstance(stream, gzip.GzipFile):  # read through once
             for part, offset in zip(parts, offsets, strict=True):

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import Protocol
 
@@ -28,6 +29,7 @@ __all__ = [
     "check_writable",
     "copy_file",
     "not_writable",
+    "unbuffered",
     "whole",
     "write_text",
     "writing",
@@ -219,3 +221,8 @@ def _scratch(to: Location, folder: Path | None) -> Path:
     """Return a path in a new hidden folder."""
     made = tempfile.mkdtemp(prefix=".bkgflow-", dir=folder)
     return Path(made) / re.sub(r"[^!->@-~ ]", "_", to.name)
+
+
+def unbuffered(path: Path) -> FileIO:
+    """Open a draft's file to be written anywhere in it, by its descriptor."""
+    return path.open("wb", buffering=0)
