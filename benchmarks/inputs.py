@@ -194,18 +194,19 @@ class Inputs:
 def _write_cubes(folder: Path, integrations: int, side: int, backgrounds: int) -> None:
     """Simulate a series without a star, and skies, all as long."""
     from bkgflow.detector import Window
+    from bkgflow.simulate import Truth
+    from bkgflow.simulate.exposures import TARGET, assemble, plan_exposure
     from bkgflow.simulate.instruments import load_instrument
-    from bkgflow.simulate.program import TARGET, assemble, plan_exposure
-    from bkgflow.simulate.scene import SkyScene
-    from bkgflow.simulate.tso import empty_series
-    from bkgflow.simulate.writer import write_scene
+    from bkgflow.simulate.one_sky import empty_series
+    from bkgflow.simulate.writer import under_the_sky, write_program
 
     prism = load_instrument("MIR_LRS-SLITLESS")
     window = Window(prism.native.x0, min(prism.native.y0, prism.frame.y1 - side), side, side)
     target = plan_exposure(prism, (TARGET, 0), window, target="SKY", integrations=integrations)
     skies = [empty_series(prism, window, i, integrations) for i in range(backgrounds)]
-    truth = assemble(prism, 1, [target, *skies])
-    write_scene(SkyScene(truth, prism, {target.name: [sky.name for sky in skies]}), folder)
+    truth = assemble(Truth, prism, 1, [target, *skies])
+    shots = under_the_sky(truth, {target.name: [sky.name for sky in skies]})
+    write_program(folder, prism, truth, shots)
 
 
 def _write_slitless(scene: Scene, path: Path) -> None:

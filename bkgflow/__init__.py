@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bkgflow import version as _version
 
@@ -46,7 +46,7 @@ _HOME = {
 """Where a name is at home that is not the facade's."""
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     """Import a public name when it is first asked for; ``import bkgflow`` itself stays light."""
     if name not in __all__:
         raise AttributeError(f"module 'bkgflow' has no attribute {name!r}")

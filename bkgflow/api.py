@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bkgflow.campaign.campaign import Campaign
 from bkgflow.campaign.events import Listener
 from bkgflow.campaign.result import RunResult
-from bkgflow.campaign.runner import run_single
+from bkgflow.campaign.runner import run_campaign, run_single
 from bkgflow.clusters.base import Cluster
 from bkgflow.clusters.choose import choose
 from bkgflow.errors import UsageError
 from bkgflow.explore.stack import combine, open_exposure, open_stack
+from bkgflow.io.models import Model
 from bkgflow.io.products.model import ModelWriter
 from bkgflow.io.references.folder import ReferenceFolder
 from bkgflow.io.storage.location import Location, PathLike
@@ -21,11 +21,10 @@ from bkgflow.io.storage.publish import check_writable
 from bkgflow.kinds.table import KINDS
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.planner import DEFAULT_MEMORY, Planner, make_plan
-from bkgflow.planning.single import plan_single, single
+from bkgflow.planning.single import plan_single
 from bkgflow.report.drawing import draw_product
-from bkgflow.report.plan_table import plan_table
-from bkgflow.report.run_table import run_table
 from bkgflow.report.tables import print_table
+from bkgflow.report.unit_tables import plan_table, run_table
 from bkgflow.settings import StepSettings
 
 if TYPE_CHECKING:
@@ -45,13 +44,13 @@ __all__ = [
 
 
 def subtract(
-    target: Any,
-    bkg_list: Any = None,
+    target: object,
+    bkg_list: object = None,
     *,
     output_dir: PathLike | None = None,
     references: PathLike | None = None,
-    **step_arguments: Any,
-) -> Any:
+    **step_arguments: object,
+) -> Model:
     """Subtract the combined background from one exposure.
 
     Parameters
@@ -82,21 +81,20 @@ def subtract(
         With file, rule, value and cure, if an argument or an input is bad.
     """
     planner = _planner(step_arguments, references)
-    asked = single(target, bkg_list)
-    decided = plan_single(asked, output_dir or ".", planner)
+    decided = plan_single(target, bkg_list, output_dir or ".", planner)
     if decided.units[0].companions:
         check_writable(decided.output)
-    writer = ModelWriter(asked.model)
+    writer = ModelWriter(target if isinstance(target, Model) else None)
     run_single(decided, writer)
     return writer.result
 
 
 def subtract_to_file(
     target: PathLike,
-    bkg_list: Any = None,
+    bkg_list: object = None,
     output_dir: PathLike = ".",
     references: PathLike | None = None,
-    **step_arguments: Any,
+    **step_arguments: object,
 ) -> Path:
     """Do `subtract` and write the product, named as the pipeline names it; return its path.
 
@@ -107,18 +105,18 @@ def subtract_to_file(
     """
     planner = _planner(step_arguments, references)
     check_writable(Location.of(output_dir))
-    decided = plan_single(single(target, bkg_list), output_dir, planner)
+    decided = plan_single(target, bkg_list, output_dir, planner)
     run_single(decided)
     return Path(output_dir) / decided.units[0].output
 
 
 def plan(
-    program: Any,
+    program: object,
     output: PathLike,
     *,
     memory: int = DEFAULT_MEMORY,
     references: PathLike | None = None,
-    **step_arguments: Any,
+    **step_arguments: object,
 ) -> Plan:
     """Look at a program once and decide everything that a run will do.
 
@@ -154,7 +152,7 @@ def run(
     cluster: str | Client | Cluster = "local",
     *,
     listeners: Iterable[Listener] = (),
-    **options: Any,
+    **options: object,
 ) -> RunResult:
     """Compute a plan and write its products, ``bkgflow.log`` and ``bkgflow-run.json``.
 
@@ -185,7 +183,7 @@ def run(
     """
     if not isinstance(plan, Plan):
         raise _no_plan("A run takes a plan", plan)
-    return Campaign(plan, choose(cluster, **options)).run(listeners)
+    return run_campaign(plan, choose(cluster, **options), listeners)
 
 
 def show(thing: Plan | RunResult) -> None:
@@ -240,7 +238,7 @@ def draw(target: PathLike, product: PathLike, picture: PathLike) -> Path:
 
 
 def _planner(
-    step_arguments: dict[str, Any], references: PathLike | None, memory: int = DEFAULT_MEMORY
+    step_arguments: dict[str, object], references: PathLike | None, memory: int = DEFAULT_MEMORY
 ) -> Planner:
     # Settings first: a wrong argument is said before any file is looked at.
     settings = StepSettings.of(**step_arguments)

@@ -10,9 +10,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from os import PathLike
 from pathlib import PurePosixPath
-from typing import Any
 
 from bkgflow.errors import AssociationError, FileError, PlanError
 from bkgflow.io.storage.location import Location
@@ -22,6 +22,8 @@ __all__ = ["Association", "Product", "load", "load_program"]
 PATTERN = "*_asn.json"
 """How the pipeline names association files."""
 
+AGAIN = "Write it again with the association generator"
+
 
 @dataclass(frozen=True, slots=True)
 class Product:
@@ -29,12 +31,8 @@ class Product:
 
     Attributes
     ----------
-    name : str
-        The product's name.
-    science : Location
-        The science exposure.
     backgrounds : tuple of Location
-        The background exposures, without repeats, in the order given.
+        Without repeats, in the order given.
     others : tuple of (str, Location)
         Kind and location of the members that the background subtraction leaves alone.
     notes : tuple of str
@@ -80,7 +78,7 @@ def load(path: str | PathLike[str]) -> Association:
     return Association(location, tuple(products), tuple(refused))
 
 
-def load_program(program: Any) -> tuple[list[Association], list[tuple[str, AssociationError]]]:
+def load_program(program: object) -> tuple[list[Association], list[tuple[str, AssociationError]]]:
     """Read an association, a folder of ``*_asn.json``, or a list of these.
 
     Returns
@@ -103,9 +101,17 @@ def load_program(program: Any) -> tuple[list[Association], list[tuple[str, Assoc
     return associations, refused
 
 
-def _association_files(program: Any) -> list[Location]:
+def _association_files(program: object) -> list[Location]:
     if isinstance(program, str | PathLike):
-        return _in_folder(_existing(Location.of(program)))
+        path = Location.of(program)
+        try:
+            problem = "" if path.exists() else "no such file or folder"
+        except OSError as error:  # a name that is too long, a folder that may not be entered
+            problem = str(error.strerror)
+        if problem:
+            rule = "A program is an association that is there, or a folder of them"
+            raise PlanError(rule, file=path, value=problem, cure="Check the path")
+        return _in_folder(path)
     if isinstance(program, list | tuple | set | Iterator):
         items = list(program)
         if items and all(isinstance(item, str | PathLike) for item in items):
@@ -115,21 +121,6 @@ def _association_files(program: Any) -> list[Location]:
         value=repr(program)[:200],
         cure=f"Give a path, a list of paths, or a folder that holds {PATTERN}",
     )
-
-
-def _existing(path: Location) -> Location:
-    try:
-        there, problem = path.exists(), "no such file or folder"
-    except OSError as error:  # a name that is too long, a folder that may not be entered
-        there, problem = False, str(error.strerror)
-    if not there:
-        raise PlanError(
-            "A program is an association that is there, or a folder of them",
-            file=path,
-            value=problem,
-            cure="Check the path",
-        )
-    return path
 
 
 def _in_folder(folder: Location) -> list[Location]:
@@ -156,13 +147,13 @@ def _in_folder(folder: Location) -> list[Location]:
     return found
 
 
-def _raw_products(path: Location) -> list[Any]:
+def _raw_products(path: Location) -> list[object]:
+    refused = partial(AssociationError, file=path)
     try:
         text = path.read_text("An association")
     except FileError as problem:
-        raise AssociationError(
+        raise refused(
             problem.rule,
-            file=path,
             value=problem.value,
             cure="Check the path and the permissions; give the association (JSON), not an exposure",
         ) from None
@@ -170,39 +161,28 @@ def _raw_products(path: Location) -> list[Any]:
         content = json.loads(text)
         json.dumps(content, ensure_ascii=False).encode()
     except UnicodeEncodeError as problem:
-        raise AssociationError(
-            "The names in an association are whole characters",
-            file=path,
-            value=repr(problem.object[problem.start :][:1]),
-            cure="Write it again with the association generator",
-        ) from None
+        half = repr(problem.object[problem.start :][:1])
+        rule = "The names in an association are whole characters"
+        raise refused(rule, value=half, cure=AGAIN) from None
     except (ValueError, RecursionError) as problem:  # not JSON, or a number of 5000 digits
-        raise AssociationError(
-            "An association is JSON",
-            file=path,
-            value=str(problem),
-            cure="Write it again with the association generator, or mend the line",
-        ) from None
+        cure = f"{AGAIN}, or mend the line"
+        raise refused("An association is JSON", value=problem, cure=cure) from None
     products = content.get("products") if isinstance(content, dict) else None
     if not isinstance(products, list) or not products:
-        raise AssociationError(
-            "An association has a list of products with at least one in it",
-            file=path,
-            value=f"products = {products!r}",
-            cure="Write it again with the association generator",
-        )
+        rule = "An association has a list of products with at least one in it"
+        raise refused(rule, value=f"products = {products!r}", cure=AGAIN)
     return products
 
 
-def _product(path: Location, name: str, raw: Any) -> Product:
+def _product(path: Location, name: str, raw: object) -> Product:
+    refused = partial(AssociationError, file=path)
     members: dict[str, list[str]] = {}
-    for member in _members(path, name, raw):
-        members.setdefault(str(member["exptype"]).lower(), []).append(str(member["expname"]))
+    for exptype, expname in _members(path, name, raw):
+        members.setdefault(exptype.lower(), []).append(expname)
     science = members.pop("science", [])
     if len(science) != 1:
-        raise AssociationError(
+        raise refused(
             f"Product {name} has exactly one science member",
-            file=path,
             value=f"{len(science)}: {', '.join(science) or 'none'}",
             cure="Give every science exposure a product of its own",
         )
@@ -210,49 +190,44 @@ def _product(path: Location, name: str, raw: Any) -> Product:
     target = _inside(path, name, science[0])
     paths = [_inside(path, name, expname) for expname in backgrounds]
     if target in paths:
-        raise AssociationError(
+        raise refused(
             f"The target of product {name} is not one of its own backgrounds",
-            file=path,
             value=science[0],
             cure="Remove it from the background members",
         )
     unique = tuple(dict.fromkeys(paths))
-    notes = [f"{len(paths) - len(unique)} repeated background members count once"]
+    repeated = len(paths) - len(unique)
     others = tuple(
         (kind, _inside(path, name, expname))
         for kind, expnames in members.items()
         for expname in expnames
     )
-    return Product(name, target, unique, others, tuple(notes if len(unique) < len(paths) else ()))
+    notes = (f"{repeated} repeated background members count once",) if repeated else ()
+    return Product(name, target, unique, others, notes)
 
 
-def _members(path: Location, name: str, raw: Any) -> list[dict[str, Any]]:
+def _members(path: Location, name: str, raw: object) -> list[tuple[str, str]]:
+    """Return exptype and expname of each."""
     members = raw.get("members") if isinstance(raw, dict) else None
-    good = isinstance(members, list) and all(
+    if not isinstance(members, list) or not all(
         isinstance(m, dict) and m.get("expname") and m.get("exptype") for m in members
-    )
-    if not good:
+    ):
         raise AssociationError(
             f"Product {name} lists its members, each with expname and exptype",
             file=path,
             value=f"members = {members!r}"[:200],
-            cure="Write it again with the association generator",
+            cure=AGAIN,
         )
-    return list(members or [])
+    return [(str(member["exptype"]), str(member["expname"])) for member in members]
 
 
 def _inside(path: Location, name: str, expname: str) -> Location:
     """Return the member's location; it must lie in the association's folder or below."""
     if "\0" in expname:
-        raise AssociationError(
-            f"The members of product {name} have names that a file can have",
-            file=path,
-            value=repr(expname),
-            cure="Write it again with the association generator",
-        )
+        rule = f"The members of product {name} have names that a file can have"
+        raise AssociationError(rule, file=path, value=repr(expname), cure=AGAIN)
     member = PurePosixPath(expname)
-    inside = not member.is_absolute() and ".." not in member.parts
-    if not inside:
+    if member.is_absolute() or ".." in member.parts:
         raise AssociationError(
             f"The members of product {name} lie in the association's folder or below it",
             file=path,

@@ -1,7 +1,6 @@
 """What a product says of itself: typed, versioned, written into ``meta.bkgflow`` and HISTORY.
 
-A record is flat in the product's tree, so that people find a value by its name alone. Products of
-layout 1, which call the state ``outcome`` and have no layout number, are read as well.
+A record is flat in the product's tree, so that people find a value by its name alone.
 """
 
 from __future__ import annotations
@@ -28,15 +27,7 @@ Scale = float | tuple[float, ...]
 
 @dataclass(frozen=True, slots=True)
 class ImageFound:
-    """What the subtraction of a combined background came upon.
-
-    Attributes
-    ----------
-    unsubtracted_pixels : int
-        Pixels of the window without any valid background.
-    unused_backgrounds : tuple of str
-        File names of background exposures without a valid pixel in the window.
-    """
+    """Pixels of the window, and names of background files, that have no valid background."""
 
     TELLING: ClassVar = "unsubtracted_pixels"
 
@@ -48,22 +39,8 @@ class ImageFound:
 class SlitlessFound:
     """What the fit of one or several reference skies found; NaN where there is no fit.
 
-    Attributes
-    ----------
-    mask : str
-        How the background pixels were chosen.
-    masked_fraction : float
-        Share of the pixels that were not.
-    scaling_factors, scaling_factor_errors : tuple of float
-        Of each component; one standard deviation.
-    fit_pixels, fit_fraction : int, float
-        What the last fit rests on, and its share of the image.
-    fit_iterations : int
-        Rounds of rejection.
-    noise_scale : float
-        By how much the residuals scatter more than ERR says.
-    scaling_factor_covariance : tuple of tuples, or None
-        For several components.
+    ``mask`` says how the background pixels were chosen, ``noise_scale`` by how much the residuals
+    scatter more than ERR says; errors are one standard deviation, of each component.
     """
 
     TELLING: ClassVar = "scaling_factors"
@@ -83,28 +60,9 @@ class SlitlessFound:
 class SossFound:
     """What the fit of a sky library found; without a template, only its notes say anything.
 
-    Attributes
-    ----------
-    template : int or None
-        Which of the library's, from 0.
-    left_scale, right_scale : float or tuple of float
-        Left and right of the step.
-    left_scale_error, right_scale_error : float or tuple of float
-        One standard deviation.
-    left_scale_random_error, right_scale_random_error : float or tuple of float
-        The part of it that changes by chance from one integration to the next.
-    source_threshold : float
-        Pixels at or above it were sources.
-    template_rms : tuple
-        (n_templates, 2): residuals of each template, left and right.
-    fit_pixels : tuple of int
-        Pixels of each side.
-    fit_segments : int
-        Files that were fitted together.
-    segments_left_out : tuple of str
-        File names of segments that could not be.
-    fit_notes : tuple of str
-        What a user should know about the fit.
+    Scales are left and right of the step; errors are one standard deviation, random ones the part
+    that changes by chance from one integration to the next. Pixels at or above the threshold were
+    sources. ``template_rms`` is (n_templates, 2), ``fit_pixels`` has one number for each side.
     """
 
     TELLING: ClassVar = "fit_notes"
@@ -160,27 +118,29 @@ class Record:
     background_key: str = ""
     association: str = ""
     backgrounds: tuple[str, ...] = ()
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     references: tuple[str, ...] | None = None
     reference_origins: Mapping[str, str] | None = None
     found: Found | None = None
 
-    def to_tree(self) -> dict[str, Any]:
-        """Return plain values by name, all on one level; what is None is left out."""
+    def to_dict(self) -> dict[str, object]:
+        """Return all values by name, on one level."""
         own = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "found"}
-        found = {} if self.found is None else asdict(self.found)
-        tree: dict[str, Any] = plain({"layout": LAYOUT, **own, **found})
-        return tree
+        return {"layout": LAYOUT, **own, **({} if self.found is None else asdict(self.found))}
+
+    def to_tree(self) -> dict[str, object]:
+        """Return plain values by name, on one level; what is None is left out."""
+        return {name: plain(value) for name, value in self.to_dict().items() if value is not None}
 
     @classmethod
-    def from_tree(cls, tree: Mapping[str, Any]) -> Record:
+    def from_tree(cls, tree: Mapping[str, object]) -> Record:
         """Read what `to_tree` gave, of this layout or an earlier one; unknown names are skipped."""
         values = {f.name: _frozen(tree[f.name]) for f in fields(cls) if f.name in tree}
         return cls(**{"version": "", **values}, found=_found(tree))
 
 
-def _found(tree: Mapping[str, Any]) -> Found | None:
+def _found(tree: Mapping[str, object]) -> Found | None:
     """Tell by its telling name which method wrote a record."""
     for kind in (ImageFound, SlitlessFound, SossFound):
         if kind.TELLING in tree:
@@ -188,7 +148,7 @@ def _found(tree: Mapping[str, Any]) -> Found | None:
     return None
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> object:
     """Return lists for tuples, and leave out what is None, as a data model does."""
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items() if item is not None}
@@ -205,13 +165,13 @@ def _frozen(value: Any) -> Any:
     return tuple(_frozen(item) for item in value)
 
 
-def history(tree: Mapping[str, Any]) -> list[str]:
-    """Return a record in words, for the FITS HISTORY: printable ASCII, a line for each name."""
-    lines = [f"bkgflow {tree['version']}: background subtraction {tree['state']}"]
-    for name, value in tree.items():
-        if name in UNSPOKEN or (isinstance(value, Sized) and not len(value)):
-            continue
-        lines.append(f"bkgflow {name}: {_in_words(value)}")
+def history(said: Mapping[str, object]) -> list[str]:
+    """Return what a product says in words, for HISTORY: printable ASCII, a line for each name."""
+    lines = [f"bkgflow {said['version']}: background subtraction {said['state']}"]
+    for name, value in said.items():
+        empty = value is None or (isinstance(value, Sized) and not len(value))
+        if name not in UNSPOKEN and not empty:
+            lines.append(f"bkgflow {name}: {_in_words(value)}")
     return [_ascii(line) for line in lines]
 
 
@@ -221,10 +181,10 @@ def _ascii(line: str) -> str:
     return re.sub(r"[^ -~]", "?", line)
 
 
-def _in_words(value: Any) -> str:
+def _in_words(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={item}" for key, item in value.items())
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         words = [str(item) for item in value]
         if len(words) > MOST_WORDS:
             words[MOST_WORDS - 1 : -1] = [f"... ({len(words)} in all)"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -22,7 +22,7 @@ def _in_order(percentiles: tuple[float, float]) -> tuple[float, float]:
     return percentiles
 
 
-def _split(text: Any) -> Any:
+def _split(text: object) -> object:
     return text.split(",") if isinstance(text, str) else text
 
 
@@ -37,7 +37,8 @@ Percentiles = Annotated[
 class StepSettings(BaseModel):
     """The arguments that decide a result. Frozen: they are part of every key."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # Built when the first settings are checked: the command line's help needs none.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
     sigma: float = Field(
         3.0, gt=0, description="Clip at this many standard deviations from the median."
@@ -67,37 +68,37 @@ class StepSettings(BaseModel):
         "each integration.",
     )
     wfss_mmag_extract: float | None = Field(
-        None, description="WFSS: only sources brighter than this AB magnitude are masked."
+        None, description="Slitless: only sources brighter than this AB magnitude are masked."
     )
     wfss_mask: str | None = Field(
-        None, description="WFSS: a file with a mask of the background pixels, instead of boxes."
+        None, description="Slitless: a file with a mask of the background pixels, instead of boxes."
     )
     wfss_maxiter: int = Field(
-        5, ge=0, le=MOST_ROUNDS, description="WFSS: reject outliers at most this often."
+        5, ge=0, le=MOST_ROUNDS, description="Slitless: reject outliers at most this often."
     )
     wfss_rms_stop: float = Field(
-        0.0, ge=0, description="WFSS: stop where a rejection gains less than this, in percent."
+        0.0, ge=0, description="Slitless: stop where a rejection gains less than this, in percent."
     )
     wfss_outlier_percent: float = Field(
-        1.0, ge=0, lt=50, description="WFSS: percent of pixels rejected at each end, each time."
+        1.0, ge=0, lt=50, description="Slitless: percent of pixels rejected at each end, each time."
     )
     wfss_mask_mode: Literal["boxes", "residual", "auto"] = Field(
         "boxes",
-        description="WFSS: mask boxes of sources, what stands out of the sky, or that where the "
-        "boxes leave too little.",
+        description="Slitless: mask boxes of sources, what stands out of the sky, or that where "
+        "the boxes leave too little.",
     )
     wfss_orders: Literal["extract", "all"] = Field(
-        "extract", description="WFSS: mask the orders that are extracted, or all that are listed."
+        "extract", description="Slitless: mask the orders that are extracted, or all listed ones."
     )
     override_bkg: str | None = Field(
-        None, description="WFSS, SOSS: the reference background; several with commas, or N/A."
+        None, description="Slitless, SOSS: the reference background; several with commas, or N/A."
     )
     override_wavelengthrange: str | None = Field(
-        None, description="WFSS: the wavelengthrange reference, or N/A."
+        None, description="Slitless: the wavelengthrange reference, or N/A."
     )
 
     @classmethod
-    def of(cls, **arguments: Any) -> Self:
+    def of(cls, **arguments: object) -> Self:
         """Check the arguments and return the settings.
 
         Raises
@@ -106,7 +107,7 @@ class StepSettings(BaseModel):
             If a name is unknown or a value is out of bounds.
         """
         try:
-            return cls(**arguments)
+            return cls.model_validate(arguments)
         except ValidationError as problem:
             raise _settings_error(cls, problem) from None
 
@@ -138,7 +139,7 @@ class StepSettings(BaseModel):
         """Whether anybody will look at the ERR of combined backgrounds."""
         return self.propagate_errors or self.save_combined_background
 
-    def only(self, names: Sequence[str]) -> dict[str, Any]:
+    def only(self, names: Sequence[str]) -> dict[str, object]:
         """Return some of the arguments as plain values, in their order."""
         return self.model_dump(include=set(names), mode="json")
 

@@ -102,7 +102,7 @@ class Verdict:
         """Whether the unit is still to be done."""
         return self.state == State.PLANNED
 
-    def to_tree(self) -> dict[str, Any]:
+    def to_tree(self) -> dict[str, object]:
         """Return what a product says in ``meta.bkgflow``."""
         record = {} if self.record is None else self.record.to_tree()
         return {"state": self.state.value, "reason": self.reason, **record}
@@ -110,7 +110,8 @@ class Verdict:
     @property
     def history(self) -> list[str]:
         """The same in words, for the FITS HISTORY."""
-        return history(self.to_tree())
+        record = {} if self.record is None else self.record.to_dict()
+        return history({"state": self.state.value, "reason": self.reason, **record})
 
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any]) -> Verdict:
@@ -121,10 +122,11 @@ class Verdict:
         ValueError
             If it names no state.
         """
+        # "outcome" is the name in products of layout 1.
         state = State(str(tree.get("state") or tree.get("outcome")))
         return cls(state, str(tree.get("reason", "")), record=Record.from_tree(tree))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return all of it as plain values; NaN stays NaN, which `json` writes and reads."""
         return {
             "state": self.state.value,

@@ -1,4 +1,4 @@
-"""The version. It is part of every key: another version may compute other numbers."""
+"""The version of bkgflow."""
 
 __all__ = ["VERSION"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from bkgflow import errors
 from bkgflow.errors import BkgflowError, InputError, ShapeError
-from bkgflow.record import ImageFound, Record, SlitlessFound, SossFound, history, plain
+from bkgflow.record import ImageFound, Record, SlitlessFound, SossFound, plain
 from bkgflow.verdict import State, Verdict
 
 ERROR = ShapeError("A rule", value="3", cure="A cure", file="x.fits")
@@ -141,12 +141,17 @@ def test_what_is_none_is_left_out_of_a_tree():
 
 
 def test_history_names_everything_once_in_printable_ascii():
-    record = Record(version="0.2.0", key="k", notes=("x 1–4 × 2, grün",), settings={"sigma": 3.0})
-    lines = history(Verdict(State.COMPLETE, record=record).to_tree())
+    record = Record(
+        version="0.2.0",
+        key="k",
+        notes=("x 1–4 × 2, grün",),
+        settings={"sigma": 3.0, "maxiters": None},
+    )
+    lines = Verdict(State.COMPLETE, record=record).history
     assert lines == [
         "bkgflow 0.2.0: background subtraction COMPLETE",
         "bkgflow key: k",
-        "bkgflow settings: sigma=3.0",
+        "bkgflow settings: sigma=3.0, maxiters=None",
         "bkgflow notes: x 1-4 x 2, gr?n",
     ]
 
@@ -155,9 +160,7 @@ def test_long_lists_are_short_in_history():
     scales = tuple(float(i) for i in range(500))
     record = Record(version="0.2.0", found=SossFound(template=0, left_scale=scales))
     [line] = [
-        each
-        for each in history(Verdict(State.COMPLETE, record=record).to_tree())
-        if "left_scale" in each
+        each for each in Verdict(State.COMPLETE, record=record).history if "left_scale" in each
     ]
     assert "(500 in all)" in line
     assert line.endswith("499.0")

@@ -5,23 +5,12 @@ A listener that wants names is given the plan when it is made, and finds a unit 
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bkgflow.verdict import Verdict
 
-__all__ = [
-    "Announcer",
-    "Event",
-    "Listener",
-    "RunEnded",
-    "RunStarted",
-    "UnitEnded",
-    "UnitStarted",
-]
-
-log = logging.getLogger("bkgflow.run")
+__all__ = ["Event", "Listener", "RunEnded", "RunStarted", "UnitEnded", "UnitStarted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +53,3 @@ class RunEnded:
 Event = RunStarted | UnitStarted | UnitEnded | RunEnded
 
 Listener = Callable[[Event], None]
-
-
-class Announcer:
-    """Tells every listener what happens, in one thread.
-
-    A listener that fails is heard of in the log, and hears no more: it never stops a run.
-    """
-
-    def __init__(self, listeners: Iterable[Listener]) -> None:
-        self._listeners = list(listeners)
-
-    def __call__(self, event: Event) -> None:
-        """Pass an event on."""
-        for listener in tuple(self._listeners):
-            try:
-                listener(event)
-            except Exception:
-                self._listeners.remove(listener)
-                log.exception("a listener of the run failed and is told no more: %r", listener)

@@ -1,4 +1,4 @@
-"""The log file of a run, kept beside its products."""
+"""The log of a run, kept beside its products."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bkgflow.campaign.events import Event, RunEnded, RunStarted, UnitEnded, UnitStarted
+from bkgflow.campaign.events import Event, Listener, RunEnded, RunStarted, UnitEnded, UnitStarted
 from bkgflow.errors import OutputError
 from bkgflow.io.storage.location import Location
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.unit import Unit
-from bkgflow.report.run_table import remarks
+from bkgflow.report.unit_tables import remarks
 from bkgflow.verdict import State, Verdict
 
-__all__ = ["LogListener", "log", "log_file", "log_remarks"]
+__all__ = ["log", "log_events", "log_file", "log_remarks"]
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -63,34 +63,23 @@ def log_remarks(unit: Unit, verdict: Verdict) -> None:
         log.warning("%s: %s", unit.target, word)
 
 
-class LogListener:
-    """Writes every event of a run to the log, with the names that its plan gives to units."""
+def log_events(plan: Plan) -> Listener:
+    """Return what writes every event of a run to the log, with the plan's names of its units."""
+    units = {unit.digest: unit for unit in plan.units}
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._units = {unit.digest: unit for unit in plan.units}
-
-    def __call__(self, event: Event) -> None:
-        """Take an event in."""
+    def listen(event: Event) -> None:
         match event:
-            case RunStarted():
-                log.info(
-                    "bkgflow %s, run %s: %d units on %s, settings %s",
-                    self._plan.version,
-                    event.run,
-                    event.units,
-                    event.where,
-                    self._plan.settings.model_dump(),
-                )
+            case RunStarted(run, number, where):
+                words = "bkgflow %s, run %s: %d units on %s, settings %s"
+                log.info(words, plan.version, run, number, where, plan.settings.model_dump())
             case UnitStarted():
-                log.info("%s: begins", self._units[event.unit].target)
-            case UnitEnded():
-                self._ended(self._units[event.unit], event.verdict)
+                log.info("%s: begins", units[event.unit].target)
+            case UnitEnded(_, digest, verdict):
+                unit, level = units[digest], LEVELS.get(verdict.state, logging.ERROR)
+                log_remarks(unit, verdict)
+                word = verdict.reason or ", ".join(verdict.products)
+                log.log(level, "%s: %s %s", unit.target, verdict.state, word)
             case RunEnded():
                 log.info("the run ended after %.1f s", event.seconds)
 
-    def _ended(self, unit: Unit, verdict: Verdict) -> None:
-        log_remarks(unit, verdict)
-        level = LEVELS.get(verdict.state, logging.ERROR)
-        word = verdict.reason or ", ".join(verdict.products)
-        log.log(level, "%s: %s %s", unit.target, verdict.state, word)
+    return listen

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic_core import to_json
 
@@ -14,6 +13,7 @@ from bkgflow.io.storage.publish import write_text
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.unit import Unit
 from bkgflow.record import plain
+from bkgflow.report.tables import counted
 from bkgflow.verdict import Verdict
 
 __all__ = ["RunResult"]
@@ -67,25 +67,23 @@ class RunResult:
 
     def __str__(self) -> str:
         """How it went, in a few lines: counts, time, folder, and what went wrong."""
-        states = ", ".join(f"{number} {state}" for state, number in sorted(self.counts.items()))
         bad = [
             f"{unit.name} {verdict.state}: {verdict.reason}"
             for unit, verdict in self.pairs()
             if not verdict.state.good
         ]
-        more = len(bad) - MOST_LINES
-        return "\n".join(
-            [
-                f"{len(self.verdicts)} units: {states or 'none'}",
-                f"{self.seconds:.1f} s, products in {self.plan.output}",
-                *bad[:MOST_LINES],
-                *([f"… and {more} more"] if more > 0 else []),
-            ]
-        )
+        lines = [
+            f"{len(self.verdicts)} units: {counted(self.counts)}",
+            f"{self.seconds:.1f} s, products in {self.plan.output}",
+            *bad[:MOST_LINES],
+        ]
+        if len(bad) > MOST_LINES:
+            lines.append(f"… and {len(bad) - MOST_LINES} more")
+        return "\n".join(lines)
 
     __repr__ = __str__
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return all of it as plain values, for JSON."""
         return {
             "run": self.run,
@@ -93,17 +91,7 @@ class RunResult:
             "output": str(self.plan.output),
             "seconds": round(self.seconds, 3),
             "counts": self.counts,
-            "units": [
-                {
-                    "target": str(unit.target),
-                    "association": unit.association,
-                    "product_name": unit.product,
-                    "notes": list(unit.notes),
-                    "key": unit.digest,
-                    **_plain(verdict),
-                }
-                for unit, verdict in self.pairs()
-            ],
+            "units": [_plain(unit, verdict) for unit, verdict in self.pairs()],
         }
 
     def save(self, path: PathLike) -> None:
@@ -117,10 +105,15 @@ class RunResult:
         write_text(path, to_json(self.to_dict(), indent=1, inf_nan_mode="null").decode())
 
 
-def _plain(verdict: Verdict) -> dict[str, Any]:
-    """Return a verdict without the record's part that every unit of a run has in common."""
+def _plain(unit: Unit, verdict: Verdict) -> dict[str, object]:
+    """Return a unit and its end without the record's part that all of a run have in common."""
     found = verdict.record.found if verdict.record else None
     return {
+        "target": str(unit.target),
+        "association": unit.association,
+        "product_name": unit.product,
+        "notes": list(unit.notes),
+        "key": unit.digest,
         "state": verdict.state.value,
         "reason": verdict.reason,
         "products": list(verdict.products),

@@ -24,7 +24,6 @@ STOPPED = 130
 
 app = typer.Typer(
     name="bkgflow",
-    help="Background subtraction for whole JWST programs, as dask task graphs.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +12,7 @@ from bkgflow.cli.options import takes_cluster
 
 if TYPE_CHECKING:
     from bkgflow.simulate import Simulated
+    from bkgflow.simulate.truth import Exposure, Program
 
 __all__ = ["demo"]
 
@@ -21,51 +22,53 @@ def demo(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write to.")] = Path("demo"),
     size: Annotated[int, typer.Option(help="Side of the simulated images in pixels.")] = 1024,
     *,
-    where: dict[str, Any],
+    where: dict[str, object],
 ) -> None:
     """Simulate a small mixed program, run it, and draw what it did."""
     from bkgflow import api
     from bkgflow.cli.run import execute
-    from bkgflow.simulate import (
-        simulate_imaging,
-        simulate_nods,
-        simulate_soss,
-        simulate_tso,
-        simulate_wfss,
-    )
+    from bkgflow.io.storage.location import Location
+    from bkgflow.io.storage.publish import copy_file
 
-    program, products, pictures = out / "program", out / "products", out / "pictures"
+    program, references = out / "program", out / "references"
     typer.echo(f"Simulating a program in {program}")
-    soss = simulate_soss(program / "soss", integrations=8, segments=2, templates=3, drift=0.05)
-    slitless = simulate_wfss(program / "wfss", exposures=2, size=min(size, 512))
-    written: list[Simulated[Any]] = [
-        simulate_imaging(program / "imaging", targets=4, backgrounds=8, size=size),
-        simulate_nods(program / "nods", points=5),
-        simulate_tso(program / "tso", integrations=10, backgrounds=2, size=min(size, 256)),
-        slitless,
-        soss,
-    ]
-    references = out / "references"
-    references.mkdir(exist_ok=True)
-    for path in (*soss.references, *slitless.references):
-        shutil.copy(path, references)
-    first = {str(each.associations[0].absolute()) for each in written}
-    associations = [str(path) for each in written for path in each.associations]
+    written = _simulated(program, size)
+    for path in (path for each in written for path in each.references):
+        copy_file(path, references / path.name)
+    first = {str(Location.of(each.associations[0])) for each in written}
+    # It says what it compiles, and shows a bar.
     result = execute(
-        associations,
-        products,
+        [str(path) for each in written for path in each.associations],
+        out / "products",
         where=where,
         references=references,
         arguments={"save_combined_background": True, "soss_fit": "integration"},
     )
     drawn = [
-        api.draw(unit.target, path, pictures / f"{Path(path).stem}.png")
+        api.draw(unit.target, path, out / "pictures" / f"{Path(path).stem}.png")
         for unit, verdict in result.pairs()
         for path in verdict.products[:1]
         if unit.association in first
     ]
-    typer.echo(f"Products: {products.absolute()}")
+    typer.echo(f"Products: {Location.of(out / 'products')}")
     for path in drawn:
-        typer.echo(f"Picture: {path.absolute()}")
+        typer.echo(f"Picture: {Location.of(path)}")
     if not result.ok:
         raise typer.Exit(1)
+
+
+def _simulated(folder: Path, size: int) -> list[Simulated[Program[Exposure]]]:
+    """Simulate a program of every kind, each in a folder that is called after its command."""
+    from bkgflow import simulate
+
+    arguments: dict[Callable[..., Simulated[Program[Exposure]]], dict[str, Any]] = {
+        simulate.simulate_imaging: {"targets": 4, "backgrounds": 8, "size": size},
+        simulate.simulate_nods: {"points": 5},
+        simulate.simulate_tso: {"integrations": 10, "backgrounds": 2, "size": min(size, 256)},
+        simulate.simulate_wfss: {"exposures": 2, "size": min(size, 512)},
+        simulate.simulate_soss: {"integrations": 8, "segments": 2, "templates": 3, "drift": 0.05},
+    }
+    return [
+        make(folder / make.__name__.removeprefix("simulate_"), **options)
+        for make, options in arguments.items()
+    ]

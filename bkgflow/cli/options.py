@@ -11,21 +11,24 @@ from typing import Annotated, Any, get_args, get_type_hints
 import typer
 from pydantic.fields import FieldInfo
 
-from bkgflow.clusters.base import Option
 from bkgflow.clusters.choose import CLUSTERS, SUMMARY, all_options
 from bkgflow.settings import StepSettings
 
 __all__ = [
-    "BkgList",
-    "OutputDir",
+    "STEP",
     "Program",
     "Quiet",
     "References",
+    "Values",
     "takes_cluster",
     "takes_step_arguments",
 ]
 
 STEP = "Step arguments"
+"""The panel of their help."""
+
+Values = dict[str, Any]
+"""What was given, by the names of options."""
 
 Program = Annotated[
     list[str],
@@ -33,24 +36,13 @@ Program = Annotated[
         metavar="PROGRAM", help="Folders of *_asn.json, or associations: one or several."
     ),
 ]
-BkgList = Annotated[
-    str | None,
-    typer.Option(
-        help="Background exposures, separated by commas.",
-        metavar="FILE[,FILE…]",
-        rich_help_panel=STEP,
-    ),
-]
-OutputDir = Annotated[
-    Path, typer.Option(help="Folder of the products.", metavar="DIR", show_default="this folder")
-]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Say only what went wrong, and what was written.")
 ]
 References = Annotated[
     Path | None,
     typer.Option(
-        help="Folder of reference files for WFSS and SOSS; without it, CRDS is asked.",
+        help="Folder of references for slitless and SOSS exposures; without it, CRDS is asked.",
         metavar="DIR",
         show_default=False,
     ),
@@ -73,7 +65,11 @@ def takes_cluster(command: Callable[..., None]) -> Callable[..., None]:
     """
     words = typer.Option(help=f"Where it is computed: {SUMMARY}.")
     made = [_parameter("cluster", str, next(iter(CLUSTERS)), words)]
-    made += [_cluster_option(name, option) for name, option in all_options().items()]
+    for name, (kind, option) in all_options().items():
+        words = typer.Option(
+            help=option.help, min=option.least, metavar=option.metavar, show_default=option.default
+        )
+        made.append(_parameter(name, kind, None, words))
     return _takes(command, "where", made)
 
 
@@ -89,7 +85,7 @@ def _takes(
     ]
 
     @wraps(command)
-    def wrapped(**values: Any) -> None:
+    def wrapped(**values: object) -> None:
         taken = {parameter.name: values.pop(parameter.name) for parameter in made}
         command(**values, **{mapping: taken})
 
@@ -101,39 +97,22 @@ def _takes(
 
 def _step_option(name: str, field: FieldInfo) -> inspect.Parameter:
     """Make the option of one step argument: its type, default and description are the field's."""
-    method = name.split("_", maxsplit=1)[0].upper()
-    text = field.description or ""
-    options: dict[str, Any] = {"help": text, "rich_help_panel": STEP}
-    if text.startswith(f"{method}: "):  # the panel says so
-        text = text.removeprefix(f"{method}: ")
-        options = {"help": text[0].upper() + text[1:], "rich_help_panel": f"{STEP} for {method}"}
-    kind, default = field.annotation, field.default
-    if kind is bool:
-        option = typer.Option(f"--{name.replace('_', '-')}", **options)
-    elif isinstance(default, tuple):
+    kind, default, text = field.annotation, field.default, field.description or ""
+    words: Values = {"help": text, "rich_help_panel": STEP}
+    whose, _, rest = text.partition(": ")
+    if name.startswith(("wfss_", "soss_")):  # what all of them share, the panel says
+        words = {"help": rest[0].upper() + rest[1:], "rich_help_panel": f"{STEP} for {whose}"}
+    flag = [f"--{name.replace('_', '-')}"] if kind is bool else []
+    if isinstance(default, tuple):
         kind, default = str, ",".join(f"{value:g}" for value in default)
-        option = typer.Option(metavar="LOW,HIGH", **options)
+        words["metavar"] = "LOW,HIGH"
     elif isinstance(default, str):
-        kind = str
-        option = typer.Option(metavar="|".join(get_args(field.annotation)), **options)
-    else:
-        option = typer.Option(**options)
-    return _parameter(name, kind, default, option)
+        kind, words["metavar"] = str, "|".join(get_args(kind))
+    return _parameter(name, kind, default, typer.Option(*flag, **words))
 
 
-def _cluster_option(name: str, option: Option) -> inspect.Parameter:
-    """Make the option of one setting of a cluster."""
-    words = typer.Option(
-        help=option.help,
-        min=option.least,
-        metavar=option.metavar or None,
-        show_default=option.default or False,
-    )
-    return _parameter(name, option.type | None, None, words)
-
-
-def _parameter(name: str, kind: Any, default: Any, option: Any) -> inspect.Parameter:
-    annotation = Annotated[kind, option]
+def _parameter(name: str, kind: Any, default: object, words: object) -> inspect.Parameter:
+    annotation = Annotated[kind, words]
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
     )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from bkgflow.cli.options import Program, References, takes_step_arguments
+from bkgflow.cli.options import Program, References, Values, takes_step_arguments
 
 __all__ = ["plan"]
 
@@ -23,7 +23,7 @@ def plan(
         Path | None, typer.Option(help="Also keep the plan as JSON.", metavar="FILE")
     ] = None,
     *,
-    arguments: dict[str, Any],
+    arguments: Values,
 ) -> None:
     """Look at every exposure of a program and show what a run would do.
 
@@ -33,12 +33,8 @@ def plan(
     from bkgflow import api
     from bkgflow.verdict import State
 
-    planned = api.plan(
-        program if len(program) > 1 else program[0],
-        output,
-        references=references,
-        **arguments,
-    )
+    asked = program if len(program) > 1 else program[0]
+    planned = api.plan(asked, output, references=references, **arguments)
     api.show(planned)
     if save is not None:
         planned.save(save)

@@ -2,117 +2,85 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
-from bkgflow.campaign.events import Event, UnitEnded, UnitStarted
+from bkgflow.campaign.events import Event, Listener, UnitEnded, UnitStarted
 from bkgflow.planning.plan import Plan
 
-__all__ = ["ProgressBar", "ProgressLines", "progress_of"]
+__all__ = ["progress_of"]
 
 
-class _Names:
-    """What both have in common: the names of a plan's units, and a line for one that ended."""
+@contextmanager
+def progress_of(plan: Plan, *, quiet: bool, console: Console | None = None) -> Iterator[Listener]:
+    """Give a listener that shows how a run goes on: on standard error, or another console.
 
-    def __init__(self, plan: Plan, console: Console) -> None:
-        self._console = console
-        self._total = len(plan.units)
-        self._names = {unit.digest: unit.name for unit in plan.units}
+    A bar counts the units and names those that run, with a line for each one that went wrong.
+    Elsewhere than on a terminal each unit has a line; when quiet, only those that went wrong.
+    """
+    console = console or Console(stderr=True)
+    names = {unit.digest: unit.name for unit in plan.units}
+    if quiet or not console.is_terminal:
+        yield _lines(console, names, len(plan.units), quiet=quiet)
+        return
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn(
+            "{task.fields[running]}",
+            markup=False,
+            table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1),
+        ),
+        console=console,
+        expand=True,
+    )
+    listener = _counted(bar, names, len(plan.units))
+    with bar:
+        yield listener
 
-    def _line(self, event: UnitEnded) -> str:
-        verdict = event.verdict
-        reason = f": {verdict.reason}" if verdict.reason else ""
-        return f"{self._names[event.unit]} {verdict.state}{reason}"
 
-    def __enter__(self) -> Self:
-        """Open nothing."""
-        return self
+def _counted(bar: Progress, names: dict[str, str], total: int) -> Listener:
+    task = bar.add_task("subtract", total=total, running="")
+    running: dict[str, str] = {}
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close nothing."""
-
-    def __call__(self, event: Event) -> None:
-        """Take an event in."""
-
-
-class ProgressBar(_Names):
-    """A bar that counts units and names those that run; a line for each one that went wrong."""
-
-    def __init__(self, plan: Plan, console: Console) -> None:
-        super().__init__(plan, console)
-        running = Column(no_wrap=True, overflow="ellipsis", ratio=1)
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[running]}", markup=False, table_column=running),
-            console=console,
-            expand=True,
-        )
-        self._task = self._bar.add_task("subtract", total=self._total, running="")
-        self._running: dict[str, None] = {}
-
-    def __enter__(self) -> Self:
-        """Show the bar."""
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Leave the bar as it is."""
-        self._bar.stop()
-
-    def __call__(self, event: Event) -> None:
-        """Take an event in."""
+    def listen(event: Event) -> None:
         match event:
             case UnitStarted():
-                self._running[event.unit] = None
+                running[event.unit] = names[event.unit]
             case UnitEnded():
-                self._running.pop(event.unit, None)
-                self._bar.advance(self._task)
+                running.pop(event.unit, None)
+                bar.advance(task)
                 if not event.verdict.state.good:
-                    self._console.print(self._line(event), markup=False, highlight=False)
+                    bar.console.print(_line(event, names), markup=False, highlight=False)
             case _:
                 return
-        names = ", ".join(self._names[unit] for unit in self._running)
-        self._bar.update(self._task, running=names)
+        bar.update(task, running=", ".join(running.values()))
+
+    return listen
 
 
-class ProgressLines(_Names):
-    """A line for each unit; when quiet, only for those that went wrong."""
+def _lines(console: Console, names: dict[str, str], total: int, *, quiet: bool) -> Listener:
+    done = 0
 
-    def __init__(self, plan: Plan, console: Console, *, quiet: bool) -> None:
-        super().__init__(plan, console)
-        self._quiet = quiet
-        self._done = 0
-
-    def __call__(self, event: Event) -> None:
-        """Take an event in."""
+    def listen(event: Event) -> None:
+        nonlocal done
         if not isinstance(event, UnitEnded):
             return
-        self._done += 1
-        if not (self._quiet and event.verdict.state.good):
-            line = f"[{self._done}/{self._total}] {self._line(event)}"
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        done += 1
+        if not (quiet and event.verdict.state.good):
+            line = f"[{done}/{total}] {_line(event, names)}"
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    return listen
 
 
-def progress_of(plan: Plan, *, quiet: bool) -> ProgressBar | ProgressLines:
-    """Return what shows a run's progress on standard error."""
-    console = Console(stderr=True)
-    if console.is_terminal and not quiet:
-        return ProgressBar(plan, console)
-    return ProgressLines(plan, console, quiet=quiet)
+def _line(event: UnitEnded, names: dict[str, str]) -> str:
+    verdict = event.verdict
+    reason = f": {verdict.reason}" if verdict.reason else ""
+    return f"{names[event.unit]} {verdict.state}{reason}"

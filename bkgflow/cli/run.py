@@ -1,13 +1,21 @@
-"""``bkgflow run``: a whole program."""
+"""``bkgflow run``: a whole program, planned and computed."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bkgflow.cli.options import Program, Quiet, References, takes_cluster, takes_step_arguments
+from bkgflow.cli.options import (
+    Program,
+    Quiet,
+    References,
+    Values,
+    takes_cluster,
+    takes_step_arguments,
+)
 
 if TYPE_CHECKING:
     from bkgflow.campaign.result import RunResult
@@ -26,8 +34,8 @@ def run(
     ] = False,
     quiet: Quiet = False,
     *,
-    where: dict[str, Any],
-    arguments: dict[str, Any],
+    where: Values,
+    arguments: Values,
 ) -> None:
     """Subtract the backgrounds of a whole program and write every product.
 
@@ -52,29 +60,24 @@ def execute(
     program: list[str],
     output: Path,
     *,
-    where: dict[str, Any],
+    where: Values,
     references: Path | None,
-    arguments: dict[str, Any],
+    arguments: Values,
     quiet: bool = False,
 ) -> RunResult:
     """Plan and run a program with progress and summary."""
     from bkgflow import api
-    from bkgflow.campaign.compiling import compile_for
+    from bkgflow.campaign.runner import compile_for, task_memory
     from bkgflow.cli.progress import progress_of
-    from bkgflow.cli.terminal import say
-    from bkgflow.clusters.base import task_memory
     from bkgflow.clusters.choose import choose
 
     cluster = choose(**where)
-    planned = api.plan(
-        program if len(program) > 1 else program[0],
-        output,
-        memory=task_memory(cluster),
-        references=references,
-        **arguments,
-    )
+    asked = program if len(program) > 1 else program[0]
+    memory = task_memory(cluster)
+    planned = api.plan(asked, output, memory=memory, references=references, **arguments)
     if cluster.here and not quiet:
-        compile_for(planned, say)  # before the bar is shown: it may take a minute
+        # Before the bar is shown: it may take a minute.
+        compile_for(planned, partial(typer.echo, err=True))
     with progress_of(planned, quiet=quiet) as progress:
         result = api.run(planned, cluster, listeners=[progress])
     api.show(result)

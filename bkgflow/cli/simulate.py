@@ -6,13 +6,18 @@ The options of a command are the arguments of its function that say what help to
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import typer
 from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    from bkgflow.simulate import Simulated
+    from bkgflow.simulate.arguments import Argument
+    from bkgflow.simulate.truth import Exposure, Program
 
 __all__ = ["simulate"]
 
@@ -24,8 +29,10 @@ HELP = {
     "wfss": "Slitless exposures with their catalog and references (wavelengthrange, sky).",
 }
 
-DEFAULTS: dict[tuple[str, str], object] = {("imaging", "instrument"): "NIRCam", ("wfss", "seed"): 1}
+DEFAULTS = {("imaging", "instrument"): "NIRCam", ("wfss", "seed"): 1}
 """Where a command's default differs from its function's."""
+
+Commands = MutableMapping[str, Any]  # typer has click's Command to itself
 
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write to.")]
 
@@ -34,7 +41,7 @@ class _Scenes(TyperGroup):
     """Makes the commands when they are asked for: their functions take long to import."""
 
     @property
-    def commands(self) -> dict[str, Any]:
+    def commands(self) -> Commands:
         """The commands by name."""
         return _commands()
 
@@ -57,44 +64,39 @@ def _group() -> None:
 
 
 @cache
-def _commands() -> dict[str, Any]:
+def _commands() -> Commands:
     import bkgflow.simulate
 
     app = typer.Typer()
     for name, text in HELP.items():
         app.command(name, help=text)(_command(name, getattr(bkgflow.simulate, f"simulate_{name}")))
-    group: Any = typer.main.get_command(app)
-    return dict(group.commands)
+    return typer.main.get_group(app).commands
 
 
-def _command(name: str, make: Callable[..., Any]) -> Callable[..., None]:
+def _command(name: str, make: Callable[..., Simulated[Program[Exposure]]]) -> Callable[..., None]:
     """Give a function of bkgflow.simulate the face of a command."""
 
-    def command(out: Path, **arguments: Any) -> None:
-        written = make(out, **arguments, on_exposure=typer.echo)
-        typer.echo(
-            f"{len(written.exposures)} exposures and {len(written.associations)} associations "
-            f"in {written.folder}"
-        )
+    def command(out: Path, **arguments: object) -> None:
+        made = make(out, **arguments, on_exposure=typer.echo)
+        counts = f"{len(made.exposures)} exposures and {len(made.associations)} associations"
+        typer.echo(f"{counts} in {made.folder}")
 
-    hints = get_type_hints(make, include_extras=True)
     parameters = [inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, annotation=Out)]
+    hints = get_type_hints(make, include_extras=True)
     for each in inspect.signature(make).parameters.values():
         if get_origin(hints[each.name]) is Annotated:
             default = DEFAULTS.get((name, each.name), each.default)
-            option = _option(each.name, hints[each.name])
+            option = _option(each.name, *get_args(hints[each.name]))
             parameters.append(each.replace(default=default, annotation=option))
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {each.name: each.annotation for each in parameters}
     return command
 
 
-def _option(name: str, annotated: Any) -> Any:
+def _option(name: str, kind: object, argument: Argument) -> object:
     """Return the type of an argument with what the command line needs of it."""
-    kind, argument = get_args(annotated)
     if get_origin(kind) is Literal:
         kind = str  # in any case of letters; the function looks
     words = [f"--{name.replace('_', '-')}"] if kind is bool else []  # without a --no-… beside it
-    return Annotated[
-        kind, typer.Option(*words, help=argument.help, show_default=argument.default or True)
-    ]
+    shown = argument.default or True
+    return Annotated[kind, typer.Option(*words, help=argument.help, show_default=shown)]

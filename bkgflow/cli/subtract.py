@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from bkgflow.cli.options import BkgList, OutputDir, Quiet, References, takes_step_arguments
+from bkgflow.cli.options import STEP, Quiet, References, Values, takes_step_arguments
 
 __all__ = ["subtract"]
 
@@ -19,12 +19,22 @@ def subtract(
         str,
         typer.Argument(metavar="TARGET", help="An exposure, or an association of one product."),
     ],
-    bkg_list: BkgList = None,
-    output_dir: OutputDir = Path(),
+    bkg_list: Annotated[
+        str | None,
+        typer.Option(
+            help="Background exposures, separated by commas.",
+            metavar="FILE[,FILE…]",
+            rich_help_panel=STEP,
+        ),
+    ] = None,
+    output_dir: Annotated[
+        Path,
+        typer.Option(help="Folder of the products.", metavar="DIR", show_default="this folder"),
+    ] = Path(),
     references: References = None,
     quiet: Quiet = False,
     *,
-    arguments: dict[str, Any],
+    arguments: Values,
 ) -> None:
     """Subtract the background from one exposure and write its product.
 
@@ -32,14 +42,12 @@ def subtract(
     exp_001_bsub.fits, and exp_001_rateints.fits becomes exp_001_bsubints.fits.
     """
     from bkgflow import api
-    from bkgflow.cli.terminal import log_to_terminal
 
-    log_to_terminal(logging.ERROR if quiet else logging.INFO)
-    product = api.subtract_to_file(
-        target,
-        bkg_list,
-        output_dir,
-        references=references,
-        **arguments,
+    handler = logging.StreamHandler()  # to standard error
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    log = logging.getLogger("bkgflow")
+    log.addHandler(handler)
+    log.setLevel(logging.ERROR if quiet else logging.INFO)
+    typer.echo(
+        api.subtract_to_file(target, bkg_list, output_dir, references=references, **arguments)
     )
-    typer.echo(product)

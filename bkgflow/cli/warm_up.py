@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -22,9 +23,9 @@ def warm_up(
     A first run does so as well; on a cluster, each of its machines. The code lies beside the
     sources, or in NUMBA_CACHE_DIR, and is used until bkgflow or numba changes.
     """
-    from bkgflow.cli.terminal import say
     from bkgflow.kinds import warm
 
+    say = partial(typer.echo, err=True)
     unknown = set(kinds or ()) - set(warm.KINDS)
     if unknown:
         raise UsageError(

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from bkgflow.clusters.base import Cluster
 from bkgflow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,79 +21,47 @@ SCHEMES = ("tcp://", "tls://", "ws://", "wss://")
 """How the address of a scheduler begins."""
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """The scheduler at an address; it is left running.
+@dataclass(frozen=True)
+class Address(Cluster):
+    """The scheduler at an address such as ``tcp://host:8786``; it is left running.
 
-    Attributes
-    ----------
-    address : str
-        Such as ``tcp://host:8786``.
-    timeout : float
-        Seconds that it may take to answer.
+    It may take ``timeout`` seconds to answer.
     """
 
-    here: ClassVar[bool] = False
-    SUMMARY: ClassVar = "the address of a scheduler (tcp://host:port)"
+    SUMMARY: ClassVar[str] = "the address of a scheduler (tcp://host:port)"
 
     address: str
     timeout: float = 15
 
-    @property
-    def worker_memory(self) -> int | None:
-        """Unknown before it is asked."""
-        return None
-
     @contextmanager
     def open(self) -> Iterator[ClientExecutor]:
-        """Connect, and disconnect afterwards.
-
-        Raises
-        ------
-        UsageError
-            If no scheduler answers.
-        """
-        from bkgflow.clusters.client import ClientExecutor
-
-        with self._connected() as client:
-            yield ClientExecutor(client)
-
-    def _connected(self) -> Client:
+        """Connect, and disconnect afterwards."""
         from distributed import Client
+
+        from bkgflow.clusters.client import ClientExecutor
 
         try:
             # As the default it would outlive a failed start, and catch the next computation.
-            return Client(self.address, timeout=self.timeout, set_as_default=False)
+            client = Client(self.address, timeout=self.timeout, set_as_default=False)
         except Exception as problem:  # what is no scheduler answers with anything, HTTP for one
             raise UsageError(
                 "A scheduler must answer at the address that was given",
                 value=f"{self.address}: {type(problem).__name__}",
                 cure="Check the address and that the scheduler runs and can be reached from here",
             ) from None
+        with client:
+            yield ClientExecutor(client)
 
 
-@dataclass(frozen=True, slots=True)
-class Connected:
-    """A client that somebody else has connected, and will close.
-
-    Attributes
-    ----------
-    client : distributed.Client
-        Used as it is.
-    """
-
-    here: ClassVar[bool] = False
+@dataclass(frozen=True)
+class Connected(Cluster):
+    """A client that somebody else has connected, and will close; it is used as it is."""
 
     client: Client
 
-    @property
-    def worker_memory(self) -> int | None:
-        """Unknown before it is asked."""
-        return None
-
     @contextmanager
     def open(self) -> Iterator[ClientExecutor]:
-        """Give an executor; the client stays as it is."""
+        """Give an executor."""
         from bkgflow.clusters.client import ClientExecutor
 
         yield ClientExecutor(self.client)

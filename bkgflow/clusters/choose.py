@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
 
 from bkgflow.clusters.address import SCHEMES, Address, Connected
 from bkgflow.clusters.base import Cluster, Option, options_of
-from bkgflow.clusters.local import Local
-from bkgflow.clusters.threads import Threads
+from bkgflow.clusters.local import Here, Local, Threads
 from bkgflow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,22 +15,23 @@ if TYPE_CHECKING:
 
 __all__ = ["CLUSTERS", "SUMMARY", "all_options", "choose"]
 
-CLUSTERS: dict[str, type[Local] | type[Threads]] = {each.WORD: each for each in (Local, Threads)}
+CLUSTERS: dict[str, type[Here]] = {each.WORD: each for each in (Local, Threads)}
 """Clusters that have a word of their own; the first is the default of the command line."""
 
 SUMMARY = f"{', '.join(each.SUMMARY for each in CLUSTERS.values())}, or {Address.SUMMARY}"
 """What a cluster may be, in words."""
 
 
-def all_options() -> dict[str, Option]:
+def all_options() -> dict[str, tuple[object, Option]]:
     """Return the options of all clusters by name; of a name that several have, the first."""
-    found: dict[str, Option] = {}
-    for each in (*CLUSTERS.values(), Address):
+    found: dict[str, tuple[object, Option]] = {}
+    kinds: tuple[type[Cluster], ...] = (*CLUSTERS.values(), Address)
+    for each in kinds:
         found = options_of(each) | found
     return found
 
 
-def choose(cluster: str | Client | Cluster, **options: Any) -> Cluster:
+def choose(cluster: str | Client | Cluster, **options: object) -> Cluster:
     """Return the cluster that is meant.
 
     Parameters
@@ -48,18 +49,18 @@ def choose(cluster: str | Client | Cluster, **options: Any) -> Cluster:
         If there is no such cluster, or it has no such setting.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    kind: type[Local] | type[Threads] | type[Address]
     if not isinstance(cluster, str):
-        _check_options(given, type(cluster).__name__, {})
+        _check_options(given, type(cluster).__name__, ())
         return cluster if isinstance(cluster, Cluster) else _connected(cluster)
     if cluster in CLUSTERS:
-        kind = CLUSTERS[cluster]
-        _check_options(given, cluster, options_of(kind))
-        return kind(**given)
-    if cluster.startswith(SCHEMES):
-        _check_options(given, cluster, options_of(Address))
-        return Address(cluster, **given)
-    raise _unknown(cluster)
+        kind: type[Cluster] = CLUSTERS[cluster]
+    elif cluster.startswith(SCHEMES):
+        kind = Address
+    else:
+        raise _unknown(cluster)
+    _check_options(given, cluster, options_of(kind))
+    make: Callable[..., Cluster] = kind
+    return make(cluster, **given) if kind is Address else make(**given)
 
 
 def _connected(client: Client) -> Connected:
@@ -78,12 +79,11 @@ def _unknown(cluster: object) -> UsageError:
     )
 
 
-def _check_options(given: dict[str, Any], cluster: str, known: dict[str, Option]) -> None:
-    unknown = sorted(given.keys() - known.keys())
-    if unknown:
-        names = ", ".join(known)
+def _check_options(given: dict[str, object], cluster: str, known: Collection[str]) -> None:
+    if unknown := sorted(given.keys() - set(known)):
         raise UsageError(
-            f"A setting must be one that the cluster has: {cluster} has {names or 'none'}",
+            "A setting must be one that the cluster has: "
+            f"{cluster} has {', '.join(known) or 'none'}",
             value=", ".join(f"{name}={given[name]}" for name in unknown),
             cure="Leave it out; a cluster that is there already has its own workers and memory",
         )

@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from queue import SimpleQueue
-from typing import Any
 from uuid import uuid4
 
 from distributed import Client, Future, get_worker, secede
 from distributed.client import ClosedClientError
 
-from bkgflow.clusters.base import LOST, OnEnd, OnStart
+from bkgflow.clusters.executor import LOST, Executor, OnEnd, OnStart
 from bkgflow.errors import RunError
 from bkgflow.graph.build import Graph
-from bkgflow.graph.finish import published
+from bkgflow.graph.finish import Finished, published
+from bkgflow.kinds.warm import Kind, warm_up
 from bkgflow.verdict import Verdict
 
-__all__ = ["MOST_BESIDE", "ClientExecutor", "beside_the_thread"]
+__all__ = ["MOST_BESIDE", "ClientExecutor"]
 
 COMPUTED_AGAIN = {"lost", "pending"}
 """A future is in one of these states when the worker that held its result has died: the
 scheduler computes it once more."""
 
 LOOK_AGAIN = 0.1
-"""Seconds after which such a future is asked once more."""
+"""Seconds after which such a future is asked once more: one that is lost calls back at once."""
+
+COMPILING = 120
+"""Seconds that workers may take to compile before the run begins all the same."""
 
 MOST_BESIDE = 2
 """Tasks of a process that may publish beside its threads. With more of them a slow disk would
@@ -36,7 +39,7 @@ _places = threading.BoundedSemaphore(MOST_BESIDE)
 
 
 @contextmanager
-def beside_the_thread() -> Iterator[None]:
+def _beside_the_thread() -> Iterator[None]:
     """Leave the worker's thread to the next task, as soon as there is room beside it.
 
     What is done inside waits for a disk or a network; the task ends when it has ended.
@@ -46,7 +49,7 @@ def beside_the_thread() -> Iterator[None]:
         yield
 
 
-class ClientExecutor:
+class ClientExecutor(Executor):
     """Computes graphs on a distributed cluster, through its client."""
 
     def __init__(self, client: Client) -> None:
@@ -54,28 +57,42 @@ class ClientExecutor:
 
     @property
     def where(self) -> str:
-        """A few words for the log."""
-        return f"{len(self._workers())} workers of {self.client.scheduler.address}"
+        """How many workers, and of which scheduler."""
+        return f"{len(self._limits())} workers of {self.client.scheduler.address}"
 
     @property
     def worker_memory(self) -> int | None:
         """The least of the workers' memory limits in bytes; None if none has a limit."""
-        limits = [worker.get("memory_limit") for worker in self._workers().values()]
-        return min((int(limit) for limit in limits if limit), default=None)
+        return min(filter(None, self._limits()), default=None)
 
-    def _workers(self) -> dict[str, dict[str, Any]]:
-        found: dict[str, dict[str, Any]] = self.client.scheduler_info(n_workers=-1)["workers"]
-        return found
+    def _limits(self) -> list[int]:
+        """Return the memory limit of each worker in bytes; 0 for none."""
+        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
+        return [int(worker.get("memory_limit") or 0) for worker in workers]
+
+    def compile(self, kinds: Sequence[Kind]) -> None:
+        """Compile on every worker that is there: one process of a machine, others wait for it."""
+        workers = self.client.scheduler_info(n_workers=-1)["workers"]
+        futures = [
+            self.client.submit(warm_up, kinds, workers=[each], pure=False) for each in workers
+        ]
+        with suppress(TimeoutError):  # a worker that is gone by now must not stop the run
+            for future in futures:
+                future.exception(timeout=COMPILING)
 
     def execute(self, graph: Graph, on_start: OnStart, on_end: OnEnd) -> None:
-        """Compute and publish all ends of a graph.
+        """Compute on the workers.
 
-        Starts come from the workers over a topic of their own, ends as futures; one queue brings
-        both to this thread.
+        Starts come from them over a topic of their own, ends as futures; one queue brings both
+        to this thread.
         """
         said: SimpleQueue[str | Future] = SimpleQueue()
         topic = f"bkgflow-{uuid4().hex}"
-        ends = {key: _wrapped(graph, key, topic) for key in graph.ends}
+        ends = {
+            key: (partial(_on_worker, topic, unit, task), *upstream)
+            for key, unit in graph.ends.items()
+            for task, *upstream in [graph.tasks[key]]
+        }
         self.client.subscribe_topic(topic, lambda event: said.put(event[1]))
         futures = self.client.get(graph.tasks | ends, list(ends), sync=False)
         unit_of = {f.key: graph.ends[key] for f, key in zip(futures, ends, strict=True)}
@@ -90,7 +107,9 @@ class ClientExecutor:
                         if unit in left:  # a start that comes after the end is no news
                             on_start(unit)
                     case future if future.status in COMPUTED_AGAIN:
-                        self._look_again(future, said.put)
+                        again = partial(future.add_done_callback, said.put)
+                        loop = self.client.loop
+                        loop.add_callback(loop.call_later, LOOK_AGAIN, again)
                     case future:
                         unit = unit_of[future.key]
                         del left[unit]
@@ -101,21 +120,11 @@ class ClientExecutor:
                 if left:  # the run was stopped: nobody wants the rest
                     self.client.cancel(list(left.values()))
 
-    def _look_again(self, future: Future, put: Callable[[Future], None]) -> None:
-        """Wait for a future once more, but not at once: one that is lost calls back at once."""
-        loop = self.client.loop
-        loop.add_callback(loop.call_later, LOOK_AGAIN, future.add_done_callback, put)
 
-
-def _wrapped(graph: Graph, key: Hashable, topic: str) -> tuple[Any, ...]:
-    task, *upstream = graph.tasks[key]
-    return (partial(_on_worker, topic, graph.ends[key], task), *upstream)
-
-
-def _on_worker(topic: str, unit: str, task: Callable[..., Any], *upstream: Any) -> Verdict:
+def _on_worker(topic: str, unit: str, task: Callable[..., Finished], *upstream: object) -> Verdict:
     """Say that a unit begins, then compute and publish it; called on a worker."""
     get_worker().log_event(topic, unit)
-    return published(task, *upstream, leave=beside_the_thread)
+    return published(task, *upstream, leave=_beside_the_thread)
 
 
 def _verdict_of(future: Future) -> Verdict:

@@ -1,34 +1,70 @@
-"""Worker processes on this machine, started for a run and closed after it."""
+"""Clusters of this machine: threads of this process, or processes that are started for a run."""
 
 from __future__ import annotations
 
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from bkgflow.clusters.base import check_workers, option, workers_option
+from bkgflow.clusters.base import Cluster, Option
 from bkgflow.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
     from bkgflow.clusters.client import ClientExecutor
+    from bkgflow.clusters.executor import ThreadExecutor
 
-__all__ = ["Local", "free_address"]
+__all__ = ["Here", "Local", "Threads", "free_address"]
 
 LEAST_MEMORY = 256 << 20
 """Bytes: with less a worker cannot even import what it needs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Local:
-    """Worker processes on this machine, of one thread each.
+@dataclass(frozen=True)
+class Here(Cluster):
+    """Workers on this machine; each kind has a word of its own, and a summary for the help."""
+
+    here: ClassVar[bool] = True
+    WORD: ClassVar[str]
+    SUMMARY: ClassVar[str]
+
+    workers: Annotated[
+        int | None, Option("Processes or threads.", default="one per core", least=1)
+    ] = None
+
+    def __post_init__(self) -> None:
+        """Refuse a number of workers with which nothing would ever be computed."""
+        if self.workers is not None and self.workers < 1:
+            raise SettingsError(
+                "A cluster must have at least one worker",
+                value=f"workers={self.workers}",
+                cure="Give 1 or more, or leave workers out: then there is one for each core",
+            )
+
+
+@dataclass(frozen=True)
+class Threads(Here):
+    """Threads of this process: ``workers`` of them, or one per core."""
+
+    WORD = "threads"
+    SUMMARY = "threads (this process)"
+
+    @contextmanager
+    def open(self) -> Iterator[ThreadExecutor]:
+        """Give an executor; the threads are started when it computes."""
+        from bkgflow.clusters.executor import ThreadExecutor
+
+        yield ThreadExecutor(self.workers)
+
+
+@dataclass(frozen=True)
+class Local(Here):
+    """Worker processes on this machine, of one thread each: ``workers`` of them, or one per core.
 
     Attributes
     ----------
-    workers : int or None
-        How many; None for one per core.
     memory : str or None
         Memory limit of each, as dask writes it ("4GiB"); None and "auto" for its share of the
         machine's.
@@ -39,20 +75,21 @@ class Local:
         Makes the cluster, with the arguments of `distributed.LocalCluster`; None for that.
     """
 
-    here: ClassVar[bool] = True
-    WORD: ClassVar = "local"
-    SUMMARY: ClassVar = "local (worker processes here)"
+    WORD = "local"
+    SUMMARY = "local (worker processes here)"
 
-    workers: int | None = workers_option()
-    memory: str | None = option(
-        "Memory limit of each local worker, such as 4GiB.", default="dask's", metavar="SIZE"
-    )
+    memory: Annotated[
+        str | None,
+        Option(
+            "Memory limit of each local worker, such as 4GiB.", default="dask's", metavar="SIZE"
+        ),
+    ] = None
     dashboard: tuple[str, int] = ("127.0.0.1", 8787)
-    start: Callable[..., Any] | None = None
+    start: Callable[..., AbstractContextManager[Any]] | None = None
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot be meant."""
-        check_workers(self.workers)
+        super().__post_init__()
         limit = self.worker_memory
         if limit is not None and limit < LEAST_MEMORY:
             raise SettingsError(
@@ -75,13 +112,7 @@ class Local:
 
     @contextmanager
     def open(self) -> Iterator[ClientExecutor]:
-        """Start the workers and close them afterwards.
-
-        Raises
-        ------
-        UsageError
-            If they cannot start.
-        """
+        """Start the workers and close them afterwards."""
         from distributed import Client
 
         from bkgflow.clusters.client import ClientExecutor
@@ -89,11 +120,12 @@ class Local:
         with self._started() as own, Client(own, set_as_default=False) as client:
             yield ClientExecutor(client)
 
-    def _started(self) -> Any:
+    def _started(self) -> AbstractContextManager[Any]:
         from distributed import LocalCluster
 
+        start: Callable[..., AbstractContextManager[Any]] = self.start or LocalCluster
         try:
-            return (self.start or LocalCluster)(
+            return start(
                 n_workers=self.workers or os.cpu_count() or 1,
                 threads_per_worker=1,
                 memory_limit=self.memory or "auto",

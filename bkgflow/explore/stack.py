@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
 
 import dask.array as da
 import numpy as np
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from bkgflow.detector import Window, enclosing
 from bkgflow.errors import SettingsError, WindowError
-from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.from_fits import inspect
-from bkgflow.io.exposures.source import Layer, Source, read_window
+from bkgflow.io.exposures.source import Layer, Pixels, Source, read_window
+from bkgflow.io.products.writer import Plane
 from bkgflow.io.storage.location import PathLike
 from bkgflow.kinds.bands import bytes_per_pixel
 from bkgflow.methods import clip
@@ -30,11 +30,9 @@ DEFAULT_CHUNK = 256 << 20
 
 DTYPES: dict[Layer, type[np.generic]] = {"sci": np.float32, "err": np.float32, "dq": np.uint32}
 
-LONG_NAMES: dict[Layer, str] = {
-    "sci": "science",
-    "err": "uncertainty",
-    "dq": "data quality",
-}
+LONG_NAMES: dict[Layer, str] = {"sci": "science", "err": "uncertainty", "dq": "data quality"}
+
+Read = Callable[[Layer, Window], Pixels]
 
 
 def open_exposure(path: PathLike, *, memory: int = DEFAULT_CHUNK) -> xr.Dataset:
@@ -45,7 +43,7 @@ def open_exposure(path: PathLike, *, memory: int = DEFAULT_CHUNK) -> xr.Dataset:
     path : path
         A rate, rateints, or any FITS product with SCI, ERR and DQ.
     memory : int
-        Bytes that a row band may hold.
+        Bytes that a row band, which is a chunk, may hold.
 
     Returns
     -------
@@ -59,16 +57,17 @@ def open_exposure(path: PathLike, *, memory: int = DEFAULT_CHUNK) -> xr.Dataset:
         If the file is missing or its headers contradict each other.
     """
     facts = inspect(path)
-    source = facts.source
-    dims = ("integration", "y", "x") if facts.n_integrations else ("y", "x")
-    rows = _chunk_rows(facts.window, facts.n_integrations or 1, memory)
-    depth = (facts.n_integrations,) if facts.n_integrations else ()
-    arrays = {
-        layer: (dims, _banded(partial(_read_one, source), layer, facts.window, rows, depth))
-        for layer in DTYPES
+    depth = {"integration": facts.n_integrations} if facts.n_integrations else {}
+    attrs = {
+        "path": str(facts.location),
+        "instrument": facts.instrument,
+        "detector": facts.detector,
+        "exp_type": facts.exp_type,
+        "data_model": facts.model,
+        "bkgflow_version": VERSION,
     }
-    data = xr.Dataset(arrays, coords=_detector_coords(facts.window), attrs=_facts_attrs(facts))
-    return _with_units(data, facts.bunit)
+    data = _banded(partial(_read_one, facts.source), facts.window, depth, memory)
+    return _with_units(data.assign_attrs(attrs), facts.bunit)
 
 
 def open_stack(
@@ -119,20 +118,16 @@ def open_stack(
             value=f"{window}; the exposures cover {enclosing([f.window for f in facts])}",
             cure="Give a window that overlaps them, or none",
         )
-    sources = [each.source for each in facts]
     integrations = max(each.n_integrations or 0 for each in facts)
-    rows = _chunk_rows(window, len(facts) * max(integrations, 1), memory)
-    depth = (len(facts), integrations) if integrations else (len(facts),)
-    dims = ("exposure", "integration", "y", "x") if integrations else ("exposure", "y", "x")
-    read = partial(_read_stack, sources, integrations)
-    arrays = {layer: (dims, _banded(read, layer, window, rows, depth)) for layer in DTYPES}
-    coords = _detector_coords(window) | {
-        "exposure": ("exposure", [each.name for each in facts]),
-        "n_integrations": ("exposure", [each.n_integrations or 0 for each in facts]),
-    }
+    depth = {"exposure": len(facts)} | ({"integration": integrations} if integrations else {})
+    read = partial(_read_stack, [each.source for each in facts], integrations)
+    data = _banded(read, window, depth, memory).assign_coords(
+        exposure=("exposure", [each.name for each in facts]),
+        n_integrations=("exposure", [each.n_integrations or 0 for each in facts]),
+    )
     attrs = {"paths": [str(each.location) for each in facts], "bkgflow_version": VERSION}
     units = {each.bunit for each in facts}
-    return _with_units(xr.Dataset(arrays, coords, attrs), units.pop() if len(units) == 1 else "")
+    return _with_units(data.assign_attrs(attrs), units.pop() if len(units) == 1 else "")
 
 
 def combine(stack: xr.Dataset, *, sigma: float = 3.0, maxiters: int | None = None) -> xr.Dataset:
@@ -183,38 +178,42 @@ def combine(stack: xr.Dataset, *, sigma: float = 3.0, maxiters: int | None = Non
 
 
 def _combine_last_axes(
-    rule: ClipRule, sci: NDArray[Any], err: NDArray[Any], dq: NDArray[Any]
-) -> tuple[NDArray[Any], ...]:
+    rule: ClipRule, sci: Plane, err: Plane, dq: Plane
+) -> tuple[NDArray[np.generic], ...]:
     """Combine arrays whose last axes are the exposures and their integrations."""
     sci, err, dq = (
         np.ascontiguousarray(np.moveaxis(array, (0, 1), (-2, -1))) for array in (sci, err, dq)
     )
     if sci.ndim == 4:
         means = [clip.collapse(*exposure, rule=rule) for exposure in zip(sci, err, dq, strict=True)]
-        sci = np.stack([mean.sci for mean in means])
-        err = np.stack([mean.err for mean in means])
-        dq = np.stack([mean.dq for mean in means])
+        sci, err, dq = (np.stack([getattr(mean, layer) for mean in means]) for layer in DTYPES)
     out = clip.combine(sci, err, dq, rule)
     return out.sci, out.err, out.dq, out.n_used
 
 
-def _banded(
-    read: Callable[[Layer, Window], NDArray[Any]],
-    layer: Layer,
-    window: Window,
-    rows: int,
-    depth: tuple[int, ...],
-) -> da.Array:
-    """Return a dask array that reads one row band a chunk."""
+def _banded(read: Read, window: Window, depth: dict[str, int], memory: int) -> xr.Dataset:
+    """Return dask arrays that read one row band a chunk, whatever lies behind a pixel."""
+    per_row = math.prod(depth.values()) * window.nx * bytes_per_pixel(errors=True)
+    rows = max(1, min(window.ny, memory // per_row))
     bands = tuple(window.bands(rows))
-    chunks = (*((n,) for n in depth), tuple(band.ny for band in bands), (window.nx,))
-    name = f"read-{layer}-{da.core.tokenize(read, layer, window, rows)}"
-    at = (0,) * len(depth)
-    graph = {(name, *at, i, 0): (partial(read, layer, band),) for i, band in enumerate(bands)}
-    return da.Array(graph, name, chunks, dtype=DTYPES[layer])
+    chunks = (*((n,) for n in depth.values()), tuple(band.ny for band in bands), (window.nx,))
+    arrays = {}
+    for layer, dtype in DTYPES.items():
+        name = f"read-{layer}-{da.core.tokenize(read, layer, window, rows)}"
+        at = (0,) * len(depth)
+        graph = {(name, *at, i, 0): (partial(read, layer, band),) for i, band in enumerate(bands)}
+        arrays[layer] = ((*depth, "y", "x"), da.Array(graph, name, chunks, dtype=dtype))
+    y, x = np.arange(window.y0, window.y1), np.arange(window.x0, window.x1)
+    return xr.Dataset(
+        arrays,
+        {
+            "y": ("y", y, {"long_name": "detector row, from 0"}),
+            "x": ("x", x, {"long_name": "detector column, from 0"}),
+        },
+    )
 
 
-def _read_one(source: Source, layer: Layer, band: Window) -> NDArray[Any]:
+def _read_one(source: Source, layer: Layer, band: Window) -> Pixels:
     depth = (source.n_integrations,) if source.n_integrations else ()
     out = np.empty((*depth, *band.shape), DTYPES[layer])
     with source.reader() as reader:
@@ -222,9 +221,7 @@ def _read_one(source: Source, layer: Layer, band: Window) -> NDArray[Any]:
     return out
 
 
-def _read_stack(
-    sources: Sequence[Source], integrations: int, layer: Layer, band: Window
-) -> NDArray[Any]:
+def _read_stack(sources: Sequence[Source], integrations: int, layer: Layer, band: Window) -> Pixels:
     missing = 0 if layer == "dq" else np.nan
     depth = (integrations,) if integrations else ()
     out = np.full((len(sources), *depth, *band.shape), missing, DTYPES[layer])
@@ -235,28 +232,6 @@ def _read_stack(
         else:
             plane[...] = one
     return out
-
-
-def _chunk_rows(window: Window, depth: int, memory: int) -> int:
-    return max(1, min(window.ny, memory // (depth * window.nx * bytes_per_pixel(errors=True))))
-
-
-def _detector_coords(window: Window) -> dict[str, Any]:
-    return {
-        "y": ("y", np.arange(window.y0, window.y1), {"long_name": "detector row, from 0"}),
-        "x": ("x", np.arange(window.x0, window.x1), {"long_name": "detector column, from 0"}),
-    }
-
-
-def _facts_attrs(facts: ExposureFacts) -> dict[str, Any]:
-    return {
-        "path": str(facts.location),
-        "instrument": facts.instrument,
-        "detector": facts.detector,
-        "exp_type": facts.exp_type,
-        "data_model": facts.model,
-        "bkgflow_version": VERSION,
-    }
 
 
 def _with_units(data: xr.Dataset, unit: str) -> xr.Dataset:

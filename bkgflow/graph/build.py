@@ -1,9 +1,9 @@
 """From a plan, or what is left of it, to a dask graph.
 
-The graph carries locations, windows, byte ranges and settings; never models, arrays or open
-files. Its keys are ``("VERB-<digest>", number)`` for each part of a shared result, such as a band
-of a combined background; ``("family-<digest>", number)`` where one task computes parts of several;
-and ``subtract-<digest>`` or ``skip-<digest>`` for each unit.
+It carries locations, windows, byte ranges and settings; never models, arrays or open files. Its
+keys are ``("VERB-<digest>", number)`` for each part of a shared result, such as a band of rows;
+``("family-<digest>", number)`` where one task computes parts of several; and ``subtract-<digest>``
+or ``skip-<digest>`` for each unit.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bkgflow.graph.finish import finish
 from bkgflow.graph.guard import guarded
 from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.products.writer import ProductWriter
-from bkgflow.kinds.base import Assignment, Piece
+from bkgflow.kinds.base import Assignment
 from bkgflow.kinds.table import KINDS, Kinds
 from bkgflow.planning.kind import Facts
 from bkgflow.planning.plan import Plan
@@ -65,24 +65,14 @@ def build(
 
     Parameters
     ----------
-    plan : Plan
-        What was decided.
     units : iterable of Unit, optional
         Those of the plan's that are left to do; all by default. QUARANTINED ones have no task.
-    kinds : Kinds
-        How they are done.
-    writer : ProductWriter
-        How products are written.
     threads : int
         That one task may use; 1 where many run side by side.
     """
-    chosen = [
-        unit
-        for unit in (plan.units if units is None else units)
-        if unit.verdict.state != State.QUARANTINED
-    ]
-    facts = plan.facts()
-    shared = plan.shared_by_digest()
+    asked = plan.units if units is None else units
+    chosen = [unit for unit in asked if unit.verdict.state != State.QUARANTINED]
+    facts, shared = plan.facts(), {each.digest: each for each in plan.shared}
     tasks: Tasks = {}
     wanted = dict.fromkeys(unit.shared for unit in chosen if unit.verdict.to_do and unit.shared)
     parts = _add_shared(tasks, plan, kinds, facts, [shared[digest] for digest in wanted], threads)
@@ -98,66 +88,49 @@ def build(
 
 
 def _add_shared(
-    tasks: Tasks,
-    plan: Plan,
-    kinds: Kinds,
-    facts: Facts,
-    shared: list[Shared],
-    threads: int,
+    tasks: Tasks, plan: Plan, kinds: Kinds, facts: Facts, shared: list[Shared], threads: int
 ) -> dict[str, list[Hashable]]:
     """Add the tasks of all shared results; return the keys of the parts of each."""
     parts: dict[str, list[Hashable]] = defaultdict(list)
     for kind in kinds.all:
         own = [each for each in shared if each.kind == kind.name]
-        families: Counter[tuple[str, ...]] = Counter()
+        numbers: Counter[tuple[str, ...]] = Counter()
         for piece in kind.pieces(own, facts, plan.settings, plan.memory, threads):
-            number = families[piece.serves]
-            families[piece.serves] += 1
-            for digest, key in _add_piece(tasks, piece, kind.verb, number):
+            number = numbers[piece.serves]
+            numbers[piece.serves] += 1
+            keys = [(f"{kind.verb}-{digest}", number) for digest in piece.serves]
+            for digest, key in zip(piece.serves, keys, strict=True):
                 parts[digest].append(key)
+            if len(keys) == 1:
+                # One task instead of two: unpacking would send what it holds through the
+                # scheduler again.
+                tasks[keys[0]] = (partial(_first, piece.compute),)
+                continue
+            family = hashlib.sha256("".join(piece.serves).encode()).hexdigest()[:32]
+            whole = (f"family-{family}", number)
+            tasks[whole] = (partial(guarded, piece.compute),)
+            for position, key in enumerate(keys):
+                tasks[key] = (partial(guarded, itemgetter(position)), whole)
     return parts
 
 
-def _add_piece(tasks: Tasks, piece: Piece, verb: str, number: int) -> list[tuple[str, Hashable]]:
-    """Add a task, and one that unpacks it for each result that it serves."""
-    if len(piece.serves) == 1:
-        [digest] = piece.serves
-        key = (f"{verb}-{digest}", number)
-        # One task instead of two: unpacking would send what it holds through the scheduler again.
-        tasks[key] = (partial(_first, piece.compute),)
-        return [(digest, key)]
-    whole = (f"family-{_digest(piece.serves)}", number)
-    tasks[whole] = (partial(guarded, piece.compute),)
-    keys: list[tuple[str, Hashable]] = []
-    for position, digest in enumerate(piece.serves):
-        part = (f"{verb}-{digest}", number)
-        tasks[part] = (partial(guarded, itemgetter(position)), whole)
-        keys.append((digest, part))
-    return keys
-
-
-def _first(compute: Callable[[], Any]) -> Any:
+def _first(compute: Callable[[], object]) -> object:
     """Compute parts of one result and unpack the only one."""
     return guarded(itemgetter(0), guarded(compute))
-
-
-def _digest(digests: Iterable[str]) -> str:
-    return hashlib.sha256("".join(digests).encode()).hexdigest()[:32]
 
 
 def _assignment(
     plan: Plan, kinds: Kinds, unit: Unit, facts: Facts, shared: Shared | None
 ) -> Assignment:
     """Write down what the last task of a unit needs to know."""
-    # The members of a SOSS fit are its segments: only backgrounds are listed as such.
-    kind = kinds.named(unit.kind)
+    kind, references = kinds.named(unit.kind), unit.references
     members = shared.members if shared is not None else ()
-    references = unit.references
     record = Record(
         version=plan.version,
         key=unit.digest,
         background_key=unit.shared,
         association=PurePath(unit.association).name,
+        # The members of a SOSS fit are its segments: only backgrounds are listed as such.
         backgrounds=tuple(each.name for each in members) if kind.shares_backgrounds else (),
         settings=plan.settings.only(kind.arguments),
         notes=unit.notes,
@@ -166,7 +139,7 @@ def _assignment(
     )
     return Assignment(
         target=facts[unit.target],
-        output=plan.output_of(unit),
+        output=plan.output / unit.output,
         settings=plan.settings,
         verdict=unit.verdict,
         record=record,

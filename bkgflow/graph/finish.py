@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 from bkgflow.graph.guard import PATIENCE, Patience, guarded
-from bkgflow.io.products.writer import OpenTarget, Prepared, ProductWriter
+from bkgflow.io.products.writer import Prepared, ProductWriter
 from bkgflow.kinds.base import Assignment, Change, Kind
 from bkgflow.verdict import Verdict
 
@@ -20,12 +18,7 @@ __all__ = ["Finished", "finish", "published"]
 class Finished:
     """A unit that is done but for its files, which nobody sees yet.
 
-    Attributes
-    ----------
-    verdict : Verdict
-        How it ends once they are published.
-    drafts : tuple of Prepared
-        The product first.
+    The verdict says how it ends once they are published; the product is the first of them.
     """
 
     verdict: Verdict
@@ -46,40 +39,33 @@ class Finished:
 
 
 def finish(
-    kind: Kind, writer: ProductWriter, threads: int, work: Assignment, *shared: Any
+    kind: Kind, writer: ProductWriter, threads: int, work: Assignment, *shared: object
 ) -> Finished:
     """Do a unit, and prepare its files.
 
     Parameters
     ----------
-    kind : Kind
-        How it is changed.
-    writer : ProductWriter
-        How its product is written.
     threads : int
         That may write its arrays side by side.
-    work : Assignment
-        What to do.
     *shared
         The parts of the result that it waits for, in order.
 
     Raises
     ------
-    InputError
-        If an input is bad.
-    OutputError
-        If the product cannot be written.
+    InputError, OutputError
+        If an input is bad, or the product cannot be written.
     """
     if work.verdict.to_do:
         change = kind.change(work, shared)
     else:
-        verdict = work.verdict
-        change = Change.ended(work, verdict.state, reason=verdict.reason)
+        change = Change.ended(work, work.verdict.state, reason=work.verdict.reason)
     drafts: list[Prepared] = []
     try:
         with writer.open(work.target) as opened:
-            for prepare in _files(work, change, opened, threads):
-                drafts.append(prepare())
+            drafts.append(opened.product(change.changes, change.verdict, work.output, threads))
+            if (made := change.combined) is not None:
+                for to in work.companions:
+                    drafts.append(opened.combined((made.sci, made.err, made.dq), work.record, to))
     except BaseException:
         for draft in drafts:
             draft.discard()
@@ -87,25 +73,9 @@ def finish(
     return Finished(change.verdict, tuple(drafts))
 
 
-def _files(
-    work: Assignment, change: Change, opened: OpenTarget, threads: int
-) -> list[Callable[[], Prepared]]:
-    """Return what prepares each file of a unit, the product first."""
-    files: list[Callable[[], Prepared]] = [
-        partial(opened.product, change.changes, change.verdict, work.output, threads)
-    ]
-    if change.combined is not None:
-        combined = change.combined
-        files += [
-            partial(opened.combined, combined.sci, combined.err, combined.dq, work.record, location)
-            for location in work.companions
-        ]
-    return files
-
-
 def published(
     task: Callable[..., Finished],
-    *shared: Any,
+    *shared: object,
     leave: Callable[[], AbstractContextManager[object]] | None = None,
     patience: Patience = PATIENCE,
 ) -> Verdict:
@@ -114,19 +84,17 @@ def published(
     Parameters
     ----------
     task : callable
-        Takes what it waits for; see `finish`.
+        `finish`, but for what the unit waits for.
     *shared
         The parts of the shared result, or the verdict on what went wrong with it.
     leave : callable, optional
         Gives a context in which only the disk is waited for: a worker's thread may do another
         task meanwhile.
-    patience : Patience
-        How often it is tried.
     """
     with ExitStack() as beside:
         left = False
 
-        def attempt(*parts: Any) -> Verdict:
+        def attempt(*parts: object) -> Verdict:
             nonlocal left
             finished = task(*parts)
             if leave is not None and not left:  # a second attempt has left already
@@ -136,5 +104,4 @@ def published(
 
         # What fails while it is published is done again as a whole: after a failed sync nobody
         # knows which of the bytes are on the disk.
-        verdict: Verdict = guarded(attempt, *shared, patience=patience)
-    return verdict
+        return guarded(attempt, *shared, patience=patience)

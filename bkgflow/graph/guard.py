@@ -6,12 +6,14 @@ import errno
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 from bkgflow.errors import BkgflowError, RunError
 from bkgflow.verdict import Verdict
 
 __all__ = ["PATIENCE", "Patience", "guarded"]
+
+T = TypeVar("T")
 
 PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EINTR, errno.ENETRESET}
 """Errors of network file systems that may be gone a moment later."""
@@ -23,12 +25,8 @@ class Patience:
 
     Attributes
     ----------
-    attempts : int
-        In all.
     pause : float
         Seconds before the second attempt; each further one waits twice as long.
-    sleep : callable
-        Waits for a number of seconds.
     """
 
     attempts: int = 3
@@ -41,8 +39,8 @@ PATIENCE = Patience()
 
 
 def guarded(
-    function: Callable[..., Any], *arguments: Any, patience: Patience = PATIENCE, **options: Any
-) -> Any:
+    function: Callable[..., T], *arguments: object, patience: Patience = PATIENCE, **options: object
+) -> T | Verdict:
     """Call a function; return its result, or a QUARANTINED verdict that says what went wrong.
 
     A verdict among the arguments stands for an input that could not be made, and is passed on:

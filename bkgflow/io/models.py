@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import JwstDataModel
 
 from bkgflow.errors import FileError
 from bkgflow.io.storage.location import PathLike
 from bkgflow.io.storage.publish import whole
+from bkgflow.io.storage.reading import said
 
 __all__ = ["Model", "native", "not_a_model", "open_model", "save_model", "write_model"]
 
@@ -21,20 +21,15 @@ Model = JwstDataModel
 """A data model of stdatamodels, for rooms that know it by name alone."""
 
 
-def native(array: NDArray[Any], dtype: Any) -> NDArray[Any]:
+def native(array: NDArray[np.generic], dtype: DTypeLike) -> NDArray[np.generic]:
     """Return a model's array in the machine's byte order, writable: itself where it is so."""
     return np.require(array, dtype, ["C", "W"])
 
 
 def write_model(model: JwstDataModel, path: PathLike) -> Path:
-    """Save a model so that its file appears whole or not at all.
+    """Save a model so that its file appears whole or not at all; return where.
 
     Its FILENAME is the path's, as far as ASCII goes.
-
-    Returns
-    -------
-    Path
-        Where it is.
 
     Raises
     ------
@@ -74,6 +69,6 @@ def not_a_model(path: PathLike, problem: Exception) -> FileError:
     return FileError(
         "An exposure opens as a JWST data model",
         file=path,
-        value=f"{type(problem).__name__}: {problem}"[:300],
+        value=said(problem),
         cure="Fetch the file again, or make it again with the pipeline",
     )

@@ -6,16 +6,15 @@ from collections.abc import Iterable, Sequence
 
 from bkgflow.errors import BackgroundError
 from bkgflow.io.exposures.facts import ExposureFacts
+from bkgflow.planning.conflicts import own_background
 from bkgflow.planning.kind import Prepared
 from bkgflow.verdict import Verdict
 
-__all__ = ["choose_backgrounds", "own_background"]
+__all__ = ["choose_backgrounds"]
 
 GWA_TOLERANCE = 1e-8
 """Degrees by which a background's grating-wheel tilt may differ from its target's, absolute;
 the reference step's value."""
-
-NO_BACKGROUND = "no background exposure was given"
 
 
 def choose_backgrounds(target: ExposureFacts, backgrounds: Sequence[ExposureFacts]) -> Prepared:
@@ -32,15 +31,20 @@ def choose_backgrounds(target: ExposureFacts, backgrounds: Sequence[ExposureFact
     real = {background.location.real(): background for background in backgrounds}
     unique = tuple(real.values())
     if not unique:
-        return Prepared(target, Verdict.skipped(NO_BACKGROUND))
+        return Prepared(target, Verdict.skipped("no background exposure was given"))
     if target.location.real() in real:
         raise own_background(target)
-    mismatch = _tilt_mismatch(target, unique)
-    if mismatch:
+    if mismatch := _tilt_mismatch(target, unique):
         return Prepared(target, Verdict.skipped(mismatch))
     used = tuple(each for each in unique if each.window.overlap(target.window))
     if not used:
-        raise _no_overlap(target, unique)
+        windows = "; ".join(f"{each.name}: {each.window}" for each in unique)
+        raise BackgroundError(
+            "At least one background must overlap the target on the detector",
+            file=target.location,
+            value=f"target: {target.window}; {windows}",
+            cure="Give backgrounds of the same subarray, or correct SUBSTRT and SUBSIZE",
+        )
     notes = [
         f"{each.name} ({each.window}) does not overlap the target ({target.window}) and is not used"
         for each in unique
@@ -49,16 +53,6 @@ def choose_backgrounds(target: ExposureFacts, backgrounds: Sequence[ExposureFact
     if len(unique) < len(backgrounds):
         notes.append(f"{len(backgrounds) - len(unique)} repeated background(s) count once")
     return Prepared(target, Verdict.planned(), used, notes=tuple(notes))
-
-
-def own_background(target: ExposureFacts) -> BackgroundError:
-    """Return the error for a target that is among its backgrounds."""
-    return BackgroundError(
-        "A target must not be its own background",
-        file=target.location,
-        value=target.name,
-        cure="Remove it from the list of backgrounds",
-    )
 
 
 def _tilt_mismatch(target: ExposureFacts, backgrounds: Iterable[ExposureFacts]) -> str:
@@ -79,13 +73,3 @@ def _tilt_mismatch(target: ExposureFacts, backgrounds: Iterable[ExposureFacts]) 
                 f"{background.name}"
             )
     return ""
-
-
-def _no_overlap(target: ExposureFacts, backgrounds: Sequence[ExposureFacts]) -> BackgroundError:
-    windows = "; ".join(f"{each.name}: {each.window}" for each in backgrounds)
-    return BackgroundError(
-        "At least one background must overlap the target on the detector",
-        file=target.location,
-        value=f"target: {target.window}; {windows}",
-        cure="Give backgrounds of the same subarray, or correct SUBSTRT and SUBSIZE",
-    )

@@ -1,37 +1,131 @@
-"""The task that turns background exposures into combined backgrounds, band by band.
+"""Which combined backgrounds are computed together, and the task that does it, band by band.
 
-A *family* is a group of combined backgrounds that draw on the same exposures: the sets of a
-nod pattern, or a single set that many targets share. One task computes a band of rows for a
-whole family. It walks the band in strips that fit the memory budget, reads each exposure's
-strip once, and combines it for every set of the family.
+A *family* draws on the same exposures: the sets of a nod pattern, or a single set that many
+targets share. One task computes a band of rows for all of it, in strips that fit the memory budget.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bkgflow.detector import Window
+from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.source import Layer, Reader, Source, read_window
+from bkgflow.io.products.writer import Plane
+from bkgflow.io.storage.location import Location
 from bkgflow.methods.clip import Combined, collapse, combine
+from bkgflow.planning.unit import Shared
 from bkgflow.rules import ClipRule
 
-__all__ = ["Band", "bytes_per_pixel", "combine_band", "join", "strip_rows"]
-
-Stack = tuple[NDArray[np.floating], NDArray[np.floating] | None, NDArray[np.uint32]]
-"""SCI, ERR where it is wanted, and DQ."""
+__all__ = [
+    "OUTPUT_BYTES_PER_PIXEL",
+    "Band",
+    "Family",
+    "band_rows",
+    "bytes_per_pixel",
+    "combine_band",
+    "families",
+    "join",
+]
 
 CACHE_BYTES = 8 << 20
 """Bytes of a strip that stay in a core's share of the last cache between read and clip."""
 
 SHORTEST_READ = 256 << 10
 """Bytes of one array of one exposure: below, the calls cost as much as the reads."""
+
+OUTPUT_BYTES_PER_PIXEL = 14
+"""SCI, ERR (float32), DQ (uint32) and the count (uint16) of a combined background."""
+
+BAND_PIXELS = 1 << 20
+"""Most pixels of a band: few enough that a full frame keeps several workers busy."""
+
+BAND_VALUES = 1 << 23
+"""Values that go into a band, all exposures and integrations: enough that its task is worth
+tens of milliseconds."""
+
+MOST_BANDS = 8
+"""Beyond, deep stacks would only make the graph larger."""
+
+FAMILY_BYTES = 2 << 30
+"""Most bytes of combined backgrounds that one family may leave in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Combined backgrounds of one window that draw on the same exposures, each listed once."""
+
+    window: Window
+    members: tuple[Location, ...]
+    backgrounds: tuple[Shared, ...]
+
+    @property
+    def sets(self) -> list[tuple[int, ...]]:
+        """For each background, the positions of its members in the family's."""
+        position = {member: i for i, member in enumerate(self.members)}
+        return [tuple(position[member] for member in b.members) for b in self.backgrounds]
+
+
+def families(backgrounds: Iterable[Shared]) -> Iterator[Family]:
+    """Group backgrounds of one window that share exposures.
+
+    Two sets belong together if they share an exposure, directly or through others. A group
+    whose results would fill more than 2 GiB is cut, in order; an exposure at the cut is then
+    read once for each side.
+    """
+    by_window: dict[Window, list[Shared]] = defaultdict(list)
+    for background in backgrounds:
+        by_window[background.window].append(background)
+    for window, group in by_window.items():
+        most = max(1, FAMILY_BYTES // (window.nx * window.ny * OUTPUT_BYTES_PER_PIXEL))
+        for connected in _connected(group):
+            for start in range(0, len(connected), most):
+                part = tuple(connected[start : start + most])
+                members = dict.fromkeys(member for b in part for member in b.members)
+                yield Family(window, tuple(members), part)
+
+
+def _connected(backgrounds: Sequence[Shared]) -> list[list[Shared]]:
+    """Split into groups that share no exposure with each other."""
+    root = list(range(len(backgrounds)))
+
+    def find(i: int) -> int:
+        while root[i] != i:
+            root[i] = root[root[i]]
+            i = root[i]
+        return i
+
+    first_user: dict[Location, int] = {}
+    for i, background in enumerate(backgrounds):
+        for member in background.members:
+            a, b = sorted((find(first_user.setdefault(member, i)), find(i)))
+            root[b] = a
+    groups: dict[int, list[Shared]] = defaultdict(list)
+    for i, background in enumerate(backgrounds):
+        groups[find(i)].append(background)
+    return list(groups.values())
+
+
+def band_rows(window: Window, exposures: Iterable[ExposureFacts]) -> int:
+    """Return how many rows of a window make one task.
+
+    Bands are of one height: as few as keep a task's work near its bounds, and an even number,
+    so that two workers, or four, are done at the same time.
+    """
+    values = sum(facts.n_integrations or 1 for facts in exposures)
+    pixels = window.nx * window.ny
+    wanted = max(BAND_VALUES // values, pixels // MOST_BANDS)
+    bands = -(-pixels // min(BAND_PIXELS, wanted))
+    if bands > 1:
+        bands = 2 * round(bands / 2)
+    return -(-window.ny // bands)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,11 +134,8 @@ class Band:
 
     Attributes
     ----------
-    window : Window
-        The detector pixels it covers.
     pixels : Combined
-        sci (ny, nx) float32 in the unit of the backgrounds; dq uint32; n_used uint16; err
-        float32, without rows where nobody asked for it.
+        In the unit of the backgrounds; err has no rows where nobody asked for it.
     unused : tuple of str
         Exposures that had no valid pixel here.
     """
@@ -59,7 +150,7 @@ def bytes_per_pixel(*, errors: bool) -> int:
     return 12 if errors else 8
 
 
-def strip_rows(
+def _strip_rows(
     sources: Sequence[Source], n_columns: int, budget: int, *, errors: bool = True
 ) -> int:
     """Return how many rows of all the sources make a strip (at least one).
@@ -92,32 +183,22 @@ def combine_band(
     Parameters
     ----------
     sources : sequence of Source
-        The exposures, each read once.
+        The exposures; each strip of them is read once.
     sets : sequence of sequence of int
         For each combined background, which of the sources it is made of.
-    band : Window
-        Detector pixels wanted.
-    rule : ClipRule
-        What is clipped.
     budget : int
         Bytes that the strips of all sources may hold.
     errors : bool
         Whether ERR is wanted; without it a third less is read.
-
-    Returns
-    -------
-    list of Band
-        One for each set.
     """
     outputs = [_empty(band.shape, errors=errors) for _ in sets]
     valid = np.zeros(len(sources), bool)
-    strips = band.bands(strip_rows(sources, band.nx, budget, errors=errors))
-    layers: list[Layer] = ["sci", "err", "dq"] if errors else ["sci", "dq"]
-    buffers = _Buffers()
+    strips = band.bands(_strip_rows(sources, band.nx, budget, errors=errors))
+    buffers = _Buffers(["sci", "err", "dq"] if errors else ["sci", "dq"])
     with ExitStack() as stack:
         readers = [stack.enter_context(source.reader()) for source in sources]
         for strip in strips:
-            sci, err, dq = _read_strip(sources, readers, layers, strip, rule, buffers)
+            sci, err, dq = _read_strip(sources, readers, strip, rule, buffers)
             valid |= _any_finite(sci)
             rows, _ = strip.slices_in(band)
             for output, members in zip(outputs, sets, strict=True):
@@ -131,27 +212,28 @@ def combine_band(
 def join(bands: Sequence[Band]) -> Combined:
     """Put the bands of a combined background together, first row first."""
     ordered = [band.pixels for band in sorted(bands, key=lambda band: band.window.y0)]
-    return Combined(
-        np.concatenate([pixels.sci for pixels in ordered]),
-        np.concatenate([pixels.err for pixels in ordered]),
-        np.concatenate([pixels.dq for pixels in ordered]),
-        np.concatenate([pixels.n_used for pixels in ordered]),
-    )
+    layers = ("sci", "err", "dq", "n_used")
+    return Combined(*(np.concatenate([getattr(each, n) for each in ordered]) for n in layers))
 
 
 class _Buffers:
     """Memory for one strip after the other: new pages cost more than what is done with them."""
 
-    def __init__(self) -> None:
-        self._held: dict[str, NDArray[Any]] = {}
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self._layers = layers
+        self._held: dict[str, Plane] = {}
 
-    def take(self, name: str, shape: tuple[int, ...], dtype: type[np.generic]) -> NDArray[Any]:
-        """Return an array for the time of one strip; what it holds is what was there before."""
-        size = math.prod(shape)
-        held = self._held.get(name)
-        if held is None or held.size < size:
-            held = self._held[name] = np.empty(size, dtype)
-        return held[:size].reshape(shape)
+    def take(
+        self, name: str, shape: tuple[int, ...], real: type[np.floating]
+    ) -> dict[Layer, Plane]:
+        """Return arrays for the time of one strip; they hold what was there before."""
+        size, taken = math.prod(shape), dict[Layer, Plane]()
+        for layer in self._layers:
+            held = self._held.get(key := f"{name} {layer}")
+            if held is None or held.size < size:
+                held = self._held[key] = np.empty(size, np.uint32 if layer == "dq" else real)
+            taken[layer] = held[:size].reshape(shape)
+        return taken
 
 
 def _empty(shape: tuple[int, int], *, errors: bool) -> Combined:
@@ -166,46 +248,30 @@ def _empty(shape: tuple[int, int], *, errors: bool) -> Combined:
 def _read_strip(
     sources: Sequence[Source],
     readers: Sequence[Reader],
-    layers: Sequence[Layer],
     strip: Window,
     rule: ClipRule,
     buffers: _Buffers,
-) -> Stack:
-    """Read a strip of all exposures; a cube is collapsed to its clipped mean on the way.
+) -> tuple[Plane, Plane | None, Plane]:
+    """Read SCI, ERR where it is wanted, and DQ of a strip of all exposures.
 
-    The means of cubes stay float64, so that the second clip decides as if it had the truth.
+    A cube is collapsed to its clipped mean on the way. The means of cubes stay float64, so that
+    the second clip decides as if it had the truth.
     """
-    shape = (len(sources), *strip.shape)
     cubes = any(source.n_integrations is not None for source in sources)
-    kind = np.float64 if cubes else np.float32
-    stack = {layer: buffers.take(layer, shape, _dtype(layer, kind)) for layer in layers}
+    shape = (len(sources), *strip.shape)
+    stack = buffers.take("stack", shape, np.float64 if cubes else np.float32)
     for i, (source, reader) in enumerate(zip(sources, readers, strict=True)):
         if source.n_integrations is None:
             for layer, array in stack.items():
                 read_window(source, reader, layer, strip, array[i])
             continue
-        cube = _read_cube(source, reader, layers, strip, buffers)
-        mean = collapse(*cube, rule)
+        cube = buffers.take("cube", (source.n_integrations or 1, *strip.shape), np.float32)
+        for layer, array in cube.items():
+            read_window(source, reader, layer, strip, array)
+        mean = collapse(cube["sci"], cube.get("err"), cube["dq"], rule)
         for layer, array in stack.items():
             array[i] = getattr(mean, layer)
     return stack["sci"], stack.get("err"), stack["dq"]
-
-
-def _read_cube(
-    source: Source, reader: Reader, layers: Sequence[Layer], strip: Window, buffers: _Buffers
-) -> Stack:
-    """Read a strip of all integrations of one exposure."""
-    shape = (source.n_integrations or 1, *strip.shape)
-    cube = {
-        layer: buffers.take(f"cube {layer}", shape, _dtype(layer, np.float32)) for layer in layers
-    }
-    for layer, array in cube.items():
-        read_window(source, reader, layer, strip, array)
-    return cube["sci"], cube.get("err"), cube["dq"]
-
-
-def _dtype(layer: Layer, real: type[np.generic]) -> type[np.generic]:
-    return np.uint32 if layer == "dq" else real
 
 
 def _any_finite(sci: NDArray[np.floating]) -> NDArray[np.bool_]:

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bkgflow.detector import Window
 from bkgflow.errors import BackgroundError
 from bkgflow.io.exposures.facts import ExposureFacts
-from bkgflow.io.products.changes import Changes, Edit
 from bkgflow.io.products.describe import COMBINED_SUFFIX, product_name
-from bkgflow.io.references.folder import ReferenceFolder
+from bkgflow.io.products.pixels import STREAMED_BYTES
+from bkgflow.io.products.writer import Changes, Edit, Plane
 from bkgflow.kinds.backgrounds import choose_backgrounds
-from bkgflow.kinds.bands import Band, bytes_per_pixel, combine_band, join
-from bkgflow.kinds.base import Assignment, Change, Piece
-from bkgflow.kinds.families import OUTPUT_BYTES_PER_PIXEL, band_rows, families
+from bkgflow.kinds.bands import (
+    OUTPUT_BYTES_PER_PIXEL,
+    Band,
+    band_rows,
+    bytes_per_pixel,
+    combine_band,
+    families,
+    join,
+)
+from bkgflow.kinds.base import Assignment, Change, Kind
 from bkgflow.methods.clip import Combined
 from bkgflow.methods.image import add_errors, subtract_background
 from bkgflow.planning.keys import Key
-from bkgflow.planning.kind import Facts, Members, Prepared, SharedCost, Sharing
+from bkgflow.planning.kind import Facts, Piece, Prepared, Request
 from bkgflow.planning.unit import Shared
 from bkgflow.record import ImageFound
 from bkgflow.settings import StepSettings
@@ -32,58 +37,40 @@ from bkgflow.verdict import State
 
 __all__ = ["ImageKind"]
 
-STREAMED_BYTES = 3 * (2 << 20)
-"""A part of the target as it is stored, as it is changed, and as it is stored again."""
-
-Arithmetic = Callable[[NDArray[Any], Combined, slice], object]
-"""Changes rows of a target by the rows of a band that a slice names."""
+Arithmetic = Callable[[Plane, Combined], None]
+"""Changes rows of a target by the same rows of a background."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImageKind:
+class ImageKind(Kind):
     """Imaging, spectroscopy and time series: other exposures are the background."""
 
-    name: ClassVar[str] = "image"
-    version: ClassVar[int] = 1
-    verb: ClassVar[str] = "combine"
-    noun: ClassVar[str] = "background"
-    shares_backgrounds: ClassVar[bool] = True
-    arguments: ClassVar[tuple[str, ...]] = (
-        "sigma",
-        "maxiters",
-        "save_combined_background",
-        "propagate_errors",
-    )
-    reads: ClassVar[frozenset[str]] = frozenset()
+    name = "image"
+    version = 1
+    verb = "combine"
+    noun = "background"
+    shares_backgrounds = True
+    arguments = ("sigma", "maxiters", "save_combined_background", "propagate_errors")
 
-    def prepare(
-        self,
-        target: ExposureFacts,
-        members: Members,
-        settings: StepSettings,
-        references: ReferenceFolder | None,
-    ) -> Prepared:
+    def prepare(self, request: Request, settings: StepSettings) -> Prepared:
         """Choose the backgrounds that can be used."""
-        return choose_backgrounds(target, members.backgrounds)
+        return choose_backgrounds(request.target, request.backgrounds)
 
-    def share(self, prepared: Sequence[Prepared], settings: StepSettings) -> list[Sharing]:
+    def share(self, prepared: Sequence[Prepared], settings: StepSettings) -> list[Prepared]:
         """Targets of one window with the same backgrounds share the combined one."""
-        return [Sharing(self._combined(each, settings)) for each in prepared]
+        return [replace(each, shared=self._combined(each, settings)) for each in prepared]
 
     def _combined(self, prepared: Prepared, settings: StepSettings) -> Shared:
         """Describe a combined background; one with ERR and one without are two."""
-        used = sorted(prepared.used, key=lambda facts: facts.identity)
-        clip = settings.clip_rule
-        window = prepared.target.window
+        window, clip = prepared.target.window, settings.clip_rule
         parts = [
             ("method", f"{self.name} {self.version}"),
             ("sigma", clip.sigma),
             ("maxiters", clip.maxiters),
             ("with ERR", settings.with_errors),
             ("window", window),
-            *(("background", facts.identity) for facts in used),
+            *(("background", each) for each in sorted(facts.identity for facts in prepared.used)),
         ]
-        members = tuple(sorted(facts.location for facts in used))
+        members = tuple(sorted(facts.location for facts in prepared.used))
         return Shared(self.name, Key.of(parts), window, members)
 
     def companions(self, prepared: Prepared, settings: StepSettings) -> tuple[str, ...]:
@@ -91,23 +78,6 @@ class ImageKind:
         if not (settings.save_combined_background and prepared.used):
             return ()
         return (product_name(prepared.target.location, COMBINED_SUFFIX),)
-
-    def shared_cost(
-        self, shared: Sequence[Shared], facts: Facts, settings: StepSettings, memory: int
-    ) -> SharedCost:
-        """A background's overlap with the window is read once for each family that uses it."""
-        read, held = 0, 0
-        per_pixel = bytes_per_pixel(errors=settings.with_errors)
-        for family in families(shared):
-            for member in family.members:
-                exposure = facts[member]
-                part = exposure.window.overlap(family.window)
-                rows = part.ny * exposure.window.nx if part else 0
-                read += rows * (exposure.n_integrations or 1) * per_pixel
-            rows = band_rows(family.window, (facts[member] for member in family.members))
-            results = rows * family.window.nx * OUTPUT_BYTES_PER_PIXEL * len(family.backgrounds)
-            held = max(held, memory + results)
-        return SharedCost(read, held)
 
     def held(self, target: ExposureFacts) -> int:
         """The combined background; the target's pixels stream."""
@@ -119,24 +89,27 @@ class ImageKind:
         facts: Facts,
         settings: StepSettings,
         memory: int,
-        threads: int,
+        threads: int = 1,
     ) -> Iterator[Piece]:
         """A band of rows of a whole family is one task: it reads each exposure's rows once."""
+        per_pixel = bytes_per_pixel(errors=settings.with_errors)
         for family in families(shared):
             exposures = [facts[member] for member in family.members]
             sources = tuple(exposure.source for exposure in exposures)
-            digests = tuple(background.digest for background in family.backgrounds)
+            sets, digests = family.sets, tuple(each.digest for each in family.backgrounds)
             for band in family.window.bands(band_rows(family.window, exposures)):
                 compute = partial(
                     combine_band,
                     sources,
-                    family.sets,
+                    sets,
                     band,
                     rule=settings.clip_rule,
                     errors=settings.with_errors,
                     budget=memory,
                 )
-                yield Piece(compute, digests)
+                results = band.nx * band.ny * OUTPUT_BYTES_PER_PIXEL * len(digests)
+                read = sum(_pixels_read(each, band) for each in exposures) * per_pixel
+                yield Piece(compute, digests, read, memory + results)
 
     def change(self, work: Assignment, shared: Sequence[Band]) -> Change:
         """Subtract the combined background; a pixel without any stays as it is."""
@@ -144,53 +117,45 @@ class ImageKind:
         unsubtracted = int(sum(np.count_nonzero(band.pixels.n_used == 0) for band in shared))
         if unsubtracted == window.nx * window.ny:
             raise _nothing_valid(work)
-        found = ImageFound(unsubtracted, _unused_everywhere(shared))
-        edits = _edits(window, shared, propagate_errors=work.settings.propagate_errors)
+        unused = [name for name in shared[0].unused if all(name in band.unused for band in shared)]
+        found = ImageFound(unsubtracted, tuple(Path(name).name for name in unused))
+        edits = {"SCI": _over(window, shared, _subtract), "DQ": _over(window, shared, _join)}
+        if work.settings.propagate_errors:
+            edits["ERR"] = _over(window, shared, _add_errors)
         combined = join(shared) if work.companions else None
         return Change.ended(work, State.COMPLETE, found, Changes(edits), combined=combined)
 
 
-def _edits(window: Window, bands: Sequence[Band], *, propagate_errors: bool) -> dict[str, Edit]:
-    """Return what a combined background does to SCI, DQ and, if asked for, ERR of a target."""
-    edits = {"SCI": _over(window, bands, _subtract), "DQ": _over(window, bands, _join)}
-    if propagate_errors:
-        edits["ERR"] = _over(window, bands, _add_errors)
-    return edits
+def _pixels_read(exposure: ExposureFacts, band: Window) -> int:
+    """Return how many pixels of an exposure lie in the rows of a band: they are read whole."""
+    part = exposure.window.overlap(band)
+    return part.ny * exposure.window.nx * (exposure.n_integrations or 1) if part else 0
 
 
 def _over(window: Window, bands: Sequence[Band], change: Arithmetic) -> Edit:
     """Apply a change with each band that holds some of the rows at hand."""
     held = [(band.window.slices_in(window)[0], band.pixels) for band in bands]
 
-    def edit(pixels: NDArray[Any], _integration: int, rows: slice) -> None:
+    def edit(pixels: Plane, _integration: int, rows: slice) -> None:
         for span, combined in held:
             start, stop = max(rows.start, span.start), min(rows.stop, span.stop)
             if start < stop:
                 part = pixels[start - rows.start : stop - rows.start]
-                change(part, combined, slice(start - span.start, stop - span.start))
+                change(part, combined.rows(slice(start - span.start, stop - span.start)))
 
     return edit
 
 
-def _subtract(sci: NDArray[Any], background: Combined, rows: slice) -> None:
-    subtract_background(sci, background.sci[rows], background.n_used[rows])
+def _subtract(sci: Plane, background: Combined) -> None:
+    subtract_background(sci, background.sci, background.n_used)
 
 
-def _join(dq: NDArray[Any], background: Combined, rows: slice) -> None:
-    np.bitwise_or(dq, background.dq[rows], out=dq)
+def _join(dq: Plane, background: Combined) -> None:
+    np.bitwise_or(dq, background.dq, out=dq)
 
 
-def _add_errors(err: NDArray[Any], background: Combined, rows: slice) -> None:
-    add_errors(err, background.err[rows], background.n_used[rows])
-
-
-def _unused_everywhere(bands: Sequence[Band]) -> tuple[str, ...]:
-    """Name the exposures that had no valid pixel in any band."""
-    if not bands:
-        return ()
-    rest = bands[1:]
-    unused = (name for name in bands[0].unused if all(name in band.unused for band in rest))
-    return tuple(Path(name).name for name in unused)
+def _add_errors(err: Plane, background: Combined) -> None:
+    add_errors(err, background.err, background.n_used)
 
 
 def _nothing_valid(work: Assignment) -> BackgroundError:

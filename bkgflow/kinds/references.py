@@ -1,18 +1,41 @@
-"""The references that a fit was given, as a plan keeps them."""
+"""What a fit is given, as a plan keeps it, and why there may be no fit."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bkgflow.errors import FileError
-from bkgflow.io.references.find import Reference
+from bkgflow.io.references.find import Reference, find_reference
 from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.location import Location
+from bkgflow.planning.kind import Prepared, Request
 from bkgflow.planning.unit import References
+from bkgflow.settings import StepSettings
+from bkgflow.verdict import Verdict
 
-__all__ = ["NO_REFERENCE", "chosen"]
+__all__ = ["chosen", "find_sky", "skipped", "to_be_fitted"]
 
 NO_REFERENCE = 'the reference background is "N/A" for this exposure'
+
+NOT_USED = "background exposures are not used: a reference is scaled instead"
+
+
+def to_be_fitted(request: Request, references: References) -> Prepared:
+    """Return a target that is fitted with references."""
+    return replace(skipped(request, ""), verdict=Verdict.planned(), references=references)
+
+
+def skipped(request: Request, reason: str = NO_REFERENCE) -> Prepared:
+    """Return a target that is not fitted, for a reason."""
+    notes = (NOT_USED,) if request.backgrounds else ()
+    return Prepared(request.target, Verdict.skipped(reason), notes=notes)
+
+
+def find_sky(request: Request, settings: StepSettings) -> Reference:
+    """Find the reference sky of an exposure; see `find_reference`."""
+    keywords, override = dict(request.target.keywords), settings.override_bkg
+    return find_reference("bkg", keywords, override=override, folder=request.folder)
 
 
 def chosen(

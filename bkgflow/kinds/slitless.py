@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +11,13 @@ from numpy.typing import NDArray
 from bkgflow.errors import MetadataError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.source import read_whole
-from bkgflow.io.products.changes import Changes, Edit
+from bkgflow.io.products.writer import Changes, Edit, Plane
 from bkgflow.io.references.find import find_reference
-from bkgflow.io.references.folder import ReferenceFolder
 from bkgflow.io.references.skies import Templates
 from bkgflow.io.references.slitless import SlitlessInputs, slitless_inputs
 from bkgflow.io.storage.location import Location
-from bkgflow.kinds.base import Assignment, Change, Piece
-from bkgflow.kinds.references import NO_REFERENCE, chosen
+from bkgflow.kinds.base import Assignment, Change, Kind
+from bkgflow.kinds.references import chosen, find_sky, skipped, to_be_fitted
 from bkgflow.methods.slitless import (
     ScaleFit,
     boxes_to_mask,
@@ -29,15 +27,12 @@ from bkgflow.methods.slitless import (
     residual_mask,
     subtract_scaled,
 )
-from bkgflow.planning.kind import Facts, Members, Prepared, SharedCost, Sharing
-from bkgflow.planning.unit import References, Shared
+from bkgflow.planning.kind import Prepared, Request
 from bkgflow.record import SlitlessFound
 from bkgflow.settings import StepSettings
-from bkgflow.verdict import State, Verdict
+from bkgflow.verdict import State
 
 __all__ = ["SlitlessKind"]
-
-NOT_USED = "background exposures are not used: a reference is scaled instead"
 
 HELD_BYTES = 16
 """Of a pixel: SCI, ERR, DQ and a reference sky."""
@@ -45,16 +40,14 @@ HELD_BYTES = 16
 Mask = NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
-class SlitlessKind:
-    """Wide-field slitless spectroscopy: a fit for each exposure."""
+class SlitlessKind(Kind):
+    """Wide-field slitless spectroscopy: a fit for each exposure, whose mask is in the product."""
 
-    name: ClassVar[str] = "slitless"
-    version: ClassVar[int] = 1
-    verb: ClassVar[str] = "fit"
-    noun: ClassVar[str] = "fit"
-    shares_backgrounds: ClassVar[bool] = False
-    arguments: ClassVar[tuple[str, ...]] = (
+    name = "slitless"
+    version = 1
+    verb = "fit"
+    noun = "fit"
+    arguments = (
         "wfss_mmag_extract",
         "wfss_mask",
         "wfss_maxiter",
@@ -65,133 +58,80 @@ class SlitlessKind:
         "override_bkg",
         "override_wavelengthrange",
     )
-    reads: ClassVar[frozenset[str]] = frozenset({"sourcecat"})
+    reads = frozenset({"sourcecat"})
 
-    def prepare(
-        self,
-        target: ExposureFacts,
-        members: Members,
-        settings: StepSettings,
-        references: ReferenceFolder | None,
-    ) -> Prepared:
+    def prepare(self, request: Request, settings: StepSettings) -> Prepared:
         """Find what the exposure is fitted with."""
-        notes = (NOT_USED,) if members.backgrounds else ()
-        found = _references(target, settings, references, members.catalogs)
-        if isinstance(found, Verdict):
-            return Prepared(target, found, notes=notes)
-        return Prepared(target, Verdict.planned(), references=found, notes=notes)
-
-    def share(self, prepared: Sequence[Prepared], settings: StepSettings) -> list[Sharing]:
-        """Every exposure is fitted for itself."""
-        return [Sharing()] * len(prepared)
-
-    def companions(self, prepared: Prepared, settings: StepSettings) -> tuple[str, ...]:
-        """Nothing is written beside the product: its mask is in it."""
-        return ()
-
-    def shared_cost(
-        self, shared: Sequence[Shared], facts: Facts, settings: StepSettings, memory: int
-    ) -> SharedCost:
-        """Nothing is shared."""
-        return SharedCost()
+        background = find_sky(request, settings)
+        if not background.applicable:
+            return skipped(request)
+        if settings.wfss_mask is not None:
+            mask = Location.of(settings.wfss_mask)
+            return to_be_fitted(request, chosen([background], mask=mask))
+        if settings.wfss_mask_mode == "residual":
+            return to_be_fitted(request, chosen([background]))
+        catalog = _catalog(request)
+        keywords, override = dict(request.target.keywords), settings.override_wavelengthrange
+        ranges = find_reference(
+            "wavelengthrange", keywords, override=override, folder=request.folder
+        )
+        if not ranges.applicable:
+            return skipped(request, 'the wavelengthrange reference is "N/A" for this exposure')
+        both, [path] = [background, ranges], ranges.locations[:1]
+        return to_be_fitted(request, chosen(both, wavelengthrange=path, catalog=catalog))
 
     def held(self, target: ExposureFacts) -> int:
         """The whole exposure and its reference."""
         return target.n_pixels * HELD_BYTES
 
-    def pieces(
-        self,
-        shared: Sequence[Shared],
-        facts: Facts,
-        settings: StepSettings,
-        memory: int,
-        threads: int,
-    ) -> Iterator[Piece]:
-        """Nothing is shared."""
-        return iter(())
-
-    def change(self, work: Assignment, shared: Sequence[Any]) -> Change:
+    def change(self, work: Assignment, shared: Sequence[object]) -> Change:
         """Mask, fit and subtract; where there is no fit, the mask is all that is written."""
         assert work.references is not None
         target, settings = work.target, work.settings
         # Before anything is read; the fit itself could not name the file.
         settings.scale_rule.check_axis(target.dispersion_axis, str(target.location))
-        inputs = slitless_inputs(
-            target,
-            work.references.background,
-            wavelengthrange=work.references.wavelengthrange,
-            catalog=work.references.catalog,
-            user_mask=work.references.mask,
-            mmag_extract=settings.wfss_mmag_extract,
-            orders=settings.wfss_orders,
-        )
-        sci, err, dq = read_whole(target.source)
+        # Pixels leave the interpreter alone while they are read; catalog and WCS take it.
+        with ThreadPoolExecutor(1) as pool:
+            pixels = pool.submit(read_whole, target.source)
+            inputs = slitless_inputs(
+                target,
+                work.references.background,
+                wavelengthrange=work.references.wavelengthrange,
+                catalog=work.references.catalog,
+                user_mask=work.references.mask,
+                mmag_extract=settings.wfss_mmag_extract,
+                orders=settings.wfss_orders,
+            )
+            sci, err, dq = pixels.result()
         mask, origin = _mask(inputs, sci, err, dq, settings)
+        users, axis = inputs.mask is not None, target.dispersion_axis
         fit = fit_background(
-            sci,
-            err,
-            dq,
-            mask,
-            inputs.templates.sci,
+            *(sci, err, dq, mask, inputs.templates.sci),
             settings.scale_rule,
-            users=inputs.mask is not None,
-            dispersion_axis=target.dispersion_axis,
+            users=users,
+            dispersion_axis=axis,
         )
-        found = _found(fit, mask, origin)
         edits = {} if fit.reason else _edits(inputs.templates, fit)
         changes = Changes(edits, mask.astype(np.uint32), float(fit.coefficients[0]))
         state = State.FAILED if fit.reason else State.COMPLETE
+        found = _found(fit, mask, origin)
         return Change.ended(work, state, found, changes, reason=fit.reason or "")
 
 
-def _references(
-    target: ExposureFacts,
-    settings: StepSettings,
-    folder: ReferenceFolder | None,
-    catalogs: tuple[Location, ...],
-) -> References | Verdict:
-    """Find what a slitless exposure is fitted with, or say why it is skipped.
-
-    Raises
-    ------
-    MetadataError
-        If there is neither a catalog nor a mask.
-    UsageError, InputError
-        If a file is missing, or see `find_reference`.
-    """
-    keywords = dict(target.keywords)
-    background = find_reference("bkg", keywords, override=settings.override_bkg, folder=folder)
-    if not background.applicable:
-        return Verdict.skipped(NO_REFERENCE)
-    if settings.wfss_mask is not None:
-        return chosen([background], mask=Location.of(settings.wfss_mask))
-    if settings.wfss_mask_mode == "residual":
-        return chosen([background])
-    catalog = _catalog(target, keywords, catalogs)
-    ranges = find_reference(
-        "wavelengthrange", keywords, override=settings.override_wavelengthrange, folder=folder
-    )
-    if not ranges.applicable:
-        return Verdict.skipped('the wavelengthrange reference is "N/A" for this exposure')
-    return chosen([background, ranges], wavelengthrange=ranges.locations[0], catalog=catalog)
-
-
-def _catalog(
-    target: ExposureFacts, keywords: Mapping[str, str], catalogs: tuple[Location, ...]
-) -> Location:
+def _catalog(request: Request) -> Location:
     """Return where the source catalog is: the association's, else the one that SCATFILE names."""
-    if catalogs:
-        return catalogs[0]
-    name = keywords.get("SCATFILE")
-    if not name or name.upper() == "N/A":
+    if request.catalogs:
+        return request.catalogs[0]
+    name, target = request.target.keyword("SCATFILE"), request.target.location
+    if name.upper() in ("", "N/A"):
         raise MetadataError(
             "A slitless exposure must have a source catalog or a mask of its background",
-            file=target.location,
+            file=target,
             value="no sourcecat member in the association, no SCATFILE, no wfss_mask",
             cure="Give a catalog in one of these ways, a mask with wfss_mask, or "
             "wfss_mask_mode residual",
         )
-    return target.location.parent / name
+    return target.parent / name
 
 
 def _mask(
@@ -208,8 +148,10 @@ def _mask(
     if inputs.corners is not None and settings.wfss_mask_mode != "residual":
         edges = grism_boxes(inputs.corners.x, inputs.corners.y, sci.shape, axis)
         boxes = boxes_to_mask(edges, sci.shape)
-        enough = enough_background(boxes, dq, inputs.templates.sci) is None
-        if settings.wfss_mask_mode == "boxes" or enough:
+        if (
+            settings.wfss_mask_mode == "boxes"
+            or enough_background(boxes, dq, inputs.templates.sci) is None
+        ):
             return boxes, "boxes"
     made = residual_mask(sci, err, dq, inputs.templates.sci, dispersion_axis=axis)
     return made.mask, "residual" if made.stable else "residual, not settled"
@@ -218,10 +160,10 @@ def _mask(
 def _edits(templates: Templates, fit: ScaleFit) -> dict[str, Edit]:
     """Return what the scaled skies do to SCI and DQ, some rows at a time."""
 
-    def subtract(sci: NDArray[Any], _integration: int, rows: slice) -> None:
+    def subtract(sci: Plane, _integration: int, rows: slice) -> None:
         subtract_scaled(sci, templates.sci[:, rows], fit.coefficients)
 
-    def join(dq: NDArray[Any], _integration: int, rows: slice) -> None:
+    def join(dq: Plane, _integration: int, rows: slice) -> None:
         np.bitwise_or(dq, templates.dq[rows], out=dq)
 
     return {"SCI": subtract, "DQ": join}

@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, ClassVar
 
+import numpy as np
 from numpy.typing import NDArray
 
+from bkgflow.errors import InputError
 from bkgflow.io.exposures.facts import ExposureFacts
-from bkgflow.io.products.changes import Changes, Edit
-from bkgflow.io.references.find import find_reference
-from bkgflow.io.references.folder import ReferenceFolder
+from bkgflow.io.products.pixels import STREAMED_BYTES
+from bkgflow.io.products.writer import Changes, Plane
+from bkgflow.io.references.soss_library import SourceSegment, cut_library, read_library
 from bkgflow.io.storage.location import Location
-from bkgflow.kinds.base import Assignment, Change, Piece
-from bkgflow.kinds.references import NO_REFERENCE, chosen
-from bkgflow.kinds.soss_fit import SegmentFits, fit_exposure
-from bkgflow.methods.soss import FittedSky, SossFit
+from bkgflow.kinds.base import Assignment, Change, Kind
+from bkgflow.kinds.references import chosen, find_sky, skipped, to_be_fitted
+from bkgflow.methods.soss import FittedSky, Segment, SossFit, fit_soss
 from bkgflow.planning.keys import Key
-from bkgflow.planning.kind import Facts, Members, Prepared, SharedCost, Sharing
+from bkgflow.planning.kind import Facts, Piece, Prepared, Request
 from bkgflow.planning.unit import Shared
 from bkgflow.record import SossFound
+from bkgflow.rules import SossRule
 from bkgflow.settings import StepSettings
-from bkgflow.verdict import State, Verdict
+from bkgflow.verdict import State
 
-__all__ = ["SEGMENT", "SossKind"]
+__all__ = ["SEGMENT", "SegmentFits", "SossKind", "fit_exposure"]
 
 SEGMENT = re.compile(r"-seg(\d+)")
 """How the pipeline numbers the files of one long exposure."""
@@ -35,83 +36,64 @@ SEGMENT = re.compile(r"-seg(\d+)")
 WITHOUT_REFERENCE = "F277W"
 """The SOSS filter that lets no usable sky through: there is no reference background for it."""
 
-NOT_USED = "background exposures are not used: a reference is scaled instead"
-
-STREAMED_BYTES = 3 * (2 << 20)
-"""A part of the target as it is stored, as it is changed, and as it is stored again."""
-
 TEMPLATE_BYTES = 14
 """Of a pixel: the template that is subtracted, and what the fit found of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class SossKind:
+@dataclass(slots=True, eq=False)
+class SegmentFits:
+    """What was found for each segment of an exposure, why it has no fit, or what is wrong with it.
+
+    With a fit comes the sky to be subtracted: None where no template fits.
+    """
+
+    found: dict[Location, tuple[SossFit, FittedSky | None]] = field(default_factory=dict)
+    skipped: dict[Location, str] = field(default_factory=dict)
+    errors: dict[Location, InputError] = field(default_factory=dict)
+
+
+class SossKind(Kind):
     """Single-object slitless spectroscopy: a template of a sky library is scaled."""
 
-    name: ClassVar[str] = "soss"
-    version: ClassVar[int] = 1
-    verb: ClassVar[str] = "fit"
-    noun: ClassVar[str] = "fit"
-    shares_backgrounds: ClassVar[bool] = False
-    arguments: ClassVar[tuple[str, ...]] = (
-        "soss_source_percentile",
-        "soss_bkg_percentile",
-        "soss_fit",
-        "override_bkg",
-    )
-    reads: ClassVar[frozenset[str]] = frozenset()
+    name = "soss"
+    version = 1
+    verb = "fit"
+    noun = "fit"
+    arguments = ("soss_source_percentile", "soss_bkg_percentile", "soss_fit", "override_bkg")
 
-    def prepare(
-        self,
-        target: ExposureFacts,
-        members: Members,
-        settings: StepSettings,
-        references: ReferenceFolder | None,
-    ) -> Prepared:
+    def prepare(self, request: Request, settings: StepSettings) -> Prepared:
         """Find the sky library."""
-        notes = (NOT_USED,) if members.backgrounds else ()
-        keywords = dict(target.keywords)
-        if keywords.get("FILTER") == WITHOUT_REFERENCE and settings.override_bkg is None:
+        named = settings.override_bkg is not None
+        if request.target.keyword("FILTER") == WITHOUT_REFERENCE and not named:
             reason = f"there is no reference background for {WITHOUT_REFERENCE} exposures"
-            return Prepared(target, Verdict.skipped(reason), notes=notes)
-        found = find_reference("bkg", keywords, override=settings.override_bkg, folder=references)
+            return skipped(request, reason)
+        found = find_sky(request, settings)
         if not found.applicable:
-            return Prepared(target, Verdict.skipped(NO_REFERENCE), notes=notes)
-        return Prepared(target, Verdict.planned(), references=chosen([found]), notes=notes)
+            return skipped(request)
+        return to_be_fitted(request, chosen([found]))
 
-    def share(self, prepared: Sequence[Prepared], settings: StepSettings) -> list[Sharing]:
+    def share(self, prepared: Sequence[Prepared], settings: StepSettings) -> list[Prepared]:
         """The segments of an exposure share one fit; with ``soss_fit="file"`` each has its own."""
-        groups: dict[Any, dict[Location, Prepared]] = defaultdict(dict)
+        groups: dict[Hashable, dict[Location, Prepared]] = defaultdict(dict)
         for each in prepared:
             groups[_exposure(each, settings)][each.target.location] = each
-        sharing = {name: self._fit(group, settings) for name, group in groups.items()}
-        return [sharing[_exposure(each, settings)] for each in prepared]
+        fits = {name: self._fit(group, settings) for name, group in groups.items()}
+        shared = [replace(each, shared=fits[_exposure(each, settings)]) for each in prepared]
+        return [each.noting(*_missing(each)) for each in shared]
 
-    def _fit(self, group: dict[Location, Prepared], settings: StepSettings) -> Sharing:
+    def _fit(self, group: dict[Location, Prepared], settings: StepSettings) -> Shared:
         """Describe the fit of an exposure's segments, in the order of time."""
         members = tuple(sorted(group))
-        segments = [group[member].target for member in members]
-        references = group[members[0]].references
-        assert references is not None
+        first = group[members[0]]
+        assert first.references is not None
         parts = [
             ("method", f"{self.name} {self.version}"),
             *settings.only(self.arguments).items(),
-            *(("segment", segment.identity) for segment in segments),
-            *references.identities,
+            *(("segment", group[member].target.identity) for member in members),
+            *first.references.identities,
         ]
-        window = segments[0].window
-        fit = Shared(self.name, Key.of(parts), window, members, references.background)
-        return Sharing(fit, tuple(filter(None, [_missing(members)])))
-
-    def companions(self, prepared: Prepared, settings: StepSettings) -> tuple[str, ...]:
-        """Nothing is written beside the product."""
-        return ()
-
-    def shared_cost(
-        self, shared: Sequence[Shared], facts: Facts, settings: StepSettings, memory: int
-    ) -> SharedCost:
-        """The segments stream; the library is small."""
-        return SharedCost()
+        library = first.references.background
+        return Shared(self.name, Key.of(parts), first.target.window, members, library)
 
     def held(self, target: ExposureFacts) -> int:
         """The template; the target's pixels stream."""
@@ -123,13 +105,13 @@ class SossKind:
         facts: Facts,
         settings: StepSettings,
         memory: int,
-        threads: int,
+        threads: int = 1,
     ) -> Iterator[Piece]:
-        """The fit of an exposure is one task."""
+        """The fit of an exposure is one task: the segments stream, the library is small."""
         for each in shared:
             segments = tuple(facts[member] for member in each.members)
             [library] = each.references[:1]
-            compute = partial(_fit_one, segments, library, settings, threads)
+            compute = partial(fit_exposure, segments, library, settings.soss_rule, threads)
             yield Piece(compute, (each.digest,))
 
     def change(self, work: Assignment, shared: Sequence[SegmentFits]) -> Change:
@@ -142,50 +124,39 @@ class SossKind:
             return Change.ended(work, State.SKIPPED, reason=fits.skipped[location])
         fit, sky = fits.found[location]
         if sky is None:
-            return Change.ended(
-                work, State.SKIPPED, SossFound(fit_notes=fit.notes), reason=fit.reason
-            )
-        return Change.ended(work, State.COMPLETE, _found(fit, fits), Changes(_edits(sky)))
+            found = SossFound(fit_notes=fit.notes)
+            return Change.ended(work, State.SKIPPED, found, reason=fit.reason)
+
+        def subtract(sci: Plane, integration: int, rows: slice) -> None:
+            sky.subtract(sci[None], integration, rows)
+
+        changes = Changes({"SCI": subtract})
+        return Change.ended(work, State.COMPLETE, _found(fit, fits), changes)
 
 
-def _fit_one(
-    segments: Sequence[ExposureFacts], library: Location, settings: StepSettings, threads: int
-) -> list[SegmentFits]:
-    return [fit_exposure(segments, library, settings.soss_rule, threads)]
-
-
-def _edits(sky: FittedSky) -> dict[str, Edit]:
-    def subtract(sci: NDArray[Any], integration: int, rows: slice) -> None:
-        sky.subtract(sci[None], integration, rows)
-
-    return {"SCI": subtract}
-
-
-def _exposure(prepared: Prepared, settings: StepSettings) -> Any:
+def _exposure(prepared: Prepared, settings: StepSettings) -> Hashable:
     """Return what the segments of one exposure have in common."""
-    location = prepared.target.location
-    name = location.name
-    if settings.soss_fit != "file":
-        name = SEGMENT.sub("", name)
-    return location.parent, name, prepared.references and prepared.references.background
+    location, references = prepared.target.location, prepared.references
+    name = location.name if settings.soss_fit == "file" else SEGMENT.sub("", location.name)
+    return location.parent, name, references and references.background
 
 
-def _missing(members: Sequence[Location]) -> str:
-    """Name the segments that are not there although a later one is."""
+def _missing(prepared: Prepared) -> list[str]:
+    """Name the segments that are not in a fit although a later one is."""
+    members = prepared.shared.members if prepared.shared else ()
     found = [SEGMENT.search(member.name) for member in members]
     numbers = {int(match[1]) for match in found if match}
-    missing = [n for n in range(1, max(numbers, default=0)) if n not in numbers]
+    missing = [f"{n:03d}" for n in range(1, max(numbers, default=0)) if n not in numbers]
     if not missing or len(members) < 2:
-        return ""
-    names = ", ".join(f"{number:03d}" for number in missing)
-    return f"segment {names} of the exposure is not in the fit"
+        return []
+    return [f"segment {', '.join(missing)} of the exposure is not in the fit"]
 
 
 def _found(fit: SossFit, fits: SegmentFits) -> SossFound:
     """Return what the product says of the fit: plain numbers, inf where a template has no rms."""
-    without = [member.name for member in (*fits.skipped, *fits.errors)]
+    # Left and right of the step: one value for an exposure, or one for each integration.
     (left, right), (left_error, right_error), (left_random, right_random) = (
-        _sides(each.tolist()) for each in (fit.scales, fit.errors, fit.random_errors)
+        map(tuple, each.tolist()) for each in (fit.scales, fit.errors, fit.random_errors)
     )
     return SossFound(
         template=fit.template,
@@ -199,12 +170,66 @@ def _found(fit: SossFit, fits: SegmentFits) -> SossFound:
         template_rms=tuple(map(tuple, fit.rms.tolist())),
         fit_pixels=tuple(fit.n_used.tolist()),
         fit_segments=len(fits.found),
-        segments_left_out=tuple(without),
+        segments_left_out=tuple(member.name for member in (*fits.skipped, *fits.errors)),
         fit_notes=fit.notes,
     )
 
 
-def _sides(values: list[list[float]]) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return left and right: one value for an exposure, or one for each integration."""
-    left, right = values
-    return tuple(left), tuple(right)
+def fit_exposure(
+    segments: Sequence[ExposureFacts], background: Location, rule: SossRule, threads: int = 1
+) -> list[SegmentFits]:
+    """Fit the sky of an exposure's segments, read from their sources a few rows at a time.
+
+    A segment whose file goes bad is left out, and its neighbours are fitted without it. The
+    library is read here alone: what is subtracted goes on to the segments with the fit. The one
+    result stands in a list, as that of a task that serves several does.
+
+    Parameters
+    ----------
+    segments : sequence of ExposureFacts
+        In the order of time.
+    threads : int
+        Templates that are fitted at a time.
+    """
+    library = read_library(background)
+    fits = SegmentFits()
+    by_frame: dict[tuple[int, int], dict[Location, Segment]] = defaultdict(dict)
+    for facts in segments:
+        by_frame[facts.window.shape][facts.location] = SourceSegment(facts.source)
+    for frame, group in by_frame.items():
+        part, reason = cut_library(library, frame)
+        if part is None:
+            fits.skipped |= dict.fromkeys(group, reason)
+        else:
+            _fit_frame(group, part, rule, threads, fits)
+    return [fits]
+
+
+def _fit_frame(
+    group: dict[Location, Segment],
+    library: NDArray[np.float32],
+    rule: SossRule,
+    threads: int,
+    fits: SegmentFits,
+) -> None:
+    """Fit segments of one frame; the bad ones leave the group until the rest can be fitted."""
+    left = dict(group)
+    while left:
+        try:
+            found = fit_soss(list(left.values()), library, rule, threads=threads)
+        except InputError as error:
+            bad = next((location for location in left if str(location) == error.file), None)
+            if bad is None:
+                raise
+            fits.errors[bad] = error
+            del left[bad]
+            continue
+        skies: dict[int, FittedSky] = {}
+        for location, fit in zip(left, found, strict=True):
+            sky = None
+            if fit.template is not None:
+                # Segments with one template share its pixels, here and on their way to workers.
+                known = skies.setdefault(fit.template, FittedSky.of(library[fit.template], fit))
+                sky = replace(known, fit=fit)
+            fits.found[location] = fit, sky
+        return

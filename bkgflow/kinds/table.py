@@ -14,32 +14,17 @@ __all__ = ["KINDS", "Kinds"]
 
 @dataclass(frozen=True, slots=True)
 class Kinds:
-    """The kinds of units, by exposure type and by name.
-
-    Attributes
-    ----------
-    usual : Kind
-        Of every exposure type that has no kind of its own.
-    special : tuple of (frozenset of str, Kind)
-        Exposure types (EXP_TYPE, in capitals) with their kind.
-    """
+    """The kinds of units: of exposure types (EXP_TYPE, in capitals), and of all others."""
 
     usual: Kind
     special: tuple[tuple[frozenset[str], Kind], ...]
 
     def of(self, exp_type: str) -> Kind:
         """Return the kind for an exposure type."""
-        found = (kind for types, kind in self.special if exp_type in types)
-        return next(found, self.usual)
+        return next((kind for types, kind in self.special if exp_type in types), self.usual)
 
     def named(self, name: str) -> Kind:
-        """Return the kind with a name.
-
-        Raises
-        ------
-        KeyError
-            If there is none.
-        """
+        """Return the kind with a name; there is one."""
         return {kind.name: kind for kind in self.all}[name]
 
     @property

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bkgflow.errors import ConflictError
+from bkgflow.errors import BackgroundError, ConflictError
+from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.storage.location import Location
 from bkgflow.planning.unit import Unit
 from bkgflow.verdict import State, Verdict
 
-__all__ = ["without_conflicts", "without_repeats"]
+__all__ = ["own_background", "without_conflicts", "without_repeats"]
+
+
+def own_background(target: ExposureFacts) -> BackgroundError:
+    """Return the error for a target that is among its backgrounds."""
+    return BackgroundError(
+        "A target must not be its own background",
+        file=target.location,
+        value=target.name,
+        cure="Remove it from the list of backgrounds",
+    )
 
 
 def without_repeats(units: Iterable[Unit]) -> list[Unit]:
@@ -36,30 +47,28 @@ def without_conflicts(
             writers[name].append(unit)
     # Through links: an exposure must not be written over by another name either.
     inputs = {location.real() for location in exposures}
-    checked = []
-    for unit in units:
-        errors = (_conflict(unit, name, writers[name], inputs, output) for name in unit.files)
-        error = next(filter(None, errors), None)
-        checked.append(unit if error is None else replace(unit, verdict=Verdict.quarantined(error)))
-    return checked
 
+    def conflicts(unit: Unit) -> Iterator[ConflictError]:
+        for name in unit.files:
+            if len(writers[name]) > 1:
+                askers = sorted({Path(other.association).name for other in writers[name]})
+                what = f"{len(writers[name])} different units would write {name}"
+                yield ConflictError(
+                    "Every unit writes a file of its own",
+                    file=unit.target,
+                    value=f"{what} ({', '.join(askers)})",
+                    cure="Run these associations into different output folders",
+                )
+            if (output / name).real() in inputs:
+                yield ConflictError(
+                    "No product is written over an exposure of the program",
+                    file=unit.target,
+                    value=str(output / name),
+                    cure="Give another output folder",
+                )
 
-def _conflict(
-    unit: Unit, name: str, writers: list[Unit], inputs: set[str], output: Location
-) -> ConflictError | None:
-    if len(writers) > 1:
-        askers = sorted({Path(other.association).name for other in writers})
-        return ConflictError(
-            "Every unit writes a file of its own",
-            file=unit.target,
-            value=f"{len(writers)} different units would write {name} ({', '.join(askers)})",
-            cure="Run these associations into different output folders",
-        )
-    if (output / name).real() in inputs:
-        return ConflictError(
-            "No product is written over an exposure of the program",
-            file=unit.target,
-            value=str(output / name),
-            cure="Give another output folder",
-        )
-    return None
+    found = [(unit, next(conflicts(unit), None)) for unit in units]
+    return [
+        replace(unit, verdict=Verdict.quarantined(error)) if error else unit
+        for unit, error in found
+    ]

@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from bkgflow.detector import Window
 from bkgflow.io.storage.identity import Identity
@@ -25,15 +24,7 @@ Value = Plain | tuple[Plain, ...] | Identity
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One thing that a result depends on.
-
-    Attributes
-    ----------
-    name : str
-        What it is, in a user's words: ``sigma``, ``target``, ``reference bkg``.
-    value : plain value, tuple of plain values, or Identity
-        What it is in this case.
-    """
+    """One thing that a result depends on, in a user's words: ``sigma``, ``reference bkg``."""
 
     name: str
     value: Value
@@ -41,18 +32,15 @@ class Part:
 
 @dataclass(frozen=True)
 class Key:
-    """What determines a result.
+    """What determines a result, in a fixed order.
 
-    Attributes
-    ----------
-    parts : tuple of Part
-        In a fixed order; several may have one name, such as the members of a background.
+    Several parts may have one name, such as the members of a background.
     """
 
     parts: tuple[Part, ...]
 
     @classmethod
-    def of(cls, parts: Iterable[tuple[str, Any]]) -> Key:
+    def of(cls, parts: Iterable[tuple[str, object]]) -> Key:
         """Make a key of pairs of name and value; windows and lists become plain.
 
         Raises
@@ -68,38 +56,30 @@ class Key:
         text = json.dumps([(part.name, _plain(part.value)) for part in self.parts])
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
-    def including(self, other: Key) -> Key:
-        """Return a key with another's parts as well, each once."""
-        return Key(tuple(dict.fromkeys((*self.parts, *other.parts))))
-
     def differs(self, before: Key) -> list[str]:
         """Say in words where this key differs from an earlier one; nothing where it does not."""
-        old, new = before._by_name(), self._by_name()
-        words: list[str] = []
-        for name in dict.fromkeys([*old, *new]):
-            words.extend(_differences(name, old.get(name, []), new.get(name, [])))
-        return words
+        names = dict.fromkeys(part.name for part in (*before.parts, *self.parts))
+        return [
+            words
+            for name in names
+            for words in _differences(name, before._of(name), self._of(name))
+        ]
 
-    def _by_name(self) -> dict[str, list[Value]]:
-        found: dict[str, list[Value]] = {}
-        for part in self.parts:
-            found.setdefault(part.name, []).append(part.value)
-        return found
+    def _of(self, name: str) -> list[Value]:
+        return [part.value for part in self.parts if part.name == name]
 
 
-def _checked(name: str, value: Any) -> Value:
+def _checked(name: str, value: object) -> Value:
     if isinstance(value, Window):
         return str(value)
-    if isinstance(value, list | tuple):
-        value = tuple(value)
-    items = value if isinstance(value, tuple) else (value,)
-    if isinstance(value, Identity) or all(isinstance(item, Plain) for item in items):
-        kept: Value = value
-        return kept
+    if isinstance(value, Plain | Identity):
+        return value
+    if isinstance(value, list | tuple) and all(isinstance(item, Plain) for item in value):
+        return tuple(value)
     raise TypeError(f"a key cannot hold {name} = {value!r} ({type(value).__name__})")
 
 
-def _plain(value: Value) -> Any:
+def _plain(value: Value) -> object:
     if isinstance(value, Identity):
         return [value.name, value.size, value.mtime_ns, value.checksum]
     return value
@@ -109,17 +89,14 @@ def _differences(name: str, before: list[Value], now: list[Value]) -> Iterator[s
     """Compare the values of one name, in any order; single ones by what changed in them."""
     gone = [value for value in before if value not in now]
     new = [value for value in now if value not in before]
-    if len(gone) == len(new) == 1:
-        yield _change(name, gone[0], new[0])
-        return
-    yield from (f"{name}: without {_word(value)}" for value in gone)
-    yield from (f"{name}: with {_word(value)}" for value in new)
-
-
-def _change(name: str, before: Value, now: Value) -> str:
-    if isinstance(before, Identity) and isinstance(now, Identity):
-        return f"{name}: {before.differs(now)}"
-    return f"{name} {_word(before)} → {_word(now)}"
+    match gone, new:
+        case [Identity() as old], [Identity() as other]:
+            yield f"{name}: {old.differs(other)}"
+        case [old], [other]:
+            yield f"{name} {_word(old)} → {_word(other)}"
+        case _:
+            yield from (f"{name}: without {_word(value)}" for value in gone)
+            yield from (f"{name}: with {_word(value)}" for value in new)
 
 
 def _word(value: Value) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.references.folder import ReferenceFolder
@@ -13,26 +13,23 @@ from bkgflow.planning.unit import References, Shared
 from bkgflow.settings import StepSettings
 from bkgflow.verdict import Verdict
 
-__all__ = ["Facts", "Members", "PlannedKind", "PlannedKinds", "Prepared", "SharedCost", "Sharing"]
+__all__ = ["Facts", "Piece", "PlannedKind", "PlannedKinds", "Prepared", "Request"]
 
 Facts = Mapping[Location, ExposureFacts]
 """Every exposure of a plan, by where it lies."""
 
 
 @dataclass(frozen=True, slots=True)
-class Members:
-    """What an association, or a call, gives beside the target.
+class Request:
+    """A target, and what an association or a call gives beside it.
 
-    Attributes
-    ----------
-    backgrounds : tuple of ExposureFacts
-        The background exposures.
-    catalogs : tuple of Location
-        The source catalogs.
+    References are looked for in the folder; without one, in CRDS.
     """
 
+    target: ExposureFacts
     backgrounds: tuple[ExposureFacts, ...] = ()
     catalogs: tuple[Location, ...] = ()
+    folder: ReferenceFolder | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +38,14 @@ class Prepared:
 
     Attributes
     ----------
-    target : ExposureFacts
-        The exposure.
     verdict : Verdict
         PLANNED, or SKIPPED with the reason.
     used : tuple of ExposureFacts
         The backgrounds that are used, each once.
     references : References or None
         What a fit reads beside the exposure.
+    shared : Shared or None
+        The result that it waits for.
     notes : tuple of str
         What a user should know about how the members are used.
     """
@@ -57,6 +54,7 @@ class Prepared:
     verdict: Verdict
     used: tuple[ExposureFacts, ...] = ()
     references: References | None = None
+    shared: Shared | None = None
     notes: tuple[str, ...] = ()
 
     def noting(self, *notes: str) -> Prepared:
@@ -65,47 +63,44 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class Sharing:
-    """What a unit shares with others, and what a user should know about that."""
+class Piece:
+    """A task that computes a part of one or several shared results.
 
-    shared: Shared | None = None
-    notes: tuple[str, ...] = ()
+    Attributes
+    ----------
+    compute : callable
+        Returns one part for each of the results; holds locations and numbers, no arrays.
+    serves : tuple of str
+        Digests of the results.
+    read, held : int
+        Bytes that it reads from exposures, and the most that it holds; 0 where they are few.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class SharedCost:
-    """What shared results cost: bytes read, and the most that one of their tasks holds."""
-
+    compute: Callable[[], Sequence[object]]
+    serves: tuple[str, ...]
     read: int = 0
     held: int = 0
 
 
 class PlannedKind(Protocol):
-    """How one kind of unit is decided, shared and priced: all from headers."""
+    """How one kind of unit is decided, shared and priced: all from headers.
 
-    @property
-    def name(self) -> str:
-        """The word for it in plans."""
+    Kinds are subclasses. The answers that stand here are those of a kind that shares nothing.
+    """
 
-    @property
-    def version(self) -> int:
-        """Of the method; raised when its numbers change, so that old results are not reused."""
+    name: ClassVar[str]
+    """The word for it in plans."""
 
-    @property
-    def arguments(self) -> tuple[str, ...]:
-        """Names of the step's arguments that it looks at."""
+    version: ClassVar[int]
+    """Of the method; raised when its numbers change, so that old results are not reused."""
 
-    @property
-    def reads(self) -> frozenset[str]:
-        """Member types of associations that it reads, beside science and background."""
+    arguments: ClassVar[tuple[str, ...]]
+    """Names of the step's arguments that it looks at."""
 
-    def prepare(
-        self,
-        target: ExposureFacts,
-        members: Members,
-        settings: StepSettings,
-        references: ReferenceFolder | None,
-    ) -> Prepared:
+    reads: ClassVar[frozenset[str]] = frozenset()
+    """Member types of associations that it reads, beside science and background."""
+
+    def prepare(self, request: Request, settings: StepSettings) -> Prepared:
         """Decide what is done to a target.
 
         Raises
@@ -114,16 +109,34 @@ class PlannedKind(Protocol):
             If a member or a reference is bad.
         """
 
-    def share(self, prepared: Sequence[Prepared], settings: StepSettings) -> list[Sharing]:
-        """Say for each target that is to be done what it shares with the others."""
+    def share(self, prepared: Sequence[Prepared], settings: StepSettings) -> list[Prepared]:
+        """Return targets that are to be done, each with what it shares with the others."""
+        return list(prepared)
 
     def companions(self, prepared: Prepared, settings: StepSettings) -> tuple[str, ...]:
         """Return the file names of what is written beside a product."""
+        return ()
 
-    def shared_cost(
-        self, shared: Sequence[Shared], facts: Facts, settings: StepSettings, memory: int
-    ) -> SharedCost:
-        """Say what shared results cost within a budget of bytes."""
+    def pieces(
+        self,
+        shared: Sequence[Shared],
+        facts: Facts,
+        settings: StepSettings,
+        memory: int,
+        threads: int = 1,
+    ) -> Iterator[Piece]:
+        """Cut shared results of this kind into tasks.
+
+        Parameters
+        ----------
+        facts : mapping
+            Every exposure that they are made of.
+        memory : int
+            Bytes of pixels that a task may hold at a time.
+        threads : int
+            That a task may use; 1 where many tasks run side by side.
+        """
+        return iter(())
 
     def held(self, target: ExposureFacts) -> int:
         """Return the bytes that the last task of a unit holds."""

@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from bkgflow.errors import InputError, PlanError
 from bkgflow.io.exposures.facts import ExposureFacts
+from bkgflow.io.exposures.source import check_savable
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import write_text
-from bkgflow.planning.keys import Key
 from bkgflow.planning.kind import Facts
 from bkgflow.planning.unit import Shared, Unit
 from bkgflow.settings import StepSettings
 
 __all__ = ["Costs", "Plan"]
 
+MOST_LINES = 5
+"""Of units that cannot be done, in a plan that is printed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """What a plan promises, in bytes.
+    """What a plan promises, in bytes: what all units read from and write to disk together.
 
     Attributes
     ----------
-    read, written : int
-        From and to disk, all units together.
     shared_task, unit_task : int
         Most memory that one task of a shared result holds, and the last task of a unit.
     """
@@ -58,18 +57,14 @@ class Plan:
         Of bkgflow.
     output : Location
         Folder of the products.
-    settings : StepSettings
-        The step's arguments.
     memory : int
         Bytes of pixels that a task of a shared result may hold at a time.
     exposures : tuple of ExposureFacts
-        Every exposure that is read, once.
+        All that are read, each once.
     shared : tuple of Shared
         Every result that several units may wait for, once.
     units : tuple of Unit
         In the order of the associations.
-    costs : Costs
-        What the run will move and hold.
     """
 
     version: str
@@ -85,10 +80,6 @@ class Plan:
         """Return the exposures by where they lie."""
         return {facts.location: facts for facts in self.exposures}
 
-    def shared_by_digest(self) -> dict[str, Shared]:
-        """Return the shared results by the digest of their keys."""
-        return {shared.digest: shared for shared in self.shared}
-
     def sharing(self) -> Counter[str]:
         """Count the units that wait for each shared result, by its digest."""
         return Counter(unit.shared for unit in self.units if unit.shared)
@@ -97,20 +88,9 @@ class Plan:
         """Count the units by their state."""
         return Counter(unit.verdict.state.value for unit in self.units)
 
-    def output_of(self, unit: Unit) -> Location:
-        """Return where a unit's product will be."""
-        return self.output / unit.output
-
-    def full_key(self, unit: Unit) -> Key:
-        """Return a unit's key with the parts of the shared result that it waits for.
-
-        To say where it differs from another: its own key names that result by its digest alone.
-        """
-        shared = self.shared_by_digest().get(unit.shared)
-        return unit.key if shared is None else unit.key.including(shared.key)
-
     def to_json(self) -> str:
-        """Return the plan as JSON text."""
+        """Return the plan as JSON text; `PlanError` where an exposure is in memory alone."""
+        check_savable(facts.source for facts in self.exposures)
         return _adapter().dump_json(self, indent=1).decode()
 
     def save(self, path: str | Path) -> None:
@@ -118,6 +98,8 @@ class Plan:
 
         Raises
         ------
+        PlanError
+            If an exposure is in memory alone.
         OutputError
             If it cannot be written there.
         """
@@ -133,7 +115,7 @@ class Plan:
             If the file is missing or is not a plan.
         """
         try:
-            loaded: Plan = _adapter().validate_json(Location.of(path).read_bytes())
+            return _adapter().validate_json(Location.of(path).read_bytes())
         except (InputError, ValidationError) as problem:
             raise PlanError(
                 "A saved plan must be a JSON file that bkgflow wrote",
@@ -141,31 +123,22 @@ class Plan:
                 value=str(problem).splitlines()[0],
                 cure="Plan the program again",
             ) from None
-        return loaded
 
     def __str__(self) -> str:
         """What will be done, in a few lines."""
         states = ", ".join(f"{number} {state}" for state, number in sorted(self.counts().items()))
+        lines = [
+            f"Plan of {len(self.units)} units ({states or 'none'}) into {self.output}",
+            f"{len(self.exposures)} exposures, {len(self.shared)} shared results",
+        ]
         stopped = [unit.verdict.reason for unit in self.units if unit.verdict.error is not None]
-        return "\n".join(
-            [
-                f"Plan of {len(self.units)} units ({states or 'none'}) into {self.output}",
-                f"{len(self.exposures)} exposures, {len(self.shared)} shared results",
-                *_first(stopped),
-            ]
-        )
+        lines += stopped[:MOST_LINES]
+        if len(stopped) > MOST_LINES:
+            lines.append(f"… and {len(stopped) - MOST_LINES} more")
+        return "\n".join(lines)
 
     __repr__ = __str__
 
 
-MOST_LINES = 5
-"""Of units that cannot be done, in a plan that is printed."""
-
-
-def _first(reasons: Sequence[str]) -> list[str]:
-    left = len(reasons) - MOST_LINES
-    return [*reasons[:MOST_LINES], *([f"… and {left} more"] if left > 0 else [])]
-
-
-def _adapter() -> TypeAdapter[Any]:
+def _adapter() -> TypeAdapter[Plan]:
     return TypeAdapter(Plan)

@@ -6,7 +6,6 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from bkgflow.association import Association, Product, load_program
 from bkgflow.errors import BkgflowError, PlanError
@@ -17,10 +16,9 @@ from bkgflow.io.references.folder import ReferenceFolder
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.publish import check_writable
 from bkgflow.planning.conflicts import without_conflicts, without_repeats
-from bkgflow.planning.costs import predict
 from bkgflow.planning.keys import Key
-from bkgflow.planning.kind import Members, PlannedKind, PlannedKinds, Prepared, Sharing
-from bkgflow.planning.plan import Plan
+from bkgflow.planning.kind import Facts, PlannedKinds, Prepared, Request
+from bkgflow.planning.plan import Costs, Plan
 from bkgflow.planning.unit import Shared, Unit
 from bkgflow.settings import StepSettings
 from bkgflow.verdict import State, Verdict
@@ -32,8 +30,11 @@ DEFAULT_MEMORY = 64 << 20
 """Bytes that the strips of one combine task hold, unless the caller says otherwise: enough for
 long sequential reads, little enough to be allocated again and again without cost."""
 
+COMPANION_BYTES = 12
+"""Of a pixel of a combined background that is saved: SCI, ERR (float32) and DQ (uint32)."""
 
-def make_plan(program: Any, output: PathLike, planner: Planner) -> Plan:
+
+def make_plan(program: object, output: PathLike, planner: Planner) -> Plan:
     """Look at every exposure of a program once and decide what will be done.
 
     Parameters
@@ -42,8 +43,6 @@ def make_plan(program: Any, output: PathLike, planner: Planner) -> Plan:
         Associations, or a folder of ``*_asn.json``.
     output : path
         Folder of the products; a run makes it if it is not there.
-    planner : Planner
-        The settings, and where references are looked for.
 
     Raises
     ------
@@ -55,10 +54,9 @@ def make_plan(program: Any, output: PathLike, planner: Planner) -> Plan:
     associations, refused = load_program(program)
     folder = Location.of(output)
     named = [str(each.location) for each in associations] + [path for path, _ in refused]
-    references = planner.references.location if planner.references else ""
-    _check_text([*named, folder, references])
+    _check_text([*named, folder, planner.references.location if planner.references else ""])
     check_writable(folder)
-    asked: list[Asked] = [Asked(path, "", error=error) for path, error in refused]
+    asked = [Asked(path, "", error) for path, error in refused]
     for association in associations:
         asked.extend(planner.asked_in(association))
     return planner.plan(asked, folder)
@@ -83,8 +81,7 @@ class Asked:
 
     association: str
     product: str
-    prepared: Prepared | None = None
-    error: BkgflowError | None = None
+    found: Prepared | BkgflowError
     science: str = ""
 
 
@@ -94,14 +91,6 @@ class Planner:
 
     Attributes
     ----------
-    settings : StepSettings
-        The step's arguments.
-    kinds : PlannedKinds
-        How units are decided, shared and priced.
-    memory : int
-        Bytes of pixels that a task of a shared result may hold at a time.
-    references : ReferenceFolder or None
-        Where references are looked for; None for CRDS.
     looked_at : dict
         Every exposure, or the error that it cannot be used with.
     """
@@ -116,20 +105,19 @@ class Planner:
         """Prepare every product of an association; what is wrong with one stays with it."""
         path = str(association.location)
         for name, error in association.refused:
-            yield Asked(path, name, error=error)
+            yield Asked(path, name, error)
         for product in association.products:
             try:
-                yield Asked(path, product.name, self._of_product(product))
+                target, *backgrounds = map(self._facts, (product.science, *product.backgrounds))
+                yield Asked(path, product.name, self.prepared(target, backgrounds, product))
             except BkgflowError as error:
-                yield Asked(path, product.name, error=error, science=str(product.science))
-
-    def _of_product(self, product: Product) -> Prepared:
-        target = self._facts(product.science)
-        backgrounds = tuple(self._facts(each) for each in product.backgrounds)
-        return self.prepared(target, Members(backgrounds), product)
+                yield Asked(path, product.name, error, str(product.science))
 
     def prepared(
-        self, target: ExposureFacts, members: Members, product: Product | None = None
+        self,
+        target: ExposureFacts,
+        backgrounds: Iterable[ExposureFacts],
+        product: Product | None = None,
     ) -> Prepared:
         """Have the target's kind decide what is done to it, with the members that it reads.
 
@@ -140,9 +128,9 @@ class Planner:
         """
         kind = self.kinds.of(target.exp_type)
         others = product.others if product else ()
-        catalogs = (each for name, each in others if name == "sourcecat" and name in kind.reads)
-        members = replace(members, catalogs=(*members.catalogs, *catalogs))
-        prepared = kind.prepare(target, members, self.settings, self.references)
+        read = (each for name, each in others if name == "sourcecat" and name in kind.reads)
+        request = Request(target, tuple(backgrounds), tuple(read), self.references)
+        prepared = kind.prepare(request, self.settings)
         left_alone = (
             f"{name} member {each.name} is left alone"
             for name, each in others
@@ -166,102 +154,107 @@ class Planner:
     def plan(self, asked: Sequence[Asked], output: Location) -> Plan:
         """Freeze what was found."""
         # Sharing comes after all targets are known: the segments of an exposure find each other.
-        sharing = self._sharing([each.prepared for each in asked if each.prepared is not None])
-        units = [
-            _refused(each) if each.prepared is None else self._unit(each, each.prepared, sharing)
-            for each in asked
-        ]
+        sharing = self._sharing(asked)
+        units = [self._unit(each, sharing.get(i, each.found)) for i, each in enumerate(asked)]
         units = without_conflicts(without_repeats(units), output, self.looked_at)
         # Only now it is known which units are left to wait for a result.
         wanted = {unit.shared for unit in units if unit.verdict.to_do}
-        found = {share.shared.digest: share.shared for share in sharing.values() if share.shared}
+        found = {each.shared.digest: each.shared for each in sharing.values() if each.shared}
         shared = tuple(each for digest, each in found.items() if digest in wanted)
-        exposures = self._exposures(units, shared)
-        facts = {each.location: each for each in exposures}
+        facts = self._exposures(units, shared)
         return Plan(
             version=VERSION,
             output=output,
             settings=self.settings,
             memory=self.memory,
-            exposures=exposures,
+            exposures=tuple(facts.values()),
             shared=shared,
             units=tuple(units),
-            costs=predict(units, shared, facts, self.kinds, self.settings, self.memory),
+            costs=self._costs(units, shared, facts),
         )
 
-    def _sharing(self, prepared: Sequence[Prepared]) -> dict[int, Sharing]:
-        """Return what each target that is to be done shares, by the identity of the object."""
-        groups: dict[str, list[Prepared]] = defaultdict(list)
-        for each in prepared:
-            if each.verdict.to_do:
-                groups[self.kinds.of(each.target.exp_type).name].append(each)
+    def _sharing(self, asked: Sequence[Asked]) -> dict[int, Prepared]:
+        """Return what is to be done with what it shares, kind by kind, by its place in a list."""
+        groups: dict[str, dict[int, Prepared]] = defaultdict(dict)
+        for i, each in enumerate(asked):
+            if isinstance(each.found, Prepared) and each.found.verdict.to_do:
+                groups[self.kinds.of(each.found.target.exp_type).name][i] = each.found
         return {
-            id(each): share
+            i: prepared
             for name, group in groups.items()
-            for each, share in zip(
-                group, self.kinds.named(name).share(group, self.settings), strict=True
+            for i, prepared in zip(
+                group,
+                self.kinds.named(name).share(list(group.values()), self.settings),
+                strict=True,
             )
         }
 
-    def _unit(self, asked: Asked, prepared: Prepared, sharing: dict[int, Sharing]) -> Unit:
-        target = prepared.target
+    def _unit(self, asked: Asked, found: Prepared | BkgflowError) -> Unit:
+        if isinstance(found, BkgflowError):
+            return _refused(asked, found)
+        target, references = found.target, found.references
         kind = self.kinds.of(target.exp_type)
-        share = sharing.get(id(prepared), Sharing())
-        digest = share.shared.digest if share.shared else ""
+        digest = found.shared.digest if found.shared else ""
+        parts = [
+            ("method", f"{kind.name} {kind.version}"),
+            *self.settings.only(kind.arguments).items(),
+            ("target", target.identity),
+            *(references.identities if references else ()),
+            ("shared result", digest),
+            ("skipped because", found.verdict.reason),
+        ]
         return Unit(
-            key=self._key(kind, prepared, digest),
+            key=Key.of(parts),
             association=asked.association,
             product=asked.product,
             kind=kind.name,
             target=target.location,
             output=product_name(target.location, product_suffix(target.n_integrations)),
-            companions=kind.companions(prepared, self.settings),
-            verdict=prepared.verdict,
+            companions=kind.companions(found, self.settings),
+            verdict=found.verdict,
             shared=digest,
-            references=prepared.references,
-            notes=(*prepared.notes, *share.notes),
+            references=references,
+            notes=found.notes,
         )
 
-    def _key(self, kind: PlannedKind, prepared: Prepared, shared: str) -> Key:
-        references = prepared.references.identities if prepared.references else ()
-        return Key.of(
-            [
-                ("method", f"{kind.name} {kind.version}"),
-                *self.settings.only(kind.arguments).items(),
-                ("target", prepared.target.identity),
-                *references,
-                ("shared result", shared),
-                ("skipped because", prepared.verdict.reason),
-            ]
-        )
-
-    def _exposures(
-        self, units: Iterable[Unit], shared: Iterable[Shared]
-    ) -> tuple[ExposureFacts, ...]:
+    def _exposures(self, units: Iterable[Unit], shared: Iterable[Shared]) -> Facts:
         """Return every exposure that will be read, once."""
         wanted = dict.fromkeys(member for each in shared for member in each.members)
         wanted |= dict.fromkeys(
             unit.target for unit in units if unit.verdict.state != State.QUARANTINED
         )
-        found = (self.looked_at[location] for location in wanted)
-        return tuple(each for each in found if isinstance(each, ExposureFacts))
+        found = {location: self.looked_at[location] for location in wanted}
+        return {key: each for key, each in found.items() if isinstance(each, ExposureFacts)}
+
+    def _costs(self, units: Iterable[Unit], shared: Sequence[Shared], facts: Facts) -> Costs:
+        """Add up what the tasks will move and hold; a target is read and written whole."""
+        read = written = shared_task = unit_task = 0
+        for name in dict.fromkeys(each.kind for each in shared):
+            own = [each for each in shared if each.kind == name]
+            for piece in self.kinds.named(name).pieces(own, facts, self.settings, self.memory):
+                read += piece.read
+                shared_task = max(shared_task, piece.held)
+        for unit in units:
+            if unit.verdict.state == State.QUARANTINED:
+                continue
+            target = facts[unit.target]
+            size, pixels = target.identity.size, target.window.nx * target.window.ny
+            identities = unit.references.identities if unit.references else ()
+            read += size + sum(identity.size for _, identity in identities)
+            written += size + len(unit.companions) * pixels * COMPANION_BYTES
+            unit_task = max(unit_task, self.kinds.named(unit.kind).held(target))
+        return Costs(read, written, shared_task, unit_task)
 
 
-def _refused(asked: Asked) -> Unit:
+def _refused(asked: Asked, error: BkgflowError) -> Unit:
     """Return the unit of a product that cannot be done."""
-    assert asked.error is not None
+    parts = {"association": asked.association, "product": asked.product, "error": error.message}
     return Unit(
-        key=Key.of(
-            [
-                ("association", asked.association),
-                ("product", asked.product),
-                ("error", asked.error.message),
-            ]
-        ),
+        key=Key.of(parts.items()),
         association=asked.association,
         product=asked.product,
         kind="",
         target=Location.of(asked.science or asked.association),
         output="",
-        verdict=Verdict.quarantined(asked.error),
+        verdict=Verdict.quarantined(error),
     )

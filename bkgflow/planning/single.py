@@ -3,85 +3,62 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from bkgflow.association import Product, load
-from bkgflow.errors import AssociationError, BackgroundError, UsageError
+from bkgflow.errors import AssociationError, UsageError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.from_fits import inspect
-from bkgflow.io.exposures.from_model import is_model, model_facts
+from bkgflow.io.exposures.from_model import model_facts
 from bkgflow.io.models import Model
 from bkgflow.io.storage.location import Location, PathLike, split_list
-from bkgflow.planning.kind import Members
+from bkgflow.planning.conflicts import own_background
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.planner import Asked, Planner
 
-__all__ = ["Single", "plan_single", "single"]
+__all__ = ["plan_single"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Single:
-    """What one subtraction was asked for.
-
-    Attributes
-    ----------
-    target : ExposureFacts
-        The exposure.
-    members : Members
-        Its backgrounds and catalogs.
-    association : str
-        Where it was asked for; empty without one.
-    product : Product or None
-        What the association says of it.
-    model : data model or None
-        The target, where it is in memory.
-    notes : tuple of str
-        What a user should know about the choice of the members.
-    """
-
-    target: ExposureFacts
-    members: Members
-    association: str = ""
-    product: Product | None = None
-    model: Model | None = None
-    notes: tuple[str, ...] = ()
-
-
-def single(target: Any, bkg_list: Any = None) -> Single:
-    """Look at a target and its backgrounds; paths and data models may be mixed.
+def plan_single(target: object, bkg_list: object, output: PathLike, planner: Planner) -> Plan:
+    """Decide what is done to one target: a plan of one unit.
 
     Parameters
     ----------
     target : path, data model or association
         Of an association of one product, the background members go before ``bkg_list``.
     bkg_list : sequence of paths or data models, or a comma-separated string
-        The background exposures.
+        The background exposures; paths and models may be mixed.
 
     Raises
     ------
     UsageError
         If one is neither a path nor a model.
-    InputError
-        If one is bad.
+    BkgflowError
+        If one is bad: there is nobody else to go on with.
     """
     backgrounds = split_list(bkg_list)
+    association, product, notes = "", None, list[str]()
     if isinstance(target, str | os.PathLike) and Location.of(target).suffix.lower() == ".json":
-        return _of_association(Location.of(target), backgrounds)
+        association = str(Location.of(target))
+        product = _only_product(Location.of(target))
+        if product.backgrounds and backgrounds:
+            notes.append("its own background members are used, not bkg_list")
+        target, backgrounds = product.science, list(product.backgrounds) or backgrounds
     facts = _facts(target, "target")
-    if is_model(target) and any(background is target for background in backgrounds):
-        raise BackgroundError(
-            "A target must not be its own background",
-            file=facts.location,
-            value=facts.name,
-            cure="Remove it from the list of backgrounds",
-        )
-    return Single(facts, _members(backgrounds), model=target if is_model(target) else None)
+    if isinstance(target, Model) and any(background is target for background in backgrounds):
+        raise own_background(facts)
+    # A model is told from the others by its place in the list.
+    others = [_facts(each, f"background {i}") for i, each in enumerate(backgrounds, start=1)]
+    for each in (facts, *others):
+        planner.looked_at[each.location] = each
+    prepared = planner.prepared(facts, others, product).noting(*notes)
+    asked = Asked(association, product.name if product else "", prepared)
+    plan = planner.plan([asked], Location.of(output))
+    if (error := plan.units[0].verdict.error) is not None:
+        raise error
+    return plan
 
 
-def _of_association(location: Location, backgrounds: Sequence[Any]) -> Single:
-    """Look at what an association of one product names."""
+def _only_product(location: Location) -> Product:
     association = load(location)
     for _, error in association.refused:
         raise error
@@ -92,26 +69,11 @@ def _of_association(location: Location, backgrounds: Sequence[Any]) -> Single:
             value=f"{len(association.products)} products",
             cure="Use bkgflow run (bkgflow.plan and bkgflow.run) for all of them",
         )
-    [product] = association.products
-    both = product.backgrounds and backgrounds
-    notes = ("its own background members are used, not bkg_list",) if both else ()
-    return Single(
-        inspect(product.science),
-        _members(product.backgrounds or backgrounds),
-        str(location),
-        product,
-        notes=notes,
-    )
+    return association.products[0]
 
 
-def _members(backgrounds: Sequence[Any]) -> Members:
-    """Look at the backgrounds; a model is told from the others by its place in the list."""
-    numbered = enumerate(backgrounds, start=1)
-    return Members(tuple(_facts(thing, f"background {number}") for number, thing in numbered))
-
-
-def _facts(thing: Any, role: str) -> ExposureFacts:
-    if is_model(thing):
+def _facts(thing: object, role: str) -> ExposureFacts:
+    if isinstance(thing, Model):
         name = thing.meta.filename or role
         return model_facts(thing, name if role == "target" else f"{role} ({name})")
     if not isinstance(thing, str | os.PathLike):
@@ -121,23 +83,3 @@ def _facts(thing: Any, role: str) -> ExposureFacts:
             cure="Give the path of an exposure, or the data model that it opens as",
         )
     return inspect(thing)
-
-
-def plan_single(asked: Single, output: PathLike, planner: Planner) -> Plan:
-    """Decide what is done to one target: a plan of one unit.
-
-    Raises
-    ------
-    BkgflowError
-        If an input is bad: there is nobody else to go on with.
-    """
-    for facts in (asked.target, *asked.members.backgrounds):
-        planner.looked_at[facts.location] = facts
-    prepared = planner.prepared(asked.target, asked.members, asked.product)
-    name = asked.product.name if asked.product else ""
-    request = Asked(asked.association, name, prepared.noting(*asked.notes))
-    plan = planner.plan([request], Location.of(output))
-    error = plan.units[0].verdict.error
-    if error is not None:
-        raise error
-    return plan

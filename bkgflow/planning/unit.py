@@ -51,10 +51,8 @@ class Shared:
     ----------
     kind : str
         Of the units: it knows how the result is computed.
-    key : Key
-        What determines it.
     window : Window
-        The detector window of the units.
+        Of the units, on the detector.
     members : tuple of Location
         The exposures that it is made of.
     references : tuple of Location
@@ -79,8 +77,6 @@ class Unit:
 
     Attributes
     ----------
-    key : Key
-        What determines the result. Same key, same result.
     association : str
         Where it was asked for; empty without an association.
     product : str
@@ -88,7 +84,7 @@ class Unit:
     kind : str
         How it is done, by the exposure's type; empty where that could not be found out.
     target : Location
-        The science exposure.
+        The science exposure; the association, where that could not be found out.
     output : str
         File name of the product, within the plan's output folder; empty where there is none.
     companions : tuple of str
@@ -97,8 +93,6 @@ class Unit:
         PLANNED; or SKIPPED or QUARANTINED where the headers decide it already.
     shared : str
         Digest of the shared result that it waits for; empty without one.
-    references : References or None
-        What a fit reads beside the exposure.
     notes : tuple of str
         What a user should know about how the members were read.
     """
@@ -122,7 +116,7 @@ class Unit:
 
     @property
     def name(self) -> str:
-        """File name of the target; of the association, where no target is known."""
+        """File name of the target."""
         return self.target.name
 
     @property

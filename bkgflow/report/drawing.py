@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,48 +16,57 @@ from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.kinds.soss import SEGMENT
 from bkgflow.methods.soss.regions import fit_regions
 from bkgflow.record import Found, SossFound
-from bkgflow.report.pictures import draw_slitless, draw_subtraction
-from bkgflow.report.series import SkyScales, draw_series
+from bkgflow.report.pictures import Panel, SkyScales, draw_panels, fit_panels, subtraction_panels
 from bkgflow.verdict import Verdict
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["draw_product", "found_in"]
+__all__ = ["draw_product", "found_in", "panels_of"]
 
 
 def draw_product(target: PathLike, product: PathLike, picture: PathLike) -> Path:
-    """Draw a target and its product as PNG; see `bkgflow.draw`.
+    """Draw a target and its product as PNG; see `bkgflow.draw`."""
+    product = Location.of(product)
+    panels, series = panels_of(target, product)
+    return draw_panels(panels, picture, product.name, series)
+
+
+def panels_of(target: PathLike, product: Location) -> tuple[list[Panel], list[SkyScales] | None]:
+    """Return the images of such a picture; and the scales of a SOSS exposure, else None.
 
     Raises
     ------
-    InputError, UsageError
-        If a file is bad; if matplotlib is not installed.
+    InputError
+        If a file is bad.
     """
-    product = Location.of(product)
     exposure = open_exposure(target)
-    before, after = _mean(exposure["sci"]), _mean(open_exposure(product)["sci"])
-    sky = (before - after).values
-    words = {"title": product.name, "unit": before.attrs.get("units", "")}
+    sci = _mean(exposure["sci"])
+    unit = sci.attrs.get("units", "")
+    before, after = sci.values, _mean(open_exposure(product)["sci"]).values
+    sky = before - after
     found, _, _ = found_in(product)
     if isinstance(found, SossFound) and found.source_threshold is not None:
-        share = _dark_share(exposure, found.source_threshold)
-        regions, scales = fit_regions(share, sky), _scales(product)
-        return draw_series(before.values, regions, sky, after.values, scales, picture, **words)
+        regions = fit_regions(_dark_share(exposure, found.source_threshold), sky)
+        fitted = Panel("fit regions", regions, (-1.0, 1.0), "left < 0 < right", "RdBu_r")
+        return fit_panels(before, fitted, sky, after, unit), _scales(product)
     mask = product_mask(product, sky.shape)
-    if mask is not None:
-        return draw_slitless(before.values, mask, sky, after.values, picture, **words)
-    return draw_subtraction(before.values, sky, after.values, picture, **words)
+    if mask is None:
+        return subtraction_panels(before, sky, after, unit), None
+    title = f"mask: {mask.mean():.0%} background"
+    fitted = Panel(title, mask.astype(np.float32), (0.0, 1.0), unit)
+    return fit_panels(before, fitted, sky, after, unit, mask), None
 
 
 def _mean(sci: xr.DataArray) -> xr.DataArray:
     return sci.mean("integration", keep_attrs=True) if "integration" in sci.dims else sci
 
 
-def _dark_share(exposure: xr.Dataset, threshold: float) -> Any:
+def _dark_share(exposure: xr.Dataset, threshold: float) -> NDArray[np.float32]:
     """Share of the integrations in which a pixel is good and below the threshold: (ny, nx)."""
     good = (exposure["dq"] & np.uint32(DO_NOT_USE | REFERENCE_PIXEL)) == 0
-    return _mean((good & (exposure["sci"] < threshold)).astype(np.float32)).values
+    share: NDArray[np.float32] = _mean((good & (exposure["sci"] < threshold)).astype("f4")).values
+    return share
 
 
 def found_in(product: PathLike) -> tuple[Found | None, int, int]:

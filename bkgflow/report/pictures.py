@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,20 +13,11 @@ from bkgflow.errors import UsageError
 from bkgflow.io.storage.location import PathLike
 from bkgflow.io.storage.publish import whole
 
-__all__ = [
-    "Panel",
-    "around_zero",
-    "draw_image",
-    "draw_panels",
-    "draw_slitless",
-    "draw_subtraction",
-    "limits",
-    "new_figure",
-    "save_figure",
-]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-Panel = tuple[str, NDArray[Any], tuple[float, float]]
-"""The title of an image, the image, and the values that are drawn black and white."""
+__all__ = ["Panel", "SkyScales", "draw_panels", "fit_panels", "subtraction_panels"]
 
 STRETCH = 4.0
 """Black and white stand this many robust standard deviations from the median: the sky is seen,
@@ -35,162 +26,175 @@ and sources are white."""
 MAD_TO_SIGMA = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
 
+SIDES = (("left", "tab:blue"), ("right", "tab:red"))
 
-def draw_subtraction(
-    before: NDArray[np.floating],
-    background: NDArray[np.floating],
-    after: NDArray[np.floating],
-    path: PathLike,
-    *,
-    title: str,
-    unit: str = "",
-) -> Path:
-    """Draw a target before, its background, and the target after, side by side.
+Image = NDArray[np.floating]
+
+
+class Panel(NamedTuple):
+    """An image of a picture.
+
+    Attributes
+    ----------
+    title : str
+        Above it.
+    image : (ny, nx)
+        NaN is drawn red.
+    limits : (float, float)
+        The values that are drawn black and white.
+    unit : str
+        At the colour bar.
+    colours : str or None
+        A colour map of matplotlib; None for grey.
+    """
+
+    title: str
+    image: Image
+    limits: tuple[float, float]
+    unit: str
+    colours: str | None = None
+
+
+class SkyScales(NamedTuple):
+    """The scales of one segment of a time series.
+
+    Attributes
+    ----------
+    first : int
+        Its first integration, counted from 1 within the exposure.
+    scales, errors : (2, n_integrations) float64
+        Left and right of the step, and how much of them changes by chance (1 sigma).
+    """
+
+    first: int
+    scales: NDArray[np.float64]
+    errors: NDArray[np.float64]
+
+
+def subtraction_panels(before: Image, background: Image, after: Image, unit: str) -> list[Panel]:
+    """Return a target before, its background, and the target after, all (ny, nx) in one unit.
 
     Target and background share one grey scale; the result, whose sky is near zero, has its
     own, as wide as the first.
+    """
+    limits = _limits(before)
+    return [
+        Panel(f"before: median {np.nanmedian(before):.4g}", before, limits, unit),
+        Panel(f"background: median {np.nanmedian(background):.4g}", background, limits, unit),
+        Panel(f"after: median {np.nanmedian(after):.4g}", after, _as_wide(limits, after), unit),
+    ]
+
+
+def fit_panels(
+    before: Image,
+    fitted: Panel,
+    background: Image,
+    after: Image,
+    unit: str,
+    mask: NDArray[np.bool_] | None = None,
+) -> list[Panel]:
+    """Return an exposure, where its sky was fitted, the scaled sky, and what is left.
 
     Parameters
     ----------
     before, background, after : (ny, nx)
-        In one unit; NaN is drawn in red.
-    path : path
-        Of the PNG.
-    title : str
-        Above the picture.
+        In one unit.
+    fitted : Panel
+        Where it was.
     unit : str
-        Below the colour bars.
-
-    Returns
-    -------
-    Path
-        The picture.
-
-    Raises
-    ------
-    UsageError
-        If matplotlib is not installed.
+        At the colour bars.
+    mask : (ny, nx) bool, optional
+        True for the background, which alone decides about the grey scales; else all does.
     """
-    low, high = limits(before)
-    panels = [
-        (f"before: median {np.nanmedian(before):.4g}", before, (low, high)),
-        (f"background: median {np.nanmedian(background):.4g}", background, (low, high)),
-        (f"after: median {np.nanmedian(after):.4g}", after, around_zero(after, high - low)),
+    sky = mask if mask is not None and mask.any() else slice(None)
+    limits = _limits(before[sky])
+    return [
+        Panel("exposure", before, limits, unit),
+        fitted,
+        Panel(f"model: median {np.nanmedian(background):.4g}", background, limits, unit),
+        Panel("residual", after, _as_wide(limits, after[sky]), unit),
     ]
-    return draw_panels(panels, path, title=title, unit=unit)
-
-
-def draw_slitless(
-    before: NDArray[np.floating],
-    mask: NDArray[np.bool_],
-    background: NDArray[np.floating],
-    after: NDArray[np.floating],
-    path: PathLike,
-    *,
-    title: str,
-    unit: str = "",
-) -> Path:
-    """Draw a slitless exposure, the mask of its background, the scaled sky, what is left.
-
-    Parameters
-    ----------
-    before, background, after : (ny, nx)
-        In one unit; NaN is drawn red.
-    mask : (ny, nx) bool
-        True (white) for background.
-    path : path-like
-        Of the PNG.
-    title, unit : str
-        Above the picture, and at the colour bars.
-
-    Raises
-    ------
-    UsageError
-        If matplotlib is not installed.
-    """
-    low, high = limits(np.where(mask, before, np.nan) if mask.any() else before)
-    panels = [
-        ("exposure", before, (low, high)),
-        (f"mask: {mask.mean():.0%} background", mask.astype(np.float32), (0.0, 1.0)),
-        (f"model: median {np.nanmedian(background):.4g}", background, (low, high)),
-        ("residual", after, around_zero(after[mask] if mask.any() else after, high - low)),
-    ]
-    return draw_panels(panels, path, title=title, unit=unit)
 
 
 def draw_panels(
     panels: Sequence[Panel],
     path: PathLike,
-    *,
     title: str,
-    unit: str = "",
+    series: Sequence[SkyScales] | None = None,
 ) -> Path:
-    """Draw images side by side, each with its title, limits and colour bar.
+    """Draw images side by side as PNG, and return its path, where it appears whole.
 
-    Long, narrow windows are stacked instead.
-
-    Raises
-    ------
-    UsageError
-        If matplotlib is not installed.
-    """
-    ny, nx = panels[0][1].shape
-    stacked = nx > 3 * ny
-    count = len(panels)
-    figure = new_figure((9.0, 0.8 + 2.0 * count) if stacked else (4.6 * count, 5.0), title)
-    axes = figure.subplots(count if stacked else 1, 1 if stacked else count, squeeze=False)
-    for axis, panel in zip(axes.flat, panels, strict=True):
-        draw_image(figure, axis, panel, unit, stacked=stacked)
-    return save_figure(figure, path)
-
-
-def draw_image(
-    figure: Any, axis: Any, panel: Panel, unit: str, *, stacked: bool, colours: Any = None
-) -> None:
-    """Draw one image with its title, limits and colour bar, grey by default."""
-    name, image, (low, high) = panel
-    drawn = axis.imshow(
-        image,
-        origin="lower",
-        cmap=_grey_with_red() if colours is None else colours,
-        vmin=low,
-        vmax=high,
-        interpolation="nearest",
-        aspect="auto" if stacked else "equal",
-    )
-    axis.set_title(name, fontsize=10)
-    axis.set_xlabel("column")
-    axis.set_ylabel("row")
-    figure.colorbar(drawn, ax=axis, shrink=1.0 if stacked else 0.65, label=unit)
-
-
-def new_figure(size: tuple[float, float], title: str) -> Any:
-    """Return an empty figure of a size in inches.
+    Long, narrow windows are stacked; so is a time series, with the scales of all its segments, in
+    the order of time, below.
 
     Raises
     ------
     UsageError
         If matplotlib is not installed.
-    """
-    figure = _figure_class()(figsize=size, layout="constrained")
-    figure.suptitle(title, fontsize=11)
-    return figure
-
-
-def save_figure(figure: Any, path: PathLike) -> Path:
-    """Write a figure as PNG; it appears whole or not at all. Return its path.
-
-    Raises
-    ------
     OutputError
-        If it cannot be written there.
+        If the picture cannot be written.
     """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise UsageError(
+            "Pictures are drawn with matplotlib",
+            value="it is not installed",
+            cure="Install bkgflow with its plot extra: pip install 'bkgflow[plot]'",
+        ) from None
+    ny, nx = panels[0].image.shape
+    count = len(panels)
+    stacked = series is not None or nx > 3 * ny
+    height = 0.8 + 2.0 * count + (0.0 if series is None else 2.2)
+    size = (9.0, height) if stacked else (4.6 * count, 5.0)
+    figure = Figure(figsize=size, layout="constrained")
+    figure.suptitle(title, fontsize=11)
+    rows = count + (series is not None)
+    axes = figure.subplots(rows if stacked else 1, 1 if stacked else count, squeeze=False).flat
+    for axis, panel in zip(axes, panels, strict=False):
+        _draw_image(figure, axis, panel, stacked=stacked)
+    if series is not None:
+        _draw_scales(axes[count], series)
     with whole(path) as part:
         figure.savefig(part, dpi=110, format="png")
     return Path(path)
 
 
-def limits(image: NDArray[np.floating]) -> tuple[float, float]:
+def _draw_image(figure: Figure, axis: Axes, panel: Panel, *, stacked: bool) -> None:
+    from matplotlib import colormaps
+
+    low, high = panel.limits
+    drawn = axis.imshow(
+        panel.image,
+        origin="lower",
+        cmap=panel.colours or colormaps["gray"].with_extremes(bad="firebrick"),
+        vmin=low,
+        vmax=high,
+        interpolation="nearest",
+        aspect="auto" if stacked else "equal",
+    )
+    axis.set_title(panel.title, fontsize=10)
+    axis.set_xlabel("column")
+    axis.set_ylabel("row")
+    figure.colorbar(drawn, ax=axis, shrink=1.0 if stacked else 0.65, label=panel.unit)
+
+
+def _draw_scales(axis: Axes, series: Sequence[SkyScales]) -> None:
+    """Draw both scales over the integrations, with a line where a segment begins."""
+    for number, (first, *curves) in enumerate(series):
+        for (name, colour), scales, errors in zip(SIDES, *curves, strict=True):
+            time = first + np.arange(len(scales))
+            label = None if number else f"{name} of the step"
+            axis.errorbar(time, scales, errors, fmt="o-", ms=3, lw=1, color=colour, label=label)
+        if number:
+            axis.axvline(first - 0.5, color="grey", lw=0.8, ls=":")
+    axis.set_title("scales", fontsize=10)
+    axis.set_xlabel("integration")
+    axis.set_ylabel("sky / template")
+    axis.legend(loc="best", fontsize=8)
+
+
+def _limits(image: Image) -> tuple[float, float]:
     """Return the values that are drawn black and white, so that the sky is seen."""
     finite = image[np.isfinite(image)]
     if not finite.size:
@@ -200,25 +204,8 @@ def limits(image: NDArray[np.floating]) -> tuple[float, float]:
     return middle - half, middle + (half or 1.0)
 
 
-def around_zero(image: NDArray[np.floating], width: float) -> tuple[float, float]:
-    """Return limits about the median of what is left that are ``width`` apart."""
+def _as_wide(limits: tuple[float, float], image: Image) -> tuple[float, float]:
+    """Return limits about the median of what is left, as far apart as others."""
     middle = float(np.nanmedian(image)) if np.isfinite(image).any() else 0.0
-    return middle - width / 2, middle + width / 2
-
-
-def _figure_class() -> Any:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise UsageError(
-            "Pictures are drawn with matplotlib",
-            value="it is not installed",
-            cure="Install bkgflow with its plot extra: pip install 'bkgflow[plot]'",
-        ) from None
-    return Figure
-
-
-def _grey_with_red() -> Any:
-    from matplotlib import colormaps
-
-    return colormaps["gray"].with_extremes(bad="firebrick")
+    half = (limits[1] - limits[0]) / 2
+    return middle - half, middle + half

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["as_text", "human_bytes", "make_table", "print_table"]
+__all__ = ["as_text", "counted", "human_bytes", "make_table", "print_table"]
 
 PLAIN_WIDTH = 10_000
 """Columns of a table that is not drawn on a terminal: as wide as its longest line, so that
@@ -25,15 +25,15 @@ def make_table(
     table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
     for column in columns:
         table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(_escaped(cell) for cell in row))
+    for row in rows:  # rich would read square brackets in file names as markup
+        table.add_row(*(str(cell).replace("[", r"\[") for cell in row))
     return table
 
 
-def as_text(table: Table, width: int = PLAIN_WIDTH) -> str:
+def as_text(table: Table) -> str:
     """Draw a table as plain text, without colour."""
     buffer = io.StringIO()
-    Console(file=buffer, width=width, color_system=None, force_terminal=False).print(table)
+    Console(file=buffer, width=PLAIN_WIDTH, color_system=None, force_terminal=False).print(table)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
 
 
@@ -46,6 +46,11 @@ def print_table(table: Table) -> None:
         print(as_text(table))
 
 
+def counted(counts: Mapping[str, int]) -> str:
+    """Write how many there are of each: "2 COMPLETE, 1 SKIPPED", or "none"."""
+    return ", ".join(f"{number} {what}" for what, number in sorted(counts.items())) or "none"
+
+
 def human_bytes(number: int) -> str:
     """Write a number of bytes with a unit: 1536 → '1.5 KiB'."""
     amount = float(number)
@@ -54,8 +59,3 @@ def human_bytes(number: int) -> str:
             return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
         amount /= 1024
     return f"{amount:.1f} TiB"
-
-
-def _escaped(cell: object) -> str:
-    """Keep rich from reading square brackets in file names as markup."""
-    return str(cell).replace("[", r"\[")

@@ -1,4 +1,7 @@
-"""The arguments of simulated programs: what the command line says of them, and their bounds."""
+"""The arguments of simulated programs: what the command line says of them, and their bounds.
+
+One that is out of bounds raises SettingsError.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,7 @@ from typing import Annotated, NamedTuple
 from bkgflow.detector import Window
 from bkgflow.errors import SettingsError
 
-__all__ = [
-    "MOST",
-    "Argument",
-    "OnExposure",
-    "Seed",
-    "Size",
-    "check",
-    "check_share",
-    "one_of",
-]
+__all__ = ["MOST", "Argument", "OnExposure", "Seed", "Size", "check", "check_share", "one_of"]
 
 SMALLEST = 16
 """The smallest side of a cut-out, in pixels."""
@@ -47,56 +41,29 @@ Seed = Annotated[int, Argument("Of the random numbers; same seed, same program."
 def check(frame: Window, size: int | None, seed: int, **numbers: tuple[int, ...]) -> None:
     """Refuse a size, a seed or other arguments that are no whole number within their bounds.
 
-    Parameters
-    ----------
-    frame : Window
-        The whole detector, of which a size is a cut-out; None is the whole of it.
-    **numbers : (value, least) or (value, least, most)
-        By the name of the argument.
-
-    Raises
-    ------
-    SettingsError
-        Where one is not a whole number, below the least or above the most.
+    ``frame`` is the whole detector, of which a size is a cut-out. The others are given as
+    (value, least) or (value, least, most) by the name of the argument.
     """
-    if size is not None:
-        _check_number("size", size, SMALLEST, min(frame.shape))
-    _check_number("seed", seed, 0)
-    for name, bounded in numbers.items():
-        _check_number(name, *bounded)
-
-
-def _check_number(name: str, value: int, least: int, most: int | None = None) -> None:
-    """Refuse an argument that is not a whole number within its bounds."""
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if whole and least <= value and (most is None or value <= most):
-        return
-    bounds = f"of at least {least}" if most is None else f"from {least} to {most}"
-    raise SettingsError(
-        f"{name} must be a whole number {bounds}",
-        value=repr(value),
-        cure="Give a number within these bounds",
-    )
+    sizes = {} if size is None else {"size": (size, SMALLEST, min(frame.shape))}
+    for name, (value, least, *most) in (sizes | {"seed": (seed, 0)} | numbers).items():
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if not whole or value < least or any(value > each for each in most):
+            bounds = f"from {least} to {most[0]}" if most else f"of at least {least}"
+            raise _refused(f"{name} must be a whole number {bounds}", repr(value))
 
 
 def check_share(name: str, value: float, most: float = math.inf) -> None:
     """Refuse an argument that is not a finite number from 0 to the most."""
     if not 0 <= value <= most or not math.isfinite(value):
-        raise SettingsError(
-            f"{name} must be a number from 0 to {most:g}",
-            value=value,
-            cure="Give a number within these bounds",
-        )
+        raise _refused(f"{name} must be a number from 0 to {most:g}", value)
+
+
+def _refused(rule: str, value: object) -> SettingsError:
+    return SettingsError(rule, value=value, cure="Give a number within these bounds")
 
 
 def one_of(name: str, value: str | None, known: Collection[str]) -> str:
-    """Return the known word that a value is but for its case; for None the first one.
-
-    Raises
-    ------
-    SettingsError
-        Where it is none of them.
-    """
+    """Return the known word that a value is but for its case; for None the first one."""
     chosen = next(iter(known), "") if value is None else str(value).upper()
     if chosen in known or value is None:
         return chosen

@@ -8,29 +8,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel
 
 from bkgflow.detector import Window
 from bkgflow.simulate.arguments import one_of
-from bkgflow.simulate.files.grism import Beam
-from bkgflow.simulate.files.models import ModelName
+from bkgflow.simulate.grism import Beam
 from bkgflow.simulate.noise import Detector
-from bkgflow.simulate.sky import SkyPlane
+from bkgflow.simulate.sky import Axis, SkyPlane
 
-__all__ = [
-    "Axis",
-    "Grisms",
-    "Instrument",
-    "Readout",
-    "Slitless",
-    "load_instrument",
-    "slitless_instrument",
-]
+__all__ = ["Grisms", "Instrument", "Readout", "Slitless", "load_instrument", "slitless_instrument"]
 
-Axis = Literal["x", "y"]
-"""Of the detector."""
+Table = dict[str, Any]  # of TOML
 
 ORDER_0_LENGTH = 3.0
 """Pixels over which the glass of the grism smears order 0."""
@@ -87,7 +77,7 @@ class Instrument(BaseModel, frozen=True):
     detector: str
     aperture: str
     suffix: str  # how the files end
-    model: ModelName  # the data model in them
+    model: str  # the data model in them
     association: tuple[str, str]  # asn_type and asn_rule
     optics: Mapping[str, str | float]  # header values below meta.instrument
     steps: str  # of the pipeline's first stage, that have been done
@@ -99,7 +89,7 @@ class Instrument(BaseModel, frozen=True):
     pointing: tuple[float, float, float]  # V2_REF and V3_REF in arcsec, V3I_YANG in degrees
     scale: float  # arcsec per pixel
     sky: SkyPlane  # DN/s
-    trace: Mapping[str, Any] = {}  # of a simulated star's spectrum, as far as that is the same
+    trace: Mapping[str, str | float] = {}  # of a star's spectrum, as far as that is the same
     dispersion: Axis | None = None  # where all light is dispersed
 
     def rotation(self) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -107,6 +97,10 @@ class Instrument(BaseModel, frozen=True):
         angle = math.radians(self.pointing[2])
         sine, cosine = math.sin(angle), math.cos(angle)
         return (-cosine, sine), (sine, cosine)
+
+    def visit(self, observation: int) -> str:
+        """Return the number of an observation's only visit, with those of what it belongs to."""
+        return f"{self.program}{observation:03d}001"
 
     def name_of(self, window: Window) -> str:
         """Return SUBARRAY for a window."""
@@ -126,7 +120,7 @@ class Grisms(BaseModel, frozen=True):
     direct_optics: Mapping[str, str | float]
     element: str
     axes: Mapping[str, Axis]
-    modules: Mapping[str, Mapping[str, Any]] = {}
+    modules: Mapping[str, Mapping[str, object]] = {}
     bands: Mapping[str, tuple[float, float]]
     orders: tuple[int, ...]
     extracted: tuple[int, ...]
@@ -155,19 +149,13 @@ def load_instrument(name: str) -> Instrument:
     return Instrument.model_validate(values | {"sky": values["sky"] | {"frame": values["frame"]}})
 
 
-@cache
-def _grisms() -> Mapping[str, Grisms]:
-    """Return the grisms of the slitless cameras, by INSTRUME."""
-    return {name: Grisms.model_validate(values) for name, values in _table()["grisms"].items()}
-
-
-def _values(name: str) -> dict[str, Any]:
-    own: dict[str, Any] = _table()["instruments"][name]
+def _values(name: str) -> Table:
+    own: Table = _table()["instruments"][name]
     return _values(own["like"]) | own if "like" in own else own
 
 
 @cache
-def _table() -> dict[str, Any]:
+def _table() -> Table:
     text = resources.files(__package__).joinpath("instruments.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
 
@@ -177,29 +165,20 @@ def slitless_instrument(
 ) -> Slitless:
     """Return a slitless instrument; what is None is the camera's default.
 
-    Raises
-    ------
-    SettingsError
-        If the camera has no such grism, module or passband.
+    SettingsError if the camera has no such grism, module or passband.
     """
-    table = _grisms()[one_of("instrument", camera, _grisms())]
+    cameras = _table()["grisms"]
+    table = Grisms.model_validate(cameras[one_of("instrument", camera, cameras)])
     grism = one_of("grism", grism, table.axes)
     band = one_of("band", band, table.bands)
     module = one_of("module", module, table.modules)
     chosen = {"grism": grism, "band": band, "module": module}
-    direct = load_instrument(table.like).model_copy(
-        update={"program": table.program, "optics": _filled(table.direct_optics, chosen)}
-        | dict(table.modules.get(module, {}))
-    )
-    axis = table.axes[grism]
-    dispersed = direct.model_copy(
-        update={
-            "exp_type": table.exp_type,
-            "association": ("spec2", table.rule),
-            "optics": _filled(table.optics, chosen),
-            "dispersion": axis,
-        }
-    )
+    own: Table = {"program": table.program, "optics": _filled(table.direct_optics, chosen)}
+    own |= table.modules.get(module, {})
+    direct = load_instrument(table.like).model_copy(update=own)
+    axis, optics = table.axes[grism], _filled(table.optics, chosen)
+    own = {"exp_type": table.exp_type, "association": ("spec2", table.rule), "optics": optics}
+    dispersed = direct.model_copy(update=own | {"dispersion": axis})
     # NIRCam's module B has its row grism turned round (JDox).
     sign = -1.0 if module == "B" and axis == "x" else 1.0
     passband = table.bands[band]

@@ -11,18 +11,9 @@ from pydantic import BaseModel
 from bkgflow.detector import DO_NOT_USE, REFERENCE_PIXEL, Window
 
 __all__ = [
-    "DEAD",
-    "HOT",
-    "JUMP_DET",
-    "Detector",
-    "Stream",
-    "cosmic_rays",
-    "defects",
-    "draw_rate",
-    "generator",
-    "jumps",
+    "DEAD", "HOT", "Detector", "Stream", "defects", "draw_rate", "generator", "jumps",
     "reference_pixels",
-]
+]  # fmt: skip
 
 JUMP_DET = 1 << 2
 DEAD = 1 << 10
@@ -37,9 +28,6 @@ DEFECT_FRACTION = 0.005
 
 JUMP_FRACTION = 0.005
 """Pixels in which the ramp was mended after a ray: flagged, but good."""
-
-RAY_SIGMAS = (100.0, 500.0)
-"""How far a ray that stayed unnoticed lifts a pixel, in sigmas of the sky's noise."""
 
 
 class Stream(IntEnum):
@@ -77,10 +65,8 @@ def draw_rate(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Draw what one integration measures of a noiseless rate, (ny, nx) in DN/s, not negative.
 
-    Returns
-    -------
-    data, var_poisson : (ny, nx) float64, DN/s and (DN/s)²
-        The measured rate, and the variance that its counting noise was drawn with.
+    Returns the measured rate, and the variance that its counting noise was drawn with:
+    (ny, nx) float64, DN/s and (DN/s)².
     """
     electrons = detector.gain * detector.seconds
     data = rng.poisson(rate * electrons) / electrons
@@ -121,18 +107,3 @@ def jumps(shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.uint32
     flags = np.zeros(shape, dtype=np.uint32)
     flags.flat[rng.integers(flags.size, size=round(JUMP_FRACTION * flags.size))] = JUMP_DET
     return flags
-
-
-def cosmic_rays(
-    shape: tuple[int, int], fraction: float, sigma: float, rng: np.random.Generator
-) -> NDArray[np.float64]:
-    """Return the rays that nobody noticed: (ny, nx) float64, DN/s, 0 where none struck.
-
-    They strike a ``fraction`` of the pixels, at least one unless that is 0; ``sigma``, the sky's
-    noise in DN/s, scales them.
-    """
-    rays = np.zeros(shape)
-    if fraction > 0:
-        n = max(1, round(fraction * rays.size))
-        rays.flat[rng.choice(rays.size, n, replace=False)] = sigma * rng.uniform(*RAY_SIGMAS, n)
-    return rays

@@ -15,7 +15,10 @@ from pydantic import BaseModel
 
 from bkgflow.detector import Window
 
-__all__ = ["SkyPlane", "Star", "Trace", "Transit", "draw_stars", "stars_image"]
+__all__ = ["Axis", "SkyPlane", "Star", "Trace", "Transit", "draw_stars", "stars_image"]
+
+Axis = Literal["x", "y"]
+"""Of the detector."""
 
 FWHM = 2.3
 """Width of the simulated stars in pixels, near that of JWST's cameras where they sample well."""
@@ -63,7 +66,7 @@ class Star(NamedTuple):
 class Trace(BaseModel, frozen=True):
     """The spectrum of a point source; lengths in pixels."""
 
-    axis: Literal["x", "y"]  # of the dispersion
+    axis: Axis  # of the dispersion
     centre: float  # across the dispersion, at the middle of the spectrum
     tilt: float  # how far it moves across the dispersion per pixel along it
     sigma: float  # its Gaussian width across the dispersion
@@ -87,9 +90,9 @@ class Transit(BaseModel, frozen=True):
     """A dip in a source's light, in time counted from 0 to 1 over the exposure."""
 
     depth: float  # the fraction of the light that is missing in mid-transit
-    middle: float  # when mid-transit is
-    duration: float  # from the middle of the ingress to the middle of the egress
-    ingress: float  # how long the light takes to fall
+    middle: float = 0.5  # when mid-transit is
+    duration: float = 0.4  # from the middle of the ingress to the middle of the egress
+    ingress: float = 0.1  # how long the light takes to fall
 
     def curve(self, integrations: int) -> NDArray[np.float64]:
         """Return the light left in each integration: (integrations,) float64, 1 = all."""
@@ -99,7 +102,7 @@ class Transit(BaseModel, frozen=True):
 
 
 def draw_stars(
-    window: Window, density: float, faintest: float, rng: np.random.Generator, margin: float = 8.0
+    window: Window, density: float, faintest: float, rng: np.random.Generator, margin: float
 ) -> tuple[Star, ...]:
     """Draw a field of stars, as many above a flux as its inverse, at least four.
 

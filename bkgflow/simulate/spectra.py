@@ -10,24 +10,17 @@ import numpy as np
 from pydantic import Field
 
 from bkgflow.detector import Window
-from bkgflow.simulate.files.grism import Beam, pixel_to_sky, sky_to_pixel
-from bkgflow.simulate.headers import wcsinfo
-from bkgflow.simulate.instruments import Axis, Slitless
+from bkgflow.simulate.exposures import TARGET, projection
+from bkgflow.simulate.grism import Beam, pixel_to_sky, sky_to_pixel
+from bkgflow.simulate.instruments import Instrument, Slitless
 from bkgflow.simulate.noise import Stream, generator
-from bkgflow.simulate.program import TARGET
+from bkgflow.simulate.sky import Axis
 from bkgflow.simulate.truth import Exposure, Image, Program
 
 __all__ = [
-    "BOX_RADIUS",
-    "SlitlessExposure",
-    "SlitlessTruth",
-    "Source",
-    "box_of",
-    "draw_sources",
-    "observe",
-    "on_the_sky",
-    "spectra_image",
-]
+    "BOX_RADIUS", "SlitlessExposure", "SlitlessTruth", "Source", "box_of", "draw_sources",
+    "observe", "spectra_image",
+]  # fmt: skip
 
 STAMP_RADIUS = 4
 """Pixels from the middle of a trace to where its light is cut off: four sigmas."""
@@ -175,27 +168,21 @@ def draw_sources(
     return sources
 
 
-def on_the_sky(
-    slitless: Slitless, exposure: Exposure, sources: Sequence[Source]
-) -> tuple[Image, Image]:
-    """Return where the sources of the first exposure are on the sky, in degrees."""
-    x = np.array([source.x - exposure.window.x0 for source in sources])
-    y = np.array([source.y - exposure.window.y0 for source in sources])
-    return pixel_to_sky(wcsinfo(slitless.dispersed, exposure), x, y)
-
-
 def observe(
-    slitless: Slitless,
-    exposure: Exposure,
+    camera: Instrument,
+    exposures: Sequence[Exposure],
     sources: Sequence[Source],
-    sky: tuple[Image, Image],
-    scales: tuple[float, ...],
-) -> SlitlessExposure:
-    """Return an exposure with the sources where its pointing puts them."""
-    x, y = sky_to_pixel(wcsinfo(slitless.dispersed, exposure), *sky)
-    window = exposure.window
-    moved = tuple(
-        source._replace(x=float(column) + window.x0, y=float(row) + window.y0)
-        for source, column, row in zip(sources, x, y, strict=True)
-    )
-    return SlitlessExposure(**dict(exposure), scales=scales, sources=moved)
+    scales: Sequence[tuple[float, ...]],
+) -> list[SlitlessExposure]:
+    """Return exposures with the sources, drawn for the first, where each pointing puts them."""
+    first, observed = exposures[0].window, []
+    x, y = np.array([(source.x - first.x0, source.y - first.y0) for source in sources]).T
+    sky = pixel_to_sky(projection(camera, exposures[0]), x, y)
+    for exposure, own in zip(exposures, scales, strict=True):
+        places = zip(sources, *sky_to_pixel(projection(camera, exposure), *sky), strict=True)
+        moved = tuple(
+            source._replace(x=float(x) + exposure.window.x0, y=float(y) + exposure.window.y0)
+            for source, x, y in places
+        )
+        observed.append(SlitlessExposure(**dict(exposure), scales=own, sources=moved))
+    return observed

@@ -6,9 +6,10 @@ noiseless image back.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar
+from typing import Generic, Literal, NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +18,19 @@ from pydantic import BaseModel, Field
 from bkgflow.detector import Window
 from bkgflow.errors import FileError, SettingsError
 from bkgflow.io.storage.location import Location
-from bkgflow.simulate.noise import Detector, Stream, cosmic_rays, generator
+from bkgflow.simulate.noise import Detector, Stream, generator
 from bkgflow.simulate.sky import SkyPlane, Star, Trace, Transit, stars_image
 
-__all__ = ["TRUTH", "Cut", "Dither", "E", "Exposure", "Image", "Program", "SkyTruth", "Truth"]
+__all__ = ["TRUTH", "Cut", "Dither", "E_co", "Exposure", "Image", "Program", "SkyTruth", "Truth"]
 
 TRUTH = "truth/truth.json"
 """The truth's file, below a program's folder."""
 
+RAY_SIGMAS = (100.0, 500.0)
+"""How far a ray that stayed unnoticed lifts a pixel, in sigmas of the sky's noise."""
+
 Image = NDArray[np.float64]
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 class Dither(BaseModel, frozen=True):
@@ -74,12 +79,7 @@ class Exposure(BaseModel, frozen=True):
         """Its part of the time series that it belongs to: the whole, but for segments."""
         return Cut(1, 0, self.integrations or 1)
 
-    @property
-    def association(self) -> int:
-        """The number of its association."""
-        return self.number
-
-    def part(self, whole: NDArray[Any]) -> NDArray[Any]:
+    def part(self, whole: NDArray[Scalar]) -> NDArray[Scalar]:
         """Return its own integrations out of an array of the whole time series."""
         return whole[self.cut.first : self.cut.first + (self.integrations or 1)]
 
@@ -98,25 +98,19 @@ class Exposure(BaseModel, frozen=True):
         return self.part(np.ones(total) if self.transit is None else self.transit.curve(total))
 
 
-E = TypeVar("E", bound=Exposure)
+E_co = TypeVar("E_co", bound=Exposure, covariant=True)
 
 
-class Program(BaseModel, Generic[E], frozen=True, populate_by_name=True):
+class Program(BaseModel, Generic[E_co], frozen=True, populate_by_name=True):
     """What the truths of all simulated programs share: exposures, and a file to be kept in."""
 
     program: str  # its number
     seed: int  # what all random numbers come from
     detector: Detector  # the noise of one integration
-    exposures: tuple[E, ...]  # targets first
+    exposures: tuple[E_co, ...]  # targets first
 
-    def exposure(self, name: str) -> E:
-        """Return an exposure by its file name.
-
-        Raises
-        ------
-        SettingsError
-            Where the program has no such exposure.
-        """
+    def exposure(self, name: str) -> E_co:
+        """Return an exposure by its file name; SettingsError where there is none."""
         for exposure in self.exposures:
             if exposure.name == name:
                 return exposure
@@ -130,10 +124,7 @@ class Program(BaseModel, Generic[E], frozen=True, populate_by_name=True):
     def load(cls, folder: str | Path) -> Self:
         """Read the truth of the program in a folder.
 
-        Raises
-        ------
-        FileError
-            Where the folder holds no simulated program of this kind, or its truth is damaged.
+        FileError where it holds no program of this kind, or a damaged one.
         """
         path = Path(folder) / TRUTH
         try:
@@ -147,7 +138,7 @@ class Program(BaseModel, Generic[E], frozen=True, populate_by_name=True):
             ) from error
 
 
-class SkyTruth(Program[E], Generic[E]):
+class SkyTruth(Program[E_co], Generic[E_co]):
     """A program whose exposures see sources through one sky."""
 
     exp_type: str = Field(alias="mode")  # the truth's file calls it so
@@ -162,12 +153,9 @@ class SkyTruth(Program[E], Generic[E]):
         return np.ones(self.exposure(name).integrations or 1)
 
     def sources(self, name: str, integration: int | None = None) -> Image:
-        """Return the noiseless sources of an exposure, without the sky.
+        """Return an exposure's noiseless sources without the sky: (ny, nx) float64, DN/s.
 
-        Returns
-        -------
-        (ny, nx) or (n_integrations, ny, nx) float64, DN/s
-            A cube for cubes, unless one integration (from 0) is asked for.
+        (n_integrations, ny, nx) for cubes, unless one integration (from 0) is asked for.
         """
         exposure = self.exposure(name)
         image, light = exposure.image(), exposure.light_curve()
@@ -180,16 +168,24 @@ class SkyTruth(Program[E], Generic[E]):
         exposure = self.exposure(name)
         if exposure.integrations is not None and integration is None:
             return np.stack([self.rays(name, i) for i in range(exposure.integrations)])
-        return cosmic_rays(
-            exposure.window.shape,
-            exposure.ray_fraction,
-            self.detector.sigma(self.plane.level),
-            generator(self.seed, *exposure.stream(Stream.RAYS, integration or 0)),
-        )
+        rays = np.zeros(exposure.window.shape)
+        if exposure.ray_fraction > 0:
+            n = max(1, round(exposure.ray_fraction * rays.size))
+            rng = generator(self.seed, *exposure.stream(Stream.RAYS, integration or 0))
+            sigma = self.detector.sigma(self.plane.level)
+            rays.flat[rng.choice(rays.size, n, replace=False)] = sigma * rng.uniform(*RAY_SIGMAS, n)
+        return rays
 
     def added(self, name: str, integration: int) -> Image:
         """Return what an integration shows besides light and noise, DN/s: here, the rays."""
         return self.rays(name, integration)
+
+    def light(self, exposure: Exposure) -> Iterator[tuple[Image, Image]]:
+        """Yield what each integration shows without noise: the light, and what is added, DN/s."""
+        sky, sources = self.sky(exposure.window), exposure.image()
+        courses = self.sky_course(exposure.name), exposure.light_curve()
+        for i, (course, share) in enumerate(zip(*courses, strict=True)):
+            yield course * sky + share * sources, self.added(exposure.name, i)
 
 
 class Truth(SkyTruth[Exposure]):

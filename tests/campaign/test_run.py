@@ -16,8 +16,8 @@ from stdatamodels.jwst import datamodels
 import bkgflow
 from bkgflow.campaign.events import RunEnded, RunStarted, UnitEnded, UnitStarted
 from bkgflow.graph.build import build
-from bkgflow.report.plan_table import plan_table
 from bkgflow.report.tables import as_text
+from bkgflow.report.unit_tables import plan_table
 from bkgflow.simulate import Truth, simulate_imaging, simulate_nods, simulate_tso
 from tests.helpers.exposures import make_model, write_association
 from tests.helpers.pace import few_fast

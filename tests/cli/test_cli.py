@@ -21,11 +21,11 @@ import bkgflow
 from bkgflow import api
 from bkgflow.campaign.events import RunEnded, RunStarted, UnitEnded, UnitStarted
 from bkgflow.cli import app, main
-from bkgflow.cli.progress import ProgressBar
+from bkgflow.cli.progress import progress_of
 from bkgflow.errors import InputError, UsageError
 from bkgflow.kinds.warm import warm_up
-from bkgflow.report.plan_table import plan_table
 from bkgflow.report.tables import as_text
+from bkgflow.report.unit_tables import plan_table
 from bkgflow.verdict import Verdict
 from tests.helpers.exposures import make_model, write_association
 
@@ -321,7 +321,7 @@ def test_on_a_terminal_there_is_a_bar(folder):
     plan = bkgflow.plan("program", "out")
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=80, color_system=None)
-    with ProgressBar(plan, console) as progress:
+    with progress_of(plan, quiet=False, console=console) as progress:
         result = bkgflow.run(plan, cluster="threads", listeners=[progress])
     assert result.ok
     assert "2/2" in out.getvalue()
@@ -334,7 +334,7 @@ def test_the_bar_names_what_runs_and_what_went_wrong(folder):
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=100, color_system=None)
     bad = Verdict.quarantined(InputError("it [is] bad", cure="Mend it"))
-    with ProgressBar(plan, console) as progress:
+    with progress_of(plan, quiet=False, console=console) as progress:
         progress(RunStarted("r", 2, "here"))
         progress(UnitStarted("r", first))
         progress(UnitStarted("r", second))

@@ -11,16 +11,17 @@ import pytest
 from distributed import Client, LocalCluster
 
 import bkgflow
-from bkgflow.campaign.runner import check_memory
+from bkgflow.campaign.runner import check_memory, task_memory
 from bkgflow.clusters.address import Address, Connected
-from bkgflow.clusters.base import LOST, Cluster, task_memory
+from bkgflow.clusters.base import Cluster
 from bkgflow.clusters.choose import CLUSTERS, all_options, choose
 from bkgflow.clusters.client import MOST_BESIDE
-from bkgflow.clusters.local import Local, free_address
-from bkgflow.clusters.threads import Threads
+from bkgflow.clusters.executor import LOST
+from bkgflow.clusters.local import Local, Threads, free_address
 from bkgflow.errors import InputError, SettingsError, UsageError
 from bkgflow.graph.build import Graph
 from bkgflow.graph.finish import Finished
+from bkgflow.kinds.warm import is_warm
 from bkgflow.planning.planner import DEFAULT_MEMORY
 from bkgflow.verdict import State, Verdict
 from tests.helpers.exposures import write_association
@@ -103,6 +104,14 @@ def graph_of(units):
     tasks = {("share", 0): (add,), ("share", 1): (partial(add, 2, 3), ("share", 0))}
     tasks |= {f"subtract-{unit}": task for unit, task in units.items()}
     return Graph(tasks, {f"subtract-{unit}": unit for unit in units})
+
+
+def test_workers_compile_before_a_run(opened):
+    _, executor = opened
+    executor.compile(["slitless"])
+    client = getattr(executor, "client", None)
+    warm = [is_warm("slitless")] if client is None else client.run(is_warm, "slitless").values()
+    assert all(warm)
 
 
 def test_a_cluster_is_one(opened):

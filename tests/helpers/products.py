@@ -12,10 +12,10 @@ from stdatamodels.fits_support import fits_hash, from_fits_asdf
 from stdatamodels.jwst import datamodels
 
 from bkgflow.io.models import open_model, save_model
-from bkgflow.io.products.changes import Changes
 from bkgflow.io.products.describe import describe
 from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.products.headers_from_file import as_written
+from bkgflow.io.products.writer import Changes
 from bkgflow.io.storage.location import Location
 from bkgflow.record import Record, SossFound
 from bkgflow.verdict import State, Verdict

@@ -31,6 +31,8 @@ JWST = (
     r"[Ww]fssBkg\w*",  # the peer's data model
     r"\(WFSS\)",  # the observatory's abbreviation, once it is explained
     r"background(_sub)?_wfss",  # the peer's files
+    r'"(outcome|catalogue|wfss|WFSS)"',  # names in files, of older versions and of references
+    r"must be a WFSS one",  # EXP_TYPE
 )
 OPTIONS = {
     form

@@ -16,9 +16,9 @@ from stdatamodels.jwst import datamodels
 
 from bkgflow.errors import FileError, ShapeError
 from bkgflow.io.models import open_model
-from bkgflow.io.products.changes import Changes
 from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.products.model import ModelWriter
+from bkgflow.io.products.writer import Changes
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import MemoryPublish
 from bkgflow.record import Record
@@ -137,9 +137,9 @@ def test_combined_backgrounds(write_exposure, tmp_path, amend):
     with open_model(path) as model:
         for writer in (FitsWriter(amend=amend), ModelWriter(model), ModelWriter()):
             with writer.open(target_of(path)) as opened:
-                first = opened.combined(*arrays, record, to)
+                first = opened.combined(arrays, record, to)
                 product = opened.product(LOWERED, DONE, Location.of(tmp_path / "p.fits"))
-                second = opened.combined(*arrays, record, to)
+                second = opened.combined(arrays, record, to)
             product.discard()
             assert not to.exists()
             for draft in (first, second):

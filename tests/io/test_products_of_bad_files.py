@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from bkgflow.errors import FileError
-from bkgflow.io.products.changes import Changes
 from bkgflow.io.products.fits import FitsWriter
+from bkgflow.io.products.writer import Changes
 from bkgflow.io.storage.location import Location
 from tests.helpers.products import DONE, LOWERED, target_of
 

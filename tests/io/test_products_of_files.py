@@ -15,10 +15,10 @@ from astropy.io import fits
 from stdatamodels.fits_support import fits_hash, from_fits_asdf
 from stdatamodels.jwst import datamodels
 
-from bkgflow.io.products.changes import Changes
 from bkgflow.io.products.headers_from_file import as_written
 from bkgflow.io.products.nodes import Tree
 from bkgflow.io.products.pixels import PART_BYTES
+from bkgflow.io.products.writer import Changes
 from bkgflow.io.storage.location import Location
 from bkgflow.record import Record, SossFound
 from bkgflow.simulate import (
@@ -262,7 +262,7 @@ def test_without_a_model_type(write_exposure, tmp_path):
 MEMORY = """
 import sys, pathlib
 from types import SimpleNamespace
-from bkgflow.io.products.changes import Changes
+from bkgflow.io.products.writer import Changes
 from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.storage.location import Location
 from bkgflow.record import Record

@@ -12,8 +12,8 @@ from stdatamodels.jwst import datamodels
 import bkgflow
 from bkgflow.api import subtract_to_file
 from bkgflow.errors import MetadataError, SettingsError
-from bkgflow.report.plan_table import plan_table
 from bkgflow.report.tables import as_text
+from bkgflow.report.unit_tables import plan_table
 from bkgflow.settings import StepSettings
 from tests.helpers import crds_cache
 from tests.helpers.exposures import write_association
@@ -205,7 +205,7 @@ def test_a_crowded_field_fails_by_boxes_and_not_by_residuals(tmp_path):
     assert not results["boxes"].ok
     results["boxes"].save(tmp_path / "result.json")
     kept = json.loads((tmp_path / "result.json").read_text(), parse_constant=pytest.fail)
-    assert kept["units"][0]["fit"]["scaling_factor_errors"] == [None]
+    assert kept["units"][0]["found"]["scaling_factor_errors"] == [None]
     with datamodels.open(results["boxes"].products[0]) as product:
         assert product.meta.cal_step.bkg_subtract == "FAILED"
         assert product.meta.background.scaling_factor == 0

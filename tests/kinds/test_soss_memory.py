@@ -11,6 +11,7 @@ from distributed import Client, LocalCluster
 from stdatamodels.jwst import datamodels
 
 from bkgflow.io.exposures.from_fits import inspect
+from bkgflow.io.storage.location import Location
 from bkgflow.kinds.soss import fit_exposure
 from bkgflow.settings import StepSettings
 from tests.helpers.exposures import make_model
@@ -33,8 +34,9 @@ pytestmark = [
 def peak_of_fit(path: str, library: str, settings: StepSettings) -> int:
     """Fit an exposure and return the most that this process held meanwhile, in bytes."""
     RESET.write_text("5")
-    found = fit_exposure((inspect(path),), library, settings).fits[path]
-    assert found.template is not None
+    [fits] = fit_exposure((inspect(path),), Location.of(library), settings.soss_rule)
+    fit, _ = fits.found[Location.of(path)]
+    assert fit.template is not None
     (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024
 

@@ -14,9 +14,9 @@ import bkgflow
 from bkgflow.api import subtract_to_file
 from bkgflow.errors import SettingsError
 from bkgflow.io.storage.location import Location
-from bkgflow.report import drawing
-from bkgflow.report.plan_table import plan_table
+from bkgflow.report.drawing import panels_of
 from bkgflow.report.tables import as_text
+from bkgflow.report.unit_tables import plan_table
 from bkgflow.settings import StepSettings
 from bkgflow.simulate import simulate_soss
 
@@ -57,7 +57,7 @@ def test_segments_share_one_fit(series, tmp_path):
         assert other["left_scale"] == first["left_scale"]
         assert other["right_scale"] == first["right_scale"]
         assert other["template"] == first["template"]
-    assert result.verdicts[0].record.found.left_scale == first["left_scale"]
+    assert list(result.verdicts[0].record.found.left_scale) == first["left_scale"]
     result.save(tmp_path / "result.json")
     assert "left_scale" in (tmp_path / "result.json").read_text()
 
@@ -69,7 +69,8 @@ def test_each_file_for_itself_is_the_peers_way(series, tmp_path):
     result = bkgflow.run(plan, "threads")
     with datamodels.SossBkgModel(str(series.references[0])) as library:
         for unit, ended in result.pairs():
-            with datamodels.open(unit.target) as target, datamodels.open(ended.products[0]) as own:
+            product = ended.products[0]
+            with datamodels.open(str(unit.target)) as target, datamodels.open(product) as own:
                 theirs = peer_subtract(target, str(series.references[0]), 35.0, [25.0, 50.0])
                 np.testing.assert_allclose(own.data, theirs.data, rtol=1e-6, atol=1e-6)
                 np.testing.assert_array_equal(own.dq, target.dq)
@@ -84,15 +85,13 @@ def test_each_integration_has_its_scales(series, tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["exposure", "integration"])
-def test_the_picture_has_the_scales_of_all_segments(series, tmp_path, monkeypatch, mode):
+def test_the_picture_has_the_scales_of_all_segments(series, tmp_path, mode):
     result = bkgflow.run(planned(series, tmp_path / "out", soss_fit=mode), "threads")
-    drawn = []
-    monkeypatch.setattr(drawing, "draw_series", lambda *args, **_: drawn.append(args))
-    product = result.products[1]
+    product = Location.of(result.products[1])
     unit, _ = result.pairs()[1]
-    drawing.draw_product(unit.target, product, tmp_path / "p.png")
-    before, regions, sky, after, segments, _ = drawn[0]
-    assert before.shape == regions.shape == sky.shape == after.shape == (96, 2048)
+    panels, segments = panels_of(unit.target, product)
+    assert [panel.image.shape for panel in panels] == [(96, 2048)] * 4
+    regions = panels[1].image
     assert (regions[:, :685] < 0).any()
     assert regions.min() >= -1 and regions.max() <= 1
     assert [segment.first for segment in segments] == [1, 3, 5]
@@ -137,7 +136,7 @@ def test_a_segment_gone_bad_does_not_lose_its_neighbours_fit(series, tmp_path):
         stream.truncate(20_000)
     result = bkgflow.run(plan, "threads")
     assert result.counts == {"COMPLETE": 2, "QUARANTINED": 1}
-    assert result.verdicts[1].error.file == bad
+    assert result.verdicts[1].error.file == str(bad)
     for verdict in (result.verdicts[0], result.verdicts[2]):
         assert verdict.record.found.fit_segments == 2
         assert verdict.record.found.segments_left_out == (Path(bad).name,)

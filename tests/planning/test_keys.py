@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bkgflow.detector import Window
 from bkgflow.io.storage.identity import Identity
-from bkgflow.planning.keys import Key, Part
+from bkgflow.planning.keys import Key
 
 FILE = Identity("a.fits", 100, 5)
 
@@ -67,12 +67,6 @@ def test_members_are_compared_in_any_order():
         "background: without a.fits",
         "background: without b.fits",
     ]
-
-
-def test_a_key_with_the_parts_of_another_names_each_once():
-    shared = Key.of([("sigma", 3.0), ("background", FILE)])
-    whole = Key.of([("target", FILE), ("sigma", 3.0)]).including(shared)
-    assert whole.parts == (Part("target", FILE), Part("sigma", 3.0), Part("background", FILE))
 
 
 def test_windows_are_told_apart():

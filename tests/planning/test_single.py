@@ -18,11 +18,16 @@ from bkgflow.errors import (
     FileError,
     MetadataError,
     OutputError,
+    PlanError,
     SettingsError,
     ShapeError,
     UsageError,
     WindowError,
 )
+from bkgflow.kinds.table import KINDS
+from bkgflow.planning.planner import Planner
+from bkgflow.planning.single import plan_single
+from bkgflow.settings import StepSettings
 from tests.helpers.exposures import make_model, write_association, write_fits
 
 NIRSPEC = {"instrument": "NIRSPEC", "exp_type": "NRS_FIXEDSLIT"}
@@ -61,6 +66,19 @@ def test_paths_and_models_in_any_mixture(as_paths, target_as, background_as):
         assert status(result) == "COMPLETE"
         np.testing.assert_array_equal(result.data, 90)
         assert "b_rate.fits" in result.meta.bkgflow.backgrounds[0]
+
+
+def test_a_plan_with_a_model_is_not_saved(as_paths, tmp_path):
+    target, background = as_paths
+    planner = Planner(StepSettings(), KINDS)
+    with datamodels.open(str(target)) as model:
+        plan = plan_single(model, [background], tmp_path, planner)
+    with pytest.raises(PlanError, match=r"A plan that is saved names files.*Save the model"):
+        plan.save(tmp_path / "plan.json")
+    assert not (tmp_path / "plan.json").exists()
+    saved = plan_single(target, [background], tmp_path, planner)
+    saved.save(tmp_path / "plan.json")
+    assert bkgflow.Plan.load(tmp_path / "plan.json") == saved
 
 
 def test_an_association_names_target_and_backgrounds(as_paths, tmp_path):

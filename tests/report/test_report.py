@@ -10,8 +10,8 @@ import bkgflow
 from bkgflow.errors import InputError, OutputError
 from bkgflow.record import ImageFound, Record, SossFound
 from bkgflow.report.drawing import draw_product, found_in
-from bkgflow.report.run_table import remarks
 from bkgflow.report.tables import as_text, human_bytes, make_table
+from bkgflow.report.unit_tables import remarks
 from bkgflow.verdict import State, Verdict
 from tests.helpers.exposures import make_model, write_association
 

@@ -22,10 +22,10 @@ from bkgflow.simulate import (
     simulate_tso,
     simulate_wfss,
 )
-from bkgflow.simulate.files.models import build_model
 from bkgflow.simulate.instruments import load_instrument
 from bkgflow.simulate.noise import defects, reference_pixels
 from bkgflow.simulate.sky import Star, stars_image
+from bkgflow.simulate.writer import build_model
 
 PLANES = ("data", "err", "dq", "var_poisson", "var_rnoise")
 

@@ -22,11 +22,11 @@ from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.references.find import find_reference
 from bkgflow.io.references.folder import ReferenceFolder
 from bkgflow.simulate import SlitlessTruth, Truth, simulate_wfss
-from bkgflow.simulate.files.grism import read_specwcs, sky_to_pixel
-from bkgflow.simulate.headers import wcsinfo
+from bkgflow.simulate.exposures import projection
+from bkgflow.simulate.grism import read_specwcs, sky_to_pixel
 from bkgflow.simulate.instruments import slitless_instrument
+from bkgflow.simulate.slitless import built_in_template
 from bkgflow.simulate.spectra import box_of, spectra_image
-from bkgflow.simulate.templates import built_in_template
 
 GRISMS: dict[str, dict[str, Any]] = {
     "niriss_c": {"instrument": "NIRISS", "grism": "GR150C"},
@@ -209,7 +209,7 @@ def test_sources_keep_their_place_on_the_sky(program: Any) -> None:
     sky = table["sky_centroid"].ra.deg, table["sky_centroid"].dec.deg
     dispersed = slitless_instrument(*_grism_of(program)).dispersed
     for exposure in program.truth.exposures:
-        x, y = sky_to_pixel(wcsinfo(dispersed, exposure), *sky)
+        x, y = sky_to_pixel(projection(dispersed, exposure), *sky)
         np.testing.assert_allclose(
             x + exposure.window.x0, [each.x for each in exposure.sources], atol=1e-5
         )

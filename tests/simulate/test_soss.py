@@ -15,10 +15,9 @@ from bkgflow.methods.soss import ArraySegment, fit_soss, subtract_soss
 from bkgflow.rules import SossRule
 from bkgflow.simulate import SossTruth, simulate_soss
 from bkgflow.simulate.instruments import load_instrument
-from bkgflow.simulate.scene import draw as draw_exposure
-from bkgflow.simulate.sky import Transit
-from bkgflow.simulate.soss import SossScene, plan_series
-from bkgflow.simulate.soss_truth import SossSky
+from bkgflow.simulate.soss import SossSky, plan_series
+from bkgflow.simulate.writer import draw as draw_exposure
+from bkgflow.simulate.writer import under_the_sky
 
 STRIP96 = load_instrument("SUBSTRIP96")
 DEPTH = 0.02
@@ -168,13 +167,12 @@ def test_arguments_out_of_bounds_are_refused(tmp_path, wrong):
 
 def series(seed, sky, *, stripes=0.05, integrations=8, depth=DEPTH):
     """The truth of a short time series, one or two integrations a segment, without files."""
-    transit = Transit(depth=depth, middle=0.5, duration=0.4, ingress=0.1)
     return plan_series(
         STRIP96,
         integrations,
         min(4, integrations),
         sky=sky,
-        transit=transit,
+        depth=depth,
         stripes=stripes,
         seed=seed,
     )
@@ -182,8 +180,7 @@ def series(seed, sky, *, stripes=0.05, integrations=8, depth=DEPTH):
 
 def draw(truth):
     """SCI and DQ of each segment."""
-    scene = SossScene(truth, STRIP96)
-    arrays = [draw_exposure(scene, segment) for segment in truth.exposures]
+    arrays = [draw_exposure(truth, STRIP96, shot) for shot in under_the_sky(truth, {})]
     return [(each["data"], each["dq"]) for each in arrays]
 
 

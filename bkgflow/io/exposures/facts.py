@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bkgflow.detector import Window
 from bkgflow.errors import MetadataError
-from bkgflow.io.exposures.source import SavedSource
+from bkgflow.io.exposures.source import SavedSource, Source
+from bkgflow.io.exposures.windows import number, slit_corner, whole_number, window_of
 from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.location import Location
 
-__all__ = ["ExposureFacts"]
+__all__ = ["META_KEYS", "ExposureFacts", "look_up", "read_facts"]
+
+META_KEYS = {
+    "INSTRUME": "instrument.name",
+    "DETECTOR": "instrument.detector",
+    "MODULE": "instrument.module",
+    "CHANNEL": "instrument.channel",
+    "BAND": "instrument.band",
+    "FILTER": "instrument.filter",
+    "PUPIL": "instrument.pupil",
+    "GRATING": "instrument.grating",
+    "EXP_TYPE": "exposure.type",
+    "SUBARRAY": "subarray.name",
+    "DATE-OBS": "observation.date",
+    "TIME-OBS": "observation.time",
+    "SCATFILE": "source_catalog",
+}
+"""What decides which reference files an exposure needs, and names its source catalog: FITS
+keyword to the key below ``meta`` (the core schema of stdatamodels)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +42,6 @@ class ExposureFacts:
     ----------
     location : Location
         Where it is; the bare name of a model in memory.
-    identity : Identity
-        Which version of it was looked at.
-    window : Window
-        Its pixels on the detector.
     n_integrations : int or None
         Integrations of a cube; None for a 2-D image.
     model, instrument, detector, exp_type, bunit : str
@@ -36,9 +51,7 @@ class ExposureFacts:
     dispersion_axis : int or None
         DISPAXIS, 1 for x, 2 for y; None where it is missing.
     keywords : tuple of (str, str)
-        What reference files are chosen by, and SCATFILE; see `bkgflow.io.exposures.keywords`.
-    source : Source
-        Its pixels and its WCS.
+        Those of `META_KEYS` that it has.
     """
 
     location: Location
@@ -73,8 +86,7 @@ class ExposureFacts:
 
     def keyword(self, name: str) -> str:
         """Return one of `keywords`; empty where it is missing."""
-        found: Mapping[str, str] = dict(self.keywords)
-        return found.get(name, "")
+        return dict(self.keywords).get(name, "")
 
     def gwa_tilt(self) -> tuple[float, float]:
         """Return the tilt of the grating wheel, in degrees.
@@ -84,8 +96,8 @@ class ExposureFacts:
         MetadataError
             If one of the two is missing or not a number.
         """
-        xtilt, ytilt = self.gwa
-        for keyword, value in (("GWA_XTIL", xtilt), ("GWA_YTIL", ytilt)):
+        tilt = []
+        for keyword, value in zip(("GWA_XTIL", "GWA_YTIL"), self.gwa, strict=True):
             if value is None or not math.isfinite(value):
                 raise MetadataError(
                     f"A NIRSpec exposure says its grating wheel's tilt in {keyword}",
@@ -94,5 +106,65 @@ class ExposureFacts:
                     cure="Put the keyword in from the telemetry, or run the pipeline's first "
                     "stage again",
                 )
-        assert xtilt is not None and ytilt is not None
-        return xtilt, ytilt
+            tilt.append(value)
+        return tilt[0], tilt[1]
+
+
+def read_facts(
+    location: Location,
+    identity: Identity,
+    shape: tuple[int, ...],
+    primary: Callable[[str], object],
+    sci: Callable[[str], object],
+    source: Callable[[Window], Source],
+) -> ExposureFacts:
+    """Return what an exposure's keywords say of it.
+
+    A slit cut-out keeps the subarray keywords of the exposure it was cut from and says with
+    SLTSTRT1/2 (1-based in that exposure) and SLTSIZE1/2 where it was cut.
+
+    Parameters
+    ----------
+    shape : (ny, nx) or (n_integrations, ny, nx)
+        Of SCI.
+    primary, sci : callable
+        Return the value of a keyword of the primary header and of SCI's; None where it is missing.
+    source : callable
+        Makes the source from its window.
+    """
+    corner, size = (
+        (primary("SUBSTRT1"), primary("SUBSTRT2")),
+        (primary("SUBSIZE1"), primary("SUBSIZE2")),
+    )
+    cut = (sci("SLTSTRT1"), sci("SLTSTRT2"))
+    if cut != (None, None):
+        corner, size = slit_corner(corner, cut), (sci("SLTSIZE1"), sci("SLTSIZE2"))
+    instrument = _text(primary("INSTRUME"))
+    window = window_of(location, instrument, shape[-2:], corner, size)
+    values = ((keyword, _text(primary(keyword)).strip()) for keyword in META_KEYS)
+    return ExposureFacts(
+        location=location,
+        identity=identity,
+        window=window,
+        n_integrations=shape[0] if len(shape) == 3 else None,
+        model=_text(primary("DATAMODL")),
+        instrument=instrument.upper(),
+        detector=_text(primary("DETECTOR")),
+        exp_type=_text(primary("EXP_TYPE")).upper(),
+        bunit=_text(sci("BUNIT")),
+        gwa=(number(primary("GWA_XTIL")), number(primary("GWA_YTIL"))),
+        dispersion_axis=whole_number(sci("DISPAXIS")),
+        keywords=tuple((keyword, value) for keyword, value in values if value),
+        source=source(window),
+    )
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def look_up(tree: object, key: str) -> object:
+    """Return what lies at a dotted key of a tree of dictionaries or attributes, or None."""
+    for name in key.split("."):
+        tree = tree.get(name) if isinstance(tree, dict) else getattr(tree, name, None)
+    return tree

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO, ClassVar
+from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
 from bkgflow.detector import Window
 from bkgflow.errors import FileError, ShapeError
-from bkgflow.io.exposures.facts import ExposureFacts
-from bkgflow.io.exposures.keywords import collect
+from bkgflow.io.exposures.facts import ExposureFacts, read_facts
 from bkgflow.io.exposures.source import Layer, Pixels, Reader
-from bkgflow.io.exposures.windows import number, slit_corner, window_of
-from bkgflow.io.fits.cards import Cards
 from bkgflow.io.fits.hdus import ByteRange, Hdu, walk
 from bkgflow.io.fits.planes import planes, read_rows
 from bkgflow.io.storage.location import Location, PathLike
+
+if TYPE_CHECKING:
+    from gwcs import WCS
 
 __all__ = ["FitsSource", "inspect"]
 
@@ -47,11 +47,11 @@ class FitsSource:
         with self.location.open() as stream:
             yield _FitsReader(self, stream)
 
-    def wcs(self) -> Any:
+    def wcs(self) -> WCS | None:
         """Return what the tree has as ``meta.wcs``."""
-        from bkgflow.io.fits.tree import read_tree  # asdf, which only slitless exposures need
+        from bkgflow.io.fits.tree import read_wcs  # asdf, which only slitless exposures need
 
-        return read_tree(self.location).get("meta", {}).get("wcs")
+        return read_wcs(self.location)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,51 +84,21 @@ def inspect(where: PathLike) -> ExposureFacts:
     # Before the headers: a file that is written in between is then seen to have changed.
     identity = location.identity()
     hdus = walk(location)
-    header = hdus["PRIMARY"].header
-    _check_single(location, header)
     shape = _common_shape(location, hdus)
-    sci = hdus["SCI"].header
-    instrument = str(header.get("INSTRUME", ""))
-    window = window_of(location, instrument, shape[-2:], *_on_detector(header, sci))
     n_integrations = shape[0] if len(shape) == 3 else None
-    return ExposureFacts(
-        location=location,
-        identity=identity,
-        window=window,
-        n_integrations=n_integrations,
-        model=str(header.get("DATAMODL", "")),
-        instrument=instrument.upper(),
-        detector=str(header.get("DETECTOR", "")),
-        exp_type=str(header.get("EXP_TYPE", "")).upper(),
-        bunit=str(sci.get("BUNIT", "")),
-        gwa=(number(header.get("GWA_XTIL")), number(header.get("GWA_YTIL"))),
-        dispersion_axis=_whole(sci.get("DISPAXIS")),
-        keywords=collect(header.get),
-        source=FitsSource(location, window, n_integrations, *(hdus[name].data for name in ARRAYS)),
+    arrays = [hdus[name].data for name in ARRAYS]
+    return read_facts(
+        location,
+        identity,
+        shape,
+        hdus["PRIMARY"].header.get,
+        hdus["SCI"].header.get,
+        lambda window: FitsSource(location, window, n_integrations, *arrays),
     )
 
 
-def _on_detector(primary: Cards, sci: Cards) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-    """Return (SUBSTRT1, SUBSTRT2) and (SUBSIZE1, SUBSIZE2); for a slit cut-out, the slit's own.
-
-    A cut-out keeps the subarray keywords of the exposure it was cut from and says with
-    SLTSTRT1/2 (1-based in that exposure) and SLTSIZE1/2 where it was cut.
-    """
-    corner = (primary.get("SUBSTRT1"), primary.get("SUBSTRT2"))
-    start = (sci.get("SLTSTRT1"), sci.get("SLTSTRT2"))
-    if start == (None, None):
-        return corner, (primary.get("SUBSIZE1"), primary.get("SUBSIZE2"))
-    return slit_corner(corner, start), (sci.get("SLTSIZE1"), sci.get("SLTSIZE2"))
-
-
-def _whole(value: object) -> int | None:
-    """Return a header value that is a whole number; None for all others."""
-    found = number(value)
-    return None if found is None or not found.is_integer() else int(found)
-
-
-def _check_single(location: Location, primary: Cards) -> None:
-    model = str(primary.get("DATAMODL", ""))
+def _common_shape(location: Location, hdus: dict[str, Hdu]) -> tuple[int, ...]:
+    model = str(hdus["PRIMARY"].header.get("DATAMODL", ""))
     if model.startswith("Multi"):
         raise FileError(
             "An exposure is one image or one cube",
@@ -136,20 +106,17 @@ def _check_single(location: Location, primary: Cards) -> None:
             value=f"a {model}, slits cut out of an exposure",
             cure="Give the exposure itself, as it was before it was cut",
         )
-
-
-def _common_shape(location: Location, hdus: dict[str, Hdu]) -> tuple[int, ...]:
     for name in ARRAYS:
         if name not in hdus or not hdus[name].data.shape:
+            among = ", ".join(key for key in hdus if key) or "none"
             raise FileError(
                 "An exposure has the extensions SCI, ERR and DQ",
                 file=location,
-                value=f"{name} has no array"
-                if name in hdus
-                else f"no {name} among {', '.join(key for key in hdus if key) or 'none'}",
+                value=f"{name} has no array" if name in hdus else f"no {name} among {among}",
                 cure="Give a rate or rateints product of the pipeline's first stage",
             )
-        kind = str(hdus[name].header.get("XTENSION", "IMAGE"))
+        header, data = hdus[name].header, hdus[name].data
+        kind = str(header.get("XTENSION", "IMAGE"))
         if kind != "IMAGE":
             raise FileError(
                 "SCI, ERR and DQ are image extensions",
@@ -157,7 +124,7 @@ def _common_shape(location: Location, hdus: dict[str, Hdu]) -> tuple[int, ...]:
                 value=f"{name} is a {kind}",
                 cure="Unpack a compressed file (funpack), or make the product again",
             )
-        if hdus[name].data.bitpix > 0 and hdus[name].header.get("BLANK") is not None:
+        if data.bitpix > 0 and header.get("BLANK") is not None:
             raise FileError(
                 "Pixels without a value are NaN",
                 file=location,

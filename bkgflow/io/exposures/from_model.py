@@ -6,32 +6,48 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from stdatamodels.jwst.datamodels import JwstDataModel
 
 from bkgflow.detector import Window
 from bkgflow.errors import FileError, ShapeError
-from bkgflow.io.exposures.facts import ExposureFacts
-from bkgflow.io.exposures.keywords import META_KEYS, collect
+from bkgflow.io.exposures.facts import META_KEYS, ExposureFacts, look_up, read_facts
 from bkgflow.io.exposures.source import Layer, Pixels, Reader
-from bkgflow.io.exposures.windows import slit_corner, window_of
 from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.location import Location
 
-__all__ = ["ModelSource", "is_model", "model_facts"]
+if TYPE_CHECKING:
+    from gwcs import WCS
+
+__all__ = ["ModelSource", "model_facts"]
+
+LAYERS = {"SCI": "data", "ERR": "err", "DQ": "dq"}
+
+PRIMARY_KEYS = META_KEYS | {
+    "SUBSTRT1": "subarray.xstart",
+    "SUBSTRT2": "subarray.ystart",
+    "SUBSIZE1": "subarray.xsize",
+    "SUBSIZE2": "subarray.ysize",
+    "GWA_XTIL": "instrument.gwa_xtilt",
+    "GWA_YTIL": "instrument.gwa_ytilt",
+}
+"""Where a model has the keywords of the primary header, below ``meta``."""
+
+SCI_KEYS = {
+    "BUNIT": "meta.bunit_data",
+    "DISPAXIS": "meta.wcsinfo.dispersion_direction",
+    "SLTSTRT1": "xstart",
+    "SLTSTRT2": "ystart",
+    "SLTSIZE1": "xsize",
+    "SLTSIZE2": "ysize",
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelSource:
-    """See `Source`: (ny, nx) or (n_integrations, ny, nx) arrays of any byte order, not copied.
-
-    Attributes
-    ----------
-    world : gwcs.WCS or None
-        What `wcs` returns.
-    """
+    """See `Source`: (ny, nx) or (n_integrations, ny, nx) arrays of any byte order, not copied."""
 
     format: ClassVar[str] = "model"
 
@@ -40,7 +56,7 @@ class ModelSource:
     sci: Pixels
     err: Pixels
     dq: Pixels
-    world: Any = None
+    world: WCS | None = None
 
     @property
     def n_integrations(self) -> int | None:
@@ -52,7 +68,7 @@ class ModelSource:
         """Nothing to open."""
         yield _ModelReader(self)
 
-    def wcs(self) -> Any:
+    def wcs(self) -> WCS | None:
         """Return the model's ``meta.wcs``."""
         return self.world
 
@@ -67,11 +83,6 @@ class _ModelReader:
         if out.ndim == 3 and array.ndim == 3:
             wanted = wanted[first : first + len(out)]
         np.copyto(out, wanted, casting="unsafe")
-
-
-def is_model(thing: object) -> bool:
-    """Whether this is a data model."""
-    return isinstance(thing, JwstDataModel)
 
 
 def model_facts(model: JwstDataModel, name: str) -> ExposureFacts:
@@ -89,45 +100,27 @@ def model_facts(model: JwstDataModel, name: str) -> ExposureFacts:
     InputError
         As `bkgflow.io.exposures.from_fits.inspect`.
     """
-    shape = _common_shape(model, name)
-    meta = model.meta
-    corner = (meta.subarray.xstart, meta.subarray.ystart)
-    size = (meta.subarray.xsize, meta.subarray.ysize)
-    if getattr(model, "xsize", None) is not None:
-        corner = slit_corner(corner, (model.xstart, model.ystart))
-        size = (model.xsize, model.ysize)
-    instrument = str(meta.instrument.name or "")
-    window = window_of(name, instrument, shape[-2:], corner, size)
-    axis = meta.wcsinfo.dispersion_direction
-    return ExposureFacts(
-        location=Location(name),
-        identity=_identity(model, name),
-        window=window,
-        n_integrations=shape[0] if len(shape) == 3 else None,
-        model=type(model).__name__,
-        instrument=instrument.upper(),
-        detector=str(meta.instrument.detector or ""),
-        exp_type=str(meta.exposure.type or "").upper(),
-        bunit=str(meta.bunit_data or ""),
-        gwa=(meta.instrument.gwa_xtilt, meta.instrument.gwa_ytilt),
-        dispersion_axis=None if axis is None else int(axis),
-        keywords=collect(lambda keyword: _at(meta, META_KEYS[keyword])),
-        source=ModelSource(
-            name, window, model.data, model.err, model.dq, getattr(meta, "wcs", None)
-        ),
+    shape, meta = _common_shape(model, name), model.meta
+    sci, err, dq = (getattr(model, attribute) for attribute in LAYERS.values())
+
+    def primary(keyword: str) -> object:
+        if keyword == "DATAMODL":
+            return type(model).__name__
+        return look_up(meta, PRIMARY_KEYS[keyword])
+
+    return read_facts(
+        Location(name),
+        _identity(name, (sci, err, dq)),
+        shape,
+        primary,
+        lambda keyword: look_up(model, SCI_KEYS[keyword]),
+        lambda window: ModelSource(name, window, sci, err, dq, getattr(meta, "wcs", None)),
     )
-
-
-def _at(meta: Any, key: str) -> object:
-    """Return what lies at a dotted key below ``meta``; None where nothing does."""
-    for name in key.split("."):
-        meta = getattr(meta, name, None)
-    return meta
 
 
 def _common_shape(model: JwstDataModel, name: str) -> tuple[int, ...]:
     shapes = {}
-    for layer, attribute in (("SCI", "data"), ("ERR", "err"), ("DQ", "dq")):
+    for layer, attribute in LAYERS.items():
         array = getattr(model, attribute, None)
         if array is None:
             raise FileError(
@@ -137,19 +130,20 @@ def _common_shape(model: JwstDataModel, name: str) -> tuple[int, ...]:
                 cure="Give a rate or rateints product of the pipeline's first stage",
             )
         shapes[layer] = tuple(array.shape)
-    if len(set(shapes.values())) > 1 or len(shapes["SCI"]) not in (2, 3) or 0 in shapes["SCI"]:
+    shape: tuple[int, ...] = shapes["SCI"]
+    if len(set(shapes.values())) > 1 or len(shape) not in (2, 3) or 0 in shape:
         raise ShapeError(
             "SCI, ERR and DQ are images or cubes of one shape",
             file=name,
             value=", ".join(f"{layer} {shape}" for layer, shape in shapes.items()),
             cure="Make the arrays of the model agree",
         )
-    return shapes["SCI"]
+    return shape
 
 
-def _identity(model: Any, name: str) -> Identity:
+def _identity(name: str, arrays: tuple[Pixels, ...]) -> Identity:
     """A model in memory is told from another by what is in it."""
     digest = hashlib.blake2b(digest_size=8)
-    for array in (model.data, model.err, model.dq):
+    for array in arrays:
         digest.update(np.ascontiguousarray(array).data)
-    return Identity(f"{name}#{digest.hexdigest()}", int(model.data.nbytes), 0)
+    return Identity(f"{name}#{digest.hexdigest()}", int(arrays[0].nbytes), 0)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from functools import cache
 from importlib import import_module
-from typing import Annotated, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
 from bkgflow.detector import Window
 from bkgflow.errors import PlanError
+
+if TYPE_CHECKING:
+    from gwcs import WCS
 
 __all__ = [
     "FORMATS",
@@ -48,8 +51,6 @@ class Reader(Protocol):
 
         Parameters
         ----------
-        layer : "sci", "err" or "dq"
-            Which array.
         window : Window
             Detector pixels, all within the source's window.
         out : (ny, nx) or (n, ny, nx)
@@ -81,8 +82,8 @@ class Source(Protocol):
     def reader(self) -> AbstractContextManager[Reader]:
         """Open it."""
 
-    def wcs(self) -> Any:
-        """Return its ``gwcs.WCS``; None where it has none.
+    def wcs(self) -> WCS | None:
+        """Return its WCS; None where it has none.
 
         Raises
         ------
@@ -94,25 +95,10 @@ class Source(Protocol):
 def read_window(
     source: Source, reader: Reader, layer: Layer, window: Window, out: Pixels
 ) -> Window | None:
-    """Fill ``out`` with what a source holds of a part of the detector.
+    """Fill ``out`` with what a source holds of a part of the detector; return which pixels it has.
 
     Where the source holds nothing, SCI and ERR become NaN and DQ 0: clipping ignores them.
-
-    Parameters
-    ----------
-    source, reader : Source, Reader
-        The source and its open reader.
-    layer : "sci", "err" or "dq"
-        Which array.
-    window : Window
-        Detector pixels wanted.
-    out : (window.ny, window.nx) or (n_integrations, window.ny, window.nx)
-        Filled in place.
-
-    Returns
-    -------
-    Window or None
-        The pixels that the source holds.
+    ``out`` is (window.ny, window.nx) or (n_integrations, window.ny, window.nx).
     """
     held = source.window.overlap(window)
     if held != window:
@@ -163,18 +149,14 @@ def _adapter(name: str) -> TypeAdapter[Source]:
     return TypeAdapter(getattr(import_module(module), kind))
 
 
-def _to_plain(source: Source) -> dict[str, Any]:
+def _to_plain(source: Source) -> dict[str, object]:
     check_savable([source])
-    return {
-        "format": source.format,
-        **_adapter(source.format).dump_python(source, mode="json"),
-    }
+    return {"format": source.format, **_adapter(source.format).dump_python(source, mode="json")}
 
 
-def _from_plain(value: Any) -> Source:
+def _from_plain(value: object) -> Source:
     if not isinstance(value, Mapping):
-        found: Source = value
-        return found
+        return cast(Source, value)
     parts = dict(value)
     name = parts.pop("format", None)
     if name not in FORMATS:

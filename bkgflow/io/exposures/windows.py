@@ -3,47 +3,44 @@
 from __future__ import annotations
 
 from os import PathLike
-from typing import Any
+from typing import cast
 
 from bkgflow.detector import Window, full_frame
 from bkgflow.errors import ShapeError, WindowError
 
-__all__ = ["CORNER_AND_SIZE", "number", "slit_corner", "window_of"]
+__all__ = ["CORNER_AND_SIZE", "number", "slit_corner", "whole_number", "window_of"]
 
 CORNER_AND_SIZE = ("SUBSTRT1", "SUBSTRT2", "SUBSIZE1", "SUBSIZE2")
 """The keywords of a window, in the order of `window_of`."""
 
+Pair = tuple[object, object]
+"""Two header values."""
 
-def slit_corner(corner: tuple[Any, Any], start: tuple[Any, Any]) -> tuple[Any, Any]:
+
+def slit_corner(corner: Pair, start: Pair) -> Pair:
     """Return the detector's 1-based corner of a cut-out that begins at ``start`` in its frame.
 
     Where one of the numbers is missing, so is the corner's; what is no number comes back as it
     is, for `window_of` to refuse.
     """
-    x, y = (_shifted(frame, cut) for frame, cut in zip(corner, start, strict=True))
-    return x, y
+    return _shifted(corner[0], start[0]), _shifted(corner[1], start[1])
 
 
-def _shifted(frame: Any, cut: Any) -> Any:
+def _shifted(frame: object, cut: object) -> object:
     if frame is None or cut is None:
         return None
-    wrong = [value for value in (frame, cut) if not isinstance(value, int | float)]
-    return wrong[0] if wrong else frame + cut - 1
+    if isinstance(frame, int | float) and isinstance(cut, int | float):
+        return frame + cut - 1
+    return cut if isinstance(frame, int | float) else frame
 
 
 def window_of(
-    file: str | PathLike[str],
-    instrument: str,
-    shape: tuple[int, ...],
-    corner: tuple[Any, Any],
-    size: tuple[Any, Any],
+    file: str | PathLike[str], instrument: str, shape: tuple[int, ...], corner: Pair, size: Pair
 ) -> Window:
     """Work out an exposure's window on the detector.
 
     Parameters
     ----------
-    file : path-like
-        Named in errors.
     instrument : str
         INSTRUME, which decides what a full frame is.
     shape : (ny, nx)
@@ -73,7 +70,7 @@ def window_of(
                 cure="Put SUBSTRT1/2 and SUBSIZE1/2 into the primary header",
             )
         return full
-    x, y, columns, rows = (_whole(file, name, value) for name, value in keywords.items())
+    x, y, columns, rows = (_whole(file, *each) for each in keywords.items())
     if (rows, columns) != (ny, nx):
         raise ShapeError(
             "SUBSIZE2 × SUBSIZE1 is the shape of the array",
@@ -82,31 +79,28 @@ def window_of(
             cure="Correct the keywords, or make the product again",
         )
     if x < 1 or y < 1:
-        raise WindowError(
-            "SUBSTRT1 and SUBSTRT2 count the detector's pixels from 1",
-            file=file,
-            value=f"{x}, {y}",
-            cure="Correct the keywords",
-        )
+        rule = "SUBSTRT1 and SUBSTRT2 count the detector's pixels from 1"
+        raise WindowError(rule, file=file, value=f"{x}, {y}", cure="Correct the keywords")
     return Window(x - 1, y - 1, nx, ny)
 
 
-def _whole(file: str | PathLike[str], keyword: str, value: Any) -> int:
-    """Return a header value that must be a whole number."""
-    found = number(value)
-    if found is None or not found.is_integer():
-        raise WindowError(
-            f"{keyword} is a whole number",
-            file=file,
-            value=repr(value),
-            cure="Correct the keyword",
-        )
-    return int(found)
+def _whole(file: str | PathLike[str], name: str, value: object) -> int:
+    found = whole_number(value)
+    if found is None:
+        rule, cure = f"{name} is a whole number", "Correct the keyword"
+        raise WindowError(rule, file=file, value=repr(value), cure=cure)
+    return found
 
 
-def number(value: Any) -> float | None:
+def number(value: object) -> float | None:
     """Return a header value as a float; None where it is missing or no number at all."""
     try:
-        return None if value is None else float(value)
+        return None if value is None else float(cast(float, value))
     except (TypeError, ValueError):
         return None
+
+
+def whole_number(value: object) -> int | None:
+    """Return a header value that is a whole number; None for all others."""
+    found = number(value)
+    return None if found is None or not found.is_integer() else int(found)

@@ -7,14 +7,14 @@ keywords, and only what is asked for is handed to astropy.
 from __future__ import annotations
 
 import re
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from astropy.io.fits import Card, VerifyError
 
 from bkgflow.errors import FileError
 from bkgflow.io.storage.location import PathLike
 
-__all__ = ["BLOCK", "Cards"]
+__all__ = ["BLOCK", "Cards", "Value"]
 
 BLOCK = 2880
 """A FITS file is made of blocks of this many bytes (FITS standard 4.0, section 3.1)."""
@@ -24,24 +24,18 @@ WIDTH = 80
 
 END = b"END".ljust(WIDTH)
 
-
 PLAIN = re.compile(
     rb"= +(?:([+-]?\d+)|([+-]?\d+\.\d*(?:E[+-]?\d+)?)|'([ -%(-~]*)'|([TF])) *(?:/.*)?"
 )
 """The values of nearly all cards: whole, real, text without quotes or continuation, logical.
 Parsing them here takes a twentieth of the time; astropy is asked for all others."""
 
+Value = str | float
+"""Of a card: bool and int are floats to the typing of Python."""
+
 
 class Cards:
-    """The cards of one header.
-
-    Parameters
-    ----------
-    file : path
-        Named in errors.
-    raw : bytes
-        The header, a whole number of blocks.
-    """
+    """The cards of one header: ``raw``, a whole number of blocks; ``file`` is named in errors."""
 
     def __init__(self, file: PathLike, raw: bytes) -> None:
         self.raw = raw
@@ -52,13 +46,7 @@ class Cards:
 
     @classmethod
     def read(cls, file: PathLike, stream: BinaryIO) -> Cards:
-        """Read the header that begins where a stream stands.
-
-        Raises
-        ------
-        FileError
-            If it does not end.
-        """
+        """Read the header that begins where a stream stands; `FileError` if it does not end."""
         raw = bytearray()
         while True:
             block = stream.read(BLOCK)
@@ -73,26 +61,25 @@ class Cards:
             if any(block[i : i + WIDTH] == END for i in range(0, BLOCK, WIDTH)):
                 return cls(file, bytes(raw))
 
-    def get(self, keyword: str, default: Any = None) -> Any:
-        """Return the value of the first card of a keyword.
-
-        Raises
-        ------
-        FileError
-            If the card breaks the rules of FITS.
-        """
+    def get(self, keyword: str, default: Value | None = None) -> Value | None:
+        """Return the value of a keyword's first card; `FileError` if it is not written as FITS."""
         start = self._starts.get(keyword.encode("ascii"))
         if start is None:
             return default
         stop = start + WIDTH
-        plain = PLAIN.fullmatch(self.raw, start + 8, stop)
-        if plain:
-            return _value(plain)
+        if plain := PLAIN.fullmatch(self.raw, start + 8, stop):
+            whole, real, text, logical = plain.groups()
+            if whole is not None:
+                return int(whole)
+            if real is not None:
+                return float(real)
+            return text.rstrip().decode("ascii") if text is not None else logical == b"T"
         while self.raw[stop : stop + 8] == b"CONTINUE":
             stop += WIDTH
         card = self.raw[start:stop]
         try:
-            return Card.fromstring(card).value
+            value: Value = Card.fromstring(card).value
+            return value
         except (VerifyError, ValueError):
             raise FileError(
                 f"The header's card {keyword} has a value as FITS writes them",
@@ -102,13 +89,7 @@ class Cards:
             ) from None
 
     def whole(self, keyword: str, default: int | None = None) -> int:
-        """Return a value that must be a whole number.
-
-        Raises
-        ------
-        FileError
-            If it is none, or if it is not there and there is no default.
-        """
+        """Return a value that must be a whole number; `FileError` if it is none, or missing."""
         value = self.get(keyword, default)
         if isinstance(value, int) and not isinstance(value, bool):
             return value
@@ -119,12 +100,3 @@ class Cards:
             value=f"extension {self.get('EXTNAME', 'PRIMARY')}: {found}",
             cure="Fetch the file again",
         )
-
-
-def _value(plain: re.Match[bytes]) -> int | float | str | bool:
-    whole, real, text, logical = plain.groups()
-    if whole is not None:
-        return int(whole)
-    if real is not None:
-        return float(real)
-    return text.rstrip().decode("ascii") if text is not None else logical == b"T"

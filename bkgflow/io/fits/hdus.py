@@ -9,17 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 
 from bkgflow.errors import FileError
-from bkgflow.io.fits.cards import BLOCK, Cards
+from bkgflow.io.fits.cards import BLOCK, Cards, Value
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.reading import reading
 
-__all__ = ["UNSIGNED_ZERO", "ByteRange", "Hdu", "read_hdu", "read_hdus", "walk"]
-
+__all__ = ["UNSIGNED_ZERO", "ByteRange", "Hdu", "read_hdus", "walk"]
 
 BITPIX = (8, 16, 32, 64, -32, -64)
 """The types that an array may have (FITS standard 4.0, table 8)."""
@@ -39,7 +38,7 @@ class ByteRange:
     shape : tuple of int
         (ny, nx) or (n_integrations, ny, nx).
     bitpix : int
-        FITS's name of the type: 8, 16, 32, 64, -32, -64; stored big-endian.
+        FITS's name of the type, one of `BITPIX`; stored big-endian.
     bscale, bzero : float
         True value = bscale × stored + bzero.
     """
@@ -113,29 +112,27 @@ def read_hdus(path: PathLike, stream: BinaryIO) -> Iterator[tuple[Hdu, int]]:
     """
     end, position = stream.seek(0, 2), 0
     while position < end:
-        start = stream.seek(position)
-        hdu, position = read_hdu(path, stream, first=start == 0)
+        hdu, position = _read_hdu(path, stream, position)
         if position > end:
-            raise _truncated(path, hdu.name, position, end)
+            raise FileError(
+                f"The file holds all of its extension {hdu.name or 'without a name'}",
+                file=path,
+                value=f"{end} bytes of {position}",
+                cure="Fetch the file again; it was cut off",
+            )
         yield hdu, position
 
 
-def read_hdu(path: PathLike, stream: BinaryIO, *, first: bool) -> tuple[Hdu, int]:
-    """Read the header that begins where a stream stands; return it and where the next begins.
-
-    Raises
-    ------
-    FileError
-        If there is no header of FITS.
-    """
-    start = stream.tell()
+def _read_hdu(path: PathLike, stream: BinaryIO, start: int) -> tuple[Hdu, int]:
+    """Read the header that begins at a byte; return it and where the next begins."""
+    stream.seek(start)
     signature = stream.read(8)
-    if signature != (b"SIMPLE  " if first else b"XTENSION"):
-        where = "the file begins" if first else f"byte {start} begins an extension"
+    if signature != (b"XTENSION" if start else b"SIMPLE  "):
+        where = f"byte {start} begins an extension" if start else "the file begins"
         raise _unreadable(path, f"{where} with {signature!r}")
     stream.seek(start)
     header = Cards.read(path, stream)
-    name = "PRIMARY" if first else str(header.get("EXTNAME", "")).upper()
+    name = str(header.get("EXTNAME", "")).upper() if start else "PRIMARY"
     try:
         data = _byte_range(header, stream.tell())
         size = _size(header, data)
@@ -153,8 +150,8 @@ def _byte_range(header: Cards, offset: int) -> ByteRange:
     bitpix = header.whole("BITPIX")
     if bitpix not in BITPIX:
         raise ValueError(f"BITPIX = {bitpix}")
-    scale, zero = float(header.get("BSCALE", 1.0)), float(header.get("BZERO", 0.0))
-    return ByteRange(offset, shape, bitpix, scale, zero)
+    bscale, bzero = header.get("BSCALE", 1.0), header.get("BZERO", 0.0)
+    return ByteRange(offset, shape, bitpix, float(cast(Value, bscale)), float(cast(Value, bzero)))
 
 
 def _size(header: Cards, data: ByteRange) -> int:
@@ -166,15 +163,6 @@ def _size(header: Cards, data: ByteRange) -> int:
     if size < 0:
         raise ValueError(f"{size} bytes of data")
     return size
-
-
-def _truncated(path: PathLike, name: str, wanted: int, found: int) -> FileError:
-    return FileError(
-        f"The file holds all of its extension {name or 'without a name'}",
-        file=path,
-        value=f"{found} bytes of {wanted}",
-        cure="Fetch the file again; it was cut off",
-    )
 
 
 def _unreadable(path: PathLike, what: str) -> FileError:

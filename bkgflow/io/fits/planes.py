@@ -10,7 +10,8 @@ import math
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, BinaryIO, cast
+from io import BufferedReader
+from typing import BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,11 +36,12 @@ def planes(data: ByteRange, first: int = 0, count: int | None = None) -> Iterato
     ----------
     data : ByteRange
         (ny, nx), or any number of axes before these.
-    first : int
-        The first plane wanted.
-    count : int, optional
-        How many; all that there are behind the first.
+    first, count : int
+        The first plane wanted and how many; without a count, all that there are.
     """
+    if len(data.shape) == 2 and first == 0:
+        yield data  # as it is: a band of a background asks a thousand times
+        return
     stop = math.prod(data.shape[:-2]) if count is None else first + count
     single = replace(data, shape=(1, *data.shape)[-2:])
     size = single.nbytes
@@ -52,8 +54,6 @@ def read_rows(stream: BinaryIO, data: ByteRange, window: Window, out: NDArray[np
 
     Parameters
     ----------
-    stream : binary file
-        The open file.
     data : ByteRange
         Of one plane; for a cube, see `planes`.
     window : Window
@@ -71,7 +71,7 @@ def read_rows(stream: BinaryIO, data: ByteRange, window: Window, out: NDArray[np
     for row in range(0, window.ny, rows_at_once):
         raw = scratch[: min(rows_at_once, window.ny - row)]
         with reading(stream):
-            complete = _read_into(stream, raw) == raw.nbytes
+            complete = cast(BufferedReader, stream).readinto(raw.view(np.uint8).data) == raw.nbytes
         if not complete:
             raise ended_early(stream)
         _convert(raw[:, window.x0 : window.x1], data, out[row : row + len(raw)])
@@ -93,12 +93,6 @@ def ended_early(stream: BinaryIO) -> FileError:
         value="the file ended early",
         cure="Fetch the file again; it changed or was cut since it was planned",
     )
-
-
-def _read_into(stream: BinaryIO, raw: NDArray[np.generic]) -> int:
-    """Fill an array with bytes, as far as the file goes; return how many there were."""
-    count: int = cast(Any, stream).readinto(raw.view(np.uint8))
-    return count
 
 
 def _convert(raw: NDArray[np.generic], data: ByteRange, out: NDArray[np.generic]) -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 import asdf
 
-from bkgflow.errors import FileError
 from bkgflow.io.fits.hdus import walk
 from bkgflow.io.storage.location import Location
-from bkgflow.io.storage.reading import reading
+from bkgflow.io.storage.reading import reading, understood
 
-__all__ = ["TREE", "read_tree", "unvalidated"]
+if TYPE_CHECKING:
+    from gwcs import WCS
+
+__all__ = ["TREE", "read_wcs", "unvalidated"]
 
 TREE = "ASDF"
 """EXTNAME of the tree: an ASDF file in the one cell of a table."""
@@ -33,10 +35,8 @@ def unvalidated() -> Iterator[None]:
         yield
 
 
-def read_tree(location: Location) -> Mapping[str, Any]:
-    """Return a file's tree; an empty one where the file has none.
-
-    Arrays that are HDUs of the file are not to be looked at.
+def read_wcs(location: Location) -> WCS | None:
+    """Return the ``meta.wcs`` of a file's tree; None where it has none.
 
     Raises
     ------
@@ -45,20 +45,14 @@ def read_tree(location: Location) -> Mapping[str, Any]:
     """
     hdu = walk(location).get(TREE)
     if hdu is None:
-        return {}
+        return None
     with location.open() as stream, reading(stream):
         stream.seek(hdu.data.offset)
         content = io.BytesIO(stream.read(hdu.data.nbytes))
-    try:
-        with warnings.catch_warnings(), unvalidated():
-            warnings.simplefilter("ignore")  # of versions of asdf's extensions, for every tag
-            # Never closed: it is memory, and arrays of the tree may be asked for later.
-            tree: Mapping[str, Any] = asdf.open(content).tree
-    except Exception as problem:  # asdf, yaml and every extension raise their own
-        raise FileError(
-            "The ASDF tree of an exposure can be read",
-            file=location,
-            value=f"{type(problem).__name__}: {problem}"[:300],
-            cure="Fetch the file again, or make it again with the pipeline",
-        ) from problem
-    return tree
+    rule = "The ASDF tree of an exposure can be read"
+    cure = "Fetch the file again, or make it again with the pipeline"
+    with understood(rule, location, cure), warnings.catch_warnings(), unvalidated():
+        warnings.simplefilter("ignore")  # of versions of asdf's extensions, for every tag
+        # Never closed: it is memory, and arrays of the tree may be asked for later.
+        tree = asdf.open(content).tree
+    return tree.get("meta", {}).get("wcs")

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import JwstDataModel
 
 from bkgflow.io.models import save_model
-from bkgflow.io.products.changes import Changes
+from bkgflow.io.products.writer import Arrays, Changes
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.publish import Draft, Publish, writing
 from bkgflow.record import Record
 from bkgflow.verdict import Verdict
 
-__all__ = [
-    "COMBINED_SUFFIX",
-    "describe",
-    "draft_combined",
-    "product_name",
-    "product_suffix",
-    "set_background",
-]
+__all__ = ["COMBINED_SUFFIX", "describe", "draft_combined", "product_name", "product_suffix"]
 
 COMBINED_SUFFIX = "combinedbackground"
 """What the reference step calls a saved combined background."""
@@ -38,8 +28,7 @@ _KNOWN_SUFFIX = re.compile(
 
 def product_name(target: PathLike, suffix: str) -> str:
     """Return the file name of a product, as the pipeline forms it from its input's name."""
-    name = Location.of(target).name
-    stem = re.sub(r"\.(fits(\.gz)?|asdf)$", "", name)
+    stem = re.sub(r"\.(fits(\.gz)?|asdf)$", "", Location.of(target).name)
     return f"{_KNOWN_SUFFIX.sub('', stem)}_{suffix}.fits"
 
 
@@ -48,36 +37,29 @@ def product_suffix(n_integrations: int | None) -> str:
     return "bsub" if n_integrations is None else "bsubints"
 
 
-def describe(model: JwstDataModel, verdict: Verdict) -> None:
-    """Write into a model what was done to it; ``S_BKDSUB`` gets the state."""
+def describe(model: JwstDataModel, verdict: Verdict, changes: Changes | None = None) -> None:
+    """Write into a model what was done to it, with mask and scaling factor where there are any.
+
+    ``S_BKDSUB`` gets the state.
+    """
+    if changes is not None and changes.mask is not None:
+        model.mask = changes.mask
+    if changes is not None and changes.scaling_factor is not None:
+        model.meta.background.scaling_factor = changes.scaling_factor
     model.meta.cal_step.bkg_subtract = verdict.state.value
     model.meta.bkgflow = verdict.to_tree()
     for line in verdict.history:
         model.add_history_entry(line)
 
 
-def set_background(model: Any, changes: Changes) -> None:
-    """Put mask and scaling factor, where there are any, into a model."""
-    if changes.mask is not None:
-        model.mask = changes.mask
-    if changes.scaling_factor is not None:
-        model.meta.background.scaling_factor = changes.scaling_factor
-
-
 def draft_combined(
-    publish: Publish,
-    target: JwstDataModel,
-    sci: NDArray[np.float32],
-    err: NDArray[np.float32],
-    dq: NDArray[np.uint32],
-    record: Record,
-    to: Location,
+    publish: Publish, target: JwstDataModel, arrays: Arrays, record: Record, to: Location
 ) -> Draft:
     """Do `OpenTarget.combined` for a target that is open as a model: it becomes an ImageModel."""
     draft = publish.prepare(to)
-    with writing(draft) as path, datamodels.ImageModel(sci.shape) as model:
+    with writing(draft) as path, datamodels.ImageModel(arrays[0].shape) as model:
         model.update(target)
-        model.data, model.err, model.dq = sci, err, dq
+        model.data, model.err, model.dq = arrays
         model.meta.cal_step.bkg_subtract = None
         model.meta.model_type = "ImageModel"
         model.meta.bkgflow = record.to_tree()

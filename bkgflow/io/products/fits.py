@@ -8,21 +8,18 @@ time, and those that change are changed on the way.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
 
-import numpy as np
 import stdatamodels
-from numpy.typing import NDArray
 
 from bkgflow.io.exposures.facts import ExposureFacts
-from bkgflow.io.products.changes import Changes, check_arrays
 from bkgflow.io.products.describe import draft_combined
 from bkgflow.io.products.headers_from_file import Written, as_written, parts_from_file
 from bkgflow.io.products.headers_from_model import EmptyModel, open_empty, parts_from_model
 from bkgflow.io.products.pixels import Part, write_parts
+from bkgflow.io.products.writer import Arrays, Changes, check_arrays
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import Draft, LocalPublish, Publish, writing
 from bkgflow.record import Record
@@ -42,8 +39,6 @@ class FitsWriter:
 
     Attributes
     ----------
-    publish : Publish
-        How files become visible.
     amend : bool
         Whether headers and tree are changed in place where they can be, which is much faster
         than a data model.
@@ -55,24 +50,23 @@ class FitsWriter:
     amend: bool = True
     version: str = stdatamodels.__version__
 
-    @contextmanager
-    def open(self, target: ExposureFacts) -> Iterator[_OpenFile]:
+    def open(self, target: ExposureFacts) -> _OpenFile:
         """See `ProductWriter.open`."""
-        amend = self.amend and _was_tested(self.version)
-        with _OpenFile(target, self.publish, amend) as opened:
-            yield opened
+        return _OpenFile(target, self.publish, self.amend and _was_tested(self.version))
 
 
 class _OpenFile:
     """A file without its pixels: its own headers and tree, or those of its data model."""
 
     def __init__(self, target: ExposureFacts, publish: Publish, amend: bool) -> None:
-        self._target, self._publish = target, publish
-        self._written: Written | None = as_written(target.location) if amend else None
+        self._target, self._publish, self._amend = target, publish, amend
+        self._written: Written | None = None
         self._empty: EmptyModel | None = None
         self._stack = ExitStack()
 
     def __enter__(self) -> _OpenFile:
+        if self._amend:
+            self._written = as_written(self._target.location)
         if self._written is None:
             self._model()
         return self
@@ -89,22 +83,13 @@ class _OpenFile:
             write_parts(parts, self._target.location, path, changes.edits, threads)
         return draft
 
-    def combined(
-        self,
-        sci: NDArray[np.float32],
-        err: NDArray[np.float32],
-        dq: NDArray[np.uint32],
-        record: Record,
-        to: Location,
-    ) -> Draft:
-        model, _ = self._model()
-        return draft_combined(self._publish, model, sci, err, dq, record, to)
+    def combined(self, arrays: Arrays, record: Record, to: Location) -> Draft:
+        return draft_combined(self._publish, self._model()[0], arrays, record, to)
 
     def _parts(self, changes: Changes, verdict: Verdict, filename: str) -> list[Part]:
-        written = self._written
         try:
-            if written is not None and written.takes(changes):
-                return parts_from_file(written, filename, changes, verdict)
+            if self._written is not None and self._written.takes(changes):
+                return parts_from_file(self._written, filename, changes, verdict)
             return parts_from_model(self._model(), filename, changes, verdict)
         finally:
             self._forget()  # tree or model now are the product's; another product opens it again

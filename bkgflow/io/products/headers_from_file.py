@@ -1,9 +1,8 @@
 """Headers and trees of files that stdatamodels wrote, changed where a product differs.
 
 stdatamodels leaves a hash of all other headers in a file's ASDF tree. Where it still holds, the
-headers and the tree say the same and nobody has touched them since, and a reader trusts the
-tree. Of such a file a product needs no data model: a few cards and nodes change, the hash is
-made anew, and everything else stays what it was, byte by byte.
+headers and the tree say the same, and a product needs no data model: a few cards and nodes change,
+the hash is made anew, and everything else stays what it was, byte by byte.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -21,29 +21,30 @@ from astropy.time import Time
 from numpy.typing import NDArray
 from stdatamodels.jwst import datamodels
 
-from bkgflow.io.fits.cards import BLOCK
+from bkgflow.io.fits.cards import BLOCK, Cards
 from bkgflow.io.fits.hdus import ByteRange, Hdu, read_hdus
 from bkgflow.io.fits.tree import TREE
-from bkgflow.io.products.changes import EDITED, Changes
 from bkgflow.io.products.nodes import HASH, Tree
 from bkgflow.io.products.pixels import Part
-from bkgflow.io.products.schema import arrays_of, set_card
+from bkgflow.io.products.writer import EDITED, Changes
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.reading import reading
 from bkgflow.verdict import Verdict
 
 __all__ = ["Written", "as_written", "parts_from_file"]
 
+Schema = Mapping[str, Any]
+
 MASK = "MASK"
 """EXTNAME of the background mask of a slitless exposure."""
 
-NODES: Mapping[str, Any] = {
-    "meta": yaml.MappingNode,
-    "meta.cal_step": yaml.MappingNode,
-    "meta.background": yaml.MappingNode | None,
-    "history": yaml.MappingNode,
-    "history.entries": yaml.SequenceNode | None,
-    HASH: yaml.ScalarNode,
+NODES: Mapping[str, tuple[type, ...]] = {
+    "meta": (yaml.MappingNode,),
+    "meta.cal_step": (yaml.MappingNode,),
+    "meta.background": (yaml.MappingNode, NoneType),
+    "history": (yaml.MappingNode,),
+    "history.entries": (yaml.SequenceNode, NoneType),
+    HASH: (yaml.ScalarNode,),
 }
 """Of which kinds the nodes are that a product changes."""
 
@@ -58,13 +59,21 @@ class Written:
         All but the tree's, in their order; with each, where it ends in the file.
     asdf : Hdu
         The extension that holds the tree.
-    tree : Tree
-        What is in it.
     """
 
     hdus: tuple[tuple[Hdu, int], ...]
     asdf: Hdu
     tree: Tree
+
+    @property
+    def primary(self) -> Cards:
+        """The first header."""
+        return self.hdus[0][0].header
+
+    @property
+    def model(self) -> str:
+        """The class of data models that it says it is."""
+        return str(self.primary.get("DATAMODL"))
 
     @cached_property
     def images(self) -> dict[str, ByteRange]:
@@ -78,33 +87,31 @@ class Written:
 
     def is_intact(self) -> bool:
         """Whether all is where it is looked for, and the hash holds."""
-        primary, images = self.hdus[0][0].header, self.images
-        known = getattr(datamodels, str(primary.get("DATAMODL", "")), None)
-        if known is None or primary.get("DATE") is None or primary.get("FILENAME") is None:
+        images = self.images
+        if "SCI" not in images or not hasattr(datamodels, self.model):
+            return False
+        if self.primary.get("DATE") is None or self.primary.get("FILENAME") is None:
             return False
         # An array of another type than the model's is cast by the model.
-        plain = all(images[name].native == EDITED[name] for name in EDITED if name in images)
-        if not plain or "SCI" not in images:
+        if any(images[name].native != EDITED[name] for name in EDITED if name in images):
             return False
-        nodes = {path: self.tree.at(path) for path in NODES}
-        if not all(isinstance(nodes[path], kind) for path, kind in NODES.items()):
+        if not all(isinstance(self.tree.at(path), kinds) for path, kinds in NODES.items()):
             return False
-        found: bool = nodes[HASH].value == _hash(hdu.header.raw for hdu, _ in self.hdus)
-        return found
+        return self.tree.text(HASH) == _hash(hdu.header.raw for hdu, _ in self.hdus)
 
     def takes(self, changes: Changes) -> bool:
         """Whether mask and scaling factor, where there are any, have places that are plain."""
         if changes.mask is None:
             return True
         # The node of a new mask is made after that of DQ.
-        like = MASK if self.tree.at("mask") is not None else "DQ"
-        model = str(self.hdus[0][0].header.get("DATAMODL"))
-        known = [hdu.name for hdu, _ in self.hdus].count(MASK) == (like == MASK)
-        if not known or like not in self.images or MASK not in arrays_of(model):
-            return False
-        image, source = self.images[like], self.tree.at(f"{like.lower()}.source")
-        return (image.shape, image.native) == (changes.mask.shape, changes.mask.dtype) and (
-            getattr(source, "value", "") == f"fits:{like},1"
+        like = "DQ" if self.tree.at("mask") is None else MASK
+        image = self.images.get(like)
+        return (
+            [hdu.name for hdu, _ in self.hdus].count(MASK) == (like == MASK)
+            and MASK in _arrays_of(self.model)
+            and image is not None
+            and (image.shape, image.native) == (changes.mask.shape, changes.mask.dtype)
+            and self.tree.text(f"{like.lower()}.source") == f"fits:{like},1"
         )
 
 
@@ -135,7 +142,7 @@ def as_written(location: Location) -> Written | None:
 def parts_from_file(
     written: Written, filename: str, changes: Changes, verdict: Verdict
 ) -> list[Part]:
-    """Return the parts of a product.
+    """Return the parts of a product; edits are left to the pixels' writer.
 
     Parameters
     ----------
@@ -143,19 +150,15 @@ def parts_from_file(
         The file that the product is made of; it `takes` the changes.
     filename : str
         The product's name.
-    changes : Changes
-        What is done to it; edits are left to the pixels' writer.
-    verdict : Verdict
-        What the product says of itself.
     """
     date, state, tree = str(Time.now().isot), verdict.state.value, written.tree
     factor, mask = changes.scaling_factor, changes.mask
-    primary = fits.Header.fromstring(written.hdus[0][0].header.raw)
+    primary = fits.Header.fromstring(written.primary.raw)
     primary["DATE"], primary["FILENAME"] = date, filename
-    set_card(primary, "S_BKDSUB", state)
+    _set_card(primary, "S_BKDSUB", state)
     tree.set("meta.cal_step.bkg_subtract", state)
     if factor is not None:
-        set_card(primary, "BKGD_SCL", factor)
+        _set_card(primary, "BKGD_SCL", factor)
         tree.set("meta.background.scaling_factor", factor)
     if mask is not None and MASK not in written.images:
         tree.add_array("mask", "dq", MASK)
@@ -176,10 +179,14 @@ def parts_from_file(
 
 def _parts(written: Written, primary: bytes, mask: NDArray[np.uint32] | None) -> Iterator[Part]:
     """Yield each HDU with its data, and the mask where stdatamodels has it among them."""
-    images = written.images
-    heads = [primary, *(hdu.header.raw for hdu, _ in written.hdus[1:])]
-    after = _before_mask(written) if mask is not None and MASK not in images else None
-    for i, (head, (hdu, stop)) in enumerate(zip(heads, written.hdus, strict=True)):
+    images, after = written.images, None
+    if mask is not None and MASK not in images:
+        # A new mask follows the last HDU that the schema names before it.
+        arrays = _arrays_of(written.model)
+        before = arrays[: arrays.index(MASK)]
+        after = max(i for i, (hdu, _) in enumerate(written.hdus) if hdu.name in before)
+    for i, (hdu, stop) in enumerate(written.hdus):
+        head = hdu.header.raw if i else primary
         is_image = images.get(hdu.name) is hdu.data
         if is_image and hdu.name == MASK and mask is not None:
             yield Part(head, "", mask, mask.dtype)
@@ -190,13 +197,6 @@ def _parts(written: Written, primary: bytes, mask: NDArray[np.uint32] | None) ->
             yield Part(head, "", data, data.native)
         if i == after and mask is not None:
             yield Part(_mask_head(mask.shape), "", mask, mask.dtype)
-
-
-def _before_mask(written: Written) -> int:
-    """Return which HDU a new mask follows: the last one that the schema names before it."""
-    arrays = arrays_of(str(written.hdus[0][0].header.get("DATAMODL")))
-    before = arrays[: arrays.index(MASK)]
-    return max(i for i, (hdu, _) in enumerate(written.hdus) if hdu.name in before)
 
 
 @lru_cache
@@ -213,3 +213,57 @@ def _hash(headers: Iterable[bytes]) -> str:
 
 def _raw(header: fits.Header) -> bytes:
     return str(header.tostring(padding=True)).encode("ascii")
+
+
+# What the schemas of stdatamodels say of a file: the order of its cards, and of its arrays.
+
+
+def _set_card(primary: fits.Header, keyword: str, value: str | float) -> None:
+    """Set a card; a new one goes where the schema has it, below the title of its section."""
+    if keyword in primary:
+        primary[keyword] = value
+        return
+    cards = _cards()
+    keywords = list(cards)
+    at = keywords.index(keyword)
+    section, comment = cards[keyword]
+    card = (keyword, value, comment)
+    before = next(each for each in reversed(keywords[:at]) if each in primary)
+    later = (each for each in keywords[at:] if each in primary and cards[each][0] == section)
+    first_of_section = next(later, None)
+    if cards[before][0] == section:
+        primary.insert(before, card, after=True)
+    elif first_of_section is not None:
+        primary.insert(first_of_section, card)
+    else:
+        # Each card goes right behind the same one, so the last comes first.
+        for each in (card, (" ", ""), (" ", section), (" ", "")):
+            primary.insert(before, each, after=True)
+
+
+@lru_cache(maxsize=1)
+def _cards() -> dict[str, tuple[str, str]]:
+    """Return the section and the comment of each keyword of a primary header, in order."""
+    meta = datamodels.JwstDataModel().schema["properties"]["meta"]
+    return {
+        each["fits_keyword"]: (section, str(each.get("title", "")))
+        for section, each in _leaves(meta, "")
+        if "fits_keyword" in each and each.get("fits_hdu", "PRIMARY") == "PRIMARY"
+    }
+
+
+@lru_cache
+def _arrays_of(model: str) -> tuple[str, ...]:
+    """Return the EXTNAME of each array of a class of data models, in the order of its file."""
+    schema = getattr(datamodels, model)().schema
+    leaves = (leaf for _, leaf in _leaves(schema, "") if "fits_keyword" not in leaf)
+    return tuple(leaf["fits_hdu"] for leaf in leaves if "fits_hdu" in leaf)
+
+
+def _leaves(schema: Schema, section: str) -> Iterator[tuple[str, Schema]]:
+    """Yield all that a schema has no more properties of, with the title of its section."""
+    if "properties" not in schema:
+        yield section, schema
+        return
+    for each in schema["properties"].values():
+        yield from _leaves(each, schema.get("title", section))

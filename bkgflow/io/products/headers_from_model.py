@@ -10,7 +10,6 @@ import io
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 from astropy.io import fits
@@ -22,9 +21,9 @@ from stdatamodels.jwst.datamodels import JwstDataModel
 from bkgflow.io.fits.hdus import ByteRange, read_hdus
 from bkgflow.io.fits.tree import unvalidated
 from bkgflow.io.models import not_a_model, open_model
-from bkgflow.io.products.changes import EDITED, Changes
-from bkgflow.io.products.describe import describe, set_background
+from bkgflow.io.products.describe import describe
 from bkgflow.io.products.pixels import Part
+from bkgflow.io.products.writer import EDITED, Changes
 from bkgflow.io.storage.location import Location
 from bkgflow.verdict import Verdict
 
@@ -32,6 +31,9 @@ __all__ = ["EmptyModel", "open_empty", "parts_from_model"]
 
 Layer = tuple[str, int]
 """EXTNAME and EXTVER."""
+
+Pixels = ByteRange | NDArray[np.uint32]
+"""Where an image is; or a mask, which is in no file yet."""
 
 EmptyModel = tuple[JwstDataModel, Mapping[Layer, ByteRange]]
 """A data model whose arrays are not to be looked at, and where the file's images are."""
@@ -65,7 +67,7 @@ def open_empty(location: Location) -> Iterator[EmptyModel]:
             yield model, ranges
 
 
-def _leave_out(hdu: Any, ranges: dict[Layer, ByteRange]) -> None:
+def _leave_out(hdu: fits.ImageHDU, ranges: dict[Layer, ByteRange]) -> None:
     """Give an image extension pages of zeros that the system never has to provide."""
     layer = (hdu.name, hdu.ver)
     if type(hdu) is not fits.ImageHDU or not hdu.shape or layer in ranges:
@@ -98,22 +100,12 @@ def parts_from_model(
 ) -> list[Part]:
     """Return the parts of the file that the model, changed and described, would be saved as.
 
-    Parameters
-    ----------
-    empty : EmptyModel
-        The exposure; the model is changed.
-    filename : str
-        The product's name.
-    changes : Changes
-        What is done to it; edits are left to the pixels' writer.
-    verdict : Verdict
-        What the product says of itself.
+    Edits are left to the pixels' writer. The model is changed.
     """
-    model: Any = empty[0]
-    sources: dict[Layer, ByteRange | NDArray[Any]] = dict(empty[1])
-    left_out: dict[Layer, NDArray[Any]] = {}
-    set_background(model, changes)
-    describe(model, verdict)
+    model, ranges = empty
+    sources: dict[Layer, Pixels] = dict(ranges)
+    left_out: dict[Layer, NDArray[np.generic]] = {}
+    describe(model, verdict, changes)
     if changes.mask is not None:
         sources["MASK", 1] = changes.mask
     with warnings.catch_warnings():
@@ -134,8 +126,8 @@ def parts_from_model(
 def _parts(
     written: io.BytesIO,
     filename: str,
-    left_out: Mapping[Layer, NDArray[Any]],
-    sources: Mapping[Layer, ByteRange | NDArray[Any]],
+    left_out: Mapping[Layer, NDArray[np.generic]],
+    sources: Mapping[Layer, Pixels],
 ) -> Iterator[Part]:
     """Give every image that was left out its true size again."""
     start = 0

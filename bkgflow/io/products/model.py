@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from stdatamodels.jwst.datamodels import JwstDataModel
 
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.models import native, open_model
-from bkgflow.io.products.changes import EDITED, Changes, check_arrays, edit_planes
-from bkgflow.io.products.describe import describe, draft_combined, set_background
-from bkgflow.io.products.writer import Prepared
+from bkgflow.io.products.describe import describe, draft_combined
+from bkgflow.io.products.writer import EDITED, Arrays, Changes, Prepared, check_arrays
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import LocalPublish, Publish
 from bkgflow.record import Record
@@ -36,7 +31,7 @@ class ModelWriter:
     model : JwstDataModel or None
         The exposure; it is copied. Without one, the target's file is opened.
     publish : Publish
-        How a combined background becomes a file: it has no other place.
+        How a combined background becomes a file.
     result : JwstDataModel or None
         The product that was published last; its reader closes it.
     """
@@ -45,10 +40,9 @@ class ModelWriter:
     publish: Publish = field(default_factory=LocalPublish)
     result: JwstDataModel | None = field(default=None, init=False)
 
-    @contextmanager
-    def open(self, target: ExposureFacts) -> Iterator[_OpenModel]:
+    def open(self, target: ExposureFacts) -> AbstractContextManager[_OpenModel]:
         """See `ProductWriter.open`."""
-        yield _OpenModel(self, target)
+        return nullcontext(_OpenModel(self, target))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,42 +55,31 @@ class _OpenModel:
     def product(
         self, changes: Changes, verdict: Verdict, to: Location, threads: int = 1
     ) -> Prepared:
-        model = self._copy()
+        given = self.writer.model
+        model = open_model(self.target.location) if given is None else given.copy()
         try:
             _change(model, changes, self.target)
-            describe(model, verdict)
+            describe(model, verdict, changes)
         except BaseException:
             model.close()
             raise
         return _ModelDraft(to, model, self.writer)
 
-    def combined(
-        self,
-        sci: NDArray[np.float32],
-        err: NDArray[np.float32],
-        dq: NDArray[np.uint32],
-        record: Record,
-        to: Location,
-    ) -> Prepared:
-        if self.writer.model is not None:
-            return draft_combined(self.writer.publish, self.writer.model, sci, err, dq, record, to)
-        with open_model(self.target.location) as model:
-            return draft_combined(self.writer.publish, model, sci, err, dq, record, to)
-
-    def _copy(self) -> JwstDataModel:
-        model = self.writer.model
-        return open_model(self.target.location) if model is None else model.copy()
+    def combined(self, arrays: Arrays, record: Record, to: Location) -> Prepared:
+        given = self.writer.model
+        with open_model(self.target.location) if given is None else nullcontext(given) as model:
+            return draft_combined(self.writer.publish, model, arrays, record, to)
 
 
-def _change(model: Any, changes: Changes, target: ExposureFacts) -> None:
+def _change(model: JwstDataModel, changes: Changes, target: ExposureFacts) -> None:
     arrays = {name: getattr(model, attribute, None) for name, attribute in ATTRIBUTES.items()}
     there = {name: array for name, array in arrays.items() if array is not None}
     check_arrays(target, changes, {name: array.shape for name, array in there.items()})
     for name, edit in changes.edits.items():
         array = native(there[name], EDITED[name])
-        edit_planes(array, edit)
+        for integration, plane in enumerate(array.reshape(-1, *array.shape[-2:])):
+            edit(plane, integration, slice(0, len(plane)))
         setattr(model, ATTRIBUTES[name], array)
-    set_background(model, changes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -25,76 +25,72 @@ _HEAD = re.compile(rb"(?:#.*\r?\n)*(?=%YAML|---)")
 _END = re.compile(rb"\r?\n\.\.\.\r?(?:\n|$)")
 _BLOCK_INDEX = b"#ASDF BLOCK INDEX"
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_Dumper: type[yaml.SafeDumper] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_AS_ASDF: dict[str, Any] = {
+    "Dumper": _Dumper,
+    "version": (1, 1),
+    "explicit_start": True,
+    "explicit_end": True,
+    "encoding": "utf-8",
+}
 
 
 class Tree:
-    """The tree of an ASDF file.
-
-    Parameters
-    ----------
-    asdf : bytes
-        The file.
-
-    Attributes
-    ----------
-    root : yaml.MappingNode
-        The tree's.
-
-    Raises
-    ------
-    ValueError
-        If there is no tree in it.
-    """
+    """The tree of an ASDF file, given as bytes; a ValueError where there is none."""
 
     def __init__(self, asdf: bytes) -> None:
-        end = _END.search(asdf)
-        self._cut = end.end() if end else len(asdf)
-        # What follows the tree are blocks of data and their index.
-        self._blocks = asdf[self._cut :]
-        start = _HEAD.match(asdf)
+        start, end = _HEAD.match(asdf), _END.search(asdf)
         if start is None:
             raise ValueError("no YAML")
         self._head = asdf[: start.end()]
+        self._cut = end.end() if end else len(asdf)
+        # What follows the tree are blocks of data and their index.
+        self._blocks = asdf[self._cut :]
         try:
-            root: Any = yaml.compose(asdf[start.end() : self._cut], Loader=_Loader)
+            root = yaml.compose(asdf[start.end() : self._cut], Loader=_Loader)
         except yaml.YAMLError as problem:
             raise ValueError(str(problem)) from None
         if not isinstance(root, yaml.MappingNode):
             raise ValueError("no mapping")
-        self.root: Any = root
+        self.root = root
 
-    def at(self, path: str) -> Any:
+    def at(self, path: str) -> yaml.Node | None:
         """Return the node at a dotted path; None where there is none."""
-        node: Any = self.root
+        node: yaml.Node | None = self.root
         for name in path.split("."):
             node = _child(node, name)
         return node
 
-    def set(self, path: str, value: Any) -> None:
+    def text(self, path: str) -> str:
+        """Return the text at a dotted path; empty where there is none."""
+        node = self.at(path)
+        return str(node.value) if isinstance(node, yaml.ScalarNode) else ""
+
+    def set(self, path: str, value: object) -> None:
         """Set what lies at a dotted path; the mappings above it are made if they are not there."""
         *above, name = path.split(".")
-        mapping = self.root
+        mapping: yaml.Node = self.root
         for each in above:
-            if _child(mapping, each) is None:
-                _put(mapping, each, _node({}))
-            mapping = _child(mapping, each)
+            found = _child(mapping, each)
+            if found is None:
+                _put(mapping, each, found := _node({}))
+            mapping = found
         _put(mapping, name, _node(plain(value)))
 
     def add_array(self, name: str, like: str, extension: str) -> None:
         """Add the node of an array in an extension, of the shape and type of another array."""
-        node = deepcopy(_child(self.root, like))
+        node = deepcopy(self.at(like))
+        assert node is not None
         _put(node, "source", _node(f"fits:{extension},1"))
         _put(self.root, name, node)
 
     def add_history(self, lines: Sequence[str]) -> None:
         """Add to the entries, with the time in words as stdatamodels has it."""
-        history = self.at("history")
+        if self.at("history.entries") is None:
+            self.set("history.entries", [])
         entries = self.at("history.entries")
-        if entries is None:
-            entries = _node([])
-            _put(history, "entries", entries)
+        assert isinstance(entries, yaml.SequenceNode)
         entries.flow_style = False
         now = Time(int(time.time()), format="unix").iso
         for line in lines:
@@ -104,27 +100,19 @@ class Tree:
 
     def to_bytes(self) -> bytes:
         """Return the whole file."""
-        text: bytes = yaml.serialize(
-            self.root,
-            Dumper=_Dumper,
-            version=(1, 1),
-            tags={"!": "tag:stsci.edu:asdf/"},
-            explicit_start=True,
-            explicit_end=True,
-            allow_unicode=True,
-            encoding="utf-8",
-        )
+        tags = {"!": "tag:stsci.edu:asdf/"}
+        text: bytes = yaml.serialize(self.root, tags=tags, allow_unicode=True, **_AS_ASDF)
         text = self._head + text
         return text + _moved(self._blocks, len(text) - self._cut)
 
 
-def _child(node: Any, name: str) -> Any:
+def _child(node: yaml.Node | None, name: str) -> yaml.Node | None:
     """Return the node of a key; None where there is none, or no mapping."""
     pairs = node.value if isinstance(node, yaml.MappingNode) else ()
     return next((value for key, value in pairs if key.value == name), None)
 
 
-def _put(mapping: yaml.MappingNode, name: str, node: yaml.Node) -> None:
+def _put(mapping: yaml.Node, name: str, node: yaml.Node) -> None:
     """Set the node of a key; a new one goes to its place in the order of the keys."""
     for i, (key, _) in enumerate(mapping.value):
         if key.value == name:
@@ -134,7 +122,7 @@ def _put(mapping: yaml.MappingNode, name: str, node: yaml.Node) -> None:
     mapping.value.insert(len(mapping.value) if place is None else place, (_node(name), node))
 
 
-def _node(value: Any) -> Any:
+def _node(value: object) -> yaml.Node:
     return _Dumper(io.StringIO(), default_flow_style=None).represent_data(value)
 
 
@@ -144,12 +132,5 @@ def _moved(blocks: bytes, distance: int) -> bytes:
     if place < 0:
         return blocks
     offsets = [offset + distance for offset in yaml.load(blocks[place:], Loader=_Loader)]
-    index: bytes = yaml.dump(
-        offsets,
-        Dumper=_Dumper,
-        version=(1, 1),
-        explicit_start=True,
-        explicit_end=True,
-        encoding="ascii",
-    )
+    index: bytes = yaml.dump(offsets, **_AS_ASDF)
     return blocks[:place] + _BLOCK_INDEX + b"\n" + index

@@ -5,14 +5,14 @@ from __future__ import annotations
 import gzip
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +21,21 @@ from bkgflow.detector import Window
 from bkgflow.io.fits.cards import BLOCK
 from bkgflow.io.fits.hdus import ByteRange
 from bkgflow.io.fits.planes import ended_early, planes, read_rows
-from bkgflow.io.products.changes import Edit
+from bkgflow.io.products.writer import Edit, Plane
 from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.publish import unbuffered
 from bkgflow.io.storage.reading import reading
 
-__all__ = ["PART_BYTES", "Part", "write_parts"]
+__all__ = ["PART_BYTES", "STREAMED_BYTES", "Part", "write_parts"]
 
 PART_BYTES = 2 << 20
 """Pixels that are changed at a time: few enough to stay in a core's cache between the read, the
 change and the write, and a whole integration of a SOSS subarray."""
+
+STREAMED_BYTES = 3 * PART_BYTES
+"""A part of an exposure as it is stored, as it is changed, and as it is stored again."""
+
+Type = np.dtype[np.generic]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,8 +57,8 @@ class Part:
 
     head: bytes
     name: str = ""
-    source: ByteRange | NDArray[Any] | None = None
-    dtype: np.dtype[Any] | None = None
+    source: ByteRange | NDArray[np.uint32] | None = None
+    dtype: Type | None = None
 
     @property
     def size(self) -> int:
@@ -74,12 +80,8 @@ def write_parts(
 
     Parameters
     ----------
-    parts : sequence of Part
-        The product, in its order.
     source : Location
         Of the file that the arrays are in.
-    product : path
-        Of the file that is written.
     edits : mapping
         By EXTNAME, what is done to the pixels of an array.
     threads : int
@@ -91,75 +93,70 @@ def write_parts(
         If the source ends early.
     """
     *offsets, end = accumulate((part.size for part in parts), initial=0)
-    jobs = list(zip(parts, offsets, strict=True))
-    with product.open("wb", buffering=0) as out, source.open() as stream:
-        write = partial(_write_part, descriptor=out.fileno(), edits=edits)
+    with unbuffered(product) as out, source.open() as stream:
+        write = partial(_write_part, out.fileno(), edits)
         if threads == 1 or isinstance(stream, gzip.GzipFile):  # read through once
-            for job in jobs:
-                write(*job, stream=stream)
+            for part, offset in zip(parts, offsets, strict=True):
+                write(stream, part, offset)
             with reading(stream):
                 stream.seek(0, os.SEEK_END)  # a gzip file's sum is at its end
         else:
             with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(lambda job: _apart(write, source, *job), jobs))
+                list(pool.map(partial(_apart, write, source), parts, offsets))
         out.truncate(end)  # what pads the last block is not written
 
 
-def _apart(write: Callable[..., None], source: Location, part: Part, offset: int) -> None:
+def _apart(
+    write: Callable[[BinaryIO, Part, int], None], source: Location, part: Part, offset: int
+) -> None:
     """Write a part from a stream of its own."""
     with source.open() as stream:
-        write(part, offset, stream=stream)
+        write(stream, part, offset)
 
 
 def _write_part(
-    part: Part, offset: int, *, stream: BinaryIO, descriptor: int, edits: Mapping[str, Edit]
+    descriptor: int, edits: Mapping[str, Edit], stream: BinaryIO, part: Part, offset: int
 ) -> None:
     _write_at(descriptor, part.head, offset)
     offset += len(part.head)
     source, edit = part.source, edits.get(part.name)
     if source is None or part.dtype is None:
         return
-    if isinstance(source, ByteRange):
-        if edit is None and source.native == part.dtype:
-            _copy(stream, source, descriptor, offset)
-        else:
-            _convert(stream, source, part.dtype, descriptor, offset, edit)
-        return
-    rows = _rows_at_once(source.shape, part.dtype)
-    stored = np.empty((rows, source.shape[-1]), part.dtype.newbyteorder(">"))
-    for start in range(0, len(source), rows):
-        pixels = source[start : start + rows].astype(part.dtype)
-        offset = _store(pixels, stored[: len(pixels)], descriptor, offset)
+    if isinstance(source, ByteRange) and edit is None and source.native == part.dtype:
+        _copy(stream, source, descriptor, offset)
+    else:
+        _convert(stream, source, part.dtype, descriptor, offset, edit)
 
 
 def _convert(
     stream: BinaryIO,
-    source: ByteRange,
-    dtype: np.dtype[Any],
+    source: ByteRange | NDArray[np.uint32],
+    dtype: Type,
     descriptor: int,
     offset: int,
     edit: Edit | None,
 ) -> None:
     """Send an array's pixels through memory, some rows at a time."""
     ny, nx = (1, *source.shape)[-2:]
-    rows = _rows_at_once((ny, nx), dtype)
+    rows = min(ny, max(1, PART_BYTES // (nx * dtype.itemsize)))
     pixels = np.empty((rows, nx), dtype)
     stored = np.empty((rows, nx), dtype.newbyteorder(">"))
-    for integration, single in enumerate(planes(source)):
+    singles: Iterable[ByteRange | NDArray[np.uint32]]
+    singles = planes(source) if isinstance(source, ByteRange) else [source]
+    for integration, single in enumerate(singles):
         for start in range(0, ny, rows):
             stop = min(start + rows, ny)
             part, raw = pixels[: stop - start], stored[: stop - start]
-            read_rows(stream, single, Window(0, start, nx, stop - start), part)
+            if isinstance(single, ByteRange):
+                read_rows(stream, single, Window(0, start, nx, stop - start), part)
+            else:
+                part[...] = single[start:stop]
             if edit is not None:
                 edit(part, integration, slice(start, stop))
             offset = _store(part, raw, descriptor, offset)
 
 
-def _rows_at_once(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
-    return min(shape[-2], max(1, PART_BYTES // (shape[-1] * dtype.itemsize)))
-
-
-def _store(pixels: NDArray[Any], raw: NDArray[Any], descriptor: int, offset: int) -> int:
+def _store(pixels: Plane, raw: Plane, descriptor: int, offset: int) -> int:
     """Write rows, which this may change, as FITS stores them; return where the next begin."""
     if pixels.dtype.kind == "u" and pixels.dtype.itemsize > 1:  # FITS has no sign to leave out
         pixels ^= pixels.dtype.type(1 << (8 * pixels.dtype.itemsize - 1))

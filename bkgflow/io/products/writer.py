@@ -1,20 +1,71 @@
-"""The boundary to products: where they are written, and how, is the writer's affair alone."""
+"""The boundary to products: what is done to an exposure, as values, and who does it.
+
+Where products are written, and how, is the writer's affair alone.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bkgflow.errors import FileError, ShapeError
 from bkgflow.io.exposures.facts import ExposureFacts
-from bkgflow.io.products.changes import Changes
 from bkgflow.io.storage.location import Location
 from bkgflow.record import Record
 from bkgflow.verdict import Verdict
 
-__all__ = ["OpenTarget", "Prepared", "ProductWriter"]
+__all__ = [
+    "EDITED",
+    "Arrays",
+    "Changes",
+    "Edit",
+    "OpenTarget",
+    "Plane",
+    "Prepared",
+    "ProductWriter",
+    "check_arrays",
+]
+
+Arrays = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint32]]
+"""SCI, ERR and DQ of a combined background, (ny, nx), in the unit of the exposure it is for."""
+
+Plane = NDArray[Any]
+"""(rows, nx) pixels in the machine's byte order: of SCI and ERR float32, of DQ uint32."""
+
+Edit = Callable[[Plane, int, slice], None]
+"""Changes some rows of an array in place: its arguments are their pixels, the integration they
+are of (0 in an image), and which rows they are."""
+
+EDITED: Mapping[str, np.dtype[np.generic]] = {
+    "SCI": np.dtype(np.float32),
+    "ERR": np.dtype(np.float32),
+    "DQ": np.dtype(np.uint32),
+}
+"""EXTNAME and type, in a product, of the arrays that a background changes."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Changes:
+    """What is done to an exposure.
+
+    Attributes
+    ----------
+    edits : mapping
+        By EXTNAME, one of `EDITED`, what is done to the pixels of an array; all others stay.
+    mask : (ny, nx) uint32, or None
+        1 where a pixel is background: becomes the extension MASK.
+    scaling_factor : float or None
+        Becomes ``meta.background.scaling_factor``, the card BKGD_SCL.
+    """
+
+    edits: Mapping[str, Edit] = field(default_factory=dict)
+    mask: NDArray[np.uint32] | None = None
+    scaling_factor: float | None = None
 
 
 class Prepared(Protocol):
@@ -40,16 +91,12 @@ class OpenTarget(Protocol):
     def product(
         self, changes: Changes, verdict: Verdict, to: Location, threads: int = 1
     ) -> Prepared:
-        """Prepare the exposure, changed and described.
+        """Prepare the exposure, changed and described, for a location.
 
         Parameters
         ----------
-        changes : Changes
-            What is done to it.
         verdict : Verdict
             What the product says of itself.
-        to : Location
-            Of the product.
         threads : int
             So many arrays are written at a time.
 
@@ -61,24 +108,10 @@ class OpenTarget(Protocol):
             If nothing can be written there.
         """
 
-    def combined(
-        self,
-        sci: NDArray[np.float32],
-        err: NDArray[np.float32],
-        dq: NDArray[np.uint32],
-        record: Record,
-        to: Location,
-    ) -> Prepared:
+    def combined(self, arrays: Arrays, record: Record, to: Location) -> Prepared:
         """Prepare a combined background, with the metadata of the exposure that it is for.
 
-        Parameters
-        ----------
-        sci, err, dq : (ny, nx)
-            The combined background, in the unit of the exposure.
-        record : Record
-            What it was made of.
-        to : Location
-            Of the file.
+        The record says what it was made of.
 
         Raises
         ------
@@ -98,3 +131,33 @@ class ProductWriter(Protocol):
         FileError
             If nothing can be made of it.
         """
+
+
+def check_arrays(
+    target: ExposureFacts, changes: Changes, shapes: Mapping[str, tuple[int, ...]]
+) -> None:
+    """See that the arrays of an opened exposure, by EXTNAME, are those that were planned with.
+
+    Raises
+    ------
+    ShapeError
+        If its SCI is not as large as it was.
+    FileError
+        If nothing is there that is to be edited.
+    """
+    shape = shapes.get("SCI", target.window.shape)
+    if shape[-2:] != target.window.shape:
+        raise ShapeError(
+            "The target is as large as it was when it was planned",
+            file=target.location,
+            value=f"{shape[-2:]}, planned {target.window.shape}",
+            cure="Plan the program again",
+        )
+    missing = set(changes.edits).difference(shapes)
+    if missing:
+        raise FileError(
+            "What a background is subtracted from are image extensions",
+            file=target.location,
+            value=f"no {', '.join(sorted(missing))}",
+            cure="Give a rate or rateints product of the pipeline's first stage",
+        )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 from astropy.table import QTable
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from bkgflow.errors import FileError
 from bkgflow.io.storage.location import Location, PathLike
+from bkgflow.io.storage.reading import understood
 
 __all__ = ["CORNERS", "SourceCatalog", "read_catalog"]
 
@@ -28,8 +29,6 @@ class SourceCatalog:
 
     Attributes
     ----------
-    path : PathLike
-        The file.
     label : (n,) int64
         The numbers of the sources.
     abmag : (n,) float64
@@ -39,7 +38,6 @@ class SourceCatalog:
         right.
     """
 
-    path: PathLike
     label: NDArray[np.int64]
     abmag: NDArray[np.float64]
     ra: NDArray[np.float64]
@@ -56,9 +54,7 @@ class SourceCatalog:
         be faint is masked.
         """
         keep = ~(self.abmag >= (999.0 if limit is None else limit))
-        return SourceCatalog(
-            self.path, self.label[keep], self.abmag[keep], self.ra[keep], self.dec[keep]
-        )
+        return SourceCatalog(self.label[keep], self.abmag[keep], self.ra[keep], self.dec[keep])
 
 
 def read_catalog(path: PathLike) -> SourceCatalog:
@@ -69,64 +65,37 @@ def read_catalog(path: PathLike) -> SourceCatalog:
     FileError
         If it is missing, no ECSV table, lacks a column, has no rows, or no source has a position.
     """
-    table = _table(path)
-    missing = [name for name in COLUMNS if name not in table.colnames]
+    refused = partial(FileError, file=path)
+    with Location.of(path).open("A source catalog") as stream:
+        raw = stream.read()
+    with understood("A source catalog is an ECSV table", path, CURE):
+        # As lines: astropy takes a text of one line for the name of a file.
+        table = QTable.read(raw.decode("utf-8").splitlines(), format="ascii.ecsv")
+    missing = ", ".join(name for name in COLUMNS if name not in table.colnames)
     if missing:
-        raise FileError(
-            f"A source catalog has the columns {', '.join(COLUMNS)}",
-            file=path,
-            value=f"no {', '.join(missing)}",
-            cure=CURE,
-        )
+        rule = f"A source catalog has the columns {', '.join(COLUMNS)}"
+        raise refused(rule, value=f"no {missing}", cure=CURE)
     if not len(table):
-        raise FileError(
+        raise refused(
             "A source catalog holds at least one source",
-            file=path,
             value="0 rows",
             cure="Give a catalog with sources, or a mask (wfss_mask) of the background pixels",
         )
-    try:
+    with understood("Labels and magnitudes are numbers, corners are sky coordinates", path, CURE):
         corners = [table[name].icrs for name in CORNERS]
         catalog = SourceCatalog(
-            path=path,
             label=np.asarray(table["label"], np.int64),
             abmag=_plain(table["isophotal_abmag"]),
             ra=np.stack([_plain(corner.ra.deg) for corner in corners], axis=-1),
             dec=np.stack([_plain(corner.dec.deg) for corner in corners], axis=-1),
         )
-    except (AttributeError, TypeError, ValueError) as problem:
-        raise FileError(
-            "Labels and magnitudes are numbers, corners are sky coordinates",
-            file=path,
-            value=f"{type(problem).__name__}: {problem}"[:200],
-            cure=CURE,
-        ) from problem
     if not np.isfinite(catalog.ra + catalog.dec).any():
-        raise FileError(
-            "The sources of a catalog have positions on the sky",
-            file=path,
-            value=f"all {len(catalog)} boxes are NaN",
-            cure=CURE,
-        )
+        rule = "The sources of a catalog have positions on the sky"
+        raise refused(rule, value=f"all {len(catalog)} boxes are NaN", cure=CURE)
     return catalog
 
 
-def _table(path: PathLike) -> QTable:
-    with Location.of(path).open("A source catalog") as stream:
-        raw = stream.read()
-    try:
-        # As lines: astropy takes a text of one line for the name of a file.
-        return QTable.read(raw.decode("utf-8").splitlines(), format="ascii.ecsv")
-    except Exception as problem:  # astropy and yaml each raise their own
-        raise FileError(
-            "A source catalog is an ECSV table",
-            file=path,
-            value=f"{type(problem).__name__}: {problem}"[:200],
-            cure=CURE,
-        ) from problem
-
-
-def _plain(column: Any) -> NDArray[np.float64]:
+def _plain(column: ArrayLike) -> NDArray[np.float64]:
     """Return a column as numbers: no unit, masked values as NaN."""
     values = getattr(column, "value", column)
     if np.ma.isMaskedArray(values) or hasattr(values, "filled"):

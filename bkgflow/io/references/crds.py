@@ -7,36 +7,41 @@ CRDS_SERVER_URL, CRDS_CONTEXT). Only the driver asks, while it plans; workers ge
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
-from typing import Any
+from types import ModuleType
+from typing import TypeVar
 
 from bkgflow.errors import PlanError, ReferenceFileError, UsageError
-from bkgflow.io.exposures.keywords import META_KEYS
+from bkgflow.io.exposures.facts import META_KEYS
 from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.reading import said
 
-__all__ = ["crds_context", "crds_reference"]
+__all__ = ["crds_reference"]
 
 OBSERVATORY = "jwst"
 
 NOT_FOUND = "NOT FOUND"
 """How `crds` begins its answer where there is no file; "n/a" follows where none is needed."""
 
+UNKNOWN = {"CrdsUnknownInstrumentError", "CrdsUnknownReftypeError"}
+"""The errors of `crds` that one exposure is to blame for."""
 
-def crds_reference(reftype: str, keywords: Mapping[str, str]) -> Location | None:
+SETTINGS = ("CRDS_PATH", "CRDS_SERVER_URL", "CRDS_CONTEXT")
+
+Answer = TypeVar("Answer")
+
+
+def crds_reference(reftype: str, keywords: Mapping[str, str]) -> tuple[Location | None, str]:
     """Return the best reference file, fetched into the cache if it is not there.
 
-    Parameters
-    ----------
-    reftype : str
-        ``bkg``, ``wavelengthrange``, …
-    keywords : mapping
-        The exposure's header values.
+    See `find_reference`.
 
     Returns
     -------
-    Location or None
-        None where the rules say that the exposure needs none (N/A).
+    Location or None, str
+        None where the rules say that the exposure needs none (N/A); the name of the context that
+        decides, such as ``jwst_1364.pmap``.
 
     Raises
     ------
@@ -53,28 +58,29 @@ def crds_reference(reftype: str, keywords: Mapping[str, str]) -> Location | None
         for keyword, value in keywords.items()
         if keyword in META_KEYS
     }
-    answer = _ask(crds.getrecommendations, wanted, reftype)
-    if answer.startswith(NOT_FOUND):
-        if answer.removeprefix(NOT_FOUND).strip().lower() == "n/a":
-            return None
-        raise _no_match(reftype, keywords, answer)
-    if answer.upper() == "N/A":
-        return None
-    return Location.of(_ask(crds.getreferences, wanted, reftype))
+
+    def ask(question: Callable[..., Mapping[str, object]]) -> str:
+        answer = _guarded(question, dict(wanted), reftypes=[reftype], observatory=OBSERVATORY)
+        return str(answer[reftype])
+
+    answer = ask(crds.getrecommendations)
+    context = str(_guarded(crds.get_context_name, OBSERVATORY))
+    found = answer.removeprefix(NOT_FOUND).strip()
+    if found.upper() == "N/A":
+        location = None
+    elif answer.startswith(NOT_FOUND):
+        values = ", ".join(f"{name}={value}" for name, value in keywords.items())
+        raise ReferenceFileError(
+            f"CRDS has a {reftype} file for the exposure",
+            value=f"{found} for {values} in {context}",
+            cure=f"Use a newer CRDS_CONTEXT, or name a file with override_{reftype}",
+        )
+    else:
+        location = Location.of(ask(crds.getreferences))
+    return location, context
 
 
-def crds_context() -> str:
-    """Return the name of the context that decides, such as ``jwst_1364.pmap``.
-
-    Raises
-    ------
-    UsageError, PlanError
-        As `crds_reference`.
-    """
-    return str(_guarded(_package().get_context_name, OBSERVATORY))
-
-
-def _package() -> Any:
+def _package() -> ModuleType:
     try:
         return import_module("crds")
     except ImportError:
@@ -86,47 +92,18 @@ def _package() -> Any:
         ) from None
 
 
-def _ask(question: Any, wanted: Mapping[str, str], reftype: str) -> str:
-    """Put a question about one reference type to `crds`."""
-    answer: Mapping[str, str] = _guarded(
-        question, dict(wanted), reftypes=[reftype], observatory=OBSERVATORY
-    )
-    return str(answer[reftype])
-
-
-def _guarded(question: Any, *args: Any, **options: Any) -> Any:
+def _guarded(question: Callable[..., Answer], *args: object, **options: object) -> Answer:
     """Call `crds`, which may leave with SystemExit where it finds no configuration."""
     try:
         return question(*args, **options)
     except (Exception, SystemExit) as problem:  # crds, its transport and its files each have own
-        unknown = type(problem).__name__ in {
-            "CrdsUnknownInstrumentError",
-            "CrdsUnknownReftypeError",
-        }
-        kind = ReferenceFileError if unknown else PlanError
+        kind = ReferenceFileError if type(problem).__name__ in UNKNOWN else PlanError
+        left = isinstance(problem, SystemExit)
+        what = "neither a server nor a cache with a configuration" if left else said(problem)
+        settings = ", ".join(f"{name}={os.environ.get(name, 'unset')}" for name in SETTINGS)
         raise kind(
             "CRDS answers which reference files to use",
-            value=_what(problem) + f" ({_setting()})",
+            value=f"{what} ({settings})",
             cure="Set CRDS_PATH to a filled cache and CRDS_SERVER_URL to a server that can be "
             "reached, CRDS_CONTEXT to a context they have, or name a folder with references",
         ) from problem
-
-
-def _what(problem: BaseException) -> str:
-    if isinstance(problem, SystemExit):
-        return "neither a server nor a cache with a configuration"
-    return f"{type(problem).__name__}: {problem}"[:300]
-
-
-def _setting() -> str:
-    names = ("CRDS_PATH", "CRDS_SERVER_URL", "CRDS_CONTEXT")
-    return ", ".join(f"{name}={os.environ.get(name, 'unset')}" for name in names)
-
-
-def _no_match(reftype: str, keywords: Mapping[str, str], answer: str) -> ReferenceFileError:
-    wanted = ", ".join(f"{name}={value}" for name, value in keywords.items())
-    return ReferenceFileError(
-        f"CRDS has a {reftype} file for the exposure",
-        value=f"{answer.removeprefix(NOT_FOUND).strip()} for {wanted} in {crds_context()}",
-        cure=f"Use a newer CRDS_CONTEXT, or name a file with override_{reftype}",
-    )

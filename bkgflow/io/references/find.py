@@ -8,7 +8,7 @@ from os import PathLike, fspath
 from typing import Literal
 
 from bkgflow.errors import ReferenceFileError
-from bkgflow.io.references.crds import crds_context, crds_reference
+from bkgflow.io.references.crds import crds_reference
 from bkgflow.io.references.folder import ReferenceFolder
 from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.location import Location, split_list
@@ -28,17 +28,13 @@ class Reference:
 
     Attributes
     ----------
-    reftype : str
-        ``bkg``, ``wavelengthrange``, …
-    locations : tuple of Location
+    locations, identities : tuples of Location and Identity
         The files; several where several components were named, none where the reference
         is not applicable.
     origin : "override", "folder" or "crds"
         Who chose them.
     context : str
         The folder's location, or CRDS's context; empty for an override.
-    identities : tuple of Identity
-        Which version of each file it was.
     """
 
     reftype: str
@@ -72,8 +68,6 @@ def find_reference(
         The exposure's header values, as `ExposureFacts.keywords` holds them.
     override : path-like, str or sequence, optional
         A path, several (also as a comma list), or "N/A"; relative to the working folder.
-    folder : ReferenceFolder, optional
-        Where to look.
 
     Raises
     ------
@@ -86,16 +80,17 @@ def find_reference(
         return _named(reftype, override)
     if folder is not None:
         return _of(reftype, [folder.match(reftype, keywords)], "folder", str(folder.location))
-    path = crds_reference(reftype, keywords)
-    return _of(reftype, [] if path is None else [path], "crds", crds_context())
+    path, context = crds_reference(reftype, keywords)
+    return _of(reftype, [] if path is None else [path], "crds", context)
 
 
 def _named(reftype: str, override: Override) -> Reference:
     items = split_list(fspath(override) if isinstance(override, PathLike) else override)
     names = [fspath(item) for item in items]
-    if [name.upper() for name in names] == [NOT_APPLICABLE]:
+    upper = [name.upper() for name in names]
+    if upper == [NOT_APPLICABLE]:
         return _of(reftype, [], "override", "")
-    if not names or NOT_APPLICABLE in (name.upper() for name in names):
+    if not names or NOT_APPLICABLE in upper:
         raise ReferenceFileError(
             f"override_{reftype} names reference files, or is N/A alone",
             value=repr(override),
@@ -113,10 +108,5 @@ def _of(reftype: str, found: Sequence[Location], origin: Origin, context: str) -
                 value="no such file" if not location.exists() else "a folder",
                 cure=f"Correct override_{reftype}" if origin == "override" else "Fetch it again",
             )
-    return Reference(
-        reftype,
-        tuple(found),
-        origin,
-        context,
-        tuple(location.identity(f"A {reftype} reference") for location in found),
-    )
+    identities = tuple(location.identity(f"A {reftype} reference") for location in found)
+    return Reference(reftype, tuple(found), origin, context, identities)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import partial
 
 import asdf
 
 from bkgflow.errors import FileError, ReferenceFileError, UsageError
-from bkgflow.io.exposures.keywords import META_KEYS
+from bkgflow.io.exposures.facts import META_KEYS, look_up
 from bkgflow.io.fits.hdus import walk
 from bkgflow.io.storage.location import Location, PathLike
+from bkgflow.io.storage.reading import understood
 
 __all__ = ["ReferenceFolder"]
 
@@ -31,14 +32,14 @@ PATTERNS = {
 }
 """Keywords that list several values ("A|B|") and go before the plain one (stdatamodels)."""
 
-ANYTHING = {"ANY", "N/A", ""}
+ANYTHING = {"ANY", "N/A"}
 
 FITS_NAMES = (".fits", ".fits.gz")
 NAMES = (*FITS_NAMES, ".asdf")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class _Entry:
     """One reference file: its type, the values it accepts by keyword, its first date."""
 
     location: Location
@@ -56,9 +57,7 @@ class Entry:
 
     def date(self) -> datetime:
         """Return USEAFTER; the beginning of time where the file has none."""
-        if not self.useafter:
-            return datetime.min
-        moment = _moment(self.useafter)
+        moment = _moment(self.useafter) if self.useafter else datetime.min
         if moment is None:
             raise ReferenceFileError(
                 "USEAFTER is a date such as 2024-05-01T00:00:00",
@@ -75,11 +74,6 @@ class ReferenceFolder:
     Every ``.fits``, ``.fits.gz`` and ``.asdf`` file directly in the folder counts that says its
     REFTYPE. A keyword that a file lacks, or that is ANY or N/A there, matches everything.
 
-    Parameters
-    ----------
-    folder : path-like
-        The folder.
-
     Raises
     ------
     UsageError
@@ -88,7 +82,7 @@ class ReferenceFolder:
 
     def __init__(self, folder: PathLike) -> None:
         self.location = Location.of(folder)
-        self.unreadable: dict[str, str] = {}
+        self.unreadable: list[str] = []
         try:
             files = [each for each in self.location.listing() if each.name.endswith(NAMES)]
         except OSError as problem:
@@ -104,100 +98,71 @@ class ReferenceFolder:
         """Return the file that fits an exposure best.
 
         The most specific wins: the one that names most of the compared keywords. Among equals
-        the latest USEAFTER does that is not after the exposure.
-
-        Parameters
-        ----------
-        reftype : str
-            ``bkg``, ``wavelengthrange``, …, in any case.
-        keywords : mapping
-            The exposure's header values.
+        the latest USEAFTER does that is not after the exposure. See `find_reference`.
 
         Raises
         ------
         ReferenceFileError
             If none fits, or if two fit equally well.
         """
+        refused = partial(ReferenceFileError, file=self.location)
+        or_name = f"or name one with override_{reftype}"
         kind = [entry for entry in self.entries if entry.reftype == reftype.upper()]
         fits = [entry for entry in kind if entry.refuses(keywords) is None]
         if not fits:
-            raise self._nothing(reftype, keywords, kind)
-        moment = _exposed(keywords)
+            wanted = ", ".join(f"{name}={keywords[name]}" for name in MATCHED if name in keywords)
+            raise refused(
+                f"The reference folder holds a {reftype} file for {wanted or 'the exposure'}",
+                value=self._found(reftype, kind, keywords),
+                cure=f"Add the file, correct its keywords, {or_name}",
+            )
+        exposed = keywords.get("DATE-OBS")
+        moment = _moment(f"{exposed}T{keywords.get('TIME-OBS', '00:00:00')}") if exposed else None
         ready = [entry for entry in fits if moment is None or entry.date() <= moment]
         if not ready:
-            raise self._too_early(reftype, keywords, fits)
+            raise refused(
+                f"A {reftype} file may be used from its USEAFTER on, and the exposure was taken "
+                f"{exposed}",
+                value=", ".join(f"{entry.location.name} from {entry.useafter}" for entry in fits),
+                cure=f"Add an earlier file, {or_name}",
+            )
         ranked = sorted(((len(entry.accepts), entry.date()), entry.location) for entry in ready)
         if len(ranked) > 1 and ranked[-1][0] == ranked[-2][0]:
-            raise self._ambiguous(reftype, ranked[-2][1], ranked[-1][1])
+            raise refused(
+                f"One {reftype} file fits an exposure best",
+                value=f"{ranked[-2][1].name} and {ranked[-1][1].name} fit equally well",
+                cure="Remove one of them, give them different USEAFTER dates or more of "
+                f"{', '.join(MATCHED)}, {or_name}",
+            )
         return ranked[-1][1]
 
-    def _entry(self, location: Location) -> Entry | None:
+    def _entry(self, location: Location) -> _Entry | None:
         """Index one file; None where it is no reference file, or cannot be read."""
         try:
             entry = _read(location)
         except FileError as problem:
             log.warning("Reference file left out: %s", problem)
-            self.unreadable[location.name] = str(problem)
+            self.unreadable.append(location.name)
             return None
         if entry is None:
             log.debug("%s has no REFTYPE and is left out", location)
         return entry
 
-    def _nothing(
-        self, reftype: str, keywords: Mapping[str, str], kind: list[Entry]
-    ) -> ReferenceFileError:
-        wanted = ", ".join(f"{name}={keywords[name]}" for name in MATCHED if name in keywords)
+    def _found(self, reftype: str, kind: list[_Entry], keywords: Mapping[str, str]) -> str:
+        """Say what there is instead of a file that fits."""
         found = f"{len(kind)} of {len(self.entries)} reference files have REFTYPE {reftype.upper()}"
         if kind:
-            index, names = _furthest(kind, keywords)
-            found += f"; the closest, {names}, fail at {MATCHED[index]}"
+            failed = [(entry.refuses(keywords) or 0, entry) for entry in kind]
+            last = MATCHED[max(index for index, _ in failed)]
+            names = [
+                f"{entry.location.name} ({last} {'|'.join(sorted(entry.accepts[last]))})"
+                for index, entry in failed
+                if MATCHED[index] == last
+            ]
+            found += f"; the closest, {', '.join(names[:3])}, fail at {last}"
         if self.unreadable:
             found += f"; not readable: {', '.join(self.unreadable)}"
-        return ReferenceFileError(
-            f"The reference folder holds a {reftype} file for {wanted or 'the exposure'}",
-            file=self.location,
-            value=found,
-            cure=f"Add the file, correct its keywords, or name one with override_{reftype}",
-        )
-
-    def _too_early(
-        self, reftype: str, keywords: Mapping[str, str], fits: list[Entry]
-    ) -> ReferenceFileError:
-        dates = ", ".join(f"{entry.location.name} from {entry.useafter}" for entry in fits)
-        return ReferenceFileError(
-            f"A {reftype} file may be used from its USEAFTER on, and the exposure was taken "
-            f"{keywords['DATE-OBS']}",
-            file=self.location,
-            value=dates,
-            cure=f"Add an earlier file, or name one with override_{reftype}",
-        )
-
-    def _ambiguous(self, reftype: str, first: Location, second: Location) -> ReferenceFileError:
-        return ReferenceFileError(
-            f"One {reftype} file fits an exposure best",
-            file=self.location,
-            value=f"{first.name} and {second.name} fit equally well",
-            cure="Remove one of them, give them different USEAFTER dates or more of "
-            f"{', '.join(MATCHED)}, or name one with override_{reftype}",
-        )
-
-
-def _furthest(kind: list[Entry], keywords: Mapping[str, str]) -> tuple[int, str]:
-    """Return the last keyword at which a file failed, and the names of up to three that did."""
-    failures = [(index, entry) for entry in kind if (index := entry.refuses(keywords)) is not None]
-    last = max(index for index, _ in failures)
-    names = [
-        f"{entry.location.name} ({MATCHED[last]} {'|'.join(sorted(entry.accepts[MATCHED[last]]))})"
-        for index, entry in failures
-        if index == last
-    ]
-    return last, ", ".join(names[:3])
-
-
-def _exposed(keywords: Mapping[str, str]) -> datetime | None:
-    """Return when the exposure was taken, or None where its headers do not say."""
-    date = keywords.get("DATE-OBS")
-    return _moment(f"{date}T{keywords.get('TIME-OBS', '00:00:00')}") if date else None
+        return found
 
 
 def _moment(text: str) -> datetime | None:
@@ -208,47 +173,32 @@ def _moment(text: str) -> datetime | None:
         return None
 
 
-def _read(location: Location) -> Entry | None:
+def _read(location: Location) -> _Entry | None:
     """Read a file's header, not its arrays; None where it does not say its REFTYPE."""
-    if location.name.endswith(FITS_NAMES):
-        header = walk(location)["PRIMARY"].header
-        plain = {keyword: header.get(keyword) for keyword in MATCHED}
-        patterns = {keyword: header.get(name) for keyword, (name, _) in PATTERNS.items()}
-        reftype, useafter = header.get("REFTYPE"), header.get("USEAFTER")
-    else:
-        meta = _asdf_meta(location)
-        plain = {keyword: _at(meta, META_KEYS[keyword]) for keyword in MATCHED}
-        patterns = {keyword: _at(meta, key) for keyword, (_, key) in PATTERNS.items()}
-        reftype, useafter = meta.get("reftype"), meta.get("useafter")
-    if not _text(reftype):
+    value_of = (_fits if location.name.endswith(FITS_NAMES) else _asdf)(location)
+    reftype = _text(value_of("REFTYPE", "reftype"))
+    if not reftype:
         return None
-    accepts = {
-        keyword: values
-        for keyword in MATCHED
-        if (values := _values(patterns.get(keyword) or plain[keyword]))
-    }
-    return Entry(location, _text(reftype).upper(), accepts, _text(useafter))
+    accepts = {}
+    for keyword in MATCHED:
+        pattern = value_of(*PATTERNS[keyword]) if keyword in PATTERNS else None
+        accepts[keyword] = _values(pattern or value_of(keyword, META_KEYS[keyword]))
+    named = {keyword: values for keyword, values in accepts.items() if values}
+    return _Entry(location, reftype.upper(), named, _text(value_of("USEAFTER", "useafter")))
 
 
-def _asdf_meta(location: Location) -> dict[str, Any]:
-    try:
+def _fits(location: Location) -> Callable[[str, str], object]:
+    """Return what tells the value of a keyword."""
+    header = walk(location)["PRIMARY"].header
+    return lambda keyword, _: header.get(keyword)
+
+
+def _asdf(location: Location) -> Callable[[str, str], object]:
+    """Return what tells the value of a key below ``meta``."""
+    with understood("A reference file can be read", location, "Fetch the file again"):
         tree = asdf.util.load_yaml(location.path)  # the head of the file alone
-    except Exception as problem:  # asdf and the parser of its YAML each raise their own
-        raise FileError(
-            "A reference file can be read",
-            file=location,
-            value=f"{type(problem).__name__}: {problem}"[:200],
-            cure="Fetch the file again",
-        ) from None
-    meta = tree.get("meta") if isinstance(tree, dict) else None
-    return meta if isinstance(meta, dict) else {}
-
-
-def _at(meta: Any, key: str) -> object:
-    """Return what lies at a dotted key of a tree; None where nothing does."""
-    for name in key.split("."):
-        meta = meta.get(name) if isinstance(meta, dict) else None
-    return meta
+    meta = look_up(tree, "meta")
+    return lambda _, key: look_up(meta, key)
 
 
 def _text(value: object) -> str:
@@ -257,6 +207,5 @@ def _text(value: object) -> str:
 
 def _values(value: object) -> frozenset[str]:
     """Return the values that a keyword accepts, "A|B|" as two; empty where it accepts all."""
-    names: Iterable[str] = (part.strip().upper() for part in _text(value).split("|"))
-    values = frozenset(name for name in names if name)
+    values = frozenset(part.strip().upper() for part in _text(value).split("|")) - {""}
     return frozenset() if values & ANYTHING else values

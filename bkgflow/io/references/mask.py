@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from functools import partial
 
 import asdf
 import numpy as np
@@ -11,15 +11,18 @@ from numpy.typing import NDArray
 
 from bkgflow.detector import Window
 from bkgflow.errors import FileError, ShapeError
-from bkgflow.io.fits.hdus import Hdu, walk
+from bkgflow.io.fits.hdus import walk
 from bkgflow.io.fits.planes import read_rows
 from bkgflow.io.storage.location import Location, PathLike
+from bkgflow.io.storage.reading import understood
 
 __all__ = ["product_mask", "read_mask"]
 
 ASDF_MAGIC = b"#ASDF"
 
 CURE = "Write 1 for background and 0 for sources into a MASK extension, as _bsub products have it"
+
+Values = NDArray[np.generic]
 
 
 def read_mask(path: PathLike, shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -43,7 +46,7 @@ def read_mask(path: PathLike, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """
     with Location.of(path).open("A mask") as stream:
         is_asdf = stream.read(len(ASDF_MAGIC)) == ASDF_MAGIC
-    values, any_number = _from_asdf(path) if is_asdf else _from_fits(path)
+    values, any_number = (_from_asdf(path), True) if is_asdf else _from_fits(path)
     if values.shape != shape:
         raise ShapeError(
             "A mask has the shape of its exposure",
@@ -51,18 +54,14 @@ def read_mask(path: PathLike, shape: tuple[int, int]) -> NDArray[np.bool_]:
             value=f"mask {values.shape}, exposure {shape}",
             cure="Cut the mask to the exposure's window",
         )
-    if values.dtype.kind not in "biuf" or not np.isfinite(values).all():
-        raise FileError(
-            "The values of a mask are whole numbers", file=path, value=_seen(values), cure=CURE
-        )
+    refused = partial(FileError, file=path, cure=CURE)
+    if values.dtype.kind not in "biuf":
+        raise refused("The values of a mask are whole numbers", value=f"type {values.dtype}")
+    if not np.isfinite(values).all():
+        raise refused("The values of a mask are whole numbers", value=_some(values))
     background: NDArray[np.bool_] = values != 0
     if not any_number and not np.array_equal(values, background):
-        raise FileError(
-            "An image that serves as a mask holds 0 and 1 alone",
-            file=path,
-            value=_seen(values),
-            cure=CURE,
-        )
+        raise refused("An image that serves as a mask holds 0 and 1 alone", value=_some(values))
     return background
 
 
@@ -77,10 +76,12 @@ def product_mask(path: PathLike, shape: tuple[int, int]) -> NDArray[np.bool_] | 
     return read_mask(path, shape) if "MASK" in walk(path) else None
 
 
-def _from_fits(path: PathLike) -> tuple[NDArray[Any], bool]:
+def _from_fits(path: PathLike) -> tuple[Values, bool]:
     """Return the mask, and whether any number may stand for background."""
     hdus = walk(path)
-    images = [name for name, hdu in hdus.items() if len(hdu.data.shape) == 2 and _image(hdu)]
+    flat = {name: hdu for name, hdu in hdus.items() if len(hdu.data.shape) == 2}
+    kinds = {name: str(hdu.header.get("XTENSION", "IMAGE")).strip() for name, hdu in flat.items()}
+    images = [name for name, kind in kinds.items() if kind == "IMAGE"]
     name = "MASK" if "MASK" in images else next(iter(images), None)
     if name is None or (name != "MASK" and len(images) > 1):
         raise FileError(
@@ -96,30 +97,16 @@ def _from_fits(path: PathLike) -> tuple[NDArray[Any], bool]:
     return values, name == "MASK"
 
 
-def _image(hdu: Hdu) -> bool:
-    return str(hdu.header.get("XTENSION", "IMAGE")).strip() == "IMAGE"
-
-
-def _from_asdf(path: PathLike) -> tuple[NDArray[Any], bool]:
+def _from_asdf(path: PathLike) -> Values:
     with Location.of(path).open("A mask") as stream:
         raw = io.BytesIO(stream.read())
-    try:
-        with asdf.open(raw) as tree:
-            mask = np.array(tree["mask"]) if "mask" in tree else None
-    except Exception as problem:  # asdf and yaml each raise their own
-        raise FileError(
-            "A mask is a readable FITS or ASDF file",
-            file=path,
-            value=f"{type(problem).__name__}: {problem}"[:200],
-            cure=CURE,
-        ) from problem
+    with understood("A mask is a readable FITS or ASDF file", path, CURE), asdf.open(raw) as tree:
+        mask = np.array(tree["mask"]) if "mask" in tree else None
     if mask is None:
         raise FileError("An ASDF mask file has mask", file=path, value="none", cure=CURE)
-    return mask, True
+    return mask
 
 
-def _seen(values: NDArray[Any]) -> str:
-    if values.dtype.kind not in "biuf":
-        return f"type {values.dtype}"
+def _some(values: Values) -> str:
     few = np.unique(values)[:5]
     return ", ".join(f"{value:g}" for value in few) + (", …" if few.size == 5 else "")

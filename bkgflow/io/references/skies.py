@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from types import SimpleNamespace
 
 import numpy as np
@@ -49,8 +50,6 @@ def read_templates(
     paths : path-like or several
         ``wfssbkg`` references with SCI (ny, nx) or (n_templates, ny, nx); the components of
         several files are taken together.
-    window : Window
-        The exposure's.
     instrument : str
         INSTRUME, which decides what a full frame is where a reference does not say its place.
 
@@ -65,7 +64,7 @@ def read_templates(
     BackgroundError
         If a component is 0 or not finite everywhere.
     """
-    several = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    several = [paths] if isinstance(paths, PathLike) else list(paths)
     if not several:
         raise FileError(
             "A slitless exposure has a reference background",
@@ -73,10 +72,8 @@ def read_templates(
             cure="Give one with override_bkg",
         )
     parts = [_read(path, window, instrument) for path in several]
-    dq = parts[0].dq
-    for part in parts[1:]:
-        dq = dq | part.dq
-    return Templates(np.concatenate([part.sci for part in parts]), dq)
+    sci = np.concatenate([part.sci for part in parts])
+    return Templates(sci, reduce(np.bitwise_or, (part.dq for part in parts)))
 
 
 def _read(path: PathLike, window: Window, instrument: str) -> Templates:
@@ -91,17 +88,16 @@ def _read(path: PathLike, window: Window, instrument: str) -> Templates:
         )
     local = Window(window.x0 - frame.x0, window.y0 - frame.y0, window.nx, window.ny)
     data = hdus["SCI"].data
-    components = list(planes(data))
-    sci = np.empty((len(components), *window.shape), np.float32)
+    sci = np.empty((math.prod(data.shape[:-2]), *window.shape), np.float32)
     with Location.of(path).open() as stream:
-        for out, single in zip(sci, components, strict=True):
+        for out, single in zip(sci, planes(data), strict=True):
             read_rows(stream, single, local, out)
-    for index, component in enumerate(sci):
+    for number, component in enumerate(sci, start=1):
         if not (np.isfinite(component) & (component != 0)).any():
             raise BackgroundError(
                 "A reference background has a value other than 0 within the exposure's window",
                 file=path,
-                value=f"component {index + 1} of {len(sci)} is 0 or not finite everywhere",
+                value=f"component {number} of {len(sci)} is 0 or not finite everywhere",
                 cure="Give another reference (override_bkg)",
             )
     return Templates(sci, _flags(path, hdus, local))
@@ -111,17 +107,16 @@ def _frame(path: PathLike, hdus: dict[str, Hdu], instrument: str) -> Window:
     """Return the window that the reference covers."""
     shape = hdus["SCI"].data.shape if "SCI" in hdus else ()
     if len(shape) not in (2, 3) or 0 in shape:
-        found = f"SCI of shape {shape}" if shape else f"no SCI among {', '.join(hdus)}"
         raise FileError(
             "A reference background has SCI, (ny, nx) or (n_templates, ny, nx)",
             file=path,
-            value=found,
+            value=f"SCI of shape {shape}" if shape else f"no SCI among {', '.join(hdus)}",
             cure="Give a wfssbkg reference (override_bkg)",
         )
     header = hdus["PRIMARY"].header
-    first_x, first_y, columns, rows = (header.get(keyword) for keyword in CORNER_AND_SIZE)
+    x, y, columns, rows = map(header.get, CORNER_AND_SIZE)
     name = str(header.get("INSTRUME", "") or instrument)
-    return window_of(path, name, shape[-2:], (first_x, first_y), (columns, rows))
+    return window_of(path, name, shape[-2:], (x, y), (columns, rows))
 
 
 def _flags(path: PathLike, hdus: dict[str, Hdu], local: Window) -> NDArray[np.uint32]:

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bkgflow.errors import BkgflowError, FileError, MetadataError, ShapeError
+from bkgflow.detector import Window
+from bkgflow.errors import FileError, MetadataError, ShapeError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.references.catalog import SourceCatalog, read_catalog
 from bkgflow.io.references.mask import read_mask
 from bkgflow.io.references.skies import Templates, read_templates
-from bkgflow.io.references.wavelengths import OrderPolicy, blocking_filter, wavelength_ranges
+from bkgflow.io.references.wavelengths import (
+    OrderPolicy,
+    Ranges,
+    blocking_filter,
+    wavelength_ranges,
+)
+from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.location import Location, PathLike
 
+if TYPE_CHECKING:
+    from astropy.modeling import Model
+
 __all__ = ["Corners", "SlitlessInputs", "slitless_inputs", "source_corners"]
+
+ASSIGN = "Run the pipeline's assign_wcs step"
 
 UNKNOWN_ORDER = "order is not available"
 """How the dispersion models of stdatamodels refuse an order."""
@@ -32,8 +45,6 @@ class Corners:
     x, y : (n_sources, n_orders, 2, 4) float64
         Pixels of the exposure's array, the centre of the first one at 0; the wavelengths are
         the shortest and the longest of the order.
-    orders : tuple of int
-        The spectral orders.
     """
 
     x: NDArray[np.float64]
@@ -48,7 +59,7 @@ class SlitlessInputs:
     Attributes
     ----------
     templates : Templates
-        The reference skies on the exposure's window.
+        On the exposure's window.
     dispersion_axis : int or None
         DISPAXIS: 1 for x, 2 for y.
     mask : (ny, nx) bool or None
@@ -75,17 +86,14 @@ def slitless_inputs(
 ) -> SlitlessInputs:
     """Read and check everything that an exposure's fit needs.
 
+    Of the exposure itself the WCS alone is read, if a catalog is to be used.
+
     Parameters
     ----------
-    facts : ExposureFacts
-        The exposure's; its source has a WCS if a catalog is to be used. Nothing else is read of
-        it.
     background : path-like or several
         See `read_templates`.
-    wavelengthrange : path-like, optional
-        The reference that a catalog needs.
-    catalog : path-like, optional
-        The source catalog.
+    wavelengthrange, catalog : path-like, optional
+        The sources, and the reference that they need.
     user_mask : path-like, optional
         A mask; the catalog is then not even opened.
     mmag_extract : float, optional
@@ -105,7 +113,8 @@ def slitless_inputs(
             value=facts.shape,
             cure="Give the rate product, not the rateints",
         )
-    skies = read_templates(background, facts.window, instrument=facts.instrument)
+    several = [background] if isinstance(background, PathLike) else background
+    skies = _skies(_versions(several), facts.window, facts.instrument)
     mask = None if user_mask is None else read_mask(user_mask, facts.window.shape)
     corners = None
     if mask is None and catalog is not None:
@@ -116,16 +125,44 @@ def slitless_inputs(
                 value="none",
                 cure="Give one with override_wavelengthrange, or a mask with wfss_mask",
             )
-        sources = read_catalog(catalog).brighter(mmag_extract)
-        ranges = wavelength_ranges(wavelengthrange, blocking_filter(facts), orders=orders)
+        sources = _sources(_versions([catalog])).brighter(mmag_extract)
+        ranges = _ranges(_versions([wavelengthrange]), blocking_filter(facts), orders)
         corners = source_corners(facts, sources, ranges, skip_unknown=orders == "all")
     return SlitlessInputs(skies, facts.dispersion_axis, mask, corners)
+
+
+Versions = tuple[tuple[Location, Identity], ...]
+
+
+def _versions(paths: Iterable[PathLike]) -> Versions:
+    """Return where files are and which versions of them are there now."""
+    locations = map(Location.of, paths)
+    return tuple((each, each.identity("A reference file")) for each in locations)
+
+
+# The exposures of a field share a catalog, and those of a program the rest: a worker reads them
+# for the first one. What is kept is small but for the skies, of which it is the last one used.
+
+
+@lru_cache(maxsize=1)
+def _skies(files: Versions, window: Window, instrument: str) -> Templates:
+    return read_templates([location for location, _ in files], window, instrument=instrument)
+
+
+@lru_cache(maxsize=4)
+def _sources(files: Versions) -> SourceCatalog:
+    return read_catalog(files[0][0])
+
+
+@lru_cache(maxsize=16)
+def _ranges(files: Versions, filter_name: str, orders: OrderPolicy) -> Ranges:
+    return wavelength_ranges(files[0][0], filter_name, orders=orders)
 
 
 def source_corners(
     facts: ExposureFacts,
     catalog: SourceCatalog,
-    ranges: dict[int, tuple[float, float]],
+    ranges: Ranges,
     *,
     skip_unknown: bool = False,
 ) -> Corners:
@@ -133,10 +170,6 @@ def source_corners(
 
     Parameters
     ----------
-    facts : ExposureFacts
-        The exposure's; its source has a grism's WCS.
-    catalog : SourceCatalog
-        The sources.
     ranges : dict
         Shortest and longest wavelength by order, micron.
     skip_unknown : bool
@@ -147,38 +180,31 @@ def source_corners(
     MetadataError
         If there is no WCS, or it is not a grism's, or lacks an order.
     """
+
     to_grism = _sky_to_grism(facts)
     ra, dec = catalog.ra.ravel(), catalog.dec.ravel()
-    known, found = [], []
+    known, unknown = {}, []
     for order, wavelengths in ranges.items():
         try:
-            pairs = [to_grism(ra, dec, wavelength, order)[:2] for wavelength in wavelengths]
+            known[order] = [to_grism(ra, dec, each, order)[:2] for each in wavelengths]
         except ValueError as problem:
             if UNKNOWN_ORDER not in str(problem):
                 raise
-            if skip_unknown:
-                continue
-            raise _no_order(facts.location, order) from None
-        known.append(order)
-        found.append(pairs)
-    if not known:
-        raise _no_order(facts.location, *ranges)
+            unknown.append(order)
+    if not known or (unknown and not skip_unknown):
+        raise MetadataError(
+            "The exposure's WCS has every order that is to be boxed",
+            file=facts.location,
+            value=f"no order {', '.join(map(str, unknown))}",
+            cure="Assign the WCS anew, or give the wavelengthrange reference that belongs to it",
+        )
     shape = (len(known), 2, 2, len(catalog), catalog.ra.shape[1])  # order, wavelength, x or y
-    stacked = np.array(found, np.float64).reshape(shape)
+    stacked = np.array(list(known.values()), np.float64).reshape(shape)
     x, y = np.moveaxis(stacked, (2, 3), (0, 1))
     return Corners(x, y, tuple(known))
 
 
-def _no_order(file: Location, *orders: int) -> BkgflowError:
-    return MetadataError(
-        "The exposure's WCS has every order that is to be boxed",
-        file=file,
-        value=f"no order {', '.join(map(str, orders))}",
-        cure="Assign the WCS anew, or give the wavelengthrange reference that belongs to it",
-    )
-
-
-def _sky_to_grism(facts: ExposureFacts) -> Any:
+def _sky_to_grism(facts: ExposureFacts) -> Model:
     """Return the transform (ra, dec, wavelength, order) to (x, y, ...)."""
     wcs = facts.source.wcs()
     if wcs is None:
@@ -186,22 +212,20 @@ def _sky_to_grism(facts: ExposureFacts) -> Any:
             "A slitless exposure with a source catalog has a WCS",
             file=facts.location,
             value="none",
-            cure="Run the pipeline's assign_wcs step first",
+            cure=f"{ASSIGN} first",
         )
     try:
         transform = wcs.backward_transform
+        inputs, outputs = transform.n_inputs, transform.n_outputs
+        found = "" if inputs == 4 and outputs >= 2 else f"{inputs} inputs, {outputs} outputs"
     except (AttributeError, NotImplementedError) as problem:
-        raise _not_a_grism(facts.location, str(problem)) from None
-    if transform.n_inputs != 4 or transform.n_outputs < 2:
-        found = f"{transform.n_inputs} inputs, {transform.n_outputs} outputs"
-        raise _not_a_grism(facts.location, found)
+        found = str(problem)[:200] or type(problem).__name__
+    if found:
+        raise MetadataError(
+            "The WCS of a slitless exposure leads from (ra, dec, wavelength, order) to the "
+            "detector",
+            file=facts.location,
+            value=found,
+            cure=f"{ASSIGN} on the exposure; its EXP_TYPE must be a WFSS one",
+        )
     return transform
-
-
-def _not_a_grism(file: Location, found: str) -> BkgflowError:
-    return MetadataError(
-        "The WCS of a slitless exposure leads from (ra, dec, wavelength, order) to the detector",
-        file=file,
-        value=found[:200],
-        cure="Run the pipeline's assign_wcs step on the exposure; its EXP_TYPE must be a WFSS one",
-    )

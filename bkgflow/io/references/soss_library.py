@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from bkgflow.io.exposures.source import Source
 from bkgflow.io.fits.hdus import ByteRange, walk
 from bkgflow.io.fits.planes import planes, read_rows
 from bkgflow.io.storage.location import Location, PathLike
+from bkgflow.io.storage.reading import understood
 
 __all__ = ["SourceSegment", "cut_library", "read_library"]
 
@@ -50,15 +50,26 @@ def read_library(where: PathLike) -> NDArray[np.float32]:
     location = Location.of(where)
     data = _plain(location)
     if data is None:
-        library = _modelled(location)
-        _check_shape(location, library.shape)
-        return library
-    _check_shape(location, data.shape)
-    _, ny, nx = data.shape
-    templates = np.empty(data.shape, np.float32)
-    with location.open("A SOSS background reference") as stream:
-        for plane, out in zip(planes(data), templates, strict=True):
-            read_rows(stream, plane, Window(0, 0, nx, ny), out)
+        cure = "Fetch the reference again, or name the right one"
+        with (
+            understood("A SOSS background reference opens as a SossBkgModel", location, cure),
+            datamodels.SossBkgModel(os.fspath(location)) as model,
+        ):
+            templates = np.array(model.data, np.float32)
+    else:
+        templates = np.empty(data.shape, np.float32)
+    shape = templates.shape
+    if len(shape) != 3 or not shape[0] or shape[2] != COLUMNS:
+        raise ShapeError(
+            f"A SOSS background reference holds templates: (n, {TALL}, {COLUMNS})",
+            file=location,
+            value=shape,
+            cure="Name a reference of the type BKG made for NIS_SOSS",
+        )
+    if data is not None:
+        with location.open("A SOSS background reference") as stream:
+            for plane, out in zip(planes(data), templates, strict=True):
+                read_rows(stream, plane, Window(0, 0, COLUMNS, shape[1]), out)
     return templates
 
 
@@ -68,33 +79,7 @@ def _plain(location: Location) -> ByteRange | None:
         hdu = walk(location).get("SCI")
     except FileError:
         return None
-    if hdu is None or hdu.data.native != np.float32:
-        return None
-    return hdu.data
-
-
-def _modelled(location: Location) -> NDArray[np.float32]:
-    try:
-        with datamodels.SossBkgModel(os.fspath(location)) as model:
-            library: NDArray[np.float32] = np.array(model.data, np.float32)
-    except Exception as problem:  # stdatamodels, asdf and astropy each raise their own
-        raise FileError(
-            "A SOSS background reference opens as a SossBkgModel",
-            file=location,
-            value=f"{type(problem).__name__}: {problem}"[:300],
-            cure="Fetch the reference again, or name the right one",
-        ) from problem
-    return library
-
-
-def _check_shape(location: Location, shape: tuple[int, ...]) -> None:
-    if len(shape) != 3 or not shape[0] or shape[2] != COLUMNS:
-        raise ShapeError(
-            f"A SOSS background reference holds templates: (n, {TALL}, {COLUMNS})",
-            file=location,
-            value=shape,
-            cure="Name a reference of the type BKG made for NIS_SOSS",
-        )
+    return hdu.data if hdu is not None and hdu.data.native == np.float32 else None
 
 
 def cut_library(
@@ -106,8 +91,8 @@ def cut_library(
     ----------
     library : (n_templates, ny, 2048) float32
         As `read_library` gives it.
-    shape : tuple of int
-        The exposure's: (rows, columns) or (n_integrations, rows, columns).
+    shape : (rows, columns) or (n_integrations, rows, columns)
+        The exposure's.
 
     Returns
     -------
@@ -136,15 +121,7 @@ def cut_library(
 
 @dataclass(frozen=True, slots=True)
 class SourceSegment:
-    """A segment's integrations, read from its source a few at a time, as often as asked for.
-
-    Attributes
-    ----------
-    source : Source
-        The segment.
-    at_once : int
-        Integrations held at a time.
-    """
+    """A segment's integrations, read ``at_once`` at a time, as often as asked for."""
 
     source: Source
     at_once: int = CHUNK
@@ -154,13 +131,10 @@ class SourceSegment:
         """(n_integrations, ny, nx); an image is one integration."""
         return self.source.n_integrations or 1, *self.source.window.shape
 
-    def chunks(self) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    def chunks(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.uint32]]]:
         """Yield SCI float32 and DQ uint32, (n, ny, nx): good until the next ones are asked for.
 
-        Raises
-        ------
-        FileError
-            If the file is gone or was cut.
+        `FileError` if the file is gone or was cut.
         """
         n, ny, nx = self.shape
         sci = np.empty((min(n, self.at_once), ny, nx), np.float32)

@@ -11,16 +11,9 @@ __all__ = ["Identity"]
 class Identity:
     """Which version of a file was looked at; where it lies is no part of it.
 
-    Attributes
-    ----------
-    name : str
-        Its file name.
-    size : int
-        In bytes.
-    mtime_ns : int
-        When it was last written; 0 where its storage does not say.
-    checksum : str
-        Of its bytes, or the ETag that an object store gives it; empty where nobody asked.
+    ``size`` is in bytes; ``mtime_ns`` is 0 where the storage does not say when the file was last
+    written; ``checksum`` is that of the bytes, or the ETag that an object store gives them, and
+    empty where nobody asked.
     """
 
     name: str

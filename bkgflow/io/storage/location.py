@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -61,13 +61,7 @@ class Location:
         return self.url
 
     def __fspath__(self) -> str:
-        """Return the local path.
-
-        Raises
-        ------
-        UsageError
-            If there is none.
-        """
+        """Return the local path; `UsageError` for a URL."""
         if self.is_local:
             return self.url
         raise UsageError(
@@ -79,7 +73,7 @@ class Location:
 
     @classmethod
     def __get_pydantic_core_schema__(
-        cls, source: Any, handler: GetCoreSchemaHandler
+        cls, source: object, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
         """A string in JSON."""
         made = core_schema.no_info_after_validator_function(cls, core_schema.str_schema())
@@ -107,11 +101,6 @@ class Location:
         return self.url.rpartition("/")[2]
 
     @property
-    def stem(self) -> str:
-        """The name without its last suffix."""
-        return PurePosixPath(self.name).stem
-
-    @property
     def suffix(self) -> str:
         """The name's last suffix, with its dot; empty where it has none."""
         return PurePosixPath(self.name).suffix
@@ -131,29 +120,30 @@ class Location:
             return Location(name)
         return Location(f"{self.url.rstrip('/')}/{name}")
 
-    def with_name(self, name: str) -> Location:
-        """Return the location of another file of the same folder."""
-        return self.parent / name
-
     # Questions to the storage. `exists`, `is_file`, `is_dir` and `listing` raise OSError where it
-    # gives no answer: only who asks can say which rule that breaks.
+    # gives no answer: only who asks can say which rule that breaks. The other errors call the
+    # file by what it is, ``what``.
+
+    def _there(self) -> Path | Remote:
+        """Who answers."""
+        return self.path if self.is_local else Remote.of(self.url)
 
     def exists(self) -> bool:
         """Whether something is there."""
-        return self.path.exists() if self.is_local else self._remote().exists()
+        return self._there().exists()
 
     def is_file(self) -> bool:
         """Whether a file is there."""
-        return self.path.is_file() if self.is_local else self._remote().is_file()
+        return self._there().is_file()
 
     def is_dir(self) -> bool:
         """Whether a folder is there."""
-        return self.path.is_dir() if self.is_local else self._remote().is_dir()
+        return self._there().is_dir()
 
     def listing(self) -> list[Location]:
         """Return what lies in this folder, in the order of the names."""
-        here = self.is_local
-        names = [each.name for each in self.path.iterdir()] if here else self._remote().names()
+        there = self._there()
+        names = there.names() if isinstance(there, Remote) else [p.name for p in there.iterdir()]
         return [self / name for name in sorted(names)]
 
     def real(self) -> str:
@@ -161,21 +151,10 @@ class Location:
         return os.path.realpath(self.url) if self.url.startswith("/") else self.url
 
     def identity(self, what: str = "An exposure") -> Identity:
-        """Return which version of a file is there now.
-
-        Parameters
-        ----------
-        what : str
-            How an error calls the file.
-
-        Raises
-        ------
-        FileError
-            If none is.
-        """
+        """Return which version of a file is there now; `FileError` where none is."""
         try:
             if not self.is_local:
-                return self._remote().identity(self.name)
+                return Remote.of(self.url).identity(self.name)
             found = os.stat(self.url)  # noqa: PTH116 - thousands of times
         except (OSError, ValueError) as problem:  # a name with a NUL or half a character in it
             raise _not_readable(self, what, problem) from None
@@ -183,27 +162,26 @@ class Location:
 
     # Reading.
 
-    def open(self, what: str = "An exposure") -> AbstractContextManager[BinaryIO]:
+    @contextmanager
+    def open(self, what: str = "An exposure") -> Iterator[BinaryIO]:
         """Open a file for reading bytes; a gzip file is read through.
-
-        Parameters
-        ----------
-        what : str
-            How an error calls the file.
 
         Raises
         ------
         FileError
             If it does not exist, is a folder, or may not be read.
         """
-        return _opened(self, what)
+        try:
+            raw = self._there().open("rb")
+        except (OSError, ValueError) as problem:
+            raise _not_readable(self, what, problem) from None
+        with raw, unpacked(raw) as stream:
+            yield stream
 
     def read_bytes(self, what: str = "A file") -> bytes:
         """Return what is in a file, as it is; `FileError` where it cannot be read."""
         try:
-            if self.is_local:
-                return self.path.read_bytes()
-            with self._remote().open() as stream:
+            with self._there().open("rb") as stream:
                 return stream.read()
         except (OSError, ValueError) as problem:
             raise _not_readable(self, what, problem) from None
@@ -214,22 +192,15 @@ class Location:
         try:
             return raw.decode("utf-8")
         except UnicodeDecodeError:
-            raise FileError(
-                f"{what} is a text file",
-                file=self,
-                value="not UTF-8 text",
-                cure="Give the right file",
-            ) from None
+            rule, cure = f"{what} is a text file", "Give the right file"
+            raise FileError(rule, file=self, value="not UTF-8 text", cure=cure) from None
 
     def make_folder(self) -> None:
         """Make a folder and those above it, where they are not there; `OSError` where it cannot."""
         self.path.mkdir(parents=True, exist_ok=True)
 
-    def _remote(self) -> Remote:
-        return Remote.of(self.url)
 
-
-def split_list(items: Any) -> list[Any]:
+def split_list(items: object) -> list[Any]:
     """Read a ``bkg_list`` as the reference step does: one item, a comma list, or a sequence.
 
     Empty items, as a trailing comma leaves them, are dropped.
@@ -238,23 +209,9 @@ def split_list(items: Any) -> list[Any]:
         return []
     if isinstance(items, str):
         items = items.split(",")
-    elif not isinstance(items, list | tuple):
-        items = [items]
-    stripped = (item.strip() if isinstance(item, str) else item for item in items)
+    several = items if isinstance(items, list | tuple) else [items]
+    stripped = (item.strip() if isinstance(item, str) else item for item in several)
     return [item for item in stripped if not (isinstance(item, str) and not item)]
-
-
-@contextmanager
-def _opened(location: Location, what: str) -> Iterator[BinaryIO]:
-    try:
-        if location.is_local:
-            raw: BinaryIO = location.path.open("rb")
-        else:
-            raw = location._remote().open()
-    except (OSError, ValueError) as problem:
-        raise _not_readable(location, what, problem) from None
-    with raw, unpacked(raw) as stream:
-        yield stream
 
 
 def _not_readable(location: Location, what: str, problem: Exception) -> FileError:

@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import Protocol
 
@@ -26,7 +27,9 @@ __all__ = [
     "MemoryPublish",
     "Publish",
     "check_writable",
+    "copy_file",
     "not_writable",
+    "unbuffered",
     "whole",
     "write_text",
     "writing",
@@ -34,9 +37,6 @@ __all__ = [
 
 CANNOT = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES}
 """What some network file systems answer when they are asked to sync a folder."""
-
-HIDDEN = ".bkgflow-"
-"""How the names of scratch folders begin."""
 
 
 def _sync(path: Path) -> None:
@@ -48,20 +48,24 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-class Draft(Protocol):
-    """A file that is written, and does not appear yet."""
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A file that is written, and does not appear yet.
 
-    @property
-    def location(self) -> Location:
-        """Where it is to appear."""
+    Attributes
+    ----------
+    location : Location
+        Where it is to appear.
+    path : Path
+        A scratch file on a disk of this machine, to write to. Its name is the one wanted as far
+        as printable ASCII goes: FITS headers, which repeat it, hold nothing else.
+    appear : callable
+        Makes the scratch file appear at the location, or raises what the system does.
+    """
 
-    @property
-    def path(self) -> Path:
-        """A scratch file on a disk of this machine, to write to.
-
-        Its name is the one wanted as far as printable ASCII goes: FITS headers, which repeat
-        it, hold nothing else.
-        """
+    location: Location
+    path: Path
+    appear: Callable[[Path, Location], object]
 
     def publish(self) -> Location:
         """Make it appear, over an older file; return where.
@@ -71,22 +75,24 @@ class Draft(Protocol):
         OutputError
             If it cannot; then nothing appears, and nothing stays behind.
         """
+        try:
+            self.appear(self.path, self.location)
+        except OSError as problem:
+            raise not_writable(self.location, problem) from problem
+        finally:
+            self.discard()
+        return self.location
 
     def discard(self) -> None:
         """Leave nothing behind. What was published stays."""
+        shutil.rmtree(self.path.parent, ignore_errors=True)
 
 
 class Publish(Protocol):
     """A way to make files appear."""
 
     def prepare(self, to: Location) -> Draft:
-        """Begin a file.
-
-        Raises
-        ------
-        OutputError
-            If nothing can be written there.
-        """
+        """Begin a file; `OutputError` where nothing can be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,48 +107,25 @@ class LocalPublish:
 
     sync: Callable[[Path], object] = _sync
 
-    def prepare(self, to: Location) -> LocalDraft:
+    def prepare(self, to: Location) -> Draft:
         """Begin a file in a hidden folder beside its location; the folders above are made."""
         try:
             to.parent.make_folder()
-            return LocalDraft(to, _scratch(to, to.parent.path), self.sync)
+            return Draft(to, _scratch(to, to.parent.path), self._appear)
         except OSError as problem:
             raise not_writable(to, problem) from problem
 
-
-@dataclass(frozen=True, slots=True)
-class LocalDraft:
-    """See `Draft`."""
-
-    location: Location
-    path: Path
-    sync: Callable[[Path], object] = _sync
-
-    def publish(self) -> Location:
-        """Sync, rename, sync the folder."""
+    def _appear(self, scratch: Path, to: Location) -> None:
+        # A rename may reach the disk before the bytes do. Without the first sync a power
+        # cut would leave a file of the right name and length that is full of zeros; without
+        # the second one the ledger could know of a product whose name is lost.
+        self.sync(scratch)
+        scratch.replace(to.path)
         try:
-            # A rename may reach the disk before the bytes do. Without the first sync a power
-            # cut would leave a file of the right name and length that is full of zeros; without
-            # the second one the ledger could know of a product whose name is lost.
-            self.sync(self.path)
-            self.path.replace(self.location.path)
-            self._sync_folder()
-        except OSError as problem:
-            raise not_writable(self.location, problem) from problem
-        finally:
-            self.discard()
-        return self.location
-
-    def _sync_folder(self) -> None:
-        try:
-            self.sync(self.location.parent.path)
+            self.sync(to.parent.path)
         except OSError as problem:
             if problem.errno not in CANNOT:
                 raise
-
-    def discard(self) -> None:
-        """Remove the hidden folder."""
-        shutil.rmtree(self.path.parent, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,44 +143,21 @@ class MemoryPublish:
     files: dict[Location, bytes] = field(default_factory=dict)
     fault: Callable[[Location], object] | None = None
 
-    def prepare(self, to: Location) -> MemoryDraft:
+    def prepare(self, to: Location) -> Draft:
         """Begin a file among the machine's temporary ones."""
-        return MemoryDraft(to, _scratch(to, None), self)
+        return Draft(to, _scratch(to, None), self._appear)
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MemoryDraft:
-    """See `Draft`."""
-
-    location: Location
-    path: Path
-    store: MemoryPublish
-
-    def publish(self) -> Location:
-        """Put the bytes into the dictionary."""
-        try:
-            if self.store.fault is not None:
-                self.store.fault(self.location)
-            self.store.files[self.location] = self.path.read_bytes()
-        except OSError as problem:
-            raise not_writable(self.location, problem) from problem
-        finally:
-            self.discard()
-        return self.location
-
-    def discard(self) -> None:
-        """Remove the scratch file."""
-        shutil.rmtree(self.path.parent, ignore_errors=True)
+    def _appear(self, scratch: Path, to: Location) -> None:
+        if self.fault is not None:
+            self.fault(to)
+        self.files[to] = scratch.read_bytes()
 
 
 @contextmanager
 def writing(draft: Draft) -> Iterator[Path]:
     """Give a draft's path to write to. After an error nothing stays behind.
 
-    Raises
-    ------
-    OutputError
-        For what the system says.
+    Of what the system says an `OutputError` is made.
     """
     try:
         yield draft.path
@@ -213,12 +173,7 @@ def writing(draft: Draft) -> Iterator[Path]:
 def whole(to: PathLike, by: Publish | None = None) -> Iterator[Path]:
     """Give a path to write to; what was written there then appears at its location.
 
-    For small files: the caller waits until the disk has them.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written there.
+    For small files: the caller waits until the disk has them. `OutputError` if it cannot.
     """
     draft = (by or LocalPublish()).prepare(Location.of(to))
     with writing(draft) as path:
@@ -227,26 +182,21 @@ def whole(to: PathLike, by: Publish | None = None) -> Iterator[Path]:
 
 
 def write_text(to: PathLike, text: str, by: Publish | None = None) -> None:
-    """Write a text file as UTF-8, whole or not at all; its folder is made if it is not there.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written there.
-    """
+    """Write a text file as UTF-8, as `whole` does; its folder is made if it is not there."""
     with whole(to, by) as path:
         path.write_text(text, encoding="utf-8")
+
+
+def copy_file(file: PathLike, to: PathLike) -> None:
+    """Copy a small file, whole or not at all; the folder is made if it is not there."""
+    with whole(to) as path:
+        path.write_bytes(Location.of(file).read_bytes())
 
 
 def check_writable(folder: PathLike) -> None:
     """Prove that files can be written into an output folder, or that it can be made.
 
-    Nothing is left behind: a folder that is not there is not made yet.
-
-    Raises
-    ------
-    OutputError
-        If not.
+    Nothing is left behind: a folder that is not there is not made yet. `OutputError` if not.
     """
     wanted = Location.of(folder).path
     try:
@@ -269,5 +219,10 @@ def not_writable(path: PathLike, problem: OSError) -> OutputError:
 
 def _scratch(to: Location, folder: Path | None) -> Path:
     """Return a path in a new hidden folder."""
-    made = tempfile.mkdtemp(prefix=HIDDEN, dir=folder)
+    made = tempfile.mkdtemp(prefix=".bkgflow-", dir=folder)
     return Path(made) / re.sub(r"[^!->@-~ ]", "_", to.name)
+
+
+def unbuffered(path: Path) -> FileIO:
+    """Open a draft's file to be written anywhere in it, by its descriptor."""
+    return path.open("wb", buffering=0)

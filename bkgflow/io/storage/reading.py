@@ -6,11 +6,12 @@ import gzip
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os import PathLike
 from typing import BinaryIO, cast
 
 from bkgflow.errors import FileError
 
-__all__ = ["reading", "unpacked"]
+__all__ = ["reading", "said", "understood", "unpacked"]
 
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -45,3 +46,23 @@ def reading(stream: BinaryIO) -> Iterator[None]:
             value=str(problem) or type(problem).__name__,
             cure="Fetch the file again, or mend the file system that it is on",
         ) from problem
+
+
+@contextmanager
+def understood(rule: str, file: str | PathLike[str], cure: str) -> Iterator[None]:
+    """Say of whatever a library finds wrong with a file's content which rule it breaks.
+
+    Raises
+    ------
+    FileError
+        For every error: astropy, asdf, yaml and stdatamodels each raise their own.
+    """
+    try:
+        yield
+    except Exception as problem:
+        raise FileError(rule, file=file, value=said(problem), cure=cure) from problem
+
+
+def said(problem: BaseException) -> str:
+    """Return what a library said, short enough for a message."""
+    return f"{type(problem).__name__}: {problem}"[:300]

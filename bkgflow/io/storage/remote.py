@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from bkgflow.errors import UsageError
 from bkgflow.io.storage.identity import Identity
+
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
 
 __all__ = ["Remote"]
 
@@ -20,25 +22,15 @@ TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """A URL taken apart.
-
-    Attributes
-    ----------
-    url : str
-        As it was given.
-    system : fsspec.AbstractFileSystem
-        Who has the file; fsspec keeps one for each scheme.
-    path : str
-        Its name there.
-    """
+    """A URL taken apart: who has the file, and its name there; asked as a path is."""
 
     url: str
-    system: Any
+    system: AbstractFileSystem
     path: str
 
     @classmethod
     def of(cls, url: str) -> Remote:
-        """Find who has a URL's files.
+        """Find who has a URL's files; fsspec keeps one for each scheme.
 
         Raises
         ------
@@ -76,16 +68,16 @@ class Remote:
         found: list[str] = self.system.ls(self.path, detail=False)
         return [each.rstrip("/").rpartition("/")[2] for each in found]
 
-    def open(self) -> BinaryIO:
+    def open(self, mode: str) -> BinaryIO:
         """Open a file for reading bytes, under the name by which messages know it."""
-        stream = self.system.open(self.path, "rb")
+        stream = self.system.open(self.path, mode)
         with suppress(AttributeError):
             stream.name = self.url
         return cast(BinaryIO, stream)
 
     def identity(self, name: str) -> Identity:
         """Return which version of a file is there."""
-        found: Mapping[str, Any] = self.system.info(self.path)
+        found = self.system.info(self.path)
         if found["type"] == "directory":
             raise IsADirectoryError(f"{self.url} is a folder")
         checksum = next((str(found[key]) for key in CHECKSUMS if found.get(key)), "")

@@ -63,15 +63,10 @@ def boxes_to_mask(boxes: Integers, shape: tuple[int, int]) -> Bools:
     boxes : (n_boxes, 4) int
         x0, x1, y0, y1 as `grism_boxes` gives them.
     """
-    ny, nx = shape
-    # +1 where a box begins, -1 where it ends: the sum from the corner counts the boxes.
-    steps = np.zeros((ny + 1, nx + 1), np.int32)
-    x0, x1, y0, y1 = boxes.T
-    for y, x, step in ((y0, x0, 1), (y1, x1, 1), (y0, x1, -1), (y1, x0, -1)):
-        np.add.at(steps, (y, x), step)
-    np.cumsum(steps, axis=0, out=steps)
-    np.cumsum(steps, axis=1, out=steps)
-    return np.equal(steps[:ny, :nx], 0)
+    background = np.ones(shape, bool)
+    for x0, x1, y0, y1 in boxes.tolist():  # boxes are small beside the frame: hundreds a ms
+        background[y0:y1, x0:x1] = False
+    return background
 
 
 def _extent(positions: Reals) -> tuple[Doubles, Doubles]:

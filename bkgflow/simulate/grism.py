@@ -7,10 +7,10 @@ direct-image pixel and the order), ``detector`` (the direct-image pixel, wavelen
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from astropy import coordinates
@@ -25,19 +25,29 @@ from stdatamodels.jwst.transforms import models as grisms
 
 from bkgflow.errors import FileError
 
-__all__ = [
-    "Beam",
-    "Coefficient",
-    "grism_wcs",
-    "pixel_to_sky",
-    "read_specwcs",
-    "sky_to_pixel",
-]
+__all__ = ["Beam", "Projection", "grism_wcs", "pixel_to_sky", "read_specwcs", "sky_to_pixel"]
 
 Coefficient = tuple[float, float, float]
 """A coefficient's value, and how much it changes per column and per row of the source."""
 
 Array = NDArray[np.float64]
+
+
+class Projection(NamedTuple):
+    """How a direct image lies on the sky: tangential, in the words of FITS."""
+
+    crpix: tuple[float, float]
+    crval: tuple[float, float]  # degrees
+    cdelt: float  # degrees per pixel, of both axes
+    pc: tuple[tuple[float, float], tuple[float, float]]
+
+    def to_sky(self) -> models.Mapping:
+        """Return the transform of pixels (0-based) to the sky, in degrees."""
+        shift = models.Shift(1.0 - self.crpix[0]) & models.Shift(1.0 - self.crpix[1])
+        matrix = np.array(self.pc) * self.cdelt
+        turn = models.AffineTransformation2D(matrix=matrix, translation=[0.0, 0.0])
+        rotate = models.RotateNative2Celestial(*self.crval, 180.0)
+        return shift | turn | models.Pix2Sky_TAN() | rotate
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +88,14 @@ class Beam:
 
 def _polynomial(
     terms: Sequence[Coefficient], x0: Array | float, y0: Array | float, t: Array | float
-) -> Any:
+) -> Array | float:
     return sum((c + cx * x0 + cy * y0) * t**power for power, (c, cx, cy) in enumerate(terms))
 
 
-def grism_wcs(
-    instrument: str, along: str, beams: Sequence[Beam], wcsinfo: Mapping[str, Any]
-) -> WCS:
-    """Return the coordinates of a slitless exposure.
+def grism_wcs(instrument: str, along: str, beams: Sequence[Beam], projection: Projection) -> WCS:
+    """Return the coordinates of a slitless exposure, whose own pixels they start from.
 
-    It has the instrument's own transforms, for a dispersion along "x" or "y". ``wcsinfo`` is
-    how the direct image lies on the sky as FITS has it: ``crpix1``, ``crval1``, ``cdelt1``,
-    ``pc1_1``, …, with a tangential projection. Pixels are the exposure's own.
+    It has the instrument's own transforms, for a dispersion along "x" or "y".
     """
     pixels, micron = (u.pix, u.pix), (u.micron,)
     pixel = frames.Frame2D(name="grism_detector", axes_names=("x_grism", "y_grism"), unit=pixels)
@@ -101,29 +107,26 @@ def grism_wcs(
     detector = frames.CompositeFrame([direct, spectral], name="detector")
     world = frames.CompositeFrame([sky, spectral], name="world")
     dispersion = _dispersion(instrument, along, beams)
-    to_sky = _to_sky(wcsinfo) & models.Identity(2)
+    to_sky = projection.to_sky() & models.Identity(2)
     return WCS([(pixel, dispersion), (detector, to_sky), (world, None)])
 
 
-def pixel_to_sky(wcsinfo: Mapping[str, Any], x: Array, y: Array) -> tuple[Array, Array]:
+def pixel_to_sky(projection: Projection, x: Array, y: Array) -> tuple[Array, Array]:
     """Return right ascension and declination, in degrees, of pixels of the direct image."""
-    ra, dec = _to_sky(wcsinfo)(x, y)
+    ra, dec = projection.to_sky()(x, y)
     return np.asarray(ra), np.asarray(dec)
 
 
-def sky_to_pixel(wcsinfo: Mapping[str, Any], ra: Array, dec: Array) -> tuple[Array, Array]:
+def sky_to_pixel(projection: Projection, ra: Array, dec: Array) -> tuple[Array, Array]:
     """Return the pixels of the direct image at places on the sky in degrees."""
-    x, y = _to_sky(wcsinfo).inverse(ra, dec)
+    x, y = projection.to_sky().inverse(ra, dec)
     return np.asarray(x), np.asarray(y)
 
 
 def read_specwcs(path: str | Path) -> tuple[Beam, ...]:
     """Read the traces of a NIRCam ``specwcs`` reference whose polynomials depend on t alone.
 
-    Raises
-    ------
-    FileError
-        If it is no such file.
+    FileError if it is no such file.
     """
     try:
         with datamodels.NIRCAMGrismModel(str(path)) as model:
@@ -142,26 +145,24 @@ def read_specwcs(path: str | Path) -> tuple[Beam, ...]:
         ) from None
 
 
-def _terms(polynomial: Any) -> tuple[Coefficient, ...]:
+def _terms(polynomial: models.Polynomial1D) -> tuple[Coefficient, ...]:
     return tuple((float(value), 0.0, 0.0) for value in polynomial.parameters)
 
 
-def _dispersion(instrument: str, along: str, beams: Sequence[Beam]) -> Any:
+def _dispersion(instrument: str, along: str, beams: Sequence[Beam]) -> models.Mapping:
     """Return the transform of dispersed pixels into direct ones, with its inverse."""
     orders = [beam.order for beam in beams]
     waves = [models.Polynomial1D(1, c0=beam.first, c1=beam.last - beam.first) for beam in beams]
     xs = [[_plane(term) for term in beam.x] for beam in beams]
     ys = [[_plane(term) for term in beam.y] for beam in beams]
     forward, backward = _CLASSES[instrument, along]
-    if instrument == "NIRCAM":
-        lists = [[wave] for wave in waves]  # as its references hold them today
-        transform = forward(orders, lists, xs, ys)
-        transform.inverse = backward(orders, lists, xs, ys)
-        return transform
-    inverse = [
-        models.Polynomial1D(1, c0=float(beam.t(0.0)), c1=1.0 / (beam.last - beam.first))
-        for beam in beams
-    ]
+    if instrument == "NIRCAM":  # wavelengths in lists, the same both ways, as its references have
+        waves = inverse = [[wave] for wave in waves]
+    else:
+        inverse = [
+            models.Polynomial1D(1, c0=float(beam.t(0.0)), c1=1.0 / (beam.last - beam.first))
+            for beam in beams
+        ]
     turn = {"theta": 0.0} if instrument == "NIRISS" else {}
     transform = forward(orders, waves, xs, ys, **turn)
     transform.inverse = backward(orders, inverse, xs, ys, **turn)
@@ -179,16 +180,5 @@ _CLASSES = {
 """The transforms there and back, by instrument and axis of the dispersion."""
 
 
-def _plane(term: Coefficient) -> Any:
+def _plane(term: Coefficient) -> models.Polynomial2D:
     return models.Polynomial2D(1, c0_0=term[0], c1_0=term[1], c0_1=term[2])
-
-
-def _to_sky(wcsinfo: Mapping[str, Any]) -> Any:
-    """Return the transform of direct-image pixels (0-based) to the sky, in degrees."""
-    shift = models.Shift(1.0 - wcsinfo["crpix1"]) & models.Shift(1.0 - wcsinfo["crpix2"])
-    matrix = np.array(
-        [[wcsinfo[f"pc{i}_{j}"] * wcsinfo[f"cdelt{i}"] for j in (1, 2)] for i in (1, 2)]
-    )
-    turn = models.AffineTransformation2D(matrix=matrix, translation=[0.0, 0.0])
-    rotate = models.RotateNative2Celestial(wcsinfo["crval1"], wcsinfo["crval2"], 180.0)
-    return shift | turn | models.Pix2Sky_TAN() | rotate

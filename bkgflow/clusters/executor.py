@@ -1,0 +1,86 @@
+"""What computes graphs while a cluster is open; and the one that has threads alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from bkgflow.kinds.warm import Kind, warm_up
+from bkgflow.verdict import Verdict
+
+if TYPE_CHECKING:
+    from bkgflow.graph.build import Graph
+
+__all__ = ["LOST", "Executor", "OnEnd", "OnStart", "ThreadExecutor"]
+
+OnStart = Callable[[str], None]
+"""Called with the digest of a unit whose last task begins: once, or once more where the worker
+that had begun it died."""
+
+OnEnd = Callable[[str, Verdict], None]
+"""Called once with the digest of a unit and how it ended."""
+
+LOST = Verdict.blocked(
+    "the run ended before its turn: the cluster went away or the run was stopped"
+)
+"""Of a unit that nobody computed any more."""
+
+
+class Executor(Protocol):
+    """Computes graphs on a cluster that is open."""
+
+    @property
+    def where(self) -> str:
+        """A few words for the log."""
+
+    @property
+    def worker_memory(self) -> int | None:
+        """The least of the workers' memory limits in bytes; None where it is unknown."""
+        return None
+
+    def compile(self, kinds: Sequence[Kind]) -> None:
+        """Have the kernels of these kinds ready where the graph will be computed."""
+        warm_up(kinds)
+
+    def execute(self, graph: Graph, on_start: OnStart, on_end: OnEnd) -> None:
+        """Compute and publish all ends of a graph.
+
+        Both functions are called in the thread that called this one, a unit's start before its
+        end.
+        """
+
+
+class ThreadExecutor(Executor):
+    """Computes graphs on a pool of threads; they share the memory of this process."""
+
+    def __init__(self, workers: int | None = None) -> None:
+        self.workers = workers
+
+    @property
+    def where(self) -> str:
+        """How many threads."""
+        return f"{self.workers or 'all'} threads of this process"
+
+    def execute(self, graph: Graph, on_start: OnStart, on_end: OnEnd) -> None:
+        """Compute with dask, which calls back in this thread."""
+        from dask.callbacks import Callback
+        from dask.threaded import get
+
+        from bkgflow.graph.finish import published
+
+        def before(key: Hashable, *_: object) -> None:
+            if key in graph.ends:
+                on_start(graph.ends[key])
+
+        def after(key: Hashable, verdict: Verdict, *_: object) -> None:
+            if key in graph.ends:
+                on_end(graph.ends[key], verdict)
+
+        ends = {
+            key: (partial(published, task), *upstream)
+            for key in graph.ends
+            for task, *upstream in [graph.tasks[key]]
+        }
+        with Callback(pretask=before, posttask=after):
+            get(graph.tasks | ends, list(ends), num_workers=self.workers)

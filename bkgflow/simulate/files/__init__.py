@@ -1,1 +1,0 @@
-"""Files that only simulated programs need."""
