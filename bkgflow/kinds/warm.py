@@ -28,7 +28,7 @@ from bkgflow.methods.soss._ratios import square_residuals
 from bkgflow.methods.soss._stream import collect_sky
 from bkgflow.rules import ScaleRule, SossRule
 
-__all__ = ["KINDS", "WarmUp", "warm_up"]
+__all__ = ["KINDS", "Kind", "WarmUp", "warm_up"]
 
 Kind = Literal["image", "slitless", "soss"]
 
