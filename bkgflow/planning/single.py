@@ -46,8 +46,9 @@ def plan_single(target: object, bkg_list: object, output: PathLike, planner: Pla
     facts = _facts(target, "target")
     if isinstance(target, Model) and any(background is target for background in backgrounds):
         raise own_background(facts)
-    # A model is told from the others by its place in the list.
-    others = [_facts(each, f"background {i}") for i, each in enumerate(backgrounds, start=1)]
+    # A model is told from the others by its place in the list; one that is there twice has one.
+    roles = {id(each): f"background {i}" for i, each in enumerate(backgrounds, start=1)}
+    others = [_facts(each, roles[id(each)]) for each in backgrounds]
     for each in (facts, *others):
         planner.looked_at[each.location] = each
     prepared = planner.prepared(facts, others, product).noting(*notes)

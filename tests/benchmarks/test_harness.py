@@ -24,7 +24,7 @@ from benchmarks.trees import as_table as pairs_table
 from bkgflow.report.tables import as_text
 from tests.helpers import contenders
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def samples(*seconds):

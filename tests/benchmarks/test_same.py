@@ -20,7 +20,7 @@ from benchmarks.run_results import RESULT, Same, compare_results
 from benchmarks.same import compare_programs
 from benchmarks.same_programs import PROGRAMS, Program
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 KEYS = ("0" * 32, "f" * 32)
 RECORD = {"key": KEYS[0], "scale": [0.5, 0.25], "notes": [], "version": "1"}
 

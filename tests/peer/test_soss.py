@@ -11,10 +11,10 @@ import pytest
 from jwst.background.tests.test_background_soss import *  # noqa: F403
 
 import bkgflow
-from bkgflow.kinds.soss import apply_soss
+from bkgflow.io.references.soss_library import cut_library, read_library
+from bkgflow.methods.soss import ArraySegment, fit_soss, subtract_soss
 from bkgflow.methods.soss.regions import discontinuity
-from bkgflow.settings import StepSettings
-from bkgflow.verdict import State
+from bkgflow.rules import SossRule
 
 LEFT_OUT = {
     "test_generate_background_masks": "bkgflow makes no masks of the sides: it cuts the template "
@@ -41,11 +41,13 @@ def _bkgflow_instead_of_the_peer(monkeypatch, tmp_path):
         return str(tmp_path / "library.fits")
 
     def subtract_soss_bkg(model, library, source_percentile, bkg_percentile):
-        settings = StepSettings.of(
-            soss_source_percentile=source_percentile, soss_bkg_percentile=tuple(bkg_percentile)
-        )
-        outcome = apply_soss(model, "model", saved(library), settings).outcome
-        assert outcome == State.COMPLETE
+        templates = cut_library(read_library(saved(library)), model.data.shape)[0]
+        rule = SossRule(source_percentile=source_percentile, bkg_percentile=tuple(bkg_percentile))
+        sci = np.array(model.data, np.float32)
+        [fit] = fit_soss([ArraySegment(sci, model.dq)], templates, rule)
+        assert fit.template is not None
+        subtract_soss(sci, templates, fit)
+        model.data = sci
         return model
 
     class BackgroundStep:
