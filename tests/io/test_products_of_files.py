@@ -312,3 +312,12 @@ def test_long_lists_are_short_in_history(write_exposure, tmp_path):
     assert len(fits.getheader(product)["HISTORY"]) < 30
     with datamodels.open(product) as model:
         assert list(model.meta.bkgflow.left_scale) == scales
+
+
+@pytest.mark.parametrize(("word", "amend"), [("0", False), ("1", True), (None, True)])
+def test_the_environment_can_turn_changes_in_place_off(monkeypatch, word, amend):
+    if word is None:
+        monkeypatch.delenv("BKGFLOW_AMEND", raising=False)
+    else:
+        monkeypatch.setenv("BKGFLOW_AMEND", word)
+    assert FitsWriter().amend is amend

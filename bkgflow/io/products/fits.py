@@ -8,6 +8,7 @@ time, and those that change are changed on the way.
 from __future__ import annotations
 
 import logging
+import os
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
@@ -33,6 +34,10 @@ TESTED = ("6.0",)
 """Versions of stdatamodels whose files and hashes are known well enough to be changed in place."""
 
 
+SWITCH = "BKGFLOW_AMEND"
+"""Variable of the environment; with 0, every product is written through its data model."""
+
+
 @dataclass(frozen=True, slots=True)
 class FitsWriter:
     """Makes FITS files that open as what ``model.save`` would have written.
@@ -47,7 +52,7 @@ class FitsWriter:
     """
 
     publish: Publish = field(default_factory=LocalPublish)
-    amend: bool = True
+    amend: bool = field(default_factory=lambda: os.environ.get(SWITCH, "1") != "0")
     version: str = stdatamodels.__version__
 
     def open(self, target: ExposureFacts) -> _OpenFile:
