@@ -15,6 +15,7 @@ from astropy.io import fits
 from stdatamodels.fits_support import fits_hash, from_fits_asdf
 from stdatamodels.jwst import datamodels
 
+from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.products.headers_from_file import as_written
 from bkgflow.io.products.nodes import Tree
 from bkgflow.io.products.pixels import PART_BYTES
