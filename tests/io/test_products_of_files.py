@@ -265,6 +265,7 @@ import sys, pathlib
 from types import SimpleNamespace
 from bkgflow.io.products.writer import Changes
 from bkgflow.io.products.fits import FitsWriter
+from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.storage.location import Location
 from bkgflow.record import Record
 from bkgflow.verdict import State, Verdict
