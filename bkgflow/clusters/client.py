@@ -35,6 +35,9 @@ MOST_BESIDE = 2
 """Tasks of a process that may publish beside its threads. With more of them a slow disk would
 only get a longer queue, and what they hold takes memory."""
 
+_compiled: set[tuple[str, tuple[Kind, ...]]] = set()
+"""Workers that were asked to compile, by their address, and for which kinds."""
+
 _places = threading.BoundedSemaphore(MOST_BESIDE)
 
 
@@ -65,20 +68,26 @@ class ClientExecutor(Executor):
         """The least of the workers' memory limits in bytes; None if none has a limit."""
         return min(filter(None, self._limits()), default=None)
 
+    def _workers(self) -> dict[str, dict[str, object]]:
+        """Return what the scheduler says of each worker, by its address."""
+        found: dict[str, dict[str, object]] = self.client.scheduler_info(n_workers=-1)["workers"]
+        return found
+
     def _limits(self) -> list[int]:
         """Return the memory limit of each worker in bytes; 0 for none."""
-        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
-        return [int(worker.get("memory_limit") or 0) for worker in workers]
+        return [int(str(each.get("memory_limit") or 0)) for each in self._workers().values()]
 
     def compile(self, kinds: Sequence[Kind]) -> None:
         """Compile on every worker that is there: one process of a machine, others wait for it."""
-        workers = self.client.scheduler_info(n_workers=-1)["workers"]
+        asked = [(each, tuple(kinds)) for each in self._workers()]
+        new = [each for each in asked if each not in _compiled]
         futures = [
-            self.client.submit(warm_up, kinds, workers=[each], pure=False) for each in workers
+            self.client.submit(warm_up, kinds, workers=[worker], pure=False) for worker, _ in new
         ]
         with suppress(TimeoutError):  # a worker that is gone by now must not stop the run
             for future in futures:
                 future.exception(timeout=COMPILING)
+        _compiled.update(new)
 
     def execute(self, graph: Graph, on_start: OnStart, on_end: OnEnd) -> None:
         """Compute on the workers.
