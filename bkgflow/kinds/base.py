@@ -47,6 +47,10 @@ class Assignment:
     members: tuple[Location, ...] = ()
     references: References | None = None
 
+    def __dask_tokenize__(self) -> str:
+        """Its key says it all: dask would take every value of it apart, for every graph."""
+        return self.record.key
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Change:

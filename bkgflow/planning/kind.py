@@ -97,6 +97,10 @@ class PlannedKind(Protocol):
     arguments: ClassVar[tuple[str, ...]]
     """Names of the step's arguments that it looks at."""
 
+    def __dask_tokenize__(self) -> str:
+        """Its name says it all."""
+        return f"{self.name} {self.version}"
+
     reads: ClassVar[frozenset[str]] = frozenset()
     """Member types of associations that it reads, beside science and background."""
 

@@ -36,6 +36,10 @@ class FitsSource:
     err: ByteRange
     dq: ByteRange
 
+    def __dask_tokenize__(self) -> tuple[str, int]:
+        """What tells it from another source."""
+        return self.location.url, self.sci.offset
+
     @property
     def name(self) -> str:
         """The location."""

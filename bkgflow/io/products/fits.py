@@ -55,6 +55,10 @@ class FitsWriter:
     amend: bool = field(default_factory=lambda: os.environ.get(SWITCH, "1") != "0")
     version: str = stdatamodels.__version__
 
+    def __dask_tokenize__(self) -> tuple[str, bool, str]:
+        """What tells it from another writer."""
+        return type(self.publish).__name__, self.amend, self.version
+
     def open(self, target: ExposureFacts) -> _OpenFile:
         """See `ProductWriter.open`."""
         return _OpenFile(target, self.publish, self.amend and _was_tested(self.version))
