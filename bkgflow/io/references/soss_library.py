@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import cycle
 
 import numpy as np
 from numpy.typing import NDArray
@@ -137,11 +139,21 @@ class SourceSegment:
         `FileError` if the file is gone or was cut.
         """
         n, ny, nx = self.shape
-        sci = np.empty((min(n, self.at_once), ny, nx), np.float32)
-        dq = np.empty(sci.shape, np.uint32)
-        with self.source.reader() as reader:
-            for first in range(0, n, self.at_once):
-                count = min(n - first, self.at_once)
-                reader.read("sci", self.source.window, sci[:count], first)
-                reader.read("dq", self.source.window, dq[:count], first)
-                yield sci[:count], dq[:count]
+        shape = (min(n, self.at_once), ny, nx)
+        # Two sets of arrays: one is read into by a thread while the other is looked at.
+        sets = cycle([(np.empty(shape, np.float32), np.empty(shape, np.uint32)) for _ in range(2)])
+        with self.source.reader() as reader, ThreadPoolExecutor(1) as pool:
+
+            def read(first: int) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
+                whole, flags = next(sets)
+                sci, dq = whole[: n - first], flags[: n - first]
+                reader.read("sci", self.source.window, sci, first)
+                reader.read("dq", self.source.window, dq, first)
+                return sci, dq
+
+            coming = pool.submit(read, 0)
+            for first in range(self.at_once, n + self.at_once, self.at_once):
+                chunk = coming.result()
+                if first < n:
+                    coming = pool.submit(read, first)
+                yield chunk
