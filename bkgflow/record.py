@@ -87,26 +87,16 @@ Found = ImageFound | SlitlessFound | SossFound
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What was done to an exposure, and with what.
+    """What was done to an exposure, and with what; files are named without their folders.
 
     Attributes
     ----------
     version : str
         Of bkgflow.
-    key : str
-        The unit's, in hexadecimal digits.
-    background_key : str
-        That of the combined background or the fit that it shares; empty without one.
-    association : str
-        File name of the association; empty without one.
-    backgrounds : tuple of str
-        File names of the background exposures.
+    key, background_key : str
+        The unit's, and that of the result that it shares; empty without one.
     settings : mapping
         The arguments that its kind looks at.
-    notes : tuple of str
-        What a user should know about how the members were read.
-    references : tuple of str
-        File names of references, catalog and mask.
     reference_origins : mapping
         Who chose each reference.
     found : ImageFound, SlitlessFound, SossFound or None

@@ -24,7 +24,7 @@ FREE = {
         "strerror", "sysconf", "urandom",
         # What is done to an open file, by its number.
         "SEEK_CUR", "SEEK_END", "SEEK_SET", "copy_file_range", "fstat", "pread", "preadv", "pwrite",
-        "pwritev", "sendfile",
+        "pwritev", "sendfile", "posix_fadvise", "POSIX_FADV_DONTNEED",
     },
     "os.path": {"basename", "commonpath", "dirname", "isabs", "join", "normpath", "split",
                 "splitext"},
