@@ -175,7 +175,7 @@ def _in_words(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key}={item}" for key, item in value.items())
     if isinstance(value, list | tuple):
-        words = [str(item) for item in value]
+        words = [str(plain(item)) for item in value]
         if len(words) > MOST_WORDS:
             words[MOST_WORDS - 1 : -1] = [f"... ({len(words)} in all)"]
         return ", ".join(words)
