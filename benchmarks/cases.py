@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from benchmarks import floor, ours, peer
+from benchmarks import cold, floor, ours, peer
 from benchmarks.case import Bar, Case, Samples, above_floor, faster
 from benchmarks.contender import Contender
 from benchmarks.inputs import Inputs
@@ -19,6 +19,13 @@ def one_target(inputs: Inputs, scratch: Path) -> dict[str, Contender]:
     """One full-frame image and eight backgrounds, file to file."""
     [target], backgrounds = inputs.image(1), inputs.sky(8)
     return _files(target, backgrounds, scratch)
+
+
+def cold_subtract(inputs: Inputs, scratch: Path) -> dict[str, Contender]:
+    """One full-frame image and four backgrounds, each time by a command of its own."""
+    [target], backgrounds = inputs.image(1), inputs.sky(4)
+    moved = partial(floor.move, backgrounds, [target], scratch / "floor")
+    return {**cold.subtract_commands(target, backgrounds, scratch), "floor": moved}
 
 
 def clip_kernel(number: int, inputs: Inputs, scratch: Path) -> dict[str, Contender]:
@@ -112,6 +119,13 @@ IN_ONE_PROCESS = (
         one_target,
         (faster(7), above_floor(2.5)),
         runs=7,
+        compare=True,
+    ),
+    Case(
+        "cold-subtract",
+        "one target, 4 backgrounds, full frame, each side's command as a whole process",
+        cold_subtract,
+        (faster(3),),
         compare=True,
     ),
     *(

@@ -19,6 +19,9 @@ UNITS = 10_000
 MANY = (25, 50, 100)
 """Numbers of backgrounds for one target."""
 
+SIDE = 1024
+"""Pixels along each axis of the small frames."""
+
 GIB = 2**30
 
 
@@ -40,6 +43,16 @@ def nods(inputs: Inputs, scratch: Path) -> dict[str, Contender]:
 def one_and_two_workers(inputs: Inputs, scratch: Path) -> dict[str, Contender]:
     """The shared program on one worker and on two."""
     folder = _shared(inputs)
+    return {
+        "ours": partial(programs.on_cluster, folder, scratch / "ours", 2),
+        "one worker": partial(programs.on_cluster, folder, scratch / "one", 1),
+    }
+
+
+def deep_on_one_and_two_workers(inputs: Inputs, scratch: Path) -> dict[str, Contender]:
+    """One small target with many backgrounds: the clip decides, and not the disk."""
+    small = Inputs(inputs.folder, inputs.note, min(inputs.size or SIDE, SIDE))
+    folder = small.program(f"deep-{small.size}", 1, small.image(1), small.sky(MANY[-1]), 1)
     return {
         "ours": partial(programs.on_cluster, folder, scratch / "ours", 2),
         "one worker": partial(programs.on_cluster, folder, scratch / "one", 1),
@@ -159,6 +172,14 @@ PROGRAMS = (
         "workers-2",
         "the shared program on two workers, against one",
         one_and_two_workers,
+        (faster(1.6, than="one worker"),),
+        runs=3,
+    ),
+    Case(
+        "workers-2-deep",
+        f"one target of {SIDE}², {MANY[-1]} backgrounds, on two workers, against one: next to "
+        "nothing is written",
+        deep_on_one_and_two_workers,
         (faster(1.6, than="one worker"),),
         runs=3,
     ),

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from bkgflow import version as _version
 
 if TYPE_CHECKING:
-    from bkgflow.api import combine, draw, open_exposure, open_stack, plan, run, show, subtract
+    from bkgflow.api import draw, plan, run, show, subtract
     from bkgflow.campaign.result import RunResult
     from bkgflow.detector import Window
     from bkgflow.errors import BkgflowError
+    from bkgflow.explore.stack import combine, open_exposure, open_stack
     from bkgflow.planning.plan import Plan
     from bkgflow.verdict import State, Verdict
 
@@ -42,6 +43,9 @@ _HOME = {
     "State": "bkgflow.verdict",
     "Verdict": "bkgflow.verdict",
     "Window": "bkgflow.detector",
+    "combine": "bkgflow.explore.stack",
+    "open_exposure": "bkgflow.explore.stack",
+    "open_stack": "bkgflow.explore.stack",
 }
 """Where a name is at home that is not the facade's."""
 

@@ -12,8 +12,7 @@ from bkgflow.campaign.runner import run_campaign, run_single
 from bkgflow.clusters.base import Cluster
 from bkgflow.clusters.choose import choose
 from bkgflow.errors import UsageError
-from bkgflow.explore.stack import combine, open_exposure, open_stack
-from bkgflow.io.models import Model
+from bkgflow.io.models import is_model
 from bkgflow.io.products.model import ModelWriter
 from bkgflow.io.references.folder import ReferenceFolder
 from bkgflow.io.storage.location import Location, PathLike
@@ -22,19 +21,16 @@ from bkgflow.kinds.table import KINDS
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.planner import DEFAULT_MEMORY, Planner, make_plan
 from bkgflow.planning.single import plan_single
-from bkgflow.report.drawing import draw_product
 from bkgflow.report.tables import print_table
 from bkgflow.report.unit_tables import plan_table, run_table
 from bkgflow.settings import StepSettings
 
 if TYPE_CHECKING:
     from distributed import Client
+    from stdatamodels.jwst.datamodels import JwstDataModel as Model
 
 __all__ = [
-    "combine",
     "draw",
-    "open_exposure",
-    "open_stack",
     "plan",
     "run",
     "show",
@@ -84,7 +80,7 @@ def subtract(
     decided = plan_single(target, bkg_list, output_dir or ".", planner)
     if decided.units[0].companions:
         check_writable(decided.output)
-    writer = ModelWriter(target if isinstance(target, Model) else None)
+    writer = ModelWriter(target if is_model(target) else None)
     run_single(decided, writer)
     return writer.result
 
@@ -234,6 +230,8 @@ def draw(target: PathLike, product: PathLike, picture: PathLike) -> Path:
     OutputError
         If the picture cannot be written.
     """
+    from bkgflow.report.drawing import draw_product
+
     return draw_product(target, product, picture)
 
 

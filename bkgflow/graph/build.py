@@ -92,7 +92,8 @@ def _add_shared(
 ) -> dict[str, list[Hashable]]:
     """Add the tasks of all shared results; return the keys of the parts of each."""
     parts: dict[str, list[Hashable]] = defaultdict(list)
-    for kind in kinds.all:
+    wanted = {each.kind for each in shared}
+    for kind in (kinds.named(name) for name in kinds.names if name in wanted):
         own = [each for each in shared if each.kind == kind.name]
         numbers: Counter[tuple[str, ...]] = Counter()
         for piece in kind.pieces(own, facts, plan.settings, plan.memory, threads):

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-from stdatamodels.jwst import datamodels
-from stdatamodels.jwst.datamodels import JwstDataModel
 
 from bkgflow.errors import FileError
 from bkgflow.io.storage.location import PathLike
 from bkgflow.io.storage.publish import whole
 from bkgflow.io.storage.reading import said
 
-__all__ = ["Model", "native", "not_a_model", "open_model", "save_model", "write_model"]
+if TYPE_CHECKING:
+    from stdatamodels.jwst.datamodels import JwstDataModel as Model
 
-Model = JwstDataModel
-"""A data model of stdatamodels, for rooms that know it by name alone."""
+__all__ = ["is_model", "native", "not_a_model", "open_model", "save_model", "write_model"]
+
+MODELS = "stdatamodels.jwst.datamodels"
+
+
+def is_model(thing: object) -> TypeGuard[Model]:
+    """Whether something is a data model: who has one has imported what defines it."""
+    # stdatamodels takes a third of a second to import, and most units need no model.
+    models = sys.modules.get(MODELS)
+    return models is not None and isinstance(thing, models.JwstDataModel)
 
 
 def native(array: NDArray[np.generic], dtype: DTypeLike) -> NDArray[np.generic]:
@@ -26,7 +35,7 @@ def native(array: NDArray[np.generic], dtype: DTypeLike) -> NDArray[np.generic]:
     return np.require(array, dtype, ["C", "W"])
 
 
-def write_model(model: JwstDataModel, path: PathLike) -> Path:
+def write_model(model: Model, path: PathLike) -> Path:
     """Save a model so that its file appears whole or not at all; return where.
 
     Its FILENAME is the path's, as far as ASCII goes.
@@ -41,14 +50,14 @@ def write_model(model: JwstDataModel, path: PathLike) -> Path:
     return Path(path)
 
 
-def save_model(model: JwstDataModel, path: Path) -> None:
+def save_model(model: Model, path: Path) -> None:
     """Save a model; its FILENAME is the path's."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what validation says it said when the model was opened
         model.save(str(path))
 
 
-def open_model(path: PathLike) -> JwstDataModel:
+def open_model(path: PathLike) -> Model:
     """Open an exposure as the data model that it says it is.
 
     Raises
@@ -56,6 +65,8 @@ def open_model(path: PathLike) -> JwstDataModel:
     FileError
         If the file is there but no data model can be made of it.
     """
+    from stdatamodels.jwst import datamodels
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # stdatamodels repeats what validation says on save

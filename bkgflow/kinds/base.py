@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.products.writer import Changes
 from bkgflow.io.storage.location import Location
-from bkgflow.methods.clip import Combined
 from bkgflow.planning.kind import PlannedKind
 from bkgflow.planning.unit import References
 from bkgflow.record import Found, Record
 from bkgflow.settings import StepSettings
 from bkgflow.verdict import State, Verdict
+
+if TYPE_CHECKING:
+    from bkgflow.methods.clip import Combined
 
 __all__ = ["Assignment", "Change", "Kind"]
 

@@ -3,41 +3,56 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from pkgutil import resolve_name
 
 from bkgflow.kinds.base import Kind
-from bkgflow.kinds.image import ImageKind
-from bkgflow.kinds.slitless import SlitlessKind
-from bkgflow.kinds.soss import SossKind
 
 __all__ = ["KINDS", "Kinds"]
+
+HOMES = {
+    "image": "bkgflow.kinds.image:ImageKind",
+    "slitless": "bkgflow.kinds.slitless:SlitlessKind",
+    "soss": "bkgflow.kinds.soss:SossKind",
+}
+"""Where each kind is at home: it is imported when a unit of it is met, with all that it needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kinds:
-    """The kinds of units: of exposure types (EXP_TYPE, in capitals), and of all others."""
+    """The kinds of units by their names: of exposure types (EXP_TYPE, in capitals), and of all
+    others."""
 
-    usual: Kind
-    special: tuple[tuple[frozenset[str], Kind], ...]
+    usual: str
+    special: tuple[tuple[frozenset[str], str], ...]
 
     def of(self, exp_type: str) -> Kind:
         """Return the kind for an exposure type."""
-        return next((kind for types, kind in self.special if exp_type in types), self.usual)
+        return self.named(
+            next((name for types, name in self.special if exp_type in types), self.usual)
+        )
 
     def named(self, name: str) -> Kind:
         """Return the kind with a name; there is one."""
-        return {kind.name: kind for kind in self.all}[name]
+        return _imported(HOMES[name])
 
     @property
-    def all(self) -> tuple[Kind, ...]:
-        """Every kind."""
-        return (self.usual, *(kind for _, kind in self.special))
+    def names(self) -> tuple[str, ...]:
+        """Of every kind."""
+        return (self.usual, *(name for _, name in self.special))
+
+
+@cache
+def _imported(home: str) -> Kind:
+    kind: Kind = resolve_name(home)()
+    return kind
 
 
 KINDS = Kinds(
-    usual=ImageKind(),
+    usual="image",
     special=(
-        (frozenset({"NIS_WFSS", "NRC_WFSS", "MIR_WFSS"}), SlitlessKind()),
-        (frozenset({"NIS_SOSS"}), SossKind()),
+        (frozenset({"NIS_WFSS", "NRC_WFSS", "MIR_WFSS"}), "slitless"),
+        (frozenset({"NIS_SOSS"}), "soss"),
     ),
 )
 """Exposure types whose background is a scaled reference have kinds of their own; all others use

@@ -9,23 +9,15 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Literal, NamedTuple
 
-import llvmlite.binding as llvm
-import numba
 import numpy as np
 
 from bkgflow.io.storage.marks import is_marked, locked, mark
 from bkgflow.methods._compiled import SOURCES, cache_folder
-from bkgflow.methods.clip import collapse, combine
-from bkgflow.methods.clip._kernels import average_stack
-from bkgflow.methods.slitless import fit_scale
-from bkgflow.methods.slitless._kernels import take_pixels
-from bkgflow.methods.soss import ArraySegment, fit_soss, subtract_soss
-from bkgflow.methods.soss._ratios import square_residuals
-from bkgflow.methods.soss._stream import collect_sky
 from bkgflow.rules import ScaleRule, SossRule
 
 __all__ = ["KINDS", "Kind", "WarmUp", "warm_up"]
@@ -58,7 +50,8 @@ def warm_up(
     """
     compiled, kept = list[Kind](), True
     for kind in KINDS if kinds is None else tuple(dict.fromkeys(kinds)):
-        run, seconds, folder = _TASKS[kind]
+        run, seconds, _ = _TASKS[kind]
+        folder = _folder_of(kind)
         kept &= folder is not None
         if _is_warm(kind):
             continue
@@ -77,8 +70,15 @@ def warm_up(
 
 def _is_warm(kind: Kind) -> bool:
     """Whether the machine code is there; it may also be, after use without `warm_up`, if not."""
-    folder = _TASKS[kind][2]
+    folder = _folder_of(kind)
     return kind in _done or (folder is not None and is_marked(_mark_of(folder, kind), SOURCES))
+
+
+@cache
+def _folder_of(kind: Kind) -> Path | None:
+    """Where numba keeps the machine code of a kind; None where it cannot."""
+    # A kernel is imported when its kind is asked for: the others are not needed.
+    return cache_folder(resolve_name(_TASKS[kind][2]))
 
 
 def _mark_of(folder: Path, kind: Kind) -> Path:
@@ -88,12 +88,17 @@ def _mark_of(folder: Path, kind: Kind) -> Path:
 @lru_cache(maxsize=1)
 def _machine() -> str:
     """Name what else machine code depends on: as numba's own index, the processor."""
+    import llvmlite.binding as llvm
+    import numba
+
     python = "".join(platform.python_version_tuple()[:2])
     return f"{llvm.get_host_cpu_name()}-py{python}-numba{numba.__version__}"
 
 
 def _image() -> None:
     """Images, and cubes: their integrations, and then their means, which are float64."""
+    from bkgflow.methods.clip import collapse, combine
+
     shape, dq = (8, 8, 16), np.zeros((8, 8, 16), np.uint32)
     single, double = np.ones(shape, np.float32), np.ones(shape)
     combine(single, single, dq)
@@ -102,12 +107,17 @@ def _image() -> None:
 
 
 def _slitless() -> None:
+    from bkgflow.methods.slitless import fit_scale
+
     image, mask = np.ones((8, 16), np.float32), np.ones((8, 16), bool)
     fit_scale(image, image, mask, image, ScaleRule(rms_stop=1.0), dispersion_axis=1)
 
 
 def _soss() -> None:
     """A million pixels: on fewer, percentiles are found in another way."""
+    from bkgflow.methods.soss import ArraySegment, fit_soss, subtract_soss
+    from bkgflow.methods.soss._ratios import square_residuals
+
     rng = np.random.default_rng(0)
     sci = rng.normal(1.0, 0.1, (12, 128, 960)).astype(np.float32)
     library = np.ones((1, *sci.shape[1:]), np.float32)
@@ -118,10 +128,9 @@ def _soss() -> None:
     square_residuals(sci[0, 0], np.zeros(sci.shape[-1], np.uint32), library[0, 0], 1.0)
 
 
-_TASKS: dict[Kind, tuple[Callable[[], None], int, Path | None]] = {
-    "image": (_image, 10, cache_folder(average_stack)),
-    "slitless": (_slitless, 3, cache_folder(take_pixels)),
-    "soss": (_soss, 4, cache_folder(collect_sky)),
+_TASKS: dict[Kind, tuple[Callable[[], None], int, str]] = {
+    "image": (_image, 10, "bkgflow.methods.clip._kernels:average_stack"),
+    "slitless": (_slitless, 3, "bkgflow.methods.slitless._kernels:take_pixels"),
+    "soss": (_soss, 4, "bkgflow.methods.soss._stream:collect_sky"),
 }
-"""What calls every kernel as real data do; the seconds that takes, roughly; where numba keeps the
-machine code, None where it cannot."""
+"""What calls every kernel as real data do; the seconds that takes, roughly; one of the kernels."""

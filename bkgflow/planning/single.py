@@ -9,7 +9,7 @@ from bkgflow.errors import AssociationError, UsageError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.exposures.from_model import model_facts
-from bkgflow.io.models import Model
+from bkgflow.io.models import is_model
 from bkgflow.io.storage.location import Location, PathLike, split_list
 from bkgflow.planning.conflicts import own_background
 from bkgflow.planning.plan import Plan
@@ -44,7 +44,7 @@ def plan_single(target: object, bkg_list: object, output: PathLike, planner: Pla
             notes.append("its own background members are used, not bkg_list")
         target, backgrounds = product.science, list(product.backgrounds) or backgrounds
     facts = _facts(target, "target")
-    if isinstance(target, Model) and any(background is target for background in backgrounds):
+    if is_model(target) and any(background is target for background in backgrounds):
         raise own_background(facts)
     # A model is told from the others by its place in the list; one that is there twice has one.
     roles = {id(each): f"background {i}" for i, each in enumerate(backgrounds, start=1)}
@@ -74,7 +74,7 @@ def _only_product(location: Location) -> Product:
 
 
 def _facts(thing: object, role: str) -> ExposureFacts:
-    if isinstance(thing, Model):
+    if is_model(thing):
         name = thing.meta.filename or role
         return model_facts(thing, name if role == "target" else f"{role} ({name})")
     if not isinstance(thing, str | os.PathLike):

@@ -13,10 +13,11 @@ import numpy as np
 from gwcs import WCS
 from numpy.typing import NDArray
 from stdatamodels.jwst import datamodels
+from stdatamodels.jwst.datamodels import JwstDataModel
 
 from bkgflow.detector import REFERENCE_PIXEL
 from bkgflow.errors import FileError, OutputError
-from bkgflow.io.models import Model, write_model
+from bkgflow.io.models import write_model
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import write_text
 from bkgflow.simulate.arguments import OnExposure
@@ -49,7 +50,7 @@ class Extra(NamedTuple):
 
     kind: str  # a reference's type, a member's type in associations, or another name
     name: str  # its path below the program's folder
-    content: Model | str
+    content: JwstDataModel | str
 
 
 class Shot(NamedTuple):
@@ -105,7 +106,9 @@ def draw(
     return arrays | {"int_times": integration_times(instrument, exposure)}
 
 
-def build_model(name: str, arrays: Mapping[str, object], meta: Mapping[str, object]) -> Model:
+def build_model(
+    name: str, arrays: Mapping[str, object], meta: Mapping[str, object]
+) -> JwstDataModel:
     """Return a data model by its class, with arrays and tables by the names that this gives them.
 
     ``meta`` are header values by their key in the tree below ``meta``, such as
@@ -215,7 +218,7 @@ def _prepare(folder: Path, truth: Program[Exposure]) -> None:
     )
 
 
-def _write(path: Path, content: Model | str) -> Path:
+def _write(path: Path, content: JwstDataModel | str) -> Path:
     """Write a file whole; a model is closed afterwards."""
     if isinstance(content, str):
         write_text(path, content)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from stdatamodels.jwst.datamodels import JwstDataModel
 
 from bkgflow.detector import Window
 from bkgflow.errors import FileError, ShapeError
@@ -20,6 +19,7 @@ from bkgflow.io.storage.location import Location
 
 if TYPE_CHECKING:
     from gwcs import WCS
+    from stdatamodels.jwst.datamodels import JwstDataModel
 
 __all__ = ["ModelSource", "model_facts"]
 

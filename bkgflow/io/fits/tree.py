@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import asdf
-
 from bkgflow.io.fits.hdus import walk
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.reading import reading, understood
@@ -26,6 +24,8 @@ TREE = "ASDF"
 @contextmanager
 def unvalidated() -> Iterator[None]:
     """Have asdf take a tree as it is read: it was validated when it was written."""
+    import asdf  # most files are read without it
+
     # What asdf found of its extensions is kept with the shared configuration alone: asked for
     # within the context, they would be searched anew for every file.
     shared = asdf.get_config()
@@ -43,6 +43,8 @@ def read_wcs(location: Location) -> WCS | None:
     FileError
         If the file cannot be read, or its tree not be understood.
     """
+    import asdf
+
     hdu = walk(location).get(TREE)
     if hdu is None:
         return None

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-
-from stdatamodels.jwst import datamodels
-from stdatamodels.jwst.datamodels import JwstDataModel
+from typing import TYPE_CHECKING
 
 from bkgflow.io.models import save_model
 from bkgflow.io.products.writer import Arrays, Changes
@@ -13,6 +11,9 @@ from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.publish import Draft, Publish, writing
 from bkgflow.record import Record
 from bkgflow.verdict import Verdict
+
+if TYPE_CHECKING:
+    from stdatamodels.jwst.datamodels import JwstDataModel
 
 __all__ = ["COMBINED_SUFFIX", "describe", "draft_combined", "product_name", "product_suffix"]
 
@@ -56,6 +57,8 @@ def draft_combined(
     publish: Publish, target: JwstDataModel, arrays: Arrays, record: Record, to: Location
 ) -> Draft:
     """Do `OpenTarget.combined` for a target that is open as a model: it becomes an ImageModel."""
+    from stdatamodels.jwst import datamodels
+
     draft = publish.prepare(to)
     with writing(draft) as path, datamodels.ImageModel(arrays[0].shape) as model:
         model.update(target)

@@ -12,19 +12,21 @@ import os
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
-
-import stdatamodels
+from importlib.metadata import version as version_of
+from typing import TYPE_CHECKING
 
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.products.describe import draft_combined
 from bkgflow.io.products.headers_from_file import Written, as_written, parts_from_file
-from bkgflow.io.products.headers_from_model import EmptyModel, open_empty, parts_from_model
 from bkgflow.io.products.pixels import Part, write_parts
 from bkgflow.io.products.writer import Arrays, Changes, check_arrays
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import Draft, LocalPublish, Publish, writing
 from bkgflow.record import Record
 from bkgflow.verdict import Verdict
+
+if TYPE_CHECKING:
+    from bkgflow.io.products.headers_from_model import EmptyModel
 
 __all__ = ["FitsWriter"]
 
@@ -53,7 +55,7 @@ class FitsWriter:
 
     publish: Publish = field(default_factory=LocalPublish)
     amend: bool = field(default_factory=lambda: os.environ.get(SWITCH, "1") != "0")
-    version: str = stdatamodels.__version__
+    version: str = field(default_factory=lambda: version_of("stdatamodels"))
 
     def __dask_tokenize__(self) -> tuple[str, bool, str]:
         """What tells it from another writer."""
@@ -99,12 +101,16 @@ class _OpenFile:
         try:
             if self._written is not None and self._written.takes(changes):
                 return parts_from_file(self._written, filename, changes, verdict)
+            from bkgflow.io.products.headers_from_model import parts_from_model
+
             return parts_from_model(self._model(), filename, changes, verdict)
         finally:
             self._forget()  # tree or model now are the product's; another product opens it again
 
     def _model(self) -> EmptyModel:
         if self._empty is None:
+            from bkgflow.io.products.headers_from_model import open_empty
+
             self._empty = self._stack.enter_context(open_empty(self._target.location))
         return self._empty
 

@@ -10,21 +10,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property, lru_cache
+from importlib import import_module
+from importlib.machinery import SourceFileLoader
+from importlib.util import find_spec
+from pathlib import Path
 from types import NoneType
 from typing import Any
 
 import numpy as np
 import yaml
 from astropy.io import fits
-from astropy.time import Time
 from numpy.typing import NDArray
-from stdatamodels.jwst import datamodels
 
 from bkgflow.io.fits.cards import BLOCK, Cards
 from bkgflow.io.fits.hdus import ByteRange, Hdu, read_hdus
 from bkgflow.io.fits.tree import TREE
-from bkgflow.io.products.nodes import HASH, Tree
+from bkgflow.io.products.nodes import HASH, LOADER, Tree
 from bkgflow.io.products.pixels import Part
 from bkgflow.io.products.writer import EDITED, Changes
 from bkgflow.io.storage.location import Location
@@ -34,6 +37,9 @@ from bkgflow.verdict import Verdict
 __all__ = ["Written", "as_written", "parts_from_file"]
 
 Schema = Mapping[str, Any]
+
+CORE = "jwst/datamodels/schemas/core.schema.yaml"
+"""In stdatamodels: what the primary header of every data model may hold."""
 
 MASK = "MASK"
 """EXTNAME of the background mask of a slitless exposure."""
@@ -88,7 +94,7 @@ class Written:
     def is_intact(self) -> bool:
         """Whether all is where it is looked for, and the hash holds."""
         images = self.images
-        if "SCI" not in images or not hasattr(datamodels, self.model):
+        if "SCI" not in images or not _is_known(self.model):
             return False
         if self.primary.get("DATE") is None or self.primary.get("FILENAME") is None:
             return False
@@ -151,7 +157,8 @@ def parts_from_file(
     filename : str
         The product's name.
     """
-    date, state, tree = str(Time.now().isot), verdict.state.value, written.tree
+    now = datetime.now(UTC).replace(tzinfo=None)
+    date, state, tree = now.isoformat(timespec="milliseconds"), verdict.state.value, written.tree
     factor, mask = changes.scaling_factor, changes.mask
     primary = fits.Header.fromstring(written.primary.raw)
     primary["DATE"], primary["FILENAME"] = date, filename
@@ -241,10 +248,29 @@ def _set_card(primary: fits.Header, keyword: str, value: str | float) -> None:
             primary.insert(before, each, after=True)
 
 
+PLAIN = {"ImageModel", "CubeModel", "IFUImageModel", "SlitModel"}
+"""Data models that every version of stdatamodels has."""
+
+
+def _is_known(model: str) -> bool:
+    """Whether stdatamodels has such a class of data models; the usual ones need not be imported."""
+    return model in PLAIN or hasattr(import_module("stdatamodels.jwst.datamodels"), model)
+
+
+def _core_schema() -> Schema:
+    """Return the schema that all data models begin with, as stdatamodels keeps it in a file."""
+    # Read without the package: it takes a third of a second to import, and much else with it.
+    spec = find_spec("stdatamodels")
+    assert spec is not None and isinstance(spec.loader, SourceFileLoader)
+    path = Path(spec.origin or "").parent / CORE
+    schema: Schema = yaml.load(spec.loader.get_data(str(path)), LOADER)
+    return schema
+
+
 @lru_cache(maxsize=1)
 def _cards() -> dict[str, tuple[str, str]]:
     """Return the section and the comment of each keyword of a primary header, in order."""
-    meta = datamodels.JwstDataModel().schema["properties"]["meta"]
+    meta = _core_schema()["properties"]["meta"]
     return {
         each["fits_keyword"]: (section, str(each.get("title", "")))
         for section, each in _leaves(meta, "")
@@ -255,6 +281,8 @@ def _cards() -> dict[str, tuple[str, str]]:
 @lru_cache
 def _arrays_of(model: str) -> tuple[str, ...]:
     """Return the EXTNAME of each array of a class of data models, in the order of its file."""
+    from stdatamodels.jwst import datamodels
+
     schema = getattr(datamodels, model)().schema
     leaves = (leaf for _, leaf in _leaves(schema, "") if "fits_keyword" not in leaf)
     return tuple(leaf["fits_hdu"] for leaf in leaves if "fits_hdu" in leaf)

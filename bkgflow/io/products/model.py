@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-
-from stdatamodels.jwst.datamodels import JwstDataModel
+from typing import TYPE_CHECKING
 
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.models import native, open_model
@@ -15,6 +14,9 @@ from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import LocalPublish, Publish
 from bkgflow.record import Record
 from bkgflow.verdict import Verdict
+
+if TYPE_CHECKING:
+    from stdatamodels.jwst.datamodels import JwstDataModel
 
 __all__ = ["ModelWriter"]
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import io
 import re
-import time
 from collections.abc import Sequence
 from copy import deepcopy
+from datetime import UTC, datetime
 from typing import Any
 
 import yaml
-from astropy.time import Time
 
 from bkgflow.record import plain
 
-__all__ = ["HASH", "Tree"]
+__all__ = ["HASH", "LOADER", "Tree"]
 
 HASH = "_fits_hash"
 """Where the tree keeps the hash of the headers."""
@@ -25,7 +24,7 @@ _HEAD = re.compile(rb"(?:#.*\r?\n)*(?=%YAML|---)")
 _END = re.compile(rb"\r?\n\.\.\.\r?(?:\n|$)")
 _BLOCK_INDEX = b"#ASDF BLOCK INDEX"
 
-_Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: type[yaml.SafeDumper] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _AS_ASDF: dict[str, Any] = {
     "Dumper": _Dumper,
@@ -48,7 +47,7 @@ class Tree:
         # What follows the tree are blocks of data and their index.
         self._blocks = asdf[self._cut :]
         try:
-            root = yaml.compose(asdf[start.end() : self._cut], Loader=_Loader)
+            root = yaml.compose(asdf[start.end() : self._cut], Loader=LOADER)
         except yaml.YAMLError as problem:
             raise ValueError(str(problem)) from None
         if not isinstance(root, yaml.MappingNode):
@@ -92,7 +91,7 @@ class Tree:
         entries = self.at("history.entries")
         assert isinstance(entries, yaml.SequenceNode)
         entries.flow_style = False
-        now = Time(int(time.time()), format="unix").iso
+        now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}.000"
         for line in lines:
             entry = _node({"description": line, "time": now})
             entry.tag = HISTORY_ENTRY
@@ -131,6 +130,6 @@ def _moved(blocks: bytes, distance: int) -> bytes:
     place = blocks.rfind(_BLOCK_INDEX)
     if place < 0:
         return blocks
-    offsets = [offset + distance for offset in yaml.load(blocks[place:], Loader=_Loader)]
+    offsets = [offset + distance for offset in yaml.load(blocks[place:], Loader=LOADER)]
     index: bytes = yaml.dump(offsets, **_AS_ASDF)
     return blocks[:place] + _BLOCK_INDEX + b"\n" + index

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-import asdf
-
 from bkgflow.errors import FileError, ReferenceFileError, UsageError
 from bkgflow.io.exposures.facts import META_KEYS, look_up
 from bkgflow.io.fits.hdus import walk
@@ -195,6 +193,8 @@ def _fits(location: Location) -> Callable[[str, str], object]:
 
 def _asdf(location: Location) -> Callable[[str, str], object]:
     """Return what tells the value of a key below ``meta``."""
+    import asdf
+
     with understood("A reference file can be read", location, "Fetch the file again"):
         tree = asdf.util.load_yaml(location.path)  # the head of the file alone
     meta = look_up(tree, "meta")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from functools import partial
 
-import asdf
 import numpy as np
 from numpy.typing import NDArray
 
@@ -100,6 +99,8 @@ def _from_fits(path: PathLike) -> tuple[Values, bool]:
 def _from_asdf(path: PathLike) -> Values:
     with Location.of(path).open("A mask") as stream:
         raw = io.BytesIO(stream.read())
+    import asdf
+
     with understood("A mask is a readable FITS or ASDF file", path, CURE), asdf.open(raw) as tree:
         mask = np.array(tree["mask"]) if "mask" in tree else None
     if mask is None:

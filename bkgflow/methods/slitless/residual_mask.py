@@ -17,7 +17,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import binary_dilation, gaussian_filter
 
 from bkgflow.detector import DO_NOT_USE
 from bkgflow.methods.arrays import Bools, Flags, Floats, Reals
@@ -98,7 +97,7 @@ def residual_mask(
         np.divide(level, weight, out=level, where=judged)
         centre, sigma = _sky_of(level[judged])
         bright = judged & (np.abs(level - centre) > THRESHOLD * sigma)
-        new: Bools = judged & ~binary_dilation(bright, square, iterations=grow)
+        new: Bools = judged & ~_grown(bright, square, grow)
         if rounds >= ONE_WAY:
             new &= mask
         changed = np.count_nonzero(new != mask)
@@ -108,7 +107,17 @@ def residual_mask(
     return ResidualMask(mask, stable=False)
 
 
+def _grown(patches: Bools, square: Bools, pixels: int) -> Bools:
+    # scipy is imported here: fits with masks of other kinds do without it.
+    from scipy.ndimage import binary_dilation
+
+    grown: Bools = binary_dilation(patches, square, iterations=pixels)
+    return grown
+
+
 def _smoothed(image: Floats, sigma: tuple[float, ...]) -> Floats:
+    from scipy.ndimage import gaussian_filter
+
     smoothed: Floats = gaussian_filter(image, sigma, mode="constant", truncate=3.0)
     return smoothed
 
