@@ -34,7 +34,7 @@ from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.reading import reading
 from bkgflow.verdict import Verdict
 
-__all__ = ["Written", "as_written", "parts_from_file"]
+__all__ = ["Written", "as_written", "keyword_order", "parts_from_file"]
 
 Schema = Mapping[str, Any]
 
@@ -230,7 +230,7 @@ def _set_card(primary: fits.Header, keyword: str, value: str | float) -> None:
     if keyword in primary:
         primary[keyword] = value
         return
-    cards = _cards()
+    cards = keyword_order()
     keywords = list(cards)
     at = keywords.index(keyword)
     section, comment = cards[keyword]
@@ -268,7 +268,7 @@ def _core_schema() -> Schema:
 
 
 @lru_cache(maxsize=1)
-def _cards() -> dict[str, tuple[str, str]]:
+def keyword_order() -> dict[str, tuple[str, str]]:
     """Return the section and the comment of each keyword of a primary header, in order."""
     meta = _core_schema()["properties"]["meta"]
     return {
