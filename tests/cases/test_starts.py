@@ -34,9 +34,8 @@ finally:
 
 
 def run(*words):
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *map(str, words)], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-c", SCRIPT, *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
