@@ -31,16 +31,17 @@ class ImageFound:
 
     ``unsubtracted_pixels`` are valid in the target and have no valid background; unused
     backgrounds have no valid pixel, constant ones have one value everywhere, the level of
-    outlying ones is far from all others. The warnings are sentences that say so with the values.
+    outlying ones is far from all others, which the warnings say in sentences; these three are
+    None where there is nothing to say.
     """
 
     TELLING: ClassVar = "unsubtracted_pixels"
 
     unsubtracted_pixels: int = 0
     unused_backgrounds: tuple[str, ...] = ()
-    constant_backgrounds: tuple[str, ...] = ()
-    outlying_backgrounds: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
+    constant_backgrounds: tuple[str, ...] | None = None
+    outlying_backgrounds: tuple[str, ...] | None = None
+    warnings: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,11 @@ Percentiles = Annotated[
 """Two of them, the lower first; also as strun's users write them, with a comma."""
 
 
+RARE = ("allow_mismatch", "allow_subtracted", "bkg_tilt", "bkg_outlier")
+"""Arguments that stand in keys and products only where they are not the default: what was made
+before they were there keeps its key."""
+
+
 class StepSettings(BaseModel):
     """The arguments that decide a result. Frozen: they are part of every key."""
 
@@ -171,8 +176,10 @@ class StepSettings(BaseModel):
         return self.propagate_errors or self.save_combined_background
 
     def only(self, names: Sequence[str]) -> dict[str, object]:
-        """Return some of the arguments as plain values, in their order."""
-        return self.model_dump(include=set(names), mode="json")
+        """Return some of the arguments as plain values, in their order; `RARE` ones if set."""
+        fields = type(self).model_fields
+        usual = {name for name in RARE if getattr(self, name) == fields[name].default}
+        return self.model_dump(include=set(names) - usual, mode="json")
 
 
 def _settings_error(model: type[BaseModel], problem: ValidationError) -> SettingsError:

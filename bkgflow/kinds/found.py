@@ -21,6 +21,10 @@ MOST_BYTES = 64 << 20
 """Of one array of a cube that are read to find out which of its pixels are valid at all."""
 
 
+FEWEST = 100
+"""Pixels of a window below which nothing is said of levels: such images are no pictures."""
+
+
 def what_was_found(target: ExposureFacts, bands: Sequence[Band], outlier: float) -> ImageFound:
     """Return what a combined background leaves undone in its target, and what is odd about it.
 
@@ -33,17 +37,20 @@ def what_was_found(target: ExposureFacts, bands: Sequence[Band], outlier: float)
     levels = joined([band.levels for band in bands])
     unused = tuple(name for name, low in zip(names, levels.low, strict=True) if np.isnan(low))
     flat, outlying = constant(levels), far(levels, outlier)
+    if target.window.nx * target.window.ny < FEWEST:
+        flat, outlying = flat[:0], outlying[:0]
     unit = f" {target.bunit}" if target.bunit else ""
     said = [
         f"{names[i]} is {levels.low[i]:g}{unit} in every pixel: it holds no picture of the sky"
         for i in flat
     ]
+    said += _outliers(names, levels, list(outlying), unit)
     return ImageFound(
         _unsubtracted(target, bands),
         unused,
-        tuple(names[i] for i in flat),
-        tuple(names[i] for i in outlying),
-        (*said, *_outliers(names, levels, list(outlying), unit)),
+        tuple(names[i] for i in flat) or None,
+        tuple(names[i] for i in outlying) or None,
+        tuple(said) or None,
     )
 
 

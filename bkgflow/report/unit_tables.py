@@ -92,4 +92,4 @@ def remarks(verdict: Verdict) -> list[str]:
         words.append(f"{number} {have} no valid background and {are} valid in the target")
     if found.unused_backgrounds:
         words.append(f"no valid pixel in {', '.join(found.unused_backgrounds)}")
-    return [*words, *found.warnings]
+    return [*words, *(found.warnings or ())]

@@ -82,7 +82,7 @@ def read_setup(primary: Primary, instrument: str, window: Window) -> tuple[tuple
                 value = value if value == DONE else ""
             elif keyword == "MSTR_RD1":
                 value = _stripes(value, primary, window)
-            elif keyword == "MSAMETFL" and not primary("EXP_TYPE") == "NRS_MSASPEC":
+            elif keyword == "MSAMETFL" and normal(primary("EXP_TYPE")) != "NRS_MSASPEC":
                 value = ""
             elif value and keyword in UNDONE:
                 value = _factor(keyword, value, primary)
