@@ -55,8 +55,8 @@ class Match:
         return self.keyword.lower()
 
     def readable(self, value: str) -> str:
-        """Return the value for an error: what is missing is called so."""
-        return value or "missing"
+        """Return the value for an error: what is missing is what it counts as."""
+        return value or self.absent or "missing"
 
     def agree(self, target: str, background: str) -> bool:
         """Whether two values, as `normal` gives them, may stand for pixels of one kind.
@@ -147,14 +147,14 @@ TABLE: tuple[Match, ...] = (
         "S_FLAT",
         "cal_step.flat_field",
         "one is divided by its flat field, the other is not",
-        absent="NOT COMPLETE",
+        absent="not COMPLETE",
     ),
     Match(
         "MSTR_RD1",
         "subarray.multistripe_reads1",
         "stripes of the detector lie beside each other in the array: its rows are not those of "
         "another layout",
-        absent="NONE",
+        absent="none",
     ),
 )
 """What is compared, in the order of the errors."""

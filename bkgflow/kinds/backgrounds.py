@@ -13,7 +13,7 @@ from bkgflow.planning.kind import Prepared
 from bkgflow.settings import StepSettings
 from bkgflow.verdict import Verdict
 
-__all__ = ["choose_backgrounds"]
+__all__ = ["check_together", "choose_backgrounds"]
 
 GWA_TOLERANCE = 1e-8
 """Degrees by which a background's grating-wheel tilt may differ from its target's, absolute;
@@ -37,9 +37,7 @@ def choose_backgrounds(
     if not unique:
         return Prepared(target, Verdict.skipped("no background exposure was given"))
     # What a wrong list holds is said before what its members lack.
-    for each in unique:
-        if same_exposure(target, each):
-            raise own_background(target, each)
+    _check_others(target, unique)
     if not settings.allow_subtracted:
         check_unsubtracted(unique)
     mismatches = check_alike(target, unique, settings.allow_mismatch)
@@ -58,6 +56,43 @@ def choose_backgrounds(
     if len(unique) < len(backgrounds):
         notes.append(f"{len(backgrounds) - len(unique)} repeated background(s) count once")
     return Prepared(target, Verdict.planned(), used, notes=tuple(notes), mismatches=mismatches)
+
+
+def check_together(
+    exposures: Sequence[ExposureFacts], target: ExposureFacts | None, settings: StepSettings
+) -> None:
+    """See that exposures can be a stack: those of a target, or without one, those of each other.
+
+    Raises
+    ------
+    BackgroundError
+        If one is there under two names, had its background subtracted before, is the target, or
+        was taken in another way.
+    """
+    # A path that is given again is meant; an exposure under another name is a mistake.
+    given = tuple({each.location: each for each in exposures}.values())
+    unique = once(given)
+    if twice := [each for each in given if each not in unique]:
+        raise BackgroundError(
+            "An exposure must not be in a stack under two names",
+            file=twice[0].location,
+            value=next(each.name for each in unique if same_exposure(each, twice[0])),
+            cure="Leave out one of the two",
+        )
+    if not settings.allow_subtracted:
+        check_unsubtracted(unique)
+    if target is None:
+        check_alike(unique[0], unique[1:], settings.allow_mismatch, "first of the stack")
+        return
+    _check_others(target, unique)
+    check_alike(target, unique, settings.allow_mismatch)
+
+
+def _check_others(target: ExposureFacts, backgrounds: Sequence[ExposureFacts]) -> None:
+    """Raise BackgroundError where a target is among its backgrounds."""
+    for each in backgrounds:
+        if same_exposure(target, each):
+            raise own_background(target, each)
 
 
 Exposures = tuple[ExposureFacts, ...]

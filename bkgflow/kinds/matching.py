@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from bkgflow.errors import BackgroundError
@@ -12,6 +13,9 @@ from bkgflow.matching import Match, rules_for
 from bkgflow.planning.conflicts import already_subtracted
 
 __all__ = ["check_alike", "check_unsubtracted", "once"]
+
+MOVING = re.compile(r"SSTR_NST (?!0,|1,)\d")
+"""In a layout of stripes: several positions, one for each integration."""
 
 
 def check_alike(
@@ -37,10 +41,11 @@ def check_alike(
     Raises
     ------
     BackgroundError
-        If something else differs.
+        If something else differs, or rows of the detector move from one integration to the next.
     """
     told = []
     for background in backgrounds:
+        _check_stripes(target, background)
         differing = list(_differing(target, background))
         refused = [each for each in differing if each[0].name not in allowed]
         if refused:
@@ -48,6 +53,19 @@ def check_alike(
         if differing:
             told.append(f"{background.name} differs from its {role}: {_words(differing, role)}")
     return tuple(told)
+
+
+def _check_stripes(*exposures: ExposureFacts) -> None:
+    """Raise BackgroundError where a row of the array is another one in each integration."""
+    for each in exposures:
+        if MOVING.search(dict(each.setup).get("MSTR_RD1", "")):
+            raise BackgroundError(
+                "Stripes must lie where they lie in all integrations",
+                file=each.location,
+                value=dict(each.setup)["MSTR_RD1"],
+                cure="Run the pipeline's first stage, whose step refpix puts moving stripes into "
+                "one frame",
+            )
 
 
 def check_unsubtracted(exposures: Iterable[ExposureFacts]) -> None:
@@ -108,7 +126,7 @@ def _mismatch(
     return BackgroundError(
         f"A background must agree with {whom} in {keywords}: {refused[0][0].why}",
         file=background.location,
-        value=f"{_words(refused, role)}; the {role} is {target.name}",
+        value=f"{_words(refused, role)} ({target.name})",
         cure=f"Give backgrounds that were taken as {whom} was, or allow what differs with "
         f"allow_mismatch={names}",
     )
