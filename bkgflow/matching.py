@@ -7,8 +7,9 @@ on the same part of the same detector, and count in the same unit. The headers s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Literal
 
 from bkgflow.errors import SettingsError
@@ -179,14 +180,14 @@ NAMES: tuple[str, ...] = tuple(rule.name for rule in TABLE)
 ALIASES = {"instrument": "instrume", "unit": "bunit", "slit": "fxd_slit", "stripes": "mstr_rd1"}
 
 
-def rules_for(instrument: str) -> Iterator[Match]:
-    """Yield the rows of the table that apply to an instrument, in its order."""
-    for rule in TABLE:
-        if not rule.instruments or instrument in rule.instruments:
-            yield rule
+@cache
+def rules_for(instrument: str) -> tuple[Match, ...]:
+    """Return the rows of the table that apply to an instrument, in its order."""
+    return tuple(rule for rule in TABLE if not rule.instruments or instrument in rule.instruments)
 
 
-def normal(value: object) -> str:
+@lru_cache(maxsize=4096, typed=True)  # the headers of a program hold the same few words
+def normal(value: Hashable) -> str:
     """Return a header value in capitals, without blanks around it; empty where it says nothing."""
     if isinstance(value, bool):
         return "T" if value else "F"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import cache
 
 from bkgflow.detector import Window
 from bkgflow.errors import MetadataError
@@ -128,7 +129,7 @@ def read_facts(
     location: Location,
     identity: Identity,
     shape: tuple[int, ...],
-    primary: Callable[[str], object],
+    primary: Callable[[str], Hashable],
     sci: Callable[[str], object],
     source: Callable[[Window], Source],
 ) -> ExposureFacts:
@@ -146,6 +147,7 @@ def read_facts(
     source : callable
         Makes the source from its window.
     """
+    primary = cache(primary)  # several questions are about the same few keywords
     corner, size = (
         (primary("SUBSTRT1"), primary("SUBSTRT2")),
         (primary("SUBSIZE1"), primary("SUBSIZE2")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -108,7 +108,7 @@ def model_facts(model: JwstDataModel, name: str) -> ExposureFacts:
     shape, meta = _common_shape(model, name), model.meta
     sci, err, dq = (getattr(model, attribute) for attribute in LAYERS.values())
 
-    def primary(keyword: str) -> object:
+    def primary(keyword: str) -> Hashable:
         if keyword == "DATAMODL":
             return type(model).__name__
         if keyword in DATE_KEYS:  # of the file that it was read from: it may be another now

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable
 
 from bkgflow.detector import Window
 from bkgflow.matching import TABLE, normal, rules_for
 
 __all__ = ["DATE_KEYS", "SETUP_KEYS", "exposure_id", "read_setup", "read_subtracted", "written_as"]
 
-Primary = Callable[[str], object]
+Primary = Callable[[str], Hashable]
 """Returns the value of a keyword of the primary header; None where it is missing."""
 
 NUMBERS = {
@@ -72,24 +72,21 @@ def read_setup(primary: Primary, instrument: str, window: Window) -> tuple[tuple
     Values are as `bkgflow.matching.normal` gives them. A factor that a step has undone is 1.
     """
 
-    def values() -> Iterator[tuple[str, str]]:
-        for rule in rules_for(instrument):
-            keyword = rule.keyword
-            if keyword == "BUNIT":
-                continue
-            value = normal(primary(keyword))
-            if keyword == "S_FLAT":
-                value = value if value == DONE else ""
-            elif keyword == "MSTR_RD1":
-                value = _stripes(value, primary, window)
-            elif keyword == "MSAMETFL" and normal(primary("EXP_TYPE")) != "NRS_MSASPEC":
-                value = ""
-            elif value and keyword in UNDONE:
-                value = _factor(keyword, value, primary)
-            if value:
-                yield keyword, value
-
-    return tuple(values())
+    found = []
+    for rule in rules_for(instrument):
+        keyword = rule.keyword
+        value = "" if keyword == "BUNIT" else normal(primary(keyword))
+        if keyword == "MSTR_RD1":
+            value = _stripes(value, primary, window)
+        elif value and keyword == "S_FLAT":
+            value = value if value == DONE else ""
+        elif value and keyword == "MSAMETFL":
+            value = value if normal(primary("EXP_TYPE")) == "NRS_MSASPEC" else ""
+        elif value and keyword in UNDONE:
+            value = _factor(keyword, value, primary)
+        if value:
+            found.append((keyword, value))
+    return tuple(found)
 
 
 def _factor(keyword: str, value: str, primary: Primary) -> str:
@@ -133,7 +130,7 @@ def exposure_id(primary: Primary) -> str:
         *named, segment_there, detector_there = found.groups(default="")
         numbers = [number.upper().lstrip("0") for number in named]
         detector, segment = detector_there.upper(), segment_there.lstrip("0")
-    began = f"{normal(primary('DATE-OBS'))}T{normal(primary('TIME-OBS'))}"
+    began = f"{primary('DATE-OBS') or ''}T{primary('TIME-OBS') or ''}"
     return "-".join((*numbers, detector, segment or "1", began))
 
 
