@@ -27,12 +27,21 @@ Scale = float | tuple[float, ...]
 
 @dataclass(frozen=True, slots=True)
 class ImageFound:
-    """Pixels of the window, and names of background files, that have no valid background."""
+    """What was found while backgrounds were combined; their files are named without folders.
+
+    ``unsubtracted_pixels`` are valid in the target and have no valid background; unused
+    backgrounds have no valid pixel, constant ones have one value everywhere, the level of
+    outlying ones is far from all others, which the warnings say in sentences; these three are
+    None where there is nothing to say.
+    """
 
     TELLING: ClassVar = "unsubtracted_pixels"
 
     unsubtracted_pixels: int = 0
     unused_backgrounds: tuple[str, ...] = ()
+    constant_backgrounds: tuple[str, ...] | None = None
+    outlying_backgrounds: tuple[str, ...] | None = None
+    warnings: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +108,8 @@ class Record:
         The arguments that its kind looks at.
     reference_origins : mapping
         Who chose each reference.
+    mismatches : tuple of str
+        In what backgrounds differ from the target because it was allowed, a sentence for each.
     found : ImageFound, SlitlessFound, SossFound or None
         What the method found; None where it never ran.
     """
@@ -110,6 +121,7 @@ class Record:
     backgrounds: tuple[str, ...] = ()
     settings: Mapping[str, object] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    mismatches: tuple[str, ...] = ()
     references: tuple[str, ...] | None = None
     reference_origins: Mapping[str, str] | None = None
     found: Found | None = None

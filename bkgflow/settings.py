@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from bkgflow.errors import SettingsError
+from bkgflow.matching import known_names
 from bkgflow.rules import ClipRule, ScaleRule, SossRule
 
 __all__ = ["StepSettings"]
@@ -26,12 +27,28 @@ def _split(text: object) -> object:
     return text.split(",") if isinstance(text, str) else text
 
 
+def _names(given: object) -> object:
+    """Take names apart that stand behind each other with commas; all must be known."""
+    items = [given] if isinstance(given, str) else given
+    if not isinstance(items, list | tuple | set | frozenset):
+        return () if items is None else items
+    return known_names(name for item in items for name in str(item).split(","))
+
+
+Keywords = Annotated[tuple[str, ...], BeforeValidator(_names)]
+"""Names of `bkgflow.matching.TABLE`, as a list or with commas."""
+
 Percentile = Annotated[float, Field(ge=0, le=100)]
 
 Percentiles = Annotated[
     tuple[Percentile, Percentile], BeforeValidator(_split), AfterValidator(_in_order)
 ]
 """Two of them, the lower first; also as strun's users write them, with a comma."""
+
+
+RARE = ("allow_mismatch", "allow_subtracted", "bkg_tilt", "bkg_outlier")
+"""Arguments that stand in keys and products only where they are not the default: what was made
+before they were there keeps its key."""
 
 
 class StepSettings(BaseModel):
@@ -54,6 +71,25 @@ class StepSettings(BaseModel):
     )
     propagate_errors: bool = Field(
         False, description="Add the background's ERR to the target's ERR in quadrature."
+    )
+    allow_mismatch: Keywords = Field(
+        (),
+        description="Keywords in which backgrounds may differ from their target, such as "
+        "filter,bunit.",
+    )
+    allow_subtracted: bool = Field(
+        False, description="Take exposures from which a background was subtracted before."
+    )
+    bkg_tilt: Literal["skip", "leave_out"] = Field(
+        "skip",
+        description="NIRSpec: where the grating wheel stood differently for a background, skip "
+        "the target, or leave that background out.",
+    )
+    bkg_outlier: float = Field(
+        0.25,
+        ge=0,
+        description="Warn of a background whose level is farther from all others than this "
+        "fraction of theirs; 0: never.",
     )
     soss_source_percentile: Percentile = Field(
         35.0, description="SOSS: pixels at or above this percentile are sources."
@@ -140,8 +176,10 @@ class StepSettings(BaseModel):
         return self.propagate_errors or self.save_combined_background
 
     def only(self, names: Sequence[str]) -> dict[str, object]:
-        """Return some of the arguments as plain values, in their order."""
-        return self.model_dump(include=set(names), mode="json")
+        """Return some of the arguments as plain values, in their order; `RARE` ones if set."""
+        fields = type(self).model_fields
+        usual = {name for name in RARE if getattr(self, name) == fields[name].default}
+        return self.model_dump(include=set(names) - usual, mode="json")
 
 
 def _settings_error(model: type[BaseModel], problem: ValidationError) -> SettingsError:

@@ -113,6 +113,7 @@ def _plain(unit: Unit, verdict: Verdict) -> dict[str, object]:
         "association": unit.association,
         "product_name": unit.product,
         "notes": list(unit.notes),
+        "mismatches": list(unit.mismatches),
         "key": unit.digest,
         "state": verdict.state.value,
         "reason": verdict.reason,

@@ -103,7 +103,10 @@ def _step_option(name: str, field: FieldInfo) -> inspect.Parameter:
     if name.startswith(("wfss_", "soss_")):  # what all of them share, the panel says
         words = {"help": rest[0].upper() + rest[1:], "rich_help_panel": f"{STEP} for {whose}"}
     flag = [f"--{name.replace('_', '-')}"] if kind is bool else []
-    if isinstance(default, tuple):
+    if default == ():  # names: the option may be there several times, with commas too
+        kind, default = list[str] | None, None
+        words |= {"metavar": "NAME[,NAME…]", "show_default": False}
+    elif isinstance(default, tuple):
         kind, default = str, ",".join(f"{value:g}" for value in default)
         words["metavar"] = "LOW,HIGH"
     elif isinstance(default, str):

@@ -17,6 +17,7 @@ from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.exposures.source import Layer, Pixels, Source, read_window
 from bkgflow.io.products.writer import Plane
 from bkgflow.io.storage.location import PathLike
+from bkgflow.kinds.backgrounds import check_together
 from bkgflow.kinds.bands import bytes_per_pixel
 from bkgflow.methods import clip
 from bkgflow.rules import ClipRule
@@ -75,6 +76,9 @@ def open_stack(
     window: Window | None = None,
     *,
     memory: int = DEFAULT_CHUNK,
+    target: PathLike | None = None,
+    allow_mismatch: str | Iterable[str] = (),
+    allow_subtracted: bool = False,
 ) -> xr.Dataset:
     """Open background exposures as one lazy stack, registered on the detector.
 
@@ -88,6 +92,13 @@ def open_stack(
     memory : int
         Bytes of a row band of all exposures; bands are the chunks, and all exposures and
         integrations of a band are in one.
+    target : path, optional
+        The exposure from which they are to be subtracted: they must belong to it, and its window
+        is the default. Without one, they must belong together (docs/backgrounds.md).
+    allow_mismatch : str or list of str
+        Keywords in which exposures may differ, such as "filter,bunit".
+    allow_subtracted : bool
+        Whether to take exposures from which a background was subtracted before.
 
     Returns
     -------
@@ -99,9 +110,12 @@ def open_stack(
     Raises
     ------
     SettingsError
-        If there is no path at all.
+        If there is no path at all, or no such keyword is compared.
     InputError
         If a file is bad.
+    BackgroundError
+        If exposures do not belong to the target, or together; if one of them is there under two
+        names, or had a background subtracted before.
     WindowError
         If the window holds no pixel of any exposure.
     """
@@ -111,7 +125,11 @@ def open_stack(
             "A stack has at least one exposure", value="none", cure="Give one or more paths"
         )
     facts = [inspect(path) for path in paths]
-    window = window or enclosing([each.window for each in facts])
+    wanted = None if target is None else inspect(target)
+    settings = StepSettings.of(allow_mismatch=allow_mismatch, allow_subtracted=allow_subtracted)
+    check_together(facts, wanted, settings)
+    if window is None:
+        window = wanted.window if wanted else enclosing([each.window for each in facts])
     if not any(each.window.overlap(window) for each in facts):
         raise WindowError(
             "The window of a stack holds pixels of at least one exposure",

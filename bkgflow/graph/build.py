@@ -135,6 +135,7 @@ def _assignment(
         backgrounds=tuple(each.name for each in members) if kind.shares_backgrounds else (),
         settings=plan.settings.only(kind.arguments),
         notes=unit.notes,
+        mismatches=unit.mismatches,
         references=None if references is None else tuple(each.name for each in references.files),
         reference_origins=None if references is None else dict(references.origins),
     )

@@ -13,7 +13,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bkgflow.detector import Window
 from bkgflow.io.exposures.facts import ExposureFacts
@@ -21,6 +20,7 @@ from bkgflow.io.exposures.source import Layer, Reader, Source, read_window
 from bkgflow.io.products.writer import Plane
 from bkgflow.io.storage.location import Location
 from bkgflow.methods.clip import Combined, collapse, combine
+from bkgflow.methods.levels import Levels, LevelsOfRows
 from bkgflow.planning.unit import Shared
 from bkgflow.rules import ClipRule
 
@@ -136,13 +136,16 @@ class Band:
     ----------
     pixels : Combined
         In the unit of the backgrounds; err has no rows where nobody asked for it.
-    unused : tuple of str
-        Exposures that had no valid pixel here.
+    members : tuple of str
+        The exposures that it is made of.
+    levels : Levels
+        How bright each of them is here.
     """
 
     window: Window
     pixels: Combined
-    unused: tuple[str, ...]
+    members: tuple[str, ...]
+    levels: Levels
 
 
 def bytes_per_pixel(*, errors: bool) -> int:
@@ -192,19 +195,20 @@ def combine_band(
         Whether ERR is wanted; without it a third less is read.
     """
     outputs = [_empty(band.shape, errors=errors) for _ in sets]
-    valid = np.zeros(len(sources), bool)
+    levels = LevelsOfRows(len(sources), band.shape)
     strips = band.bands(_strip_rows(sources, band.nx, budget, errors=errors))
     buffers = _Buffers(["sci", "err", "dq"] if errors else ["sci", "dq"])
     with ExitStack() as stack:
         readers = [stack.enter_context(source.reader()) for source in sources]
         for strip in strips:
             sci, err, dq = _read_strip(sources, readers, strip, rule, buffers)
-            valid |= _any_finite(sci)
+            levels.look(sci)
             rows, _ = strip.slices_in(band)
             for output, members in zip(outputs, sets, strict=True):
                 combine(sci, err, dq, rule, members=members, out=output.rows(rows))
+    found = levels.levels()
     return [
-        Band(band, output, tuple(sources[i].name for i in members if not valid[i]))
+        Band(band, output, tuple(sources[i].name for i in members), found.of(members))
         for output, members in zip(outputs, sets, strict=True)
     ]
 
@@ -272,11 +276,3 @@ def _read_strip(
         for layer, array in stack.items():
             array[i] = getattr(mean, layer)
     return stack["sci"], stack.get("err"), stack["dq"]
-
-
-def _any_finite(sci: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """For each exposure, whether any pixel is finite; a sparse look is mostly enough."""
-    sparse = np.isfinite(sci[:, ::16, ::16]).any(axis=(1, 2))
-    for i in np.flatnonzero(~sparse):
-        sparse[i] = np.isfinite(sci[i]).any()
-    return np.asarray(sparse, bool)

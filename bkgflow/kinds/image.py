@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -26,12 +25,12 @@ from bkgflow.kinds.bands import (
     join,
 )
 from bkgflow.kinds.base import Assignment, Change, Kind
+from bkgflow.kinds.found import what_was_found
 from bkgflow.methods.clip import Combined
 from bkgflow.methods.image import add_errors, subtract_background
 from bkgflow.planning.keys import Key
 from bkgflow.planning.kind import Facts, Piece, Prepared, Request
 from bkgflow.planning.unit import Shared
-from bkgflow.record import ImageFound
 from bkgflow.settings import StepSettings
 from bkgflow.verdict import State
 
@@ -49,11 +48,20 @@ class ImageKind(Kind):
     verb = "combine"
     noun = "background"
     shares_backgrounds = True
-    arguments = ("sigma", "maxiters", "save_combined_background", "propagate_errors")
+    arguments = (
+        "sigma",
+        "maxiters",
+        "save_combined_background",
+        "propagate_errors",
+        "allow_mismatch",
+        "allow_subtracted",
+        "bkg_tilt",
+        "bkg_outlier",
+    )
 
     def prepare(self, request: Request, settings: StepSettings) -> Prepared:
         """Choose the backgrounds that can be used."""
-        return choose_backgrounds(request.target, request.backgrounds)
+        return choose_backgrounds(request.target, request.backgrounds, settings)
 
     def share(self, prepared: Sequence[Prepared], settings: StepSettings) -> list[Prepared]:
         """Targets of one window with the same backgrounds share the combined one."""
@@ -114,11 +122,9 @@ class ImageKind(Kind):
     def change(self, work: Assignment, shared: Sequence[Band]) -> Change:
         """Subtract the combined background; a pixel without any stays as it is."""
         window = work.target.window
-        unsubtracted = int(sum(np.count_nonzero(band.pixels.n_used == 0) for band in shared))
-        if unsubtracted == window.nx * window.ny:
+        if not any(band.pixels.n_used.any() for band in shared):
             raise _nothing_valid(work)
-        unused = [name for name in shared[0].unused if all(name in band.unused for band in shared)]
-        found = ImageFound(unsubtracted, tuple(Path(name).name for name in unused))
+        found = what_was_found(work.target, shared, work.settings.bkg_outlier)
         edits = {"SCI": _over(window, shared, _subtract), "DQ": _over(window, shared, _join)}
         if work.settings.propagate_errors:
             edits["ERR"] = _over(window, shared, _add_errors)

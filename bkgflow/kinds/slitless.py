@@ -57,6 +57,7 @@ class SlitlessKind(Kind):
         "wfss_orders",
         "override_bkg",
         "override_wavelengthrange",
+        "allow_subtracted",
     )
     reads = frozenset({"sourcecat"})
 

@@ -59,7 +59,13 @@ class SossKind(Kind):
     version = 1
     verb = "fit"
     noun = "fit"
-    arguments = ("soss_source_percentile", "soss_bkg_percentile", "soss_fit", "override_bkg")
+    arguments = (
+        "soss_source_percentile",
+        "soss_bkg_percentile",
+        "soss_fit",
+        "override_bkg",
+        "allow_subtracted",
+    )
 
     def prepare(self, request: Request, settings: StepSettings) -> Prepared:
         """Find the sky library."""

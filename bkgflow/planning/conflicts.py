@@ -13,16 +13,34 @@ from bkgflow.io.storage.location import Location
 from bkgflow.planning.unit import Unit
 from bkgflow.verdict import State, Verdict
 
-__all__ = ["own_background", "without_conflicts", "without_repeats"]
+__all__ = ["already_subtracted", "own_background", "without_conflicts", "without_repeats"]
 
 
-def own_background(target: ExposureFacts) -> BackgroundError:
-    """Return the error for a target that is among its backgrounds."""
+def own_background(
+    target: ExposureFacts, background: ExposureFacts | None = None
+) -> BackgroundError:
+    """Return the error for a target that is among its backgrounds, perhaps by another name."""
+    value = target.name
+    if background is not None and background.location != target.location:
+        value = f"{background.location} holds the exposure of {target.name}"
+        if target.exposure_id:
+            value += f", {target.exposure_id}"
     return BackgroundError(
         "A target must not be its own background",
         file=target.location,
-        value=target.name,
+        value=value,
         cure="Remove it from the list of backgrounds",
+    )
+
+
+def already_subtracted(exposure: ExposureFacts, what: str) -> BackgroundError:
+    """Return the error for an exposure from which a background was subtracted before."""
+    return BackgroundError(
+        f"{what} must be as it was before a background was subtracted from it",
+        file=exposure.location,
+        value=f"{exposure.subtracted} COMPLETE",
+        cure="Give the product of the pipeline's first stage (rate or rateints), or allow it with "
+        "allow_subtracted",
     )
 
 

@@ -48,6 +48,8 @@ class Prepared:
         The result that it waits for.
     notes : tuple of str
         What a user should know about how the members are used.
+    mismatches : tuple of str
+        In what backgrounds differ from the target because it was allowed.
     """
 
     target: ExposureFacts
@@ -56,6 +58,7 @@ class Prepared:
     references: References | None = None
     shared: Shared | None = None
     notes: tuple[str, ...] = ()
+    mismatches: tuple[str, ...] = ()
 
     def noting(self, *notes: str) -> Prepared:
         """Return the same with more notes."""

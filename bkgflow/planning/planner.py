@@ -15,7 +15,7 @@ from bkgflow.io.products.describe import product_name, product_suffix
 from bkgflow.io.references.folder import ReferenceFolder
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.publish import check_writable
-from bkgflow.planning.conflicts import without_conflicts, without_repeats
+from bkgflow.planning.conflicts import already_subtracted, without_conflicts, without_repeats
 from bkgflow.planning.keys import Key
 from bkgflow.planning.kind import Facts, PlannedKinds, Prepared, Request
 from bkgflow.planning.plan import Costs, Plan
@@ -126,6 +126,8 @@ class Planner:
         InputError
             If a member or a reference is bad.
         """
+        if target.subtracted and not self.settings.allow_subtracted:
+            raise already_subtracted(target, "A target")
         kind = self.kinds.of(target.exp_type)
         others = product.others if product else ()
         read = (each for name, each in others if name == "sourcecat" and name in kind.reads)
@@ -215,6 +217,7 @@ class Planner:
             shared=digest,
             references=references,
             notes=found.notes,
+            mismatches=found.mismatches,
         )
 
     def _exposures(self, units: Iterable[Unit], shared: Iterable[Shared]) -> Facts:

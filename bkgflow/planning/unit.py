@@ -95,6 +95,8 @@ class Unit:
         Digest of the shared result that it waits for; empty without one.
     notes : tuple of str
         What a user should know about how the members were read.
+    mismatches : tuple of str
+        In what backgrounds differ from the target because it was allowed.
     """
 
     key: Key
@@ -108,6 +110,7 @@ class Unit:
     shared: str = ""
     references: References | None = None
     notes: tuple[str, ...] = ()
+    mismatches: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:

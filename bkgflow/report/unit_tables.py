@@ -83,12 +83,13 @@ def run_table(plan: Plan, verdicts: Sequence[Verdict], seconds: float) -> Table:
 
 def remarks(verdict: Verdict) -> list[str]:
     """Return what a user should know about a product, a sentence each."""
+    words = list(verdict.record.mismatches) if verdict.record else []
     found = verdict.record.found if verdict.record else None
     if not isinstance(found, ImageFound):
-        return []
-    words = []
-    if found.unsubtracted_pixels:
-        words.append(f"{found.unsubtracted_pixels} pixels have no valid background")
+        return words
+    if number := found.unsubtracted_pixels:
+        have, are = ("pixel has", "is") if number == 1 else ("pixels have", "are")
+        words.append(f"{number} {have} no valid background and {are} valid in the target")
     if found.unused_backgrounds:
         words.append(f"no valid pixel in {', '.join(found.unused_backgrounds)}")
-    return words
+    return [*words, *(found.warnings or ())]

@@ -249,7 +249,9 @@ def test_the_unit_of_a_stack_is_that_of_all(write_exposure, tmp_path):
         model.meta.bunit_data = "MJy/sr"
         model.save(str(tmp_path / "c_rate.fits"))
     assert bkgflow.open_stack([first, second]).sci.attrs["units"] == "DN/s"
-    mixed = bkgflow.open_stack([first, tmp_path / "c_rate.fits"])
+    with pytest.raises(bkgflow.BkgflowError, match="BUNIT"):
+        bkgflow.open_stack([first, tmp_path / "c_rate.fits"])
+    mixed = bkgflow.open_stack([first, tmp_path / "c_rate.fits"], allow_mismatch="bunit")
     assert "units" not in mixed.sci.attrs
     assert bkgflow.combine(bkgflow.open_stack([first])).err.attrs["units"] == "DN/s"
 

@@ -92,7 +92,7 @@ def test_remarks_are_sentences():
 
     assert of(ImageFound()) == of(SossFound()) == of(None) == []
     assert of(ImageFound(2, ("a.fits", "b.fits"))) == [
-        "2 pixels have no valid background",
+        "2 pixels have no valid background and are valid in the target",
         "no valid pixel in a.fits, b.fits",
     ]
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from functools import cache
 
 from bkgflow.detector import Window
 from bkgflow.errors import MetadataError
+from bkgflow.io.exposures.setup import exposure_id, read_setup, read_subtracted, written_as
 from bkgflow.io.exposures.source import SavedSource, Source
 from bkgflow.io.exposures.windows import number, slit_corner, whole_number, window_of
 from bkgflow.io.storage.identity import Identity
@@ -52,6 +54,15 @@ class ExposureFacts:
         DISPAXIS, 1 for x, 2 for y; None where it is missing.
     keywords : tuple of (str, str)
         Those of `META_KEYS` that it has.
+    setup : tuple of (str, str)
+        How it was taken: what is compared with other exposures (`bkgflow.matching`), and there.
+    exposure_id : str
+        What tells the exposure from all others, whatever its files are called; empty where the
+        headers do not say it.
+    written_as : str
+        Of one without: the name by which the file was written, and when.
+    subtracted : str
+        The keyword of a step that has subtracted a background already; empty where none has.
     """
 
     location: Location
@@ -67,6 +78,10 @@ class ExposureFacts:
     dispersion_axis: int | None
     keywords: tuple[tuple[str, str], ...]
     source: SavedSource
+    setup: tuple[tuple[str, str], ...] = ()
+    exposure_id: str = ""
+    written_as: str = ""
+    subtracted: str = ""
 
     @property
     def name(self) -> str:
@@ -114,7 +129,7 @@ def read_facts(
     location: Location,
     identity: Identity,
     shape: tuple[int, ...],
-    primary: Callable[[str], object],
+    primary: Callable[[str], Hashable],
     sci: Callable[[str], object],
     source: Callable[[Window], Source],
 ) -> ExposureFacts:
@@ -132,6 +147,7 @@ def read_facts(
     source : callable
         Makes the source from its window.
     """
+    primary = cache(primary)  # several questions are about the same few keywords
     corner, size = (
         (primary("SUBSTRT1"), primary("SUBSTRT2")),
         (primary("SUBSIZE1"), primary("SUBSIZE2")),
@@ -142,6 +158,7 @@ def read_facts(
     instrument = _text(primary("INSTRUME"))
     window = window_of(location, instrument, shape[-2:], corner, size)
     values = ((keyword, _text(primary(keyword)).strip()) for keyword in META_KEYS)
+    known = exposure_id(primary)
     return ExposureFacts(
         location=location,
         identity=identity,
@@ -156,6 +173,10 @@ def read_facts(
         dispersion_axis=whole_number(sci("DISPAXIS")),
         keywords=tuple((keyword, value) for keyword, value in values if value),
         source=source(window),
+        setup=read_setup(primary, instrument.strip().upper(), window),
+        exposure_id=known,
+        written_as="" if known else written_as(primary),
+        subtracted=read_subtracted(primary),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -13,6 +13,7 @@ import numpy as np
 from bkgflow.detector import Window
 from bkgflow.errors import FileError, ShapeError
 from bkgflow.io.exposures.facts import META_KEYS, ExposureFacts, look_up, read_facts
+from bkgflow.io.exposures.setup import DATE_KEYS, SETUP_KEYS
 from bkgflow.io.exposures.source import Layer, Pixels, Reader
 from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.location import Location
@@ -25,14 +26,18 @@ __all__ = ["ModelSource", "model_facts"]
 
 LAYERS = {"SCI": "data", "ERR": "err", "DQ": "dq"}
 
-PRIMARY_KEYS = META_KEYS | {
-    "SUBSTRT1": "subarray.xstart",
-    "SUBSTRT2": "subarray.ystart",
-    "SUBSIZE1": "subarray.xsize",
-    "SUBSIZE2": "subarray.ysize",
-    "GWA_XTIL": "instrument.gwa_xtilt",
-    "GWA_YTIL": "instrument.gwa_ytilt",
-}
+PRIMARY_KEYS = (
+    META_KEYS
+    | SETUP_KEYS
+    | {
+        "SUBSTRT1": "subarray.xstart",
+        "SUBSTRT2": "subarray.ystart",
+        "SUBSIZE1": "subarray.xsize",
+        "SUBSIZE2": "subarray.ysize",
+        "GWA_XTIL": "instrument.gwa_xtilt",
+        "GWA_YTIL": "instrument.gwa_ytilt",
+    }
+)
 """Where a model has the keywords of the primary header, below ``meta``."""
 
 SCI_KEYS = {
@@ -103,9 +108,11 @@ def model_facts(model: JwstDataModel, name: str) -> ExposureFacts:
     shape, meta = _common_shape(model, name), model.meta
     sci, err, dq = (getattr(model, attribute) for attribute in LAYERS.values())
 
-    def primary(keyword: str) -> object:
+    def primary(keyword: str) -> Hashable:
         if keyword == "DATAMODL":
             return type(model).__name__
+        if keyword in DATE_KEYS:  # of the file that it was read from: it may be another now
+            return None
         return look_up(meta, PRIMARY_KEYS[keyword])
 
     return read_facts(
