@@ -10,10 +10,26 @@ from collections.abc import Iterable, Mapping, Sized
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
-__all__ = ["Found", "ImageFound", "Record", "SlitlessFound", "SossFound", "history", "plain"]
+__all__ = [
+    "HAD_IMPRINT",
+    "NO_IMPRINT",
+    "Found",
+    "ImageFound",
+    "Record",
+    "SlitlessFound",
+    "SossFound",
+    "history",
+    "plain",
+]
 
 LAYOUT = 2
 """Of the names in a product's record; raised when one is renamed or changes its meaning."""
+
+NO_IMPRINT = "none"
+"""What a record says of a background from which no imprint was subtracted."""
+
+HAD_IMPRINT = "subtracted before"
+"""What it says of one whose header says that this was done already."""
 
 MOST_WORDS = 20
 """Items of a list in HISTORY, such as scales over time; ``meta.bkgflow`` has them all."""
@@ -101,6 +117,10 @@ class Record:
         Who chose each reference.
     found : ImageFound, SlitlessFound, SossFound or None
         What the method found; None where it never ran.
+    imprint : str or None
+        What was subtracted from the exposure before anything else.
+    background_imprints : tuple of str
+        For each background the same, or "none", or `HAD_IMPRINT`; None where no imprint was given.
     """
 
     version: str
@@ -113,6 +133,8 @@ class Record:
     references: tuple[str, ...] | None = None
     reference_origins: Mapping[str, str] | None = None
     found: Found | None = None
+    imprint: str | None = None
+    background_imprints: tuple[str, ...] | None = None
 
     def to_dict(self) -> dict[str, object]:
         """Return all values by name, on one level."""

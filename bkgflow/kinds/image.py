@@ -15,10 +15,12 @@ from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.products.describe import COMBINED_SUFFIX, product_name
 from bkgflow.io.products.pixels import STREAMED_BYTES
 from bkgflow.io.products.writer import Changes, Edit, Plane
+from bkgflow.io.storage.identity import Identity
 from bkgflow.kinds.backgrounds import choose_backgrounds
 from bkgflow.kinds.bands import (
     OUTPUT_BYTES_PER_PIXEL,
     Band,
+    Imprint,
     band_rows,
     bytes_per_pixel,
     combine_band,
@@ -26,11 +28,12 @@ from bkgflow.kinds.bands import (
     join,
 )
 from bkgflow.kinds.base import Assignment, Change, Kind
+from bkgflow.kinds.imprints import choose_imprints, takes_imprints
 from bkgflow.methods.clip import Combined
 from bkgflow.methods.image import add_errors, subtract_background
 from bkgflow.planning.keys import Key
 from bkgflow.planning.kind import Facts, Piece, Prepared, Request
-from bkgflow.planning.unit import Shared
+from bkgflow.planning.unit import IMPRINT_BYTES, Shared
 from bkgflow.record import ImageFound
 from bkgflow.settings import StepSettings
 from bkgflow.verdict import State
@@ -52,8 +55,13 @@ class ImageKind(Kind):
     arguments = ("sigma", "maxiters", "save_combined_background", "propagate_errors")
 
     def prepare(self, request: Request, settings: StepSettings) -> Prepared:
-        """Choose the backgrounds that can be used."""
-        return choose_backgrounds(request.target, request.backgrounds)
+        """Choose the backgrounds that can be used, and what is subtracted from each first."""
+        prepared = choose_backgrounds(request.target, request.backgrounds)
+        return choose_imprints(prepared, request.imprints)
+
+    def wants(self, member: str, target: ExposureFacts, settings: StepSettings) -> bool:
+        """Imprints, where they are subtracted at all."""
+        return member == "imprint" and settings.imprint_subtract and takes_imprints(target)
 
     def share(self, prepared: Sequence[Prepared], settings: StepSettings) -> list[Prepared]:
         """Targets of one window with the same backgrounds share the combined one."""
@@ -68,10 +76,12 @@ class ImageKind(Kind):
             ("maxiters", clip.maxiters),
             ("with ERR", settings.with_errors),
             ("window", window),
-            *(("background", each) for each in sorted(facts.identity for facts in prepared.used)),
+            *_members(prepared),
         ]
         members = tuple(sorted(facts.location for facts in prepared.used))
-        return Shared(self.name, Key.of(parts), window, members)
+        found = [prepared.imprints.get(member) for member in members]
+        imprints = tuple(each.location if each else None for each in found) if any(found) else ()
+        return Shared(self.name, Key.of(parts), window, members, imprints=imprints)
 
     def companions(self, prepared: Prepared, settings: StepSettings) -> tuple[str, ...]:
         """A combined background, where it is to be saved and there is one."""
@@ -94,8 +104,10 @@ class ImageKind(Kind):
         """A band of rows of a whole family is one task: it reads each exposure's rows once."""
         per_pixel = bytes_per_pixel(errors=settings.with_errors)
         for family in families(shared):
-            exposures = [facts[member] for member in family.members]
+            exposures = [facts[member] for member, _ in family.members]
             sources = tuple(exposure.source for exposure in exposures)
+            leakage = [(facts[each], users) for each, users in family.imprints.items()]
+            imprints = tuple(Imprint(each.source, users) for each, users in leakage)
             sets, digests = family.sets, tuple(each.digest for each in family.backgrounds)
             for band in family.window.bands(band_rows(family.window, exposures)):
                 compute = partial(
@@ -106,9 +118,11 @@ class ImageKind(Kind):
                     rule=settings.clip_rule,
                     errors=settings.with_errors,
                     budget=memory,
+                    imprints=imprints,
                 )
                 results = band.nx * band.ny * OUTPUT_BYTES_PER_PIXEL * len(digests)
                 read = sum(_pixels_read(each, band) for each in exposures) * per_pixel
+                read += sum(_pixels_read(each, band) for each, _ in leakage) * IMPRINT_BYTES
                 yield Piece(compute, digests, read, memory + results)
 
     def change(self, work: Assignment, shared: Sequence[Band]) -> Change:
@@ -124,6 +138,14 @@ class ImageKind(Kind):
             edits["ERR"] = _over(window, shared, _add_errors)
         combined = join(shared) if work.companions else None
         return Change.ended(work, State.COMPLETE, found, Changes(edits), combined=combined)
+
+
+def _members(prepared: Prepared) -> Iterator[tuple[str, Identity]]:
+    """Yield the backgrounds for a key, each followed by its imprint if it has one."""
+    for facts in sorted(prepared.used, key=lambda each: each.identity):
+        yield "background", facts.identity
+        if (imprint := prepared.imprints.get(facts.location)) is not None:
+            yield "imprint of the background before it", imprint.identity
 
 
 def _pixels_read(exposure: ExposureFacts, band: Window) -> int:

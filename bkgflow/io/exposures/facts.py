@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from bkgflow.detector import Window
@@ -13,7 +13,7 @@ from bkgflow.io.exposures.windows import number, slit_corner, whole_number, wind
 from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.location import Location
 
-__all__ = ["META_KEYS", "ExposureFacts", "look_up", "read_facts"]
+__all__ = ["IMPRINT_KEYS", "META_KEYS", "ExposureFacts", "look_up", "read_facts"]
 
 META_KEYS = {
     "INSTRUME": "instrument.name",
@@ -32,6 +32,14 @@ META_KEYS = {
 }
 """What decides which reference files an exposure needs, and names its source catalog: FITS
 keyword to the key below ``meta`` (the core schema of stdatamodels)."""
+
+IMPRINT_KEYS = {
+    "OBSERVTN": "observation.observation_number",
+    "BKGDTARG": "observation.bkgdtarg",
+    "PATT_NUM": "dither.position_number",
+    "S_IMPRNT": "cal_step.imprint",
+}
+"""What decides which imprint belongs to an exposure, and whether it was subtracted already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +60,8 @@ class ExposureFacts:
         DISPAXIS, 1 for x, 2 for y; None where it is missing.
     keywords : tuple of (str, str)
         Those of `META_KEYS` that it has.
+    imprint_keywords : tuple of (str, str)
+        Those of `IMPRINT_KEYS` that it has.
     """
 
     location: Location
@@ -67,6 +77,7 @@ class ExposureFacts:
     dispersion_axis: int | None
     keywords: tuple[tuple[str, str], ...]
     source: SavedSource
+    imprint_keywords: tuple[tuple[str, str], ...] = ()
 
     @property
     def name(self) -> str:
@@ -87,6 +98,15 @@ class ExposureFacts:
     def keyword(self, name: str) -> str:
         """Return one of `keywords`; empty where it is missing."""
         return dict(self.keywords).get(name, "")
+
+    def imprint_keyword(self, name: str) -> str:
+        """Return one of `imprint_keywords`; empty where it is missing."""
+        return dict(self.imprint_keywords).get(name, "")
+
+    @property
+    def had_imprint(self) -> bool:
+        """Whether its header says that its imprint was subtracted already."""
+        return self.imprint_keyword("S_IMPRNT").upper() == "COMPLETE"
 
     def gwa_tilt(self) -> tuple[float, float]:
         """Return the tilt of the grating wheel, in degrees.
@@ -141,7 +161,11 @@ def read_facts(
         corner, size = slit_corner(corner, cut), (sci("SLTSIZE1"), sci("SLTSIZE2"))
     instrument = _text(primary("INSTRUME"))
     window = window_of(location, instrument, shape[-2:], corner, size)
-    values = ((keyword, _text(primary(keyword)).strip()) for keyword in META_KEYS)
+
+    def present(names: Iterable[str]) -> tuple[tuple[str, str], ...]:
+        values = ((name, _text(primary(name)).strip()) for name in names)
+        return tuple((name, value) for name, value in values if value)
+
     return ExposureFacts(
         location=location,
         identity=identity,
@@ -154,8 +178,9 @@ def read_facts(
         bunit=_text(sci("BUNIT")),
         gwa=(number(primary("GWA_XTIL")), number(primary("GWA_YTIL"))),
         dispersion_axis=whole_number(sci("DISPAXIS")),
-        keywords=tuple((keyword, value) for keyword, value in values if value),
+        keywords=present(META_KEYS),
         source=source(window),
+        imprint_keywords=present(IMPRINT_KEYS),
     )
 
 

@@ -13,7 +13,13 @@ from stdatamodels.jwst.datamodels import JwstDataModel
 
 from bkgflow.detector import Window
 from bkgflow.errors import FileError, ShapeError
-from bkgflow.io.exposures.facts import META_KEYS, ExposureFacts, look_up, read_facts
+from bkgflow.io.exposures.facts import (
+    IMPRINT_KEYS,
+    META_KEYS,
+    ExposureFacts,
+    look_up,
+    read_facts,
+)
 from bkgflow.io.exposures.source import Layer, Pixels, Reader
 from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.location import Location
@@ -25,7 +31,9 @@ __all__ = ["ModelSource", "model_facts"]
 
 LAYERS = {"SCI": "data", "ERR": "err", "DQ": "dq"}
 
-PRIMARY_KEYS = META_KEYS | {
+PRIMARY_KEYS = {
+    **META_KEYS,
+    **IMPRINT_KEYS,
     "SUBSTRT1": "subarray.xstart",
     "SUBSTRT2": "subarray.ystart",
     "SUBSIZE1": "subarray.xsize",
