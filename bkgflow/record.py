@@ -43,12 +43,18 @@ Scale = float | tuple[float, ...]
 
 @dataclass(frozen=True, slots=True)
 class ImageFound:
-    """Pixels of the window, and names of background files, that have no valid background."""
+    """Pixels of the window, and names of background files, that have no valid background.
+
+    ``variance_array`` is the array to which the background's variance was added, ``error_notes``
+    what a user should know about it; None where it was added nowhere, or there is nothing to say.
+    """
 
     TELLING: ClassVar = "unsubtracted_pixels"
 
     unsubtracted_pixels: int = 0
     unused_backgrounds: tuple[str, ...] = ()
+    variance_array: str | None = None
+    error_notes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,9 @@ from bkgflow.kinds.bands import (
 )
 from bkgflow.kinds.base import Assignment, Change, Kind
 from bkgflow.kinds.imprints import choose_imprints, takes_imprints
+from bkgflow.kinds.variances import array_for_variance, error_notes
 from bkgflow.methods.clip import Combined
-from bkgflow.methods.image import add_errors, subtract_background
+from bkgflow.methods.image import add_errors, add_variances, subtract_background
 from bkgflow.planning.keys import Key
 from bkgflow.planning.kind import Facts, Piece, Prepared, Request
 from bkgflow.planning.unit import IMPRINT_BYTES, Shared
@@ -48,7 +49,7 @@ class ImageKind(Kind):
     """Imaging, spectroscopy and time series: other exposures are the background."""
 
     name = "image"
-    version = 1
+    version = 2
     verb = "combine"
     noun = "background"
     shares_backgrounds = True
@@ -136,6 +137,9 @@ class ImageKind(Kind):
         edits = {"SCI": _over(window, shared, _subtract), "DQ": _over(window, shared, _join)}
         if work.settings.propagate_errors:
             edits["ERR"] = _over(window, shared, _add_errors)
+            if takes := array_for_variance(work.target):
+                edits[takes] = _over(window, shared, _add_variances)
+            found = replace(found, variance_array=takes, error_notes=error_notes(work.target))
         combined = join(shared) if work.companions else None
         return Change.ended(work, State.COMPLETE, found, Changes(edits), combined=combined)
 
@@ -178,6 +182,10 @@ def _join(dq: Plane, background: Combined) -> None:
 
 def _add_errors(err: Plane, background: Combined) -> None:
     add_errors(err, background.err, background.n_used)
+
+
+def _add_variances(var: Plane, background: Combined) -> None:
+    add_variances(var, background.err, background.n_used)
 
 
 def _nothing_valid(work: Assignment) -> BackgroundError:

@@ -6,7 +6,7 @@ import numpy as np
 
 from bkgflow.methods.arrays import Flags, Reals
 
-__all__ = ["add_errors", "join_flags", "subtract_background", "subtract_imprint"]
+__all__ = ["add_errors", "add_variances", "join_flags", "subtract_background", "subtract_imprint"]
 
 
 def subtract_background(sci: Reals, bkg_sci: Reals, n_used: Flags) -> None:
@@ -51,3 +51,11 @@ def add_errors(err: Reals, bkg_err: Reals, n_used: Flags) -> None:
     Shapes and ``n_used`` are those of `subtract_background`; ``err`` is changed.
     """
     np.hypot(err, bkg_err, out=err, where=n_used > 0, casting="same_kind")
+
+
+def add_variances(var: Reals, bkg_err: Reals, n_used: Flags) -> None:
+    """Add the square of a background's uncertainty to one of a target's variances, in place.
+
+    Shapes and ``n_used`` are those of `subtract_background`; ``var`` is changed.
+    """
+    np.add(var, np.square(bkg_err), out=var, where=n_used > 0, casting="same_kind")

@@ -62,6 +62,8 @@ class ExposureFacts:
         Those of `META_KEYS` that it has.
     imprint_keywords : tuple of (str, str)
         Those of `IMPRINT_KEYS` that it has.
+    variances : tuple of str
+        EXTNAME of the VAR_… arrays that it has in the shape of SCI.
     """
 
     location: Location
@@ -78,6 +80,7 @@ class ExposureFacts:
     keywords: tuple[tuple[str, str], ...]
     source: SavedSource
     imprint_keywords: tuple[tuple[str, str], ...] = ()
+    variances: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -137,6 +140,7 @@ def read_facts(
     primary: Callable[[str], object],
     sci: Callable[[str], object],
     source: Callable[[Window], Source],
+    variances: Iterable[str] = (),
 ) -> ExposureFacts:
     """Return what an exposure's keywords say of it.
 
@@ -151,6 +155,8 @@ def read_facts(
         Return the value of a keyword of the primary header and of SCI's; None where it is missing.
     source : callable
         Makes the source from its window.
+    variances : iterable of str
+        See `ExposureFacts`.
     """
     corner, size = (
         (primary("SUBSTRT1"), primary("SUBSTRT2")),
@@ -181,6 +187,7 @@ def read_facts(
         keywords=present(META_KEYS),
         source=source(window),
         imprint_keywords=present(IMPRINT_KEYS),
+        variances=tuple(variances),
     )
 
 

@@ -46,6 +46,8 @@ EDITED: Mapping[str, np.dtype[np.generic]] = {
     "SCI": np.dtype(np.float32),
     "ERR": np.dtype(np.float32),
     "DQ": np.dtype(np.uint32),
+    "VAR_POISSON": np.dtype(np.float32),
+    "VAR_RNOISE": np.dtype(np.float32),
 }
 """EXTNAME and type, in a product, of the arrays that a background changes."""
 
