@@ -18,16 +18,15 @@ from bkgflow.io.products.writer import Changes, Edit, Plane
 from bkgflow.io.storage.identity import Identity
 from bkgflow.kinds.backgrounds import choose_backgrounds
 from bkgflow.kinds.bands import (
-    OUTPUT_BYTES_PER_PIXEL,
     Band,
     Imprint,
     band_rows,
     bytes_per_pixel,
     combine_band,
-    families,
     join,
 )
 from bkgflow.kinds.base import Assignment, Change, Kind
+from bkgflow.kinds.families import OUTPUT_BYTES_PER_PIXEL, families
 from bkgflow.kinds.imprints import choose_imprints, takes_imprints
 from bkgflow.kinds.variances import array_for_variance, error_notes
 from bkgflow.methods.clip import Combined

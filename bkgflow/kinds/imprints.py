@@ -22,7 +22,14 @@ from bkgflow.methods.image import join_flags, subtract_imprint
 from bkgflow.planning.kind import Prepared
 from bkgflow.verdict import State
 
-__all__ = ["choose_imprints", "imprint_edits", "match_imprint", "takes_imprints"]
+__all__ = [
+    "choose_imprints",
+    "imprint_edits",
+    "imprint_of",
+    "match_imprint",
+    "takes_imprints",
+    "without_imprint",
+]
 
 EXPOSURE_TYPES = frozenset({"NRS_IFU", "NRS_MSASPEC"})
 """Those whose imprints the pipeline subtracts."""
@@ -126,6 +133,37 @@ def _agree(imprint: ExposureFacts, exposure: ExposureFacts, *keywords: str) -> b
     return all(imprint.imprint_keyword(k) == exposure.imprint_keyword(k) for k in keywords)
 
 
+def imprint_of(exposure: ExposureFacts, given: Given, window: Window) -> ExposureFacts | None:
+    """Return what is to be subtracted from an exposure, in a window of the detector.
+
+    None where no imprint belongs to it, where it had its imprint subtracted, or where imprints
+    are not subtracted from exposures of its type.
+
+    Raises
+    ------
+    InputError
+        As `choose_imprints`.
+    """
+    if exposure.had_imprint or not takes_imprints(exposure):
+        return None
+    imprint = match_imprint(exposure, _without_repeats(given))
+    if imprint is not None:
+        _check(imprint, exposure, window)
+    return imprint
+
+
+def without_imprint(pixels: Plane, imprint: Plane, layer: Layer) -> None:
+    """Subtract an imprint's SCI, or join its DQ, in place; its ERR plays no part.
+
+    ``imprint`` is one image, one integration, or as many as ``pixels`` has.
+    """
+    if layer == "err":
+        return
+    if imprint.ndim == 3 and len(imprint) == 1:
+        imprint = imprint[0]
+    (join_flags if layer == "dq" else subtract_imprint)(pixels, imprint)
+
+
 def _check(imprint: ExposureFacts, exposure: ExposureFacts, window: Window) -> None:
     """See that an imprint can be subtracted from an exposure, in a window of the detector."""
     if imprint.location.real() == exposure.location.real():
@@ -182,9 +220,7 @@ class _Subtraction:
     kept: dict[int, Plane] = field(default_factory=dict)
 
     def __call__(self, pixels: Plane, integration: int, rows: slice) -> None:
-        (join_flags if self.layer == "dq" else subtract_imprint)(
-            pixels, self._rows(integration, rows)
-        )
+        without_imprint(pixels, self._rows(integration, rows), self.layer)
 
     def _rows(self, integration: int, rows: slice) -> Plane:
         single = self.imprint.n_integrations in (None, 1)

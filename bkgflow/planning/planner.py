@@ -131,27 +131,27 @@ class Planner:
             If a member or a reference is bad.
         """
         kind = self.kinds.of(target.exp_type)
-        others = product.others if product else ()
-        given = tuple(imprints)
-        wanted = {
-            name
-            for name in ("imprint", *(name for name, _ in others))
-            if kind.wants(name, target, self.settings)
-        }
-        catalogs, members = (
-            tuple(each for name, each in others if name == wanting and name in wanted)
-            for wanting in ("sourcecat", "imprint")
-        )
-        used = (*given, *map(self._found, members)) if "imprint" in wanted else ()
-        request = Request(target, tuple(backgrounds), catalogs, self.references, used)
-        prepared = kind.prepare(request, self.settings)
-        left_alone = (
-            *(f"imprint {each.name} is left alone" for each in given if each not in used),
-            *(
-                f"{name} member {each.name} is left alone"
-                for name, each in others
-                if name not in wanted
+        others, given = product.others if product else (), tuple(imprints)
+
+        def wanted(member: str) -> bool:
+            return kind.wants(member, target, self.settings)
+
+        catalogs = (each for name, each in others if name == "sourcecat" and wanted(name))
+        members = (each for name, each in others if name == "imprint" and wanted(name))
+        used = given if wanted("imprint") else ()
+        prepared = kind.prepare(
+            Request(
+                target,
+                tuple(backgrounds),
+                tuple(catalogs),
+                self.references,
+                (*used, *map(self._found, members)),
             ),
+            self.settings,
+        )
+        left_alone = [f"imprint {each.name} is left alone" for each in given if each not in used]
+        left_alone += (
+            f"{name} member {each.name} is left alone" for name, each in others if not wanted(name)
         )
         # What the association says comes before what was made of it.
         notes = (*(product.notes if product else ()), *left_alone, *prepared.notes)

@@ -50,10 +50,12 @@ def peer_two_steps(target: Any, backgrounds: Sequence[Any], imprints: Sequence[A
     from jwst.background.background_step import BackgroundStep
     from jwst.imprint.imprint_step import ImprintStep
 
+    step = ImprintStep()
+
     def less(model: Any) -> Any:
-        return ImprintStep().process(model.copy(), list(imprints)) if imprints else model.copy()
+        return step.process(model.copy(), list(imprints)) if imprints else model.copy()
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         cleaned = [less(each) for each in backgrounds]
-        return BackgroundStep.call(less(target), cleaned)
+        return BackgroundStep().process(less(target), cleaned)
