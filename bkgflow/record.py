@@ -126,7 +126,8 @@ class Record:
     imprint : str or None
         What was subtracted from the exposure before anything else.
     background_imprints : tuple of str
-        For each background the same, or "none", or `HAD_IMPRINT`; None where no imprint was given.
+        For each background the same, or `NO_IMPRINT`, or `HAD_IMPRINT`; None where nothing was
+        subtracted from any.
     """
 
     version: str
