@@ -14,7 +14,7 @@ from bkgflow.io.exposures.facts import ExposureFacts
 __all__ = ["array_for_variance", "error_notes"]
 
 TAKES = ("VAR_RNOISE", "VAR_POISSON")
-"""The first that a target has takes the variance of its background (docs/decisions/0017)."""
+"""The first that a target has takes its background's variance (see docs/decisions/)."""
 
 SAMPLED_ROWS = 16
 """From the middle of a target, to see whether ERR² is the sum of its variances."""

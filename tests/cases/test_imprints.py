@@ -6,6 +6,7 @@ let through (2 for the target, other numbers for its backgrounds).
 
 import gzip
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from astropy.io import fits
 from stdatamodels.jwst import datamodels
 
 import bkgflow
+from bkgflow.cli import main
 from bkgflow.errors import BackgroundError, FileError, ShapeError, WindowError
 from tests.helpers.exposures import make_model, write_association
 from tests.helpers.imprints import nirspec, save_as
@@ -328,6 +330,39 @@ def test_a_saved_plan_has_its_imprints(folder, tmp_path):
     assert bkgflow.run(plan, "threads").ok
     np.testing.assert_array_equal(product_of(tmp_path / "out" / "s_bsub.fits")["sci"], SOURCE)
     assert "imprint" in json.dumps(json.loads((tmp_path / "plan.json").read_text())["units"])
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Call the command as a shell does: exit code and standard output."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["bkgflow", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return end.value.code or 0, capsys.readouterr().out
+
+    return call
+
+
+def test_imprints_on_the_command_line(folder, tmp_path, command):
+    """`--imprints` of one target; `--no-imprint-subtract` of a program."""
+    imprints = f"{folder / 'si_rate.fits'},{folder / 'bi_rate.fits'}"
+    background = str(folder / "b_rate.fits")
+    code, out = command(
+        "subtract", str(folder / "s_rate.fits"), "--bkg-list", background,
+        "--imprints", imprints, "--output-dir", str(tmp_path / "one"),
+    )  # fmt: skip
+    assert code == 0
+    np.testing.assert_array_equal(product_of(out.strip())["sci"], SOURCE)
+    associate(folder)
+    for flag, left in (("", SOURCE), ("--imprint-subtract", SOURCE),
+                       ("--no-imprint-subtract", SOURCE + LEAKAGE - MORE)):  # fmt: skip
+        to = tmp_path / f"run{flag}"
+        code, _ = command("run", str(folder), "--output", str(to), "--cluster", "threads",
+                            *([flag] if flag else []))  # fmt: skip
+        assert code == 0
+        np.testing.assert_array_equal(product_of(to / "s_bsub.fits")["sci"], left)
 
 
 def test_mixed_units_of_other_instruments_stay_as_they_were(tmp_path):

@@ -17,7 +17,7 @@ from bkgflow.kinds.imprints import match_imprint
 from tests.helpers.imprints import nirspec, peer_two_steps
 from tests.helpers.pace import examples
 
-CASES = settings(max_examples=examples(100), deadline=None, suppress_health_check=list(HealthCheck))
+CASES = settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
 
 matching = st.fixed_dictionaries(
     {
@@ -36,6 +36,7 @@ def exposure(rng, shape, holes=True, **more):
     return nirspec(sci, rng.uniform(0.5, 2, shape), dq, **more)
 
 
+@pytest.mark.slow
 @CASES
 @given(
     seed=st.integers(0, 10**6),
@@ -76,6 +77,7 @@ def test_imprint_then_background_equals_the_peer(
         np.testing.assert_array_equal(model.dq, old.dq)
 
 
+@pytest.mark.slow
 @CASES
 @given(target=matching, imprints=st.lists(matching, min_size=1, max_size=5))
 def test_the_imprint_that_is_chosen_is_the_peers(target, imprints):

@@ -76,8 +76,8 @@ class _OpenModel:
 
 def _change(model: JwstDataModel, changes: Changes, target: ExposureFacts) -> None:
     # No others: to ask a model for an array that it lacks would make one.
-    names = {"SCI": ATTRIBUTES["SCI"]} | {name: ATTRIBUTES[name] for name in changes.edits}
-    arrays = {name: getattr(model, attribute, None) for name, attribute in names.items()}
+    names = [name for name in ATTRIBUTES if name == "SCI" or name in changes.edits]
+    arrays = {name: getattr(model, ATTRIBUTES[name], None) for name in names}
     there = {name: array for name, array in arrays.items() if array is not None}
     check_arrays(target, changes, {name: array.shape for name, array in there.items()})
     for name, edit in changes.edits.items():
