@@ -84,6 +84,8 @@ def test_with_imprints_five_is_left_where_five_is_right(folder, where, request, 
         assert model.meta.bkgflow.imprint == "si_rate.fits"
     [verdict] = result.verdicts
     assert verdict.record.background_imprints == ("bi_rate.fits",)
+    [kept] = json.loads((tmp_path / "out" / "bkgflow-run.json").read_text())["units"]
+    assert "bi_rate.fits" in json.dumps(kept)
 
 
 @pytest.mark.parametrize("exp_type", ["NRS_IFU", "NRS_MSASPEC"])

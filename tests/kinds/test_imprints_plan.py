@@ -1,5 +1,6 @@
 """Imprints in plans, keys, costs, graphs and tasks: shared where they can be, and promised."""
 
+import tracemalloc
 import warnings
 from contextlib import contextmanager
 
@@ -12,6 +13,7 @@ import bkgflow
 from bkgflow.detector import Window
 from bkgflow.graph.build import build
 from bkgflow.io.exposures.from_model import model_facts
+from bkgflow.io.products.pixels import PART_BYTES
 from bkgflow.kinds.bands import Imprint, combine_band
 from bkgflow.rules import ClipRule
 from tests.helpers.exposures import write_association
@@ -120,6 +122,33 @@ def test_the_graph_of_many_units_with_imprints_stays_small(tmp_path):
     plan = bkgflow.plan(tmp_path, tmp_path / "out")
     assert plan.counts() == {"PLANNED": 40}
     assert len(cloudpickle.dumps(build(plan).tasks)) < 10_000 * len(plan.units)
+
+
+@pytest.mark.parametrize("depth", [None, 4])
+def test_a_target_with_an_imprint_streams_within_what_the_plan_promises(depth, tmp_path):
+    """Of an image some rows at a time are held; of a cube the imprint, and no integration."""
+    plane = (1024, 2048)
+    shape = plane if depth is None else (depth, *plane)
+    target = nirspec(np.ones(shape))
+    target.meta.cal_step.dq_init = "COMPLETE"  # as every rate file has it: no data model is needed
+    target.add_history_entry("made for a test")
+    save_as(tmp_path / "t_rate.fits", target)
+    save_as(tmp_path / "i_rate.fits", nirspec(np.full(plane, 3)))
+    write_association(tmp_path / "a_asn.json", [("p", "t_rate.fits", [])],
+                      [("i_rate.fits", "imprint")])  # fmt: skip
+    plan = bkgflow.plan(tmp_path, tmp_path / "out")
+    graph = build(plan)
+    [(task,)] = graph.tasks.values()
+    task().publish()  # what is imported and parsed is no part of it
+    tracemalloc.start()
+    finished = task()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    finished.publish()
+    kept = 8 * plane[0] * plane[1] if depth else 0
+    assert peak < 5 * PART_BYTES + kept + (3 << 20) <= plan.costs.unit_task
+    suffix = "bsub" if depth is None else "bsubints"
+    assert (fits.getdata(tmp_path / "out" / f"t_{suffix}.fits", "SCI") == -2).all()
 
 
 class Counting:
