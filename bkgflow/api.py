@@ -43,6 +43,7 @@ def subtract(
     target: object,
     bkg_list: object = None,
     *,
+    imprints: object = None,
     output_dir: PathLike | None = None,
     references: PathLike | None = None,
     **step_arguments: object,
@@ -56,6 +57,10 @@ def subtract(
         ``bkg_list`` only if it has none.
     bkg_list : sequence of paths or data models, or a comma-separated string
         The background exposures.
+    imprints : sequence of paths or data models, or a comma-separated string
+        Imprint (leakage) exposures of NIRSpec IFU and MSA, subtracted from target and
+        backgrounds before anything else. A single one is for all; of several, each exposure
+        gets the one of its observation and dither position. Those of an association go first.
     output_dir : path, optional
         Where ``save_combined_background`` writes; the current folder by default.
     references : path, optional
@@ -77,7 +82,7 @@ def subtract(
         With file, rule, value and cure, if an argument or an input is bad.
     """
     planner = _planner(step_arguments, references)
-    decided = plan_single(target, bkg_list, output_dir or ".", planner)
+    decided = plan_single(target, bkg_list, output_dir or ".", planner, imprints)
     if decided.units[0].companions:
         check_writable(decided.output)
     writer = ModelWriter(target if is_model(target) else None)
@@ -90,6 +95,7 @@ def subtract_to_file(
     bkg_list: object = None,
     output_dir: PathLike = ".",
     references: PathLike | None = None,
+    imprints: object = None,
     **step_arguments: object,
 ) -> Path:
     """Do `subtract` and write the product, named as the pipeline names it; return its path.
@@ -101,7 +107,7 @@ def subtract_to_file(
     """
     planner = _planner(step_arguments, references)
     check_writable(Location.of(output_dir))
-    decided = plan_single(target, bkg_list, output_dir, planner)
+    decided = plan_single(target, bkg_list, output_dir, planner, imprints)
     run_single(decided)
     return Path(output_dir) / decided.units[0].output
 

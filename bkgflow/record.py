@@ -10,10 +10,26 @@ from collections.abc import Iterable, Mapping, Sized
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
-__all__ = ["Found", "ImageFound", "Record", "SlitlessFound", "SossFound", "history", "plain"]
+__all__ = [
+    "HAD_IMPRINT",
+    "NO_IMPRINT",
+    "Found",
+    "ImageFound",
+    "Record",
+    "SlitlessFound",
+    "SossFound",
+    "history",
+    "plain",
+]
 
 LAYOUT = 2
 """Of the names in a product's record; raised when one is renamed or changes its meaning."""
+
+NO_IMPRINT = "none"
+"""What a record says of a background from which no imprint was subtracted."""
+
+HAD_IMPRINT = "subtracted before"
+"""What it says of one whose header says that this was done already."""
 
 MOST_WORDS = 20
 """Items of a list in HISTORY, such as scales over time; ``meta.bkgflow`` has them all."""
@@ -32,7 +48,9 @@ class ImageFound:
     ``unsubtracted_pixels`` are valid in the target and have no valid background; unused
     backgrounds have no valid pixel, constant ones have one value everywhere, the level of
     outlying ones is far from all others, which the warnings say in sentences; these three are
-    None where there is nothing to say.
+    None where there is nothing to say. ``variance_array`` is the array to which the background's
+    variance was added, ``error_notes`` what a user should know about it; None where it was added
+    nowhere.
     """
 
     TELLING: ClassVar = "unsubtracted_pixels"
@@ -42,6 +60,8 @@ class ImageFound:
     constant_backgrounds: tuple[str, ...] | None = None
     outlying_backgrounds: tuple[str, ...] | None = None
     warnings: tuple[str, ...] | None = None
+    variance_array: str | None = None
+    error_notes: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +132,11 @@ class Record:
         In what backgrounds differ from the target because it was allowed, a sentence for each.
     found : ImageFound, SlitlessFound, SossFound or None
         What the method found; None where it never ran.
+    imprint : str or None
+        What was subtracted from the exposure before anything else.
+    background_imprints : tuple of str
+        For each background the same, or `NO_IMPRINT`, or `HAD_IMPRINT`; None where nothing was
+        subtracted from any.
     """
 
     version: str
@@ -125,6 +150,8 @@ class Record:
     references: tuple[str, ...] | None = None
     reference_origins: Mapping[str, str] | None = None
     found: Found | None = None
+    imprint: str | None = None
+    background_imprints: tuple[str, ...] | None = None
 
     def to_dict(self) -> dict[str, object]:
         """Return all values by name, on one level."""

@@ -70,7 +70,11 @@ class StepSettings(BaseModel):
         False, description="Also write the combined background of every target."
     )
     propagate_errors: bool = Field(
-        False, description="Add the background's ERR to the target's ERR in quadrature."
+        False, description="Add the background's uncertainty to the target's: ERR and variances."
+    )
+    imprint_subtract: bool = Field(
+        True,
+        description="Subtract the imprints of NIRSpec IFU and MSA exposures, where they are given.",
     )
     allow_mismatch: Keywords = Field(
         (),

@@ -107,7 +107,9 @@ class RunResult:
 
 def _plain(unit: Unit, verdict: Verdict) -> dict[str, object]:
     """Return a unit and its end without the record's part that all of a run have in common."""
-    found = verdict.record.found if verdict.record else None
+    record = verdict.record
+    found = record.found if record else None
+    imprints = (record.imprint, record.background_imprints) if record else (None, None)
     return {
         "target": str(unit.target),
         "association": unit.association,
@@ -120,4 +122,6 @@ def _plain(unit: Unit, verdict: Verdict) -> dict[str, object]:
         "products": list(verdict.products),
         "error": verdict.error.to_dict() if verdict.error else None,
         "found": plain(asdict(found)) if found else None,
+        "imprint": imprints[0],
+        "background_imprints": plain(imprints[1]),
     }

@@ -102,7 +102,7 @@ def _step_option(name: str, field: FieldInfo) -> inspect.Parameter:
     whose, _, rest = text.partition(": ")
     if name.startswith(("wfss_", "soss_")):  # what all of them share, the panel says
         words = {"help": rest[0].upper() + rest[1:], "rich_help_panel": f"{STEP} for {whose}"}
-    flag = [f"--{name.replace('_', '-')}"] if kind is bool else []
+    flag = [_flag(name, default)] if kind is bool else []
     if default == ():  # names: the option may be there several times, with commas too
         kind, default = list[str] | None, None
         words |= {"metavar": "NAME[,NAME…]", "show_default": False}
@@ -112,6 +112,12 @@ def _step_option(name: str, field: FieldInfo) -> inspect.Parameter:
     elif isinstance(default, str):
         kind, words["metavar"] = str, "|".join(get_args(kind))
     return _parameter(name, kind, default, typer.Option(*flag, **words))
+
+
+def _flag(name: str, default: object) -> str:
+    """Return the flag of a setting that is on or off; what is on can be turned off."""
+    words = name.replace("_", "-")
+    return f"--{words}/--no-{words}" if default else f"--{words}"
 
 
 def _parameter(name: str, kind: Any, default: object, words: object) -> inspect.Parameter:

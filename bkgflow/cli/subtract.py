@@ -27,6 +27,14 @@ def subtract(
             rich_help_panel=STEP,
         ),
     ] = None,
+    imprints: Annotated[
+        str | None,
+        typer.Option(
+            help="Imprint exposures of NIRSpec IFU and MSA, separated by commas.",
+            metavar="FILE[,FILE…]",
+            rich_help_panel=STEP,
+        ),
+    ] = None,
     output_dir: Annotated[
         Path,
         typer.Option(help="Folder of the products.", metavar="DIR", show_default="this folder"),
@@ -49,5 +57,7 @@ def subtract(
     log.addHandler(handler)
     log.setLevel(logging.ERROR if quiet else logging.INFO)
     typer.echo(
-        api.subtract_to_file(target, bkg_list, output_dir, references=references, **arguments)
+        api.subtract_to_file(
+            target, bkg_list, output_dir, references=references, imprints=imprints, **arguments
+        )
     )

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 
 from bkgflow.detector import Window, enclosing
 from bkgflow.errors import SettingsError, WindowError
+from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.exposures.source import Layer, Pixels, Source, read_window
 from bkgflow.io.products.writer import Plane
 from bkgflow.io.storage.location import PathLike
 from bkgflow.kinds.backgrounds import check_together
 from bkgflow.kinds.bands import bytes_per_pixel
+from bkgflow.kinds.imprints import imprint_of, without_imprint
 from bkgflow.methods import clip
 from bkgflow.rules import ClipRule
 from bkgflow.settings import StepSettings
@@ -79,6 +81,7 @@ def open_stack(
     target: PathLike | None = None,
     allow_mismatch: str | Iterable[str] = (),
     allow_subtracted: bool = False,
+    imprints: PathLike | Iterable[PathLike] = (),
 ) -> xr.Dataset:
     """Open background exposures as one lazy stack, registered on the detector.
 
@@ -99,6 +102,9 @@ def open_stack(
         Keywords in which exposures may differ, such as "filter,bunit".
     allow_subtracted : bool
         Whether to take exposures from which a background was subtracted before.
+    imprints : path or sequence of paths
+        Imprint (leakage) exposures of NIRSpec IFU and MSA, subtracted as `bkgflow.subtract` does
+        it: each exposure's own first. Without any, the exposures are as they are in their files.
 
     Returns
     -------
@@ -138,11 +144,20 @@ def open_stack(
         )
     integrations = max(each.n_integrations or 0 for each in facts)
     depth = {"exposure": len(facts)} | ({"integration": integrations} if integrations else {})
-    read = partial(_read_stack, [each.source for each in facts], integrations)
+    leakage = _imprints_of(facts, imprints, window)
+    read = partial(
+        _read_stack,
+        [each.source for each in facts],
+        [each.source if each else None for each in leakage],
+        integrations,
+    )
     data = _banded(read, window, depth, memory).assign_coords(
         exposure=("exposure", [each.name for each in facts]),
         n_integrations=("exposure", [each.n_integrations or 0 for each in facts]),
     )
+    if any(leakage):
+        names = [each.name if each else "" for each in leakage]
+        data = data.assign_coords(imprint=("exposure", names))
     attrs = {"paths": [str(each.location) for each in facts], "bkgflow_version": VERSION}
     units = {each.bunit for each in facts}
     return _with_units(data.assign_attrs(attrs), units.pop() if len(units) == 1 else "")
@@ -239,12 +254,29 @@ def _read_one(source: Source, layer: Layer, band: Window) -> Pixels:
     return out
 
 
-def _read_stack(sources: Sequence[Source], integrations: int, layer: Layer, band: Window) -> Pixels:
+def _imprints_of(
+    facts: Sequence[ExposureFacts], imprints: PathLike | Iterable[PathLike], window: Window
+) -> list[ExposureFacts | None]:
+    """Return the imprint of each exposure of a stack; None where it has none, or had it."""
+    given = [imprints] if isinstance(imprints, PathLike) else list(imprints)
+    leakage = [inspect(each) for each in given]
+    return [imprint_of(each, leakage, window) if leakage else None for each in facts]
+
+
+def _read_stack(
+    sources: Sequence[Source],
+    imprints: Sequence[Source | None],
+    integrations: int,
+    layer: Layer,
+    band: Window,
+) -> Pixels:
     missing = 0 if layer == "dq" else np.nan
     depth = (integrations,) if integrations else ()
     out = np.full((len(sources), *depth, *band.shape), missing, DTYPES[layer])
-    for source, plane in zip(sources, out, strict=True):
+    for source, imprint, plane in zip(sources, imprints, out, strict=True):
         one = _read_one(source, layer, band)
+        if imprint is not None:
+            without_imprint(one, _read_one(imprint, layer, band), layer)
         if integrations:
             plane[: source.n_integrations or 1] = one
         else:

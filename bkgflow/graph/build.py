@@ -26,7 +26,7 @@ from bkgflow.kinds.table import KINDS, Kinds
 from bkgflow.planning.kind import Facts
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.unit import Shared, Unit
-from bkgflow.record import Record
+from bkgflow.record import HAD_IMPRINT, NO_IMPRINT, Record
 from bkgflow.verdict import State
 
 __all__ = ["Graph", "build"]
@@ -126,6 +126,7 @@ def _assignment(
     """Write down what the last task of a unit needs to know."""
     kind, references = kinds.named(unit.kind), unit.references
     members = shared.members if shared is not None else ()
+    imprint = unit.imprint.location if unit.imprint else None
     record = Record(
         version=plan.version,
         key=unit.digest,
@@ -138,6 +139,8 @@ def _assignment(
         mismatches=unit.mismatches,
         references=None if references is None else tuple(each.name for each in references.files),
         reference_origins=None if references is None else dict(references.origins),
+        imprint=None if imprint is None else imprint.name,
+        background_imprints=_background_imprints(shared, facts),
     )
     return Assignment(
         target=facts[unit.target],
@@ -148,4 +151,16 @@ def _assignment(
         companions=tuple(plan.output / name for name in unit.companions),
         members=members,
         references=references,
+        imprint=None if imprint is None else facts[imprint].source,
+        imprint_state=unit.imprint.state if unit.imprint else None,
+    )
+
+
+def _background_imprints(shared: Shared | None, facts: Facts) -> tuple[str, ...] | None:
+    """Return what was subtracted from each background first; None where it is nothing."""
+    if shared is None or not shared.imprints:
+        return None
+    return tuple(
+        imprint.name if imprint else HAD_IMPRINT if facts[member].had_imprint else NO_IMPRINT
+        for member, imprint in shared.pairs
     )

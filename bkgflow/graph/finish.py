@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bkgflow.graph.guard import PATIENCE, Patience, guarded
 from bkgflow.io.products.writer import Prepared, ProductWriter
 from bkgflow.kinds.base import Assignment, Change, Kind
+from bkgflow.kinds.imprints import imprint_edits
 from bkgflow.verdict import Verdict
 
 __all__ = ["Finished", "finish", "published"]
@@ -61,8 +62,13 @@ def finish(
         change = Change.ended(work, work.verdict.state, reason=work.verdict.reason)
     drafts: list[Prepared] = []
     try:
-        with writer.open(work.target) as opened:
-            drafts.append(opened.product(change.changes, change.verdict, work.output, threads))
+        # The imprint comes first, and also where the background is left alone.
+        with (
+            writer.open(work.target) as opened,
+            imprint_edits(work.target, work.imprint) as first,
+        ):
+            changes = replace(change.changes.after(first), imprint=work.imprint_state)
+            drafts.append(opened.product(changes, change.verdict, work.output, threads))
             if (made := change.combined) is not None:
                 for to in work.companions:
                     drafts.append(opened.combined((made.sci, made.err, made.dq), work.record, to))

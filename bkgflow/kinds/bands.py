@@ -1,13 +1,12 @@
-"""Which combined backgrounds are computed together, and the task that does it, band by band.
+"""The task that computes combined backgrounds, band by band.
 
-A *family* draws on the same exposures: the sets of a nod pattern, or a single set that many
-targets share. One task computes a band of rows for all of it, in strips that fit the memory budget.
+One task computes a band of rows for a whole family (`bkgflow.kinds.families`), in strips that fit
+the memory budget.
 """
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -18,20 +17,17 @@ from bkgflow.detector import Window
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.source import Layer, Reader, Source, read_window
 from bkgflow.io.products.writer import Plane
-from bkgflow.io.storage.location import Location
+from bkgflow.kinds.imprints import without_imprint
 from bkgflow.methods.clip import Combined, collapse, combine
 from bkgflow.methods.levels import Levels, LevelsOfRows
-from bkgflow.planning.unit import Shared
 from bkgflow.rules import ClipRule
 
 __all__ = [
-    "OUTPUT_BYTES_PER_PIXEL",
     "Band",
-    "Family",
+    "Imprint",
     "band_rows",
     "bytes_per_pixel",
     "combine_band",
-    "families",
     "join",
 ]
 
@@ -41,8 +37,11 @@ CACHE_BYTES = 8 << 20
 SHORTEST_READ = 256 << 10
 """Bytes of one array of one exposure: below, the calls cost as much as the reads."""
 
-OUTPUT_BYTES_PER_PIXEL = 14
-"""SCI, ERR (float32), DQ (uint32) and the count (uint16) of a combined background."""
+SUBTRACTED: tuple[Layer, ...] = ("sci", "dq")
+"""What of an imprint is subtracted, or joined."""
+
+Layers = dict[Layer, Plane]
+"""Rows of an exposure's arrays."""
 
 BAND_PIXELS = 1 << 20
 """Most pixels of a band: few enough that a full frame keeps several workers busy."""
@@ -53,64 +52,6 @@ tens of milliseconds."""
 
 MOST_BANDS = 8
 """Beyond, deep stacks would only make the graph larger."""
-
-FAMILY_BYTES = 2 << 30
-"""Most bytes of combined backgrounds that one family may leave in memory."""
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """Combined backgrounds of one window that draw on the same exposures, each listed once."""
-
-    window: Window
-    members: tuple[Location, ...]
-    backgrounds: tuple[Shared, ...]
-
-    @property
-    def sets(self) -> list[tuple[int, ...]]:
-        """For each background, the positions of its members in the family's."""
-        position = {member: i for i, member in enumerate(self.members)}
-        return [tuple(position[member] for member in b.members) for b in self.backgrounds]
-
-
-def families(backgrounds: Iterable[Shared]) -> Iterator[Family]:
-    """Group backgrounds of one window that share exposures.
-
-    Two sets belong together if they share an exposure, directly or through others. A group
-    whose results would fill more than 2 GiB is cut, in order; an exposure at the cut is then
-    read once for each side.
-    """
-    by_window: dict[Window, list[Shared]] = defaultdict(list)
-    for background in backgrounds:
-        by_window[background.window].append(background)
-    for window, group in by_window.items():
-        most = max(1, FAMILY_BYTES // (window.nx * window.ny * OUTPUT_BYTES_PER_PIXEL))
-        for connected in _connected(group):
-            for start in range(0, len(connected), most):
-                part = tuple(connected[start : start + most])
-                members = dict.fromkeys(member for b in part for member in b.members)
-                yield Family(window, tuple(members), part)
-
-
-def _connected(backgrounds: Sequence[Shared]) -> list[list[Shared]]:
-    """Split into groups that share no exposure with each other."""
-    root = list(range(len(backgrounds)))
-
-    def find(i: int) -> int:
-        while root[i] != i:
-            root[i] = root[root[i]]
-            i = root[i]
-        return i
-
-    first_user: dict[Location, int] = {}
-    for i, background in enumerate(backgrounds):
-        for member in background.members:
-            a, b = sorted((find(first_user.setdefault(member, i)), find(i)))
-            root[b] = a
-    groups: dict[int, list[Shared]] = defaultdict(list)
-    for i, background in enumerate(backgrounds):
-        groups[find(i)].append(background)
-    return list(groups.values())
 
 
 def band_rows(window: Window, exposures: Iterable[ExposureFacts]) -> int:
@@ -126,6 +67,14 @@ def band_rows(window: Window, exposures: Iterable[ExposureFacts]) -> int:
     if bands > 1:
         bands = 2 * round(bands / 2)
     return -(-window.ny // bands)
+
+
+@dataclass(frozen=True, slots=True)
+class Imprint:
+    """An imprint, and which of a family's sources it is subtracted from."""
+
+    source: Source
+    users: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,19 +103,27 @@ def bytes_per_pixel(*, errors: bool) -> int:
 
 
 def _strip_rows(
-    sources: Sequence[Source], n_columns: int, budget: int, *, errors: bool = True
+    sources: Sequence[Source],
+    n_columns: int,
+    budget: int,
+    *,
+    errors: bool = True,
+    imprints: Sequence[Imprint] = (),
 ) -> int:
     """Return how many rows of all the sources make a strip (at least one).
 
     A strip fits the budget, and the cache where that does not make its reads too short.
     Images hold 12 bytes a pixel, 8 without ERR. A cube is read with all its integrations at
     once, one exposure after the other, and leaves its means behind, twice as wide but for DQ.
+    Imprints are held one after the other, without ERR.
     """
     deepest = max(source.n_integrations or 0 for source in sources)
     single = bytes_per_pixel(errors=errors)
     per_column = len(sources) * single
     if deepest:
         per_column = deepest * single + len(sources) * (2 * single - 4)
+    if imprints:
+        per_column += 8 * max(imprint.source.n_integrations or 1 for imprint in imprints)
     per_row = per_column * n_columns
     wanted = max(CACHE_BYTES // per_row, SHORTEST_READ // (4 * n_columns))
     return max(1, min(budget // per_row, wanted))
@@ -180,6 +137,7 @@ def combine_band(
     rule: ClipRule,
     budget: int,
     errors: bool = True,
+    imprints: Sequence[Imprint] = (),
 ) -> list[Band]:
     """Combine a band of rows for every set of a family.
 
@@ -193,15 +151,18 @@ def combine_band(
         Bytes that the strips of all sources may hold.
     errors : bool
         Whether ERR is wanted; without it a third less is read.
+    imprints : sequence of Imprint
+        What is subtracted from some of the sources first; each strip of them is read once, too.
     """
     outputs = [_empty(band.shape, errors=errors) for _ in sets]
     levels = LevelsOfRows(len(sources), band.shape)
-    strips = band.bands(_strip_rows(sources, band.nx, budget, errors=errors))
+    strips = band.bands(_strip_rows(sources, band.nx, budget, errors=errors, imprints=imprints))
     buffers = _Buffers(["sci", "err", "dq"] if errors else ["sci", "dq"])
     with ExitStack() as stack:
         readers = [stack.enter_context(source.reader()) for source in sources]
+        shared = [(each, stack.enter_context(each.source.reader())) for each in imprints]
         for strip in strips:
-            sci, err, dq = _read_strip(sources, readers, strip, rule, buffers)
+            sci, err, dq = _read_strip(sources, readers, strip, rule, buffers, shared)
             levels.look(sci)
             rows, _ = strip.slices_in(band)
             for output, members in zip(outputs, sets, strict=True):
@@ -255,8 +216,9 @@ def _read_strip(
     strip: Window,
     rule: ClipRule,
     buffers: _Buffers,
+    imprints: Sequence[tuple[Imprint, Reader]] = (),
 ) -> tuple[Plane, Plane | None, Plane]:
-    """Read SCI, ERR where it is wanted, and DQ of a strip of all exposures.
+    """Read SCI, ERR where it is wanted, and DQ of a strip of all exposures, without imprints.
 
     A cube is collapsed to its clipped mean on the way. The means of cubes stay float64, so that
     the second clip decides as if it had the truth.
@@ -264,15 +226,46 @@ def _read_strip(
     cubes = any(source.n_integrations is not None for source in sources)
     shape = (len(sources), *strip.shape)
     stack = buffers.take("stack", shape, np.float64 if cubes else np.float32)
-    for i, (source, reader) in enumerate(zip(sources, readers, strict=True)):
+    for i, imprint in _in_order(len(sources), imprints, strip, buffers):
+        source, reader = sources[i], readers[i]
         if source.n_integrations is None:
-            for layer, array in stack.items():
-                read_window(source, reader, layer, strip, array[i])
+            image = {layer: array[i] for layer, array in stack.items()}
+            _read_exposure(source, reader, strip, image, imprint)
             continue
         cube = buffers.take("cube", (source.n_integrations or 1, *strip.shape), np.float32)
-        for layer, array in cube.items():
-            read_window(source, reader, layer, strip, array)
+        _read_exposure(source, reader, strip, cube, imprint)
         mean = collapse(cube["sci"], cube.get("err"), cube["dq"], rule)
         for layer, array in stack.items():
             array[i] = getattr(mean, layer)
     return stack["sci"], stack.get("err"), stack["dq"]
+
+
+def _in_order(
+    number: int,
+    imprints: Sequence[tuple[Imprint, Reader]],
+    strip: Window,
+    buffers: _Buffers,
+) -> Iterator[tuple[int, Layers]]:
+    """Yield every exposure once, with its imprint: those that share one follow each other."""
+    left = dict.fromkeys(range(number))
+    for imprint, reader in imprints:
+        depth = imprint.source.n_integrations
+        shape = strip.shape if depth in (None, 1) else (depth or 1, *strip.shape)
+        taken = buffers.take("imprint", shape, np.float32)
+        held: Layers = {layer: taken[layer] for layer in SUBTRACTED}
+        for layer, array in held.items():
+            read_window(imprint.source, reader, layer, strip, array)
+        for i in imprint.users:
+            del left[i]
+            yield i, held
+    yield from ((i, {}) for i in left)
+
+
+def _read_exposure(
+    source: Source, reader: Reader, strip: Window, arrays: Layers, imprint: Layers
+) -> None:
+    """Fill the arrays with a strip of an exposure, without its imprint if it has one."""
+    for layer, array in arrays.items():
+        read_window(source, reader, layer, strip, array)
+    for layer, array in imprint.items():
+        without_imprint(arrays[layer], array, layer)

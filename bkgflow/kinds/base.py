@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from bkgflow.io.exposures.facts import ExposureFacts
+from bkgflow.io.exposures.source import Source
 from bkgflow.io.products.writer import Changes
 from bkgflow.io.storage.location import Location
 from bkgflow.planning.kind import PlannedKind
@@ -38,6 +39,10 @@ class Assignment:
         What the product will say, as far as the plan knows it.
     members : tuple of Location
         The exposures that its shared result is made of.
+    imprint : Source or None
+        What is subtracted from the target first.
+    imprint_state : State or None
+        What its product says of that.
     """
 
     target: ExposureFacts
@@ -48,6 +53,8 @@ class Assignment:
     companions: tuple[Location, ...] = ()
     members: tuple[Location, ...] = ()
     references: References | None = None
+    imprint: Source | None = None
+    imprint_state: State | None = None
 
     def __dask_tokenize__(self) -> str:
         """Its key says it all: dask would take every value of it apart, for every graph."""

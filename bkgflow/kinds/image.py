@@ -14,23 +14,26 @@ from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.products.describe import COMBINED_SUFFIX, product_name
 from bkgflow.io.products.pixels import STREAMED_BYTES
 from bkgflow.io.products.writer import Changes, Edit, Plane
+from bkgflow.io.storage.identity import Identity
 from bkgflow.kinds.backgrounds import choose_backgrounds
 from bkgflow.kinds.bands import (
-    OUTPUT_BYTES_PER_PIXEL,
     Band,
+    Imprint,
     band_rows,
     bytes_per_pixel,
     combine_band,
-    families,
     join,
 )
 from bkgflow.kinds.base import Assignment, Change, Kind
+from bkgflow.kinds.families import OUTPUT_BYTES_PER_PIXEL, families
 from bkgflow.kinds.found import what_was_found
+from bkgflow.kinds.imprints import choose_imprints, takes_imprints
+from bkgflow.kinds.variances import array_for_variance, error_notes
 from bkgflow.methods.clip import Combined
-from bkgflow.methods.image import add_errors, subtract_background
+from bkgflow.methods.image import add_errors, add_variances, subtract_background
 from bkgflow.planning.keys import Key
 from bkgflow.planning.kind import Facts, Piece, Prepared, Request
-from bkgflow.planning.unit import Shared
+from bkgflow.planning.unit import IMPRINT_BYTES, Shared
 from bkgflow.settings import StepSettings
 from bkgflow.verdict import State
 
@@ -44,7 +47,7 @@ class ImageKind(Kind):
     """Imaging, spectroscopy and time series: other exposures are the background."""
 
     name = "image"
-    version = 1
+    version = 2
     verb = "combine"
     noun = "background"
     shares_backgrounds = True
@@ -60,8 +63,13 @@ class ImageKind(Kind):
     )
 
     def prepare(self, request: Request, settings: StepSettings) -> Prepared:
-        """Choose the backgrounds that can be used."""
-        return choose_backgrounds(request.target, request.backgrounds, settings)
+        """Choose the backgrounds that can be used, and what is subtracted from each first."""
+        prepared = choose_backgrounds(request.target, request.backgrounds, settings)
+        return choose_imprints(prepared, request.imprints, settings.allow_mismatch)
+
+    def wants(self, member: str, target: ExposureFacts, settings: StepSettings) -> bool:
+        """Imprints, where they are subtracted at all."""
+        return member == "imprint" and settings.imprint_subtract and takes_imprints(target)
 
     def share(self, prepared: Sequence[Prepared], settings: StepSettings) -> list[Prepared]:
         """Targets of one window with the same backgrounds share the combined one."""
@@ -76,10 +84,12 @@ class ImageKind(Kind):
             ("maxiters", clip.maxiters),
             ("with ERR", settings.with_errors),
             ("window", window),
-            *(("background", each) for each in sorted(facts.identity for facts in prepared.used)),
+            *_members(prepared),
         ]
         members = tuple(sorted(facts.location for facts in prepared.used))
-        return Shared(self.name, Key.of(parts), window, members)
+        found = [prepared.imprints.get(member) for member in members]
+        imprints = tuple(each.location if each else None for each in found) if any(found) else ()
+        return Shared(self.name, Key.of(parts), window, members, imprints=imprints)
 
     def companions(self, prepared: Prepared, settings: StepSettings) -> tuple[str, ...]:
         """A combined background, where it is to be saved and there is one."""
@@ -102,8 +112,10 @@ class ImageKind(Kind):
         """A band of rows of a whole family is one task: it reads each exposure's rows once."""
         per_pixel = bytes_per_pixel(errors=settings.with_errors)
         for family in families(shared):
-            exposures = [facts[member] for member in family.members]
+            exposures = [facts[member] for member, _ in family.members]
             sources = tuple(exposure.source for exposure in exposures)
+            leakage = [(facts[each], users) for each, users in family.imprints.items()]
+            imprints = tuple(Imprint(each.source, users) for each, users in leakage)
             sets, digests = family.sets, tuple(each.digest for each in family.backgrounds)
             for band in family.window.bands(band_rows(family.window, exposures)):
                 compute = partial(
@@ -114,9 +126,11 @@ class ImageKind(Kind):
                     rule=settings.clip_rule,
                     errors=settings.with_errors,
                     budget=memory,
+                    imprints=imprints,
                 )
                 results = band.nx * band.ny * OUTPUT_BYTES_PER_PIXEL * len(digests)
                 read = sum(_pixels_read(each, band) for each in exposures) * per_pixel
+                read += sum(_pixels_read(each, band) for each, _ in leakage) * IMPRINT_BYTES
                 yield Piece(compute, digests, read, memory + results)
 
     def change(self, work: Assignment, shared: Sequence[Band]) -> Change:
@@ -128,8 +142,19 @@ class ImageKind(Kind):
         edits = {"SCI": _over(window, shared, _subtract), "DQ": _over(window, shared, _join)}
         if work.settings.propagate_errors:
             edits["ERR"] = _over(window, shared, _add_errors)
+            if takes := array_for_variance(work.target):
+                edits[takes] = _over(window, shared, _add_variances)
+            found = replace(found, variance_array=takes, error_notes=error_notes(work.target))
         combined = join(shared) if work.companions else None
         return Change.ended(work, State.COMPLETE, found, Changes(edits), combined=combined)
+
+
+def _members(prepared: Prepared) -> Iterator[tuple[str, Identity]]:
+    """Yield the backgrounds for a key, each followed by its imprint if it has one."""
+    for facts in sorted(prepared.used, key=lambda each: each.identity):
+        yield "background", facts.identity
+        if (imprint := prepared.imprints.get(facts.location)) is not None:
+            yield "imprint of the background before it", imprint.identity
 
 
 def _pixels_read(exposure: ExposureFacts, band: Window) -> int:
@@ -162,6 +187,10 @@ def _join(dq: Plane, background: Combined) -> None:
 
 def _add_errors(err: Plane, background: Combined) -> None:
     add_errors(err, background.err, background.n_used)
+
+
+def _add_variances(var: Plane, background: Combined) -> None:
+    add_variances(var, background.err, background.n_used)
 
 
 def _nothing_valid(work: Assignment) -> BackgroundError:

@@ -23,6 +23,7 @@ def check_alike(
     backgrounds: Iterable[ExposureFacts],
     allowed: Collection[str] = (),
     role: str = "target",
+    what: str = "background",
 ) -> tuple[str, ...]:
     """Hold backgrounds against their target, by `bkgflow.matching.TABLE`.
 
@@ -32,6 +33,8 @@ def check_alike(
         Names of what may differ.
     role : str
         What the exposure that the others are held against is called.
+    what : str
+        What the others are called: "background" or "imprint".
 
     Returns
     -------
@@ -49,7 +52,7 @@ def check_alike(
         differing = list(_differing(target, background))
         refused = [each for each in differing if each[0].name not in allowed]
         if refused:
-            raise _mismatch(target, background, refused, role)
+            raise _mismatch(target, background, refused, role, what)
         if differing:
             told.append(f"{background.name} differs from its {role}: {_words(differing, role)}")
     return tuple(told)
@@ -118,15 +121,20 @@ def _words(differing: Sequence[Difference], role: str) -> str:
 
 
 def _mismatch(
-    target: ExposureFacts, background: ExposureFacts, refused: Sequence[Difference], role: str
+    target: ExposureFacts,
+    background: ExposureFacts,
+    refused: Sequence[Difference],
+    role: str,
+    what: str,
 ) -> BackgroundError:
     keywords = ", ".join(rule.keyword for rule, _, _ in refused)
     names = ",".join(rule.name for rule, _, _ in refused)
     whom = "its target" if role == "target" else f"the {role}"
+    article = "An" if what[0] in "aeiou" else "A"
     return BackgroundError(
-        f"A background must agree with {whom} in {keywords}: {refused[0][0].why}",
+        f"{article} {what} must agree with {whom} in {keywords}: {refused[0][0].why}",
         file=background.location,
         value=f"{_words(refused, role)} ({target.name})",
-        cure=f"Give backgrounds that were taken as {whom} was, or allow what differs with "
+        cure=f"Give {what}s that were taken as {whom} was, or allow what differs with "
         f"allow_mismatch={names}",
     )

@@ -6,7 +6,7 @@ import numpy as np
 
 from bkgflow.methods.arrays import Flags, Reals
 
-__all__ = ["add_errors", "subtract_background"]
+__all__ = ["add_errors", "add_variances", "join_flags", "subtract_background", "subtract_imprint"]
 
 
 def subtract_background(sci: Reals, bkg_sci: Reals, n_used: Flags) -> None:
@@ -24,9 +24,38 @@ def subtract_background(sci: Reals, bkg_sci: Reals, n_used: Flags) -> None:
     np.subtract(sci, bkg_sci, out=sci, where=n_used > 0, casting="same_kind")
 
 
+def subtract_imprint(sci: Reals, imprint: Reals) -> None:
+    """Subtract an imprint from an exposure, or from some rows of it, in place.
+
+    The difference is that of float32 numbers, whatever ``sci`` is kept in: what an exposure gives
+    does not depend on what it is combined with.
+
+    Parameters
+    ----------
+    sci : (ny, nx) or (n_integrations, ny, nx) float32 or float64
+        Of the exposure, in the unit of the imprint. Changed.
+    imprint : (ny, nx) float32, or the shape of ``sci``
+        NaN leaves NaN.
+    """
+    np.subtract(sci, imprint, out=sci, dtype=np.float32, casting="unsafe")
+
+
+def join_flags(dq: Flags, more: Flags) -> None:
+    """Join flags with those of what was subtracted, in place; shapes as in `subtract_imprint`."""
+    np.bitwise_or(dq, more, out=dq)
+
+
 def add_errors(err: Reals, bkg_err: Reals, n_used: Flags) -> None:
     """Add a background's uncertainty to a target's in quadrature, in place.
 
     Shapes and ``n_used`` are those of `subtract_background`; ``err`` is changed.
     """
     np.hypot(err, bkg_err, out=err, where=n_used > 0, casting="same_kind")
+
+
+def add_variances(var: Reals, bkg_err: Reals, n_used: Flags) -> None:
+    """Add the square of a background's uncertainty to one of a target's variances, in place.
+
+    Shapes and ``n_used`` are those of `subtract_background`; ``var`` is changed.
+    """
+    np.add(var, np.square(bkg_err), out=var, where=n_used > 0, casting="same_kind")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Protocol
 
+from bkgflow.errors import BkgflowError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.references.folder import ReferenceFolder
 from bkgflow.io.storage.location import Location
 from bkgflow.planning.unit import References, Shared
 from bkgflow.settings import StepSettings
-from bkgflow.verdict import Verdict
+from bkgflow.verdict import State, Verdict
 
 __all__ = ["Facts", "Piece", "PlannedKind", "PlannedKinds", "Prepared", "Request"]
 
@@ -23,13 +24,15 @@ Facts = Mapping[Location, ExposureFacts]
 class Request:
     """A target, and what an association or a call gives beside it.
 
-    References are looked for in the folder; without one, in CRDS.
+    References are looked for in the folder; without one, in CRDS. An imprint that cannot be used
+    is there as its error: it stops those alone who need it.
     """
 
     target: ExposureFacts
     backgrounds: tuple[ExposureFacts, ...] = ()
     catalogs: tuple[Location, ...] = ()
     folder: ReferenceFolder | None = None
+    imprints: tuple[ExposureFacts | BkgflowError, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,12 @@ class Prepared:
         What a user should know about how the members are used.
     mismatches : tuple of str
         In what backgrounds differ from the target because it was allowed.
+    imprint : ExposureFacts or None
+        What is subtracted from the target first.
+    imprint_state : State or None
+        COMPLETE or SKIPPED: what the product says of its imprint; None where it says nothing new.
+    imprints : mapping
+        What is subtracted first from backgrounds that are used, by where these lie.
     """
 
     target: ExposureFacts
@@ -59,6 +68,9 @@ class Prepared:
     shared: Shared | None = None
     notes: tuple[str, ...] = ()
     mismatches: tuple[str, ...] = ()
+    imprint: ExposureFacts | None = None
+    imprint_state: State | None = None
+    imprints: Facts = field(default_factory=dict)
 
     def noting(self, *notes: str) -> Prepared:
         """Return the same with more notes."""
@@ -106,6 +118,10 @@ class PlannedKind(Protocol):
 
     reads: ClassVar[frozenset[str]] = frozenset()
     """Member types of associations that it reads, beside science and background."""
+
+    def wants(self, member: str, target: ExposureFacts, settings: StepSettings) -> bool:
+        """Whether it reads members of a type for a target."""
+        return member in self.reads
 
     def prepare(self, request: Request, settings: StepSettings) -> Prepared:
         """Decide what is done to a target.

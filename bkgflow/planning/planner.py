@@ -12,6 +12,7 @@ from bkgflow.errors import BkgflowError, PlanError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.products.describe import product_name, product_suffix
+from bkgflow.io.products.pixels import PART_BYTES
 from bkgflow.io.references.folder import ReferenceFolder
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.publish import check_writable
@@ -19,7 +20,7 @@ from bkgflow.planning.conflicts import already_subtracted, without_conflicts, wi
 from bkgflow.planning.keys import Key
 from bkgflow.planning.kind import Facts, PlannedKinds, Prepared, Request
 from bkgflow.planning.plan import Costs, Plan
-from bkgflow.planning.unit import Shared, Unit
+from bkgflow.planning.unit import IMPRINT_BYTES, Imprint, Shared, Unit
 from bkgflow.settings import StepSettings
 from bkgflow.verdict import State, Verdict
 from bkgflow.version import VERSION
@@ -118,8 +119,11 @@ class Planner:
         target: ExposureFacts,
         backgrounds: Iterable[ExposureFacts],
         product: Product | None = None,
+        imprints: Iterable[ExposureFacts] = (),
     ) -> Prepared:
         """Have the target's kind decide what is done to it, with the members that it reads.
+
+        Imprints that are given count with those of the product.
 
         Raises
         ------
@@ -129,26 +133,43 @@ class Planner:
         if target.subtracted and not self.settings.allow_subtracted:
             raise already_subtracted(target, "A target")
         kind = self.kinds.of(target.exp_type)
-        others = product.others if product else ()
-        read = (each for name, each in others if name == "sourcecat" and name in kind.reads)
-        request = Request(target, tuple(backgrounds), tuple(read), self.references)
-        prepared = kind.prepare(request, self.settings)
-        left_alone = (
-            f"{name} member {each.name} is left alone"
-            for name, each in others
-            if name not in kind.reads
+        others, given = product.others if product else (), tuple(imprints)
+
+        def wanted(member: str) -> bool:
+            return kind.wants(member, target, self.settings)
+
+        catalogs = (each for name, each in others if name == "sourcecat" and wanted(name))
+        members = (each for name, each in others if name == "imprint" and wanted(name))
+        used = given if wanted("imprint") else ()
+        prepared = kind.prepare(
+            Request(
+                target,
+                tuple(backgrounds),
+                tuple(catalogs),
+                self.references,
+                (*used, *map(self._found, members)),
+            ),
+            self.settings,
+        )
+        left_alone = [f"imprint {each.name} is left alone" for each in given if each not in used]
+        left_alone += (
+            f"{name} member {each.name} is left alone" for name, each in others if not wanted(name)
         )
         # What the association says comes before what was made of it.
         notes = (*(product.notes if product else ()), *left_alone, *prepared.notes)
         return replace(prepared, notes=notes)
 
-    def _facts(self, location: Location) -> ExposureFacts:
+    def _found(self, location: Location) -> ExposureFacts | BkgflowError:
+        """Look at an exposure, if nobody has; return its facts, or what is wrong with it."""
         if location not in self.looked_at:
             try:
                 self.looked_at[location] = inspect(location)
             except BkgflowError as error:
                 self.looked_at[location] = error
-        found = self.looked_at[location]
+        return self.looked_at[location]
+
+    def _facts(self, location: Location) -> ExposureFacts:
+        found = self._found(location)
         if isinstance(found, BkgflowError):
             raise found
         return found
@@ -201,6 +222,7 @@ class Planner:
             ("method", f"{kind.name} {kind.version}"),
             *self.settings.only(kind.arguments).items(),
             ("target", target.identity),
+            *_imprint_part(found),
             *(references.identities if references else ()),
             ("shared result", digest),
             ("skipped because", found.verdict.reason),
@@ -218,13 +240,17 @@ class Planner:
             references=references,
             notes=found.notes,
             mismatches=found.mismatches,
+            imprint=_imprint(found),
         )
 
     def _exposures(self, units: Iterable[Unit], shared: Iterable[Shared]) -> Facts:
         """Return every exposure that will be read, once."""
+        asked = [each for each in units if each.verdict.state != State.QUARANTINED]
         wanted = dict.fromkeys(member for each in shared for member in each.members)
+        wanted |= dict.fromkeys(each for one in shared for each in one.imprints if each)
+        wanted |= dict.fromkeys(unit.target for unit in asked)
         wanted |= dict.fromkeys(
-            unit.target for unit in units if unit.verdict.state != State.QUARANTINED
+            each.imprint.location for each in asked if each.imprint and each.imprint.location
         )
         found = {location: self.looked_at[location] for location in wanted}
         return {key: each for key, each in found.items() if isinstance(each, ExposureFacts)}
@@ -245,8 +271,29 @@ class Planner:
             identities = unit.references.identities if unit.references else ()
             read += size + sum(identity.size for _, identity in identities)
             written += size + len(unit.companions) * pixels * COMPANION_BYTES
-            unit_task = max(unit_task, self.kinds.named(unit.kind).held(target))
+            held = self.kinds.named(unit.kind).held(target)
+            if unit.imprint is not None and unit.imprint.location is not None:
+                depth = facts[unit.imprint.location].n_integrations or 1
+                read += depth * pixels * IMPRINT_BYTES
+                # Rows at a time; for a cube, what every integration needs is kept.
+                streams = target.n_integrations is None
+                held += 2 * PART_BYTES if streams else pixels * IMPRINT_BYTES
+            unit_task = max(unit_task, held)
         return Costs(read, written, shared_task, unit_task)
+
+
+def _imprint(found: Prepared) -> Imprint | None:
+    if found.imprint_state is None:
+        return None
+    return Imprint(found.imprint_state, found.imprint.location if found.imprint else None)
+
+
+def _imprint_part(found: Prepared) -> Iterator[tuple[str, object]]:
+    """Yield what a unit's key says of its imprint; nothing where the unit has nothing to do."""
+    if found.imprint is not None:
+        yield "imprint", found.imprint.identity
+    elif found.imprint_state is not None:
+        yield "imprint", found.imprint_state.value
 
 
 def _refused(asked: Asked, error: BkgflowError) -> Unit:

@@ -18,7 +18,13 @@ from bkgflow.planning.planner import Asked, Planner
 __all__ = ["plan_single"]
 
 
-def plan_single(target: object, bkg_list: object, output: PathLike, planner: Planner) -> Plan:
+def plan_single(
+    target: object,
+    bkg_list: object,
+    output: PathLike,
+    planner: Planner,
+    imprints: object = None,
+) -> Plan:
     """Decide what is done to one target: a plan of one unit.
 
     Parameters
@@ -27,6 +33,8 @@ def plan_single(target: object, bkg_list: object, output: PathLike, planner: Pla
         Of an association of one product, the background members go before ``bkg_list``.
     bkg_list : sequence of paths or data models, or a comma-separated string
         The background exposures; paths and models may be mixed.
+    imprints : sequence of paths or data models, or a comma-separated string
+        The imprint exposures; those of an association go before them.
 
     Raises
     ------
@@ -35,23 +43,28 @@ def plan_single(target: object, bkg_list: object, output: PathLike, planner: Pla
     BkgflowError
         If one is bad: there is nobody else to go on with.
     """
-    backgrounds = split_list(bkg_list)
+    backgrounds, leakage = split_list(bkg_list), split_list(imprints)
     association, product, notes = "", None, list[str]()
     if isinstance(target, str | os.PathLike) and Location.of(target).suffix.lower() == ".json":
         association = str(Location.of(target))
         product = _only_product(Location.of(target))
         if product.backgrounds and backgrounds:
             notes.append("its own background members are used, not bkg_list")
+        if leakage and any(name == "imprint" for name, _ in product.others):
+            notes.append("its own imprint members are used, not imprints")
+            leakage = []
         target, backgrounds = product.science, list(product.backgrounds) or backgrounds
     facts = _facts(target, "target")
     if is_model(target) and any(background is target for background in backgrounds):
         raise own_background(facts)
     # A model is told from the others by its place in the list; one that is there twice has one.
     roles = {id(each): f"background {i}" for i, each in enumerate(backgrounds, start=1)}
+    roles |= {id(each): f"imprint {i}" for i, each in enumerate(leakage, start=1)}
     others = [_facts(each, roles[id(each)]) for each in backgrounds]
-    for each in (facts, *others):
+    subtracted_first = [_facts(each, roles[id(each)]) for each in leakage]
+    for each in (facts, *others, *subtracted_first):
         planner.looked_at[each.location] = each
-    prepared = planner.prepared(facts, others, product).noting(*notes)
+    prepared = planner.prepared(facts, others, product, subtracted_first).noting(*notes)
     asked = Asked(association, product.name if product else "", prepared)
     plan = planner.plan([asked], Location.of(output))
     if (error := plan.units[0].verdict.error) is not None:

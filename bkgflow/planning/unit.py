@@ -8,9 +8,13 @@ from bkgflow.detector import Window
 from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.location import Location
 from bkgflow.planning.keys import Key
-from bkgflow.verdict import Verdict
+from bkgflow.verdict import State, Verdict
 
-__all__ = ["References", "Shared", "Unit"]
+__all__ = ["IMPRINT_BYTES", "Imprint", "References", "Shared", "Unit"]
+
+
+IMPRINT_BYTES = 8
+"""Of a pixel of an imprint: SCI (float32) and DQ (uint32)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,22 @@ class References:
 
 
 @dataclass(frozen=True, slots=True)
+class Imprint:
+    """What becomes of the imprint that a target has, before anything else is done to it.
+
+    Attributes
+    ----------
+    state : State
+        COMPLETE where it is subtracted, SKIPPED where none of those given belongs to the target.
+    location : Location or None
+        Of the imprint that is subtracted.
+    """
+
+    state: State
+    location: Location | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Shared:
     """A result that is computed once, for all units that wait for it.
 
@@ -57,6 +77,8 @@ class Shared:
         The exposures that it is made of.
     references : tuple of Location
         The reference files that it is made of.
+    imprints : tuple of (Location or None)
+        For each member, what is subtracted from it first; empty where that is nothing.
     """
 
     kind: str
@@ -64,6 +86,13 @@ class Shared:
     window: Window
     members: tuple[Location, ...]
     references: tuple[Location, ...] = ()
+    imprints: tuple[Location | None, ...] = ()
+
+    @property
+    def pairs(self) -> tuple[tuple[Location, Location | None], ...]:
+        """Each member with its imprint."""
+        imprints = self.imprints or (None,) * len(self.members)
+        return tuple(zip(self.members, imprints, strict=True))
 
     @property
     def digest(self) -> str:
@@ -93,6 +122,8 @@ class Unit:
         PLANNED; or SKIPPED or QUARANTINED where the headers decide it already.
     shared : str
         Digest of the shared result that it waits for; empty without one.
+    imprint : Imprint or None
+        What becomes of the target's imprint; None where there is nothing to be said of one.
     notes : tuple of str
         What a user should know about how the members were read.
     mismatches : tuple of str
@@ -111,6 +142,7 @@ class Unit:
     references: References | None = None
     notes: tuple[str, ...] = ()
     mismatches: tuple[str, ...] = ()
+    imprint: Imprint | None = None
 
     @property
     def digest(self) -> str:

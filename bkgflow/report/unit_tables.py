@@ -50,20 +50,24 @@ def _shared_rows(plan: Plan, names: Mapping[str, str]) -> Iterator[tuple[str, st
     sharing = plan.sharing()
     for shared in plan.shared:
         targets = sharing[shared.digest]
+        imprints = len({each for each in shared.imprints if each})
+        less = f" less {imprints} imprint(s)" if imprints else ""
         skies = "".join(f"{sky.name} to " for sky in shared.references)
         yield (
             names[shared.digest],
             "(shared)" if targets > 1 else "",
-            f"{KINDS.named(shared.kind).verb} {skies}{len(shared.members)} exposures "
+            f"{KINDS.named(shared.kind).verb} {skies}{len(shared.members)} exposures{less} "
             f"over {shared.window}, once, for {targets} target(s)",
         )
 
 
 def _what(unit: Unit, names: Mapping[str, str]) -> str:
+    imprint = unit.imprint.location if unit.imprint else None
     if not unit.verdict.to_do:
-        return f"{unit.verdict.state}: {unit.verdict.reason}"
+        less = f"; its imprint {imprint.name} is subtracted" if imprint else ""
+        return f"{unit.verdict.state}: {unit.verdict.reason}{less}"
     if unit.shared:
-        return f"subtract {names[unit.shared]}"
+        return f"subtract {f'imprint {imprint.name}, ' if imprint else ''}{names[unit.shared]}"
     skies = unit.references.background if unit.references else ()
     return f"scale and subtract {', '.join(sky.name for sky in skies)}"
 
@@ -92,4 +96,4 @@ def remarks(verdict: Verdict) -> list[str]:
         words.append(f"{number} {have} no valid background and {are} valid in the target")
     if found.unused_backgrounds:
         words.append(f"no valid pixel in {', '.join(found.unused_backgrounds)}")
-    return [*words, *(found.warnings or ())]
+    return [*words, *(found.warnings or ()), *(found.error_notes or ())]

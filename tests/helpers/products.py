@@ -63,7 +63,7 @@ def save_whole(path, product, changes=LOWERED, verdict=DONE):
     """Do the same by hand, to the whole model."""
     with warnings.catch_warnings(), open_model(path) as model:
         warnings.simplefilter("ignore")
-        describe(model, verdict)
+        describe(model, verdict, Changes(imprint=changes.imprint))
         if changes.mask is not None:
             model.mask = changes.mask
         if changes.scaling_factor is not None:

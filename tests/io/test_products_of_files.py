@@ -31,10 +31,12 @@ from bkgflow.simulate import (
 from bkgflow.verdict import State, Verdict
 from tests.helpers.exposures import make_model
 from tests.helpers.products import (
+    LOWERED,
     add_extra,
     asdf_of,
     assert_same,
     rehash,
+    saved,
     tree_text,
     write,
     write_both,
@@ -51,6 +53,20 @@ def exposure(request, tmp_path_factory):
         "soss": lambda: simulate_soss(folder, integrations=3, segments=1, subarray="SUBSTRIP96"),
     }
     return make[request.param]().exposures[0]
+
+
+@pytest.mark.parametrize("before", [None, "SKIPPED"])
+@pytest.mark.parametrize("state", [State.COMPLETE, State.SKIPPED])
+def test_what_became_of_an_imprint_is_a_card_and_a_node(state, before, tmp_path):
+    """A new card goes where stdatamodels has it, an old one is changed."""
+    simulated = simulate_nods(tmp_path / "nods", points=2, size=48).exposures[0]
+    path = saved(simulated, tmp_path / "t_rate.fits",
+                 lambda model: setattr(model.meta.cal_step, "imprint", before))  # fmt: skip
+    changes = replace(LOWERED, imprint=state)
+    streamed, whole = write_both(path, tmp_path, amended=True, changes=changes)
+    assert_same(streamed, whole)
+    assert tree_text(streamed) == tree_text(whole)
+    assert fits.getheader(streamed)["S_IMPRNT"] == state.value
 
 
 @pytest.mark.parametrize("threads", [1, 3])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -15,7 +15,7 @@ from bkgflow.io.exposures.windows import number, slit_corner, whole_number, wind
 from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.location import Location
 
-__all__ = ["META_KEYS", "ExposureFacts", "look_up", "read_facts"]
+__all__ = ["IMPRINT_KEYS", "META_KEYS", "ExposureFacts", "look_up", "read_facts"]
 
 META_KEYS = {
     "INSTRUME": "instrument.name",
@@ -34,6 +34,14 @@ META_KEYS = {
 }
 """What decides which reference files an exposure needs, and names its source catalog: FITS
 keyword to the key below ``meta`` (the core schema of stdatamodels)."""
+
+IMPRINT_KEYS = {
+    "OBSERVTN": "observation.observation_number",
+    "BKGDTARG": "observation.bkgdtarg",
+    "PATT_NUM": "dither.position_number",
+    "S_IMPRNT": "cal_step.imprint",
+}
+"""What decides which imprint belongs to an exposure, and whether it was subtracted already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +71,10 @@ class ExposureFacts:
         Of one without: the name by which the file was written, and when.
     subtracted : str
         The keyword of a step that has subtracted a background already; empty where none has.
+    imprint_keywords : tuple of (str, str)
+        Those of `IMPRINT_KEYS` that it has.
+    variances : tuple of str
+        EXTNAME of the VAR_… arrays that it has in the shape of SCI.
     """
 
     location: Location
@@ -82,6 +94,8 @@ class ExposureFacts:
     exposure_id: str = ""
     written_as: str = ""
     subtracted: str = ""
+    imprint_keywords: tuple[tuple[str, str], ...] = ()
+    variances: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -102,6 +116,15 @@ class ExposureFacts:
     def keyword(self, name: str) -> str:
         """Return one of `keywords`; empty where it is missing."""
         return dict(self.keywords).get(name, "")
+
+    def imprint_keyword(self, name: str) -> str:
+        """Return one of `imprint_keywords`; empty where it is missing."""
+        return dict(self.imprint_keywords).get(name, "")
+
+    @property
+    def had_imprint(self) -> bool:
+        """Whether its header says that its imprint was subtracted already."""
+        return self.imprint_keyword("S_IMPRNT").upper() == "COMPLETE"
 
     def gwa_tilt(self) -> tuple[float, float]:
         """Return the tilt of the grating wheel, in degrees.
@@ -132,6 +155,7 @@ def read_facts(
     primary: Callable[[str], Hashable],
     sci: Callable[[str], object],
     source: Callable[[Window], Source],
+    variances: Iterable[str] = (),
 ) -> ExposureFacts:
     """Return what an exposure's keywords say of it.
 
@@ -146,6 +170,8 @@ def read_facts(
         Return the value of a keyword of the primary header and of SCI's; None where it is missing.
     source : callable
         Makes the source from its window.
+    variances : iterable of str
+        See `ExposureFacts`.
     """
     primary = cache(primary)  # several questions are about the same few keywords
     corner, size = (
@@ -157,7 +183,11 @@ def read_facts(
         corner, size = slit_corner(corner, cut), (sci("SLTSIZE1"), sci("SLTSIZE2"))
     instrument = _text(primary("INSTRUME"))
     window = window_of(location, instrument, shape[-2:], corner, size)
-    values = ((keyword, _text(primary(keyword)).strip()) for keyword in META_KEYS)
+
+    def present(names: Iterable[str]) -> tuple[tuple[str, str], ...]:
+        values = ((name, _text(primary(name)).strip()) for name in names)
+        return tuple((name, value) for name, value in values if value)
+
     known = exposure_id(primary)
     return ExposureFacts(
         location=location,
@@ -171,12 +201,14 @@ def read_facts(
         bunit=_text(sci("BUNIT")),
         gwa=(number(primary("GWA_XTIL")), number(primary("GWA_YTIL"))),
         dispersion_axis=whole_number(sci("DISPAXIS")),
-        keywords=tuple((keyword, value) for keyword, value in values if value),
+        keywords=present(META_KEYS),
         source=source(window),
         setup=read_setup(primary, instrument.strip().upper(), window),
         exposure_id=known,
         written_as="" if known else written_as(primary),
         subtracted=read_subtracted(primary),
+        imprint_keywords=present(IMPRINT_KEYS),
+        variances=tuple(variances),
     )
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bkgflow.detector import Window
 from bkgflow.errors import FileError, ShapeError
 from bkgflow.io.exposures.facts import ExposureFacts, read_facts
-from bkgflow.io.exposures.source import Layer, Pixels, Reader
+from bkgflow.io.exposures.source import VARIANCES, Layer, Pixels, Reader
 from bkgflow.io.fits.hdus import ByteRange, Hdu, walk
 from bkgflow.io.fits.planes import planes, read_rows
 from bkgflow.io.storage.location import Location, PathLike
@@ -50,6 +53,17 @@ class FitsSource:
         """Open the file."""
         with self.location.open() as stream:
             yield _FitsReader(self, stream)
+
+    def variances(self, window: Window) -> dict[str, NDArray[np.float32]]:
+        """Look where they are, and read them: few ask, so that no graph carries it."""
+        hdus, found = walk(self.location), dict[str, NDArray[np.float32]]()
+        rows, columns = window.slices_in(self.window)
+        local = Window(columns.start, rows.start, window.nx, window.ny)
+        with self.location.open() as stream:
+            for name in _variances(hdus):
+                found[name] = np.empty(window.shape, np.float32)
+                read_rows(stream, next(planes(hdus[name].data)), local, found[name])
+        return found
 
     def wcs(self) -> WCS | None:
         """Return what the tree has as ``meta.wcs``."""
@@ -98,7 +112,19 @@ def inspect(where: PathLike) -> ExposureFacts:
         hdus["PRIMARY"].header.get,
         hdus["SCI"].header.get,
         lambda window: FitsSource(location, window, n_integrations, *arrays),
+        _variances(hdus),
     )
+
+
+def _variances(hdus: Mapping[str, Hdu]) -> list[str]:
+    """Return the names of the images that are variances of SCI."""
+    shape = hdus["SCI"].data.shape
+    found = [hdus[name] for name in VARIANCES if name in hdus]
+    return [
+        hdu.name
+        for hdu in found
+        if hdu.data.shape == shape and hdu.header.get("XTENSION", "IMAGE") == "IMAGE"
+    ]
 
 
 def _common_shape(location: Location, hdus: dict[str, Hdu]) -> tuple[int, ...]:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bkgflow.detector import Window
 from bkgflow.errors import FileError, ShapeError
-from bkgflow.io.exposures.facts import META_KEYS, ExposureFacts, look_up, read_facts
+from bkgflow.io.exposures.facts import (
+    IMPRINT_KEYS,
+    META_KEYS,
+    ExposureFacts,
+    look_up,
+    read_facts,
+)
 from bkgflow.io.exposures.setup import DATE_KEYS, SETUP_KEYS
-from bkgflow.io.exposures.source import Layer, Pixels, Reader
+from bkgflow.io.exposures.source import VARIANCES, Layer, Pixels, Reader
 from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.location import Location
 
@@ -26,18 +33,17 @@ __all__ = ["ModelSource", "model_facts"]
 
 LAYERS = {"SCI": "data", "ERR": "err", "DQ": "dq"}
 
-PRIMARY_KEYS = (
-    META_KEYS
-    | SETUP_KEYS
-    | {
-        "SUBSTRT1": "subarray.xstart",
-        "SUBSTRT2": "subarray.ystart",
-        "SUBSIZE1": "subarray.xsize",
-        "SUBSIZE2": "subarray.ysize",
-        "GWA_XTIL": "instrument.gwa_xtilt",
-        "GWA_YTIL": "instrument.gwa_ytilt",
-    }
-)
+PRIMARY_KEYS = {
+    **META_KEYS,
+    **IMPRINT_KEYS,
+    **SETUP_KEYS,
+    "SUBSTRT1": "subarray.xstart",
+    "SUBSTRT2": "subarray.ystart",
+    "SUBSIZE1": "subarray.xsize",
+    "SUBSIZE2": "subarray.ysize",
+    "GWA_XTIL": "instrument.gwa_xtilt",
+    "GWA_YTIL": "instrument.gwa_ytilt",
+}
 """Where a model has the keywords of the primary header, below ``meta``."""
 
 SCI_KEYS = {
@@ -62,6 +68,8 @@ class ModelSource:
     err: Pixels
     dq: Pixels
     world: WCS | None = None
+    more: Mapping[str, Pixels] = field(default_factory=dict)
+    """Its variances, by EXTNAME."""
 
     @property
     def n_integrations(self) -> int | None:
@@ -72,6 +80,14 @@ class ModelSource:
     def reader(self) -> Iterator[Reader]:
         """Nothing to open."""
         yield _ModelReader(self)
+
+    def variances(self, window: Window) -> dict[str, NDArray[np.float32]]:
+        """Return copies."""
+        rows, columns = window.slices_in(self.window)
+        return {
+            name: np.array(array.reshape(-1, *array.shape[-2:])[0, rows, columns], np.float32)
+            for name, array in self.more.items()
+        }
 
     def wcs(self) -> WCS | None:
         """Return the model's ``meta.wcs``."""
@@ -108,6 +124,15 @@ def model_facts(model: JwstDataModel, name: str) -> ExposureFacts:
     shape, meta = _common_shape(model, name), model.meta
     sci, err, dq = (getattr(model, attribute) for attribute in LAYERS.values())
 
+    variances = {
+        name: array
+        for name, attribute in VARIANCES.items()
+        # To ask a model for an array that it lacks would make one.
+        if model.hasattr(attribute)
+        and (array := getattr(model, attribute)) is not None
+        and tuple(array.shape) == shape
+    }
+
     def primary(keyword: str) -> Hashable:
         if keyword == "DATAMODL":
             return type(model).__name__
@@ -121,7 +146,10 @@ def model_facts(model: JwstDataModel, name: str) -> ExposureFacts:
         shape,
         primary,
         lambda keyword: look_up(model, SCI_KEYS[keyword]),
-        lambda window: ModelSource(name, window, sci, err, dq, getattr(meta, "wcs", None)),
+        lambda window: ModelSource(
+            name, window, sci, err, dq, getattr(meta, "wcs", None), variances
+        ),
+        variances,
     )
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORMATS",
+    "VARIANCES",
     "Layer",
     "Pixels",
     "Reader",
@@ -38,6 +39,14 @@ __all__ = [
 Layer = Literal["sci", "err", "dq"]
 
 Pixels = NDArray[np.generic]
+
+VARIANCES: Mapping[str, str] = {
+    "VAR_POISSON": "var_poisson",
+    "VAR_RNOISE": "var_rnoise",
+    "VAR_FLAT": "var_flat",
+}
+"""EXTNAME of the parts of which the pipeline makes ERR² again and again, and what a data model
+calls them."""
 
 FORMATS: Mapping[str, str] = {"fits": "bkgflow.io.exposures.from_fits:FitsSource"}
 """By the name of a format, the class of its sources. What is not listed is in memory alone."""
@@ -81,6 +90,12 @@ class Source(Protocol):
 
     def reader(self) -> AbstractContextManager[Reader]:
         """Open it."""
+
+    def variances(self, window: Window) -> dict[str, NDArray[np.float32]]:
+        """Return those of `VARIANCES` that it has, in a part of its window; of a cube, the first.
+
+        Arrays of another shape than SCI's do not count.
+        """
 
     def wcs(self) -> WCS | None:
         """Return its WCS; None where it has none.

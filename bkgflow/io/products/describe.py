@@ -9,7 +9,7 @@ from bkgflow.io.models import save_model
 from bkgflow.io.products.writer import Arrays, Changes
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.publish import Draft, Publish, writing
-from bkgflow.record import Record
+from bkgflow.record import NO_IMPRINT, Record
 from bkgflow.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -41,12 +41,14 @@ def product_suffix(n_integrations: int | None) -> str:
 def describe(model: JwstDataModel, verdict: Verdict, changes: Changes | None = None) -> None:
     """Write into a model what was done to it, with mask and scaling factor where there are any.
 
-    ``S_BKDSUB`` gets the state.
+    ``S_BKDSUB`` gets the state, ``S_IMPRNT`` that of the imprint.
     """
     if changes is not None and changes.mask is not None:
         model.mask = changes.mask
     if changes is not None and changes.scaling_factor is not None:
         model.meta.background.scaling_factor = changes.scaling_factor
+    if changes is not None and changes.imprint is not None:
+        model.meta.cal_step.imprint = changes.imprint.value
     model.meta.cal_step.bkg_subtract = verdict.state.value
     model.meta.bkgflow = verdict.to_tree()
     for line in verdict.history:
@@ -64,6 +66,8 @@ def draft_combined(
         model.update(target)
         model.data, model.err, model.dq = arrays
         model.meta.cal_step.bkg_subtract = None
+        if (imprints := record.background_imprints) is not None:
+            model.meta.cal_step.imprint = None if NO_IMPRINT in imprints else "COMPLETE"
         model.meta.model_type = "ImageModel"
         model.meta.bkgflow = record.to_tree()
         save_model(model, path)

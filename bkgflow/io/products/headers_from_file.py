@@ -162,6 +162,9 @@ def parts_from_file(
     factor, mask = changes.scaling_factor, changes.mask
     primary = fits.Header.fromstring(written.primary.raw)
     primary["DATE"], primary["FILENAME"] = date, filename
+    if changes.imprint is not None:
+        _set_card(primary, "S_IMPRNT", changes.imprint.value)
+        tree.set("meta.cal_step.imprint", changes.imprint.value)
     _set_card(primary, "S_BKDSUB", state)
     tree.set("meta.cal_step.bkg_subtract", state)
     if factor is not None:

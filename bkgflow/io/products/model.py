@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bkgflow.io.exposures.facts import ExposureFacts
+from bkgflow.io.exposures.source import VARIANCES
 from bkgflow.io.models import native, open_model
 from bkgflow.io.products.describe import describe, draft_combined
 from bkgflow.io.products.writer import EDITED, Arrays, Changes, Prepared, check_arrays
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelWriter"]
 
-ATTRIBUTES = {"SCI": "data", "ERR": "err", "DQ": "dq"}
+ATTRIBUTES = {"SCI": "data", "ERR": "err", "DQ": "dq"} | {
+    name: attribute for name, attribute in VARIANCES.items() if name in EDITED
+}
 """What a data model calls the arrays of `EDITED`."""
 
 
@@ -74,7 +77,9 @@ class _OpenModel:
 
 
 def _change(model: JwstDataModel, changes: Changes, target: ExposureFacts) -> None:
-    arrays = {name: getattr(model, attribute, None) for name, attribute in ATTRIBUTES.items()}
+    # No others: to ask a model for an array that it lacks would make one.
+    names = [name for name in ATTRIBUTES if name == "SCI" or name in changes.edits]
+    arrays = {name: getattr(model, ATTRIBUTES[name], None) for name in names}
     there = {name: array for name, array in arrays.items() if array is not None}
     check_arrays(target, changes, {name: array.shape for name, array in there.items()})
     for name, edit in changes.edits.items():

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,7 +18,7 @@ from bkgflow.errors import FileError, ShapeError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.storage.location import Location
 from bkgflow.record import Record
-from bkgflow.verdict import Verdict
+from bkgflow.verdict import State, Verdict
 
 __all__ = [
     "EDITED",
@@ -45,6 +46,8 @@ EDITED: Mapping[str, np.dtype[np.generic]] = {
     "SCI": np.dtype(np.float32),
     "ERR": np.dtype(np.float32),
     "DQ": np.dtype(np.uint32),
+    "VAR_POISSON": np.dtype(np.float32),
+    "VAR_RNOISE": np.dtype(np.float32),
 }
 """EXTNAME and type, in a product, of the arrays that a background changes."""
 
@@ -61,11 +64,26 @@ class Changes:
         1 where a pixel is background: becomes the extension MASK.
     scaling_factor : float or None
         Becomes ``meta.background.scaling_factor``, the card BKGD_SCL.
+    imprint : State or None
+        Becomes ``meta.cal_step.imprint``, the card S_IMPRNT; None leaves it as it is.
     """
 
     edits: Mapping[str, Edit] = field(default_factory=dict)
     mask: NDArray[np.uint32] | None = None
     scaling_factor: float | None = None
+    imprint: State | None = None
+
+    def after(self, first: Mapping[str, Edit]) -> Changes:
+        """Return the same, with edits that are made before these."""
+        edits = dict(self.edits)
+        for name, edit in first.items():
+            edits[name] = partial(_in_turn, edit, edits[name]) if name in edits else edit
+        return replace(self, edits=edits)
+
+
+def _in_turn(first: Edit, then: Edit, pixels: Plane, integration: int, rows: slice) -> None:
+    first(pixels, integration, rows)
+    then(pixels, integration, rows)
 
 
 class Prepared(Protocol):
