@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 from astropy.io import fits
 
-from benchmarks.files import empty
-from benchmarks.links import link, link_program
+from benchmarks.links import link_program, renumber
 from bkgflow.api import subtract_to_file
 from bkgflow.simulate import simulate_imaging, simulate_nods, simulate_soss, simulate_wfss
 
@@ -66,18 +65,15 @@ class Inputs:
         return self._imaging()[:targets]
 
     def sky(self, backgrounds: int) -> list[Path]:
-        """Return background images; beyond those simulated, they are links to them."""
+        """Return background images; beyond those simulated, they are copies with other numbers."""
         real = self._imaging()[TARGETS:]
-        if backgrounds <= len(real):
-            return real[:backgrounds]
-        folder = self.folder / f"sky-{backgrounds}"
-        empty(folder)
-        return [
-            link(
-                real[i % len(real)], folder / f"jw99001002001_02101_{i + 1:05d}_nrcalong_rate.fits"
-            )
-            for i in range(backgrounds)
-        ]
+        folder = self.folder / f"sky-{self.size or 'full'}"
+        folder.mkdir(exist_ok=True)
+        found = real[:backgrounds]
+        for i in range(len(real), backgrounds):
+            copy = folder / f"jw99001002001_02101_{i + 1:05d}_nrcalong_rate.fits"
+            found.append(copy if copy.exists() else renumber(real[i % len(real)], copy, i + 1))
+        return found
 
     def small(self) -> list[Path]:
         """Return small images: one target, then four backgrounds."""

@@ -1,6 +1,7 @@
 """Programs of links: folders of associations with hard links to exposures beside them.
 
-Each link is an exposure of its own name without taking room of its own.
+Each link has a name of its own without taking room of its own. Where one target has many
+backgrounds, a link will not do: an exposure counts once, whatever its files are called.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from astropy.io import fits
+
 from benchmarks.files import empty
 
-__all__ = ["link", "link_program"]
+__all__ = ["link", "link_program", "renumber"]
 
 
 def link_program(
@@ -40,6 +43,14 @@ def link(path: Path, name: Path) -> Path:
         os.link(path, name)
     except OSError:
         shutil.copyfile(path, name)
+    return name
+
+
+def renumber(path: Path, name: Path, number: int) -> Path:
+    """Copy an exposure and say that it is another one: its number, and its file's name."""
+    shutil.copyfile(path, name)
+    fits.setval(name, "EXPOSURE", value=f"{number:05d}")
+    fits.setval(name, "FILENAME", value=name.name)
     return name
 
 

@@ -109,11 +109,12 @@ def test_a_nod_pattern_has_the_truth(nods, tmp_path):
 
 def test_the_graph_of_many_units_with_imprints_stays_small(tmp_path):
     """Each unit with a background and two imprints of its own."""
-    save_as(tmp_path / "x_rate.fits", nirspec(noise(1, 8, 8)))
-    content = (tmp_path / "x_rate.fits").read_bytes()
+    save_as(tmp_path / "xxx_rate.fits", nirspec(noise(1, 8, 8)))
+    content = (tmp_path / "xxx_rate.fits").read_bytes()
     for i in range(40):
         for name in ("s", "b", "l"):
-            (tmp_path / f"{name}{i:02}_rate.fits").write_bytes(content)
+            own = f"{name}{i:02}_rate.fits"  # an exposure of its own, and no copy
+            (tmp_path / own).write_bytes(content.replace(b"xxx_rate.fits", own.encode()))
         write_association(
             tmp_path / f"a{i:02}_asn.json",
             [(f"p{i}", f"s{i:02}_rate.fits", [f"b{i:02}_rate.fits"])],
