@@ -84,8 +84,10 @@ def run_table(plan: Plan, verdicts: Sequence[Verdict], seconds: float) -> Table:
 def remarks(verdict: Verdict) -> list[str]:
     """Return what a user should know about a product, a sentence each."""
     found = verdict.record.found if verdict.record else None
-    if not isinstance(found, ImageFound):
+    if found is None:
         return []
+    if not isinstance(found, ImageFound):
+        return list(found.fit_warnings)
     words = []
     if found.unsubtracted_pixels:
         words.append(f"{found.unsubtracted_pixels} pixels have no valid background")

@@ -72,6 +72,10 @@ class ModelSource:
         """Return the model's ``meta.wcs``."""
         return self.world
 
+    def has_wcs(self) -> bool:
+        """Whether the model has a ``meta.wcs``."""
+        return self.world is not None
+
 
 @dataclass(frozen=True, slots=True)
 class _ModelReader:

@@ -28,7 +28,7 @@ from bkgflow.io.storage.location import Location, PathLike
 if TYPE_CHECKING:
     from astropy.modeling import Model
 
-__all__ = ["Corners", "SlitlessInputs", "slitless_inputs", "source_corners"]
+__all__ = ["Corners", "SlitlessInputs", "check_wcs", "slitless_inputs", "source_corners"]
 
 ASSIGN = "Run the pipeline's assign_wcs step"
 
@@ -52,6 +52,9 @@ class Corners:
     orders: tuple[int, ...]
 
 
+NO_CORNERS = Corners(np.empty((0, 1, 2, 4)), np.empty((0, 1, 2, 4)), ())
+
+
 @dataclass(frozen=True, slots=True)
 class SlitlessInputs:
     """What the fit of one exposure needs beside its own arrays.
@@ -66,12 +69,15 @@ class SlitlessInputs:
         The user's mask, True for background.
     corners : Corners or None
         Of the catalog's sources; None without a catalog, or where the user's mask replaces it.
+    notes : tuple of str
+        What a user should know of them.
     """
 
     templates: Templates
     dispersion_axis: int | None
     mask: NDArray[np.bool_] | None
     corners: Corners | None
+    notes: tuple[str, ...] = ()
 
 
 def slitless_inputs(
@@ -115,8 +121,8 @@ def slitless_inputs(
         )
     several = [background] if isinstance(background, PathLike) else background
     skies = _skies(_versions(several), facts.window, facts.instrument)
-    mask = None if user_mask is None else read_mask(user_mask, facts.window.shape)
-    corners = None
+    mask = None if user_mask is None else read_mask(user_mask, facts.window, facts.instrument)
+    corners, notes = None, list[str]()
     if mask is None and catalog is not None:
         if wavelengthrange is None:
             raise FileError(
@@ -127,8 +133,16 @@ def slitless_inputs(
             )
         sources = _sources(_versions([catalog])).brighter(mmag_extract)
         ranges = _ranges(_versions([wavelengthrange]), blocking_filter(facts), orders)
-        corners = source_corners(facts, sources, ranges, skip_unknown=orders == "all")
-    return SlitlessInputs(skies, facts.dispersion_axis, mask, corners)
+        if len(sources):
+            corners = source_corners(facts, sources, ranges, skip_unknown=orders == "all")
+        else:
+            corners = NO_CORNERS
+            brighter = "" if mmag_extract is None else f" brighter than {mmag_extract:g} mag"
+            notes.append(
+                f"the catalog {Location.of(catalog).name} has no source{brighter}: "
+                "nothing is masked"
+            )
+    return SlitlessInputs(skies, facts.dispersion_axis, mask, corners, tuple(notes))
 
 
 Versions = tuple[tuple[Location, Identity], ...]
@@ -204,16 +218,33 @@ def source_corners(
     return Corners(x, y, tuple(known))
 
 
+def check_wcs(facts: ExposureFacts) -> None:
+    """See that an exposure whose sources are to be boxed has a WCS, without making it.
+
+    Raises
+    ------
+    MetadataError
+        If it has none, as the archive's rate files of slitless exposures.
+    """
+    if not facts.source.has_wcs():
+        raise _no_wcs(facts)
+
+
+def _no_wcs(facts: ExposureFacts) -> MetadataError:
+    return MetadataError(
+        "A slitless exposure with a source catalog has a WCS",
+        file=facts.location,
+        value="none, as in rate files of the archive",
+        cure=f"{ASSIGN} first, or mask what stands out of the sky (wfss_mask_mode=residual), "
+        "or give a mask of the background (wfss_mask)",
+    )
+
+
 def _sky_to_grism(facts: ExposureFacts) -> Model:
     """Return the transform (ra, dec, wavelength, order) to (x, y, ...)."""
     wcs = facts.source.wcs()
     if wcs is None:
-        raise MetadataError(
-            "A slitless exposure with a source catalog has a WCS",
-            file=facts.location,
-            value="none",
-            cure=f"{ASSIGN} first",
-        )
+        raise _no_wcs(facts)
     try:
         transform = wcs.backward_transform
         inputs, outputs = transform.n_inputs, transform.n_outputs
