@@ -10,7 +10,16 @@ from collections.abc import Iterable, Mapping, Sized
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
-__all__ = ["Found", "ImageFound", "Record", "SlitlessFound", "SossFound", "history", "plain"]
+__all__ = [
+    "Found",
+    "ImageFound",
+    "Record",
+    "Scale",
+    "SlitlessFound",
+    "SossFound",
+    "history",
+    "plain",
+]
 
 LAYOUT = 2
 """Of the names in a product's record; raised when one is renamed or changes its meaning."""

@@ -14,8 +14,9 @@ from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.source import read_whole
 from bkgflow.io.products.writer import Changes, Edit, Plane
 from bkgflow.io.references.find import find_reference
+from bkgflow.io.references.grism_wcs import check_wcs
 from bkgflow.io.references.skies import Templates
-from bkgflow.io.references.slitless import SlitlessInputs, check_wcs, slitless_inputs
+from bkgflow.io.references.slitless import SlitlessInputs, slitless_inputs
 from bkgflow.io.storage.location import Location
 from bkgflow.kinds.base import Assignment, Change, Kind
 from bkgflow.kinds.references import chosen, find_sky, skipped, to_be_fitted
@@ -163,7 +164,7 @@ def _mask(
             or enough_background(boxes, dq, inputs.templates.sci) is None
         ):
             return boxes, "boxes"
-    flags = dq | (inputs.templates.dq & DO_NOT_USE)
+    flags = dq | (inputs.templates.dq & np.uint32(DO_NOT_USE))
     made = residual_mask(sci, err, flags, inputs.templates.sci, dispersion_axis=axis)
     return made.mask, "residual" if made.stable else "residual, not settled"
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bkgflow.detector import Window
 from bkgflow.errors import MetadataError
+from bkgflow.io.exposures.segments import UNKNOWN, Segment, read_segment
 from bkgflow.io.exposures.source import SavedSource, Source
 from bkgflow.io.exposures.windows import number, slit_corner, whole_number, window_of
 from bkgflow.io.storage.identity import Identity
@@ -52,6 +53,8 @@ class ExposureFacts:
         DISPAXIS, 1 for x, 2 for y; None where it is missing.
     keywords : tuple of (str, str)
         Those of `META_KEYS` that it has.
+    segment : Segment
+        Which part of which exposure it is.
     """
 
     location: Location
@@ -67,6 +70,7 @@ class ExposureFacts:
     dispersion_axis: int | None
     keywords: tuple[tuple[str, str], ...]
     source: SavedSource
+    segment: Segment = UNKNOWN
 
     @property
     def name(self) -> str:
@@ -156,6 +160,7 @@ def read_facts(
         dispersion_axis=whole_number(sci("DISPAXIS")),
         keywords=tuple((keyword, value) for keyword, value in values if value),
         source=source(window),
+        segment=read_segment(primary),
     )
 
 

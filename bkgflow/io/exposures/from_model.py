@@ -14,6 +14,7 @@ from stdatamodels.jwst.datamodels import JwstDataModel
 from bkgflow.detector import Window
 from bkgflow.errors import FileError, ShapeError
 from bkgflow.io.exposures.facts import META_KEYS, ExposureFacts, look_up, read_facts
+from bkgflow.io.exposures.segments import SEGMENT_KEYS
 from bkgflow.io.exposures.source import Layer, Pixels, Reader
 from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.location import Location
@@ -110,7 +111,7 @@ def model_facts(model: JwstDataModel, name: str) -> ExposureFacts:
     def primary(keyword: str) -> object:
         if keyword == "DATAMODL":
             return type(model).__name__
-        return look_up(meta, PRIMARY_KEYS[keyword])
+        return look_up(meta, (SEGMENT_KEYS | PRIMARY_KEYS)[keyword])
 
     return read_facts(
         Location(name),

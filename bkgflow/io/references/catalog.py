@@ -84,9 +84,7 @@ def read_catalog(path: PathLike) -> SourceCatalog:
             value=f"no {', '.join(missing)} among {', '.join(table.colnames) or 'none'}",
             cure=CURE,
         )
-    with understood(
-        "Labels and magnitudes must be numbers, corners sky coordinates", path, CURE
-    ):
+    with understood("Labels and magnitudes must be numbers, corners sky coordinates", path, CURE):
         pairs = [pair for name in CORNERS if (pair := _pair(path, table, name)) is not None]
         catalog = SourceCatalog(
             label=np.asarray(table["label"], np.int64),

@@ -81,7 +81,8 @@ def product_mask(path: PathLike, shape: tuple[int, int]) -> NDArray[np.bool_] | 
         return None
     if hdu.data.shape != shape:
         raise _other_shape(path, hdu.data.shape, shape)
-    return find_image(path, ("MASK",), WHAT, CURE).read()[0] != 0
+    background: NDArray[np.bool_] = find_image(path, ("MASK",), WHAT, CURE).read()[0] != 0
+    return background
 
 
 class _Found(NamedTuple):
@@ -116,9 +117,7 @@ def _cut(path: PathLike, found: _Found, window: Window, instrument: str) -> Valu
     return found.values[window.slices_in(frame)]
 
 
-def _other_shape(
-    path: PathLike, shape: tuple[int, ...], exposure: tuple[int, int]
-) -> ShapeError:
+def _other_shape(path: PathLike, shape: tuple[int, ...], exposure: tuple[int, int]) -> ShapeError:
     return ShapeError(
         "A mask must have the shape of its exposure, or that of the full frame, or say with "
         "SUBSTRT1/2 where it lies",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from bkgflow.detector import Window
 from bkgflow.errors import FileError, MetadataError, ShapeError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.references.catalog import SourceCatalog, read_catalog
+from bkgflow.io.references.grism_wcs import sky_to_grism
 from bkgflow.io.references.mask import read_mask
 from bkgflow.io.references.skies import Templates, read_templates
 from bkgflow.io.references.wavelengths import (
@@ -25,12 +25,7 @@ from bkgflow.io.references.wavelengths import (
 from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.location import Location, PathLike
 
-if TYPE_CHECKING:
-    from astropy.modeling import Model
-
-__all__ = ["Corners", "SlitlessInputs", "check_wcs", "slitless_inputs", "source_corners"]
-
-ASSIGN = "Run the pipeline's assign_wcs step"
+__all__ = ["Corners", "SlitlessInputs", "slitless_inputs", "source_corners"]
 
 UNKNOWN_ORDER = "order is not available"
 """How the dispersion models of stdatamodels refuse an order."""
@@ -195,7 +190,7 @@ def source_corners(
         If there is no WCS, or it is not a grism's, or lacks an order.
     """
 
-    to_grism = _sky_to_grism(facts)
+    to_grism = sky_to_grism(facts)
     ra, dec = catalog.ra.ravel(), catalog.dec.ravel()
     known, unknown = {}, []
     for order, wavelengths in ranges.items():
@@ -216,47 +211,3 @@ def source_corners(
     stacked = np.array(list(known.values()), np.float64).reshape(shape)
     x, y = np.moveaxis(stacked, (2, 3), (0, 1))
     return Corners(x, y, tuple(known))
-
-
-def check_wcs(facts: ExposureFacts) -> None:
-    """See that an exposure whose sources are to be boxed has a WCS, without making it.
-
-    Raises
-    ------
-    MetadataError
-        If it has none, as the archive's rate files of slitless exposures.
-    """
-    if not facts.source.has_wcs():
-        raise _no_wcs(facts)
-
-
-def _no_wcs(facts: ExposureFacts) -> MetadataError:
-    return MetadataError(
-        "A slitless exposure with a source catalog has a WCS",
-        file=facts.location,
-        value="none, as in rate files of the archive",
-        cure=f"{ASSIGN} first, or mask what stands out of the sky (wfss_mask_mode=residual), "
-        "or give a mask of the background (wfss_mask)",
-    )
-
-
-def _sky_to_grism(facts: ExposureFacts) -> Model:
-    """Return the transform (ra, dec, wavelength, order) to (x, y, ...)."""
-    wcs = facts.source.wcs()
-    if wcs is None:
-        raise _no_wcs(facts)
-    try:
-        transform = wcs.backward_transform
-        inputs, outputs = transform.n_inputs, transform.n_outputs
-        found = "" if inputs == 4 and outputs >= 2 else f"{inputs} inputs, {outputs} outputs"
-    except (AttributeError, NotImplementedError) as problem:
-        found = str(problem)[:200] or type(problem).__name__
-    if found:
-        raise MetadataError(
-            "The WCS of a slitless exposure leads from (ra, dec, wavelength, order) to the "
-            "detector",
-            file=facts.location,
-            value=found,
-            cure=f"{ASSIGN} on the exposure; its EXP_TYPE must be a WFSS one",
-        )
-    return transform

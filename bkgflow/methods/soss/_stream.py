@@ -99,10 +99,7 @@ def collect_sky(
     limit = np.uint32(high[1] * BINS + BINS - 1)
     for i in range(n):
         left, right = ends[first + i]
-        ends[first + i + 1] = left, right
-        if not used[first + i]:
-            continue
-        for y in range(ny):
+        for y in range(ny if used[first + i] else 0):
             words, flags, good = bits[i, y], dq[i, y], n_good[y]
             for x in range(nx):
                 word = words[x]

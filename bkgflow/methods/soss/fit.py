@@ -18,9 +18,11 @@ import numpy as np
 from bkgflow.errors import ShapeError
 from bkgflow.methods.arrays import Doubles, Floats
 from bkgflow.methods.soss._ratios import side_sums, square_residuals
-from bkgflow.methods.soss.gather import Gathered, Segment, Side, gather_sky
+from bkgflow.methods.soss.gather import Gathered, Side, gather_sky
+from bkgflow.methods.soss.outlying import name_outlying
 from bkgflow.methods.soss.ranks import Middle, middle_ratio, uncertainty
 from bkgflow.methods.soss.regions import STEP_STOP, discontinuity, side_templates
+from bkgflow.methods.soss.segments import Segment
 from bkgflow.methods.soss.sky import SossFit
 from bkgflow.rules import SossRule
 
@@ -105,7 +107,7 @@ def _fit(
         fits = (whole,) * len(segments)
     else:
         fits = _time_series(sky, best, whole, percentiles)
-    return _naming_outlying(fits, sky)
+    return name_outlying(fits, sky.lengths, sky.levels, sky.outlying)
 
 
 def _check_library(segments: Sequence[Segment], library: Floats) -> None:
@@ -194,24 +196,6 @@ def _nothing(sky: Gathered, notes: Sequence[str]) -> str:
     if not bright:
         return reason
     return f"{reason}: no pixel {' or '.join(bright)} of it is below the source threshold; {CURE}"
-
-
-def _naming_outlying(fits: Sequence[SossFit], sky: Gathered) -> tuple[SossFit, ...]:
-    """Return the fits, one for each segment, with the integrations that took no part in them."""
-    if not sky.outlying.any():
-        return tuple(fits)
-    level, named, start = float(np.nanmedian(sky.levels[~sky.outlying])), [], 0
-    for fit, length in zip(fits, sky.lengths, strict=True):
-        here = np.flatnonzero(sky.outlying[start : start + length]).tolist()
-        words = [
-            f"integration {k + 1} is far from the others: its faint side is at "
-            f"{sky.levels[start + k]:.4g}, theirs at {level:.4g}; it took no part in the fit, and "
-            "has the scales of the whole exposure"
-            for k in here
-        ]
-        named.append(replace(fit, notes=(*fit.notes, *words), outlying=tuple(here)))
-        start += length
-    return tuple(named)
 
 
 def _time_series(

@@ -7,16 +7,12 @@ counts, the second finds the exact value and collects at once what may be below.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
-from bkgflow.detector import DO_NOT_USE
-from bkgflow.errors import ShapeError
-from bkgflow.methods._compiled import read_only
-from bkgflow.methods.arrays import Bools, Doubles, Flags, Floats, Integers, Reals, Words
+from bkgflow.methods.arrays import Bools, Doubles, Floats, Integers, Words
 from bkgflow.methods.soss._stream import (
     BINS,
     add_up,
@@ -28,46 +24,9 @@ from bkgflow.methods.soss._stream import (
 from bkgflow.methods.soss.outlying import FRACTIONS, outlying
 from bkgflow.methods.soss.ranks import interpolate, neighbours
 from bkgflow.methods.soss.regions import LAST_FIT_COLUMN
+from bkgflow.methods.soss.segments import OnlyColumns, Segment, common_frame, stream
 
-__all__ = ["ArraySegment", "Gathered", "Segment", "Side", "gather_sky"]
-
-Chunk = tuple[Reals, Flags]
-
-
-class Segment(Protocol):
-    """A file's integrations, to be read more than once, a few at a time."""
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(n_integrations, ny, nx)."""
-        ...
-
-    def chunks(self) -> Iterator[Chunk]:
-        """Yield SCI (float) and DQ (uint32), both (n, ny, nx), until all integrations are seen.
-
-        A chunk is done with before the next one is asked for.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class ArraySegment:
-    """Integrations in memory, (ny, nx) or (n_integrations, ny, nx), left as they are."""
-
-    sci: Reals
-    dq: Flags
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """As of one integration where it is an image."""
-        ny, nx = self.sci.shape[-2:]
-        return (len(self.sci) if self.sci.ndim == 3 else 1), ny, nx
-
-    def chunks(self) -> Iterator[Chunk]:
-        """Yield integrations one by one: views."""
-        sci, dq = self.sci.reshape(self.shape), self.dq.reshape(self.shape)
-        for i in range(len(sci)):
-            yield sci[i : i + 1], dq[i : i + 1]
+__all__ = ["Gathered", "Side", "gather_sky"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -121,7 +80,7 @@ def gather_sky(
     ShapeError
         The segments do not fit each other, or a chunk is not as its segment said.
     """
-    ny, nx = _frame(segments)
+    ny, nx = common_frame(segments)
     columns = min(nx, LAST_FIT_COLUMN + 1)
     lengths = tuple(segment.shape[0] for segment in segments)
     counts, quantiles = _look(segments, np.ones(sum(lengths), bool))
@@ -131,7 +90,7 @@ def gather_sky(
         good = np.zeros((ny, columns), np.uint32)
         # Twice what the two looks take, and no second way to count.
         for i, part in enumerate((slice(0, edges[0]), slice(edges[1], columns))):
-            own = [_Columns(segment, part) for segment in segments]
+            own = [OnlyColumns(segment, part) for segment in segments]
             counts, _ = _look(own, ~far)
             both, threshold, n_good = _collect(own, counts, ~far, percentile[i], edges, columns)
             sides.append(both[i])
@@ -145,25 +104,6 @@ def gather_sky(
     return Gathered(both, threshold, good, lengths, quantiles[:, -1], far)
 
 
-@dataclass(frozen=True, slots=True)
-class _Columns:
-    """A segment of which only some columns are good."""
-
-    segment: Segment
-    part: slice
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        return self.segment.shape
-
-    def chunks(self) -> Iterator[Chunk]:
-        for sci, dq in self.segment.chunks():
-            flags = np.full(dq.shape, DO_NOT_USE, np.uint32)
-            if dq.shape == sci.shape:
-                flags[..., self.part] = dq[..., self.part]
-            yield sci, flags
-
-
 def _look(segments: Sequence[Segment], used: Bools) -> tuple[Integers, Doubles]:
     """Count the good pixels by the upper half of their bits; return quantiles of integrations.
 
@@ -171,7 +111,7 @@ def _look(segments: Sequence[Segment], used: Bools) -> tuple[Integers, Doubles]:
     """
     bins, counts = np.zeros((2, BINS + 1), np.int64), np.zeros(BINS, np.int64)
     fractions, places = np.array(FRACTIONS), np.full((used.size, len(FRACTIONS)), -1, np.int64)
-    for start, sci, dq in _stream(segments):
+    for start, sci, dq in stream(segments):
         for i in range(len(sci)):
             if used[start + i]:
                 count_high(sci[i].reshape(-1), dq[i].reshape(-1), bins)
@@ -189,7 +129,7 @@ def _collect(
     columns: int,
 ) -> tuple[tuple[Side, Side], float, Words]:
     """Return both sides, the threshold, and how often each pixel of the fit is good."""
-    ny, _ = _frame(segments)
+    ny, _ = common_frame(segments)
     n_good, n = int(counts.sum()), used.size
     good = np.zeros((ny, columns), np.uint32)
     if not n_good:
@@ -206,7 +146,7 @@ def _collect(
     marks = np.zeros((n + 1, 2), np.int64)
     low_bins = np.zeros((2, BINS), np.int64)
     places = np.asarray(edges)
-    for start, sci, dq in _stream(segments):
+    for start, sci, dq in stream(segments):
         collect_sky(
             sci, dq, high, low_bins, good, places, values, pixels, marks, start, used
         )  # fmt: skip
@@ -239,37 +179,3 @@ def _values(ordered: Integers) -> Floats:
     """Return the float32 values of ordered bits."""
     words = ordered.astype(np.uint32)
     return np.where(words >> 31, words ^ np.uint32(1 << 31), ~words).view(np.float32)
-
-
-def _frame(segments: Sequence[Segment]) -> tuple[int, int]:
-    frames = {segment.shape[1:] for segment in segments}
-    if len(frames) != 1:
-        raise ShapeError(
-            "The segments of one time series have the same rows and columns",
-            value=sorted(frames),
-            cure="Fit only segments of one exposure together",
-        )
-    return frames.pop()
-
-
-def _stream(segments: Sequence[Segment]) -> Iterator[tuple[int, Words, Words]]:
-    """Yield chunks of all segments: the first integration's number, SCI's bits, DQ."""
-    start = 0
-    for segment in segments:
-        stop, (n, *frame) = start, segment.shape
-        for sci, dq in segment.chunks():
-            if sci.shape != dq.shape or list(sci.shape[1:]) != frame:
-                raise ShapeError(
-                    "SCI and DQ must have one shape, that of their segment",
-                    value=f"SCI {sci.shape}, DQ {dq.shape}",
-                    cure=f"Give chunks of (n, {frame[0]}, {frame[1]})",
-                )
-            yield stop, read_only(sci, np.float32).view(np.uint32), read_only(dq, np.uint32)
-            stop += len(sci)
-        if stop - start != n:
-            raise ShapeError(
-                "The chunks of a segment hold all of its integrations, each time it is read",
-                value=f"{stop - start} of {n}",
-                cure="Check the file: it changed or was cut",
-            )
-        start = stop

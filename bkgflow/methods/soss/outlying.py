@@ -7,11 +7,15 @@ integration: its 10 and 25 percent quantiles, which sky makes, and hardly the st
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
 from bkgflow.methods.arrays import Bools, Doubles
+from bkgflow.methods.soss.sky import SossFit
 
-__all__ = ["FRACTIONS", "outlying"]
+__all__ = ["FRACTIONS", "name_outlying", "outlying"]
 
 FRACTIONS = (0.10, 0.25)
 """The quantiles of an integration that are looked at."""
@@ -49,3 +53,31 @@ def outlying(quantiles: Doubles) -> Bools:
     floor = np.maximum(WIDTHS * width, LEAST * np.abs(level))
     far[known] = (gap[known] > np.maximum(SIGMAS * spread, floor)).any(axis=1)
     return far
+
+
+def name_outlying(
+    fits: Sequence[SossFit], lengths: Sequence[int], levels: Doubles, far: Bools
+) -> tuple[SossFit, ...]:
+    """Return the fits, one for each segment, with the integrations that took no part in them.
+
+    Parameters
+    ----------
+    lengths : sequence of int
+        Integrations of each segment.
+    levels, far : (n,) float64, (n,) bool
+        Of every integration, its 25 percent quantile, and whether it is far from the others.
+    """
+    if not far.any():
+        return tuple(fits)
+    level, named, start = float(np.nanmedian(levels[~far])), [], 0
+    for fit, length in zip(fits, lengths, strict=True):
+        here = np.flatnonzero(far[start : start + length]).tolist()
+        words = [
+            f"integration {k + 1} is far from the others: its faint side is at "
+            f"{levels[start + k]:.4g}, theirs at {level:.4g}; it took no part in the fit, and "
+            "has the scales of the whole exposure"
+            for k in here
+        ]
+        named.append(replace(fit, notes=(*fit.notes, *words), outlying=tuple(here)))
+        start += length
+    return tuple(named)
