@@ -24,7 +24,7 @@ COLUMNS = ("label", "isophotal_abmag", *CORNERS)
 
 CURE = (
     "Give the catalog (_cat.ecsv) that the pipeline's source_catalog step made, or the same "
-    "columns as FITS, VOTable or CSV"
+    "columns as ECSV, FITS, VOTable or CSV"
 )
 
 
