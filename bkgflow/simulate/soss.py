@@ -44,12 +44,13 @@ ORDERS = (
     (60.0, 0.012, 900.0, 2300.0),
     (95.0, 0.035, 250.0, 1900.0),
     (150.0, 0.050, 60.0, 1100.0),
-    (210.0, 0.030, 1500.0, 2300.0),
+    (200.0, 0.030, 1500.0, 2300.0),
+    (240.0, -0.020, 600.0, 2300.0),
 )
 """Centre above the strip's first row, tilt, peak in DN/s and last column of orders 1 to 3, and of
-a bright companion's spectrum, which dims with the star. They are Gaussian across the dispersion.
-Far wings, which leave hardly a pixel of real exposures dark, they have not: without the companion
-SUBSTRIP256 would be mostly sky, and the sky right of the step, the brighter one, be a source."""
+the spectra of two companions, which dim with the star. They are Gaussian across the dispersion.
+Far wings, which leave hardly a pixel of real exposures dark, they have not: without companions
+SUBSTRIP256 would be mostly sky, and the sky right of the step, the brighter one, a source."""
 
 CORRELATION = 0.7
 """Of the stripes of neighbouring columns: readout noise grows towards low frequencies."""
