@@ -183,7 +183,7 @@ def history(said: Mapping[str, object]) -> list[str]:
 
 def _ascii(line: str) -> str:
     """FITS headers hold printable ASCII; what has no likeness there becomes a question mark."""
-    line = line.translate({ord("–"): "-", ord("×"): "x"})
+    line = line.translate({ord("–"): "-", ord("×"): "x", ord("±"): "+/-"})
     return re.sub(r"[^ -~]", "?", line)
 
 

@@ -191,3 +191,12 @@ def test_numpy_files_without_numbers_are_refused(tmp_path):
     for name, words in (("words", r"\(1, 2\)"), ("line", r"\(7,\)"), ("objects", "can be read")):
         with pytest.raises(FileError, match=words):
             read_templates(tmp_path / f"{name}.npy", WINDOW, instrument="NIRISS")
+
+
+def test_a_compressed_sky_is_refused_with_its_cure(tmp_path):
+    sky = np.ones((64, 64), np.float32)
+    fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(sky, name="SCI")]).writeto(
+        tmp_path / "sky.fits"
+    )
+    with pytest.raises(FileError, match="SCI a compressed image"):
+        read_templates(tmp_path / "sky.fits", WINDOW, instrument="NIRISS")

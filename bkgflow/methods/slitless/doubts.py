@@ -9,7 +9,7 @@ from bkgflow.methods.slitless.subtract import LEAST_FRACTION, usable_pixels
 
 __all__ = ["mask_doubts"]
 
-SAMPLE = 1 << 18  # pixels that are compared
+SAMPLE = 1 << 19  # pixels that are compared, of many
 
 BRIGHTER = 0.02
 """Of the level: a sky that the reference does not show well may differ by less."""
@@ -45,11 +45,14 @@ def mask_doubts(sci: Reals, dq: Flags, mask: Bools, templates: Reals) -> tuple[s
             f"the mask leaves next to nothing: {100 * share:.2g} % of the pixels are background; "
             f"is it inverted? {MEANING}"
         )
+    # Odd, so that it does not run along columns.
+    some = slice(None, None, sci.size // SAMPLE | 1)
+    chosen = mask.reshape(-1)[some]
     with np.errstate(all="ignore"):
-        sky = templates.reshape(-1, *sci.shape).sum(axis=0, dtype=np.float64)
-        ratio = sci / sky
-        good = usable_pixels(np.isfinite(ratio), dq)
-        background, rest = (_level(ratio[good & part]) for part in (mask, ~mask))
+        sky = templates.reshape(-1, sci.size)[:, some].sum(axis=0, dtype=np.float64)
+        ratio = sci.reshape(-1)[some] / sky
+        good = usable_pixels(np.isfinite(ratio), dq.reshape(-1)[some])
+        background, rest = (_level(ratio[good & part]) for part in (chosen, ~chosen))
     if background is None or rest is None:
         return tuple(doubts)
     gap, error = background[0] - rest[0], float(np.hypot(background[1], rest[1]))
@@ -61,11 +64,10 @@ def mask_doubts(sci: Reals, dq: Flags, mask: Bools, templates: Reals) -> tuple[s
     return tuple(doubts)
 
 
-def _level(ratios: Reals) -> tuple[float, float] | None:
-    """Return the mean without its tails, and its error; None for a few pixels."""
-    sample: Doubles = ratios[:: ratios.size // SAMPLE + 1].astype(np.float64)
-    if sample.size < 2:
+def _level(ratios: Doubles) -> tuple[float, float] | None:
+    """Return the mean without its tails, and its error; None where there is hardly a pixel."""
+    if ratios.size < 2:
         return None
-    low, high = np.percentile(sample, (TAIL, 100 - TAIL))
-    middle = sample[(sample >= low) & (sample <= high)]
+    low, high = np.percentile(ratios, (TAIL, 100 - TAIL))
+    middle = ratios[(ratios >= low) & (ratios <= high)]
     return float(middle.mean()), float(middle.std() / np.sqrt(middle.size))
