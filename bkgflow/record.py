@@ -16,6 +16,7 @@ __all__ = [
     "Found",
     "ImageFound",
     "Record",
+    "Scale",
     "SlitlessFound",
     "SossFound",
     "history",
@@ -69,7 +70,8 @@ class SlitlessFound:
     """What the fit of one or several reference skies found; NaN where there is no fit.
 
     ``mask`` says how the background pixels were chosen, ``noise_scale`` by how much the residuals
-    scatter more than ERR says; errors are one standard deviation, of each component.
+    scatter more than ERR says; errors are one standard deviation, of each component. Warnings
+    are what speaks against the fit.
     """
 
     TELLING: ClassVar = "scaling_factors"
@@ -83,6 +85,8 @@ class SlitlessFound:
     fit_iterations: int = 0
     noise_scale: float = 1.0
     scaling_factor_covariance: tuple[tuple[float, ...], ...] | None = None
+    fit_notes: tuple[str, ...] = ()
+    fit_warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,9 @@ class SossFound:
 
     Scales are left and right of the step; errors are one standard deviation, random ones the part
     that changes by chance from one integration to the next. Pixels at or above the threshold were
-    sources. ``template_rms`` is (n_templates, 2), ``fit_pixels`` has one number for each side.
+    sources: one threshold, or one for each side. ``template_rms`` is (n_templates, 2),
+    ``fit_pixels`` has one number for each side. Warnings are what speaks against the fit;
+    integrations that took no part in it are counted from 1 within their file.
     """
 
     TELLING: ClassVar = "fit_notes"
@@ -103,12 +109,14 @@ class SossFound:
     right_scale_error: Scale | None = None
     left_scale_random_error: Scale | None = None
     right_scale_random_error: Scale | None = None
-    source_threshold: float | None = None
+    source_threshold: Scale | None = None
     template_rms: tuple[tuple[float, ...], ...] | None = None
     fit_pixels: tuple[int, ...] | None = None
     fit_segments: int | None = None
     segments_left_out: tuple[str, ...] | None = None
     fit_notes: tuple[str, ...] = ()
+    fit_warnings: tuple[str, ...] = ()
+    outlying_integrations: tuple[int, ...] = ()
 
 
 Found = ImageFound | SlitlessFound | SossFound
@@ -206,7 +214,7 @@ def history(said: Mapping[str, object]) -> list[str]:
 
 def _ascii(line: str) -> str:
     """FITS headers hold printable ASCII; what has no likeness there becomes a question mark."""
-    line = line.translate({ord("–"): "-", ord("×"): "x"})
+    line = line.translate({ord("–"): "-", ord("×"): "x", ord("±"): "+/-"})
     return re.sub(r"[^ -~]", "?", line)
 
 

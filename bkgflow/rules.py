@@ -119,8 +119,9 @@ class SossRule:
 
     Attributes
     ----------
-    source_percentile : float
-        Pixels at or above this percentile of all good ones are sources.
+    source_percentile : float, or (float, float)
+        Pixels at or above this percentile of all good ones are sources. Two are of the fitted
+        pixels left and right of the step, each side for itself.
     bkg_percentile : (float, float)
         Ratios of data to template strictly between these percentiles are the sky.
     fit : "exposure", "file" or "integration"
@@ -128,17 +129,19 @@ class SossRule:
         step does; or one template for all, and a pair of scales for each integration.
     """
 
-    source_percentile: float = 35.0
+    source_percentile: float | tuple[float, float] = 35.0
     bkg_percentile: tuple[float, float] = (25.0, 50.0)
     fit: SossFitMode = "exposure"
 
     def __post_init__(self) -> None:
         """Check the bounds."""
+        given = self.source_percentile
+        both = given if isinstance(given, tuple) else (given, given)
         _must(
-            0 <= self.source_percentile <= 100,
-            "soss_source_percentile must be from 0 to 100",
-            self.source_percentile,
-            "Give a percentile, such as 35",
+            len(both) == 2 and all(0 <= each <= 100 for each in both),
+            "soss_source_percentile must be from 0 to 100, for both sides or for each of them",
+            given,
+            "Give a percentile, such as 35, or two, such as 60,35",
         )
         low, high = self.bkg_percentile
         _must(

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+)
 
 from bkgflow.errors import SettingsError
 from bkgflow.matching import known_names
@@ -49,6 +58,19 @@ Percentiles = Annotated[
 RARE = ("allow_mismatch", "allow_subtracted", "bkg_tilt", "bkg_outlier")
 """Arguments that stand in keys and products only where they are not the default: what was made
 before they were there keeps its key."""
+
+
+def _number_of(value: object) -> str:
+    several = isinstance(value, list | tuple) or (isinstance(value, str) and "," in value)
+    return "two" if several else "one"
+
+
+SourcePercentile = Annotated[
+    Annotated[Percentile, Tag("one")]
+    | Annotated[tuple[Percentile, Percentile], BeforeValidator(_split), Tag("two")],
+    Discriminator(_number_of),
+]
+"""One, or one for each side: left, right."""
 
 
 class StepSettings(BaseModel):
@@ -95,8 +117,10 @@ class StepSettings(BaseModel):
         description="Warn of a background whose level is farther from all others than this "
         "fraction of theirs; 0: never.",
     )
-    soss_source_percentile: Percentile = Field(
-        35.0, description="SOSS: pixels at or above this percentile are sources."
+    soss_source_percentile: SourcePercentile = Field(
+        35.0,
+        description="SOSS: pixels at or above this percentile are sources; two: one for each side "
+        "of the step, left and right.",
     )
     soss_bkg_percentile: Percentiles = Field(
         (25.0, 50.0),
@@ -106,6 +130,11 @@ class StepSettings(BaseModel):
         "exposure",
         description="SOSS: one fit for all segments of an exposure, for each file, or scales for "
         "each integration.",
+    )
+    soss_max_error: float | None = Field(
+        None,
+        gt=0,
+        description="SOSS: fail where a scale's error is more than this share of it.",
     )
     wfss_mmag_extract: float | None = Field(
         None, description="Slitless: only sources brighter than this AB magnitude are masked."
@@ -129,6 +158,11 @@ class StepSettings(BaseModel):
     )
     wfss_orders: Literal["extract", "all"] = Field(
         "extract", description="Slitless: mask the orders that are extracted, or all listed ones."
+    )
+    wfss_max_error: float | None = Field(
+        None,
+        gt=0,
+        description="Slitless: fail where the factor's error is more than this share of it.",
     )
     override_bkg: str | None = Field(
         None, description="Slitless, SOSS: the reference background; several with commas, or N/A."
@@ -189,7 +223,9 @@ class StepSettings(BaseModel):
 def _settings_error(model: type[BaseModel], problem: ValidationError) -> SettingsError:
     """Turn pydantic's first complaint into rule, value and cure."""
     first = problem.errors()[0]
-    name = ".".join(str(part) for part in first["loc"])
+    # Beside names and places in a list, pydantic names the choices that it made of our types.
+    own, *inner = first["loc"]
+    name = ".".join(str(part) for part in (own, *(p for p in inner if isinstance(p, int))))
     if first["type"] == "extra_forbidden":
         return SettingsError(
             f"{name} is not an argument of the step",

@@ -109,6 +109,8 @@ def _step_option(name: str, field: FieldInfo) -> inspect.Parameter:
     elif isinstance(default, tuple):
         kind, default = str, ",".join(f"{value:g}" for value in default)
         words["metavar"] = "LOW,HIGH"
+    elif isinstance(default, float) and kind is not float:  # one number, or several
+        kind, default, words["metavar"] = str, f"{default:g}", "PERCENT|LEFT,RIGHT"
     elif isinstance(default, str):
         kind, words["metavar"] = str, "|".join(get_args(kind))
     return _parameter(name, kind, default, typer.Option(*flag, **words))

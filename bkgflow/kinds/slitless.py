@@ -8,22 +8,26 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from bkgflow.detector import DO_NOT_USE
 from bkgflow.errors import MetadataError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.source import read_whole
 from bkgflow.io.products.writer import Changes, Edit, Plane
 from bkgflow.io.references.find import find_reference
+from bkgflow.io.references.grism_wcs import check_wcs
 from bkgflow.io.references.skies import Templates
 from bkgflow.io.references.slitless import SlitlessInputs, slitless_inputs
 from bkgflow.io.storage.location import Location
 from bkgflow.kinds.base import Assignment, Change, Kind
 from bkgflow.kinds.references import chosen, find_sky, skipped, to_be_fitted
+from bkgflow.kinds.thin import Scaled, thin_fits, too_uncertain
 from bkgflow.methods.slitless import (
     ScaleFit,
     boxes_to_mask,
     enough_background,
     fit_background,
     grism_boxes,
+    mask_doubts,
     residual_mask,
     subtract_scaled,
 )
@@ -44,7 +48,7 @@ class SlitlessKind(Kind):
     """Wide-field slitless spectroscopy: a fit for each exposure, whose mask is in the product."""
 
     name = "slitless"
-    version = 1
+    version = 2
     verb = "fit"
     noun = "fit"
     arguments = (
@@ -55,6 +59,7 @@ class SlitlessKind(Kind):
         "wfss_outlier_percent",
         "wfss_mask_mode",
         "wfss_orders",
+        "wfss_max_error",
         "override_bkg",
         "override_wavelengthrange",
         "allow_subtracted",
@@ -68,7 +73,8 @@ class SlitlessKind(Kind):
             return skipped(request)
         if settings.wfss_mask is not None:
             mask = Location.of(settings.wfss_mask)
-            return to_be_fitted(request, chosen([background], mask=mask))
+            fitted = to_be_fitted(request, chosen([background], mask=mask))
+            return fitted.noting(f"wfss_mask {mask.name}: 1 is background, 0 is a source")
         if settings.wfss_mask_mode == "residual":
             return to_be_fitted(request, chosen([background]))
         catalog = _catalog(request)
@@ -78,6 +84,7 @@ class SlitlessKind(Kind):
         )
         if not ranges.applicable:
             return skipped(request, 'the wavelengthrange reference is "N/A" for this exposure')
+        check_wcs(request.target)  # here: nobody should wait for a run to be told
         both, [path] = [background, ranges], ranges.locations[:1]
         return to_be_fitted(request, chosen(both, wavelengthrange=path, catalog=catalog))
 
@@ -105,18 +112,22 @@ class SlitlessKind(Kind):
             )
             sci, err, dq = pixels.result()
         mask, origin = _mask(inputs, sci, err, dq, settings)
-        users, axis = inputs.mask is not None, target.dispersion_axis
+        users, axis, templates = inputs.mask is not None, target.dispersion_axis, inputs.templates
         fit = fit_background(
-            *(sci, err, dq, mask, inputs.templates.sci),
+            *(sci, err, dq, mask, templates.sci),
             settings.scale_rule,
             users=users,
             dispersion_axis=axis,
+            template_dq=templates.dq,
         )
-        edits = {} if fit.reason else _edits(inputs.templates, fit)
-        changes = Changes(edits, mask.astype(np.uint32), float(fit.coefficients[0]))
-        state = State.FAILED if fit.reason else State.COMPLETE
-        found = _found(fit, mask, origin)
-        return Change.ended(work, state, found, changes, reason=fit.reason or "")
+        doubts = mask_doubts(sci, dq, mask, templates.sci) if users else ()
+        found = _found(fit, mask, origin, notes=inputs.notes, warnings=doubts)
+        main = [] if fit.reason else [_main(fit)]
+        reason = fit.reason or too_uncertain(main, settings.wfss_max_error, "wfss_max_error")
+        edits, factor = ({}, 0.0) if reason else (_edits(templates, fit), fit.coefficients[0])
+        changes = Changes(edits, mask.astype(np.uint32), float(factor))
+        state = State.FAILED if reason else State.COMPLETE
+        return Change.ended(work, state, found, changes, reason=reason)
 
 
 def _catalog(request: Request) -> Location:
@@ -154,7 +165,8 @@ def _mask(
             or enough_background(boxes, dq, inputs.templates.sci) is None
         ):
             return boxes, "boxes"
-    made = residual_mask(sci, err, dq, inputs.templates.sci, dispersion_axis=axis)
+    flags = dq | (inputs.templates.dq & np.uint32(DO_NOT_USE))
+    made = residual_mask(sci, err, flags, inputs.templates.sci, dispersion_axis=axis)
     return made.mask, "residual" if made.stable else "residual, not settled"
 
 
@@ -170,9 +182,18 @@ def _edits(templates: Templates, fit: ScaleFit) -> dict[str, Edit]:
     return {"SCI": subtract, "DQ": join}
 
 
-def _found(fit: ScaleFit, mask: Mask, origin: str) -> SlitlessFound:
+def _main(fit: ScaleFit) -> Scaled:
+    """Return what is looked at to judge a fit: other components may well be next to nothing."""
+    error = float(fit.standard_errors[0])
+    return Scaled("the scaling factor", float(fit.coefficients[0]), error, fit.n_used)
+
+
+def _found(
+    fit: ScaleFit, mask: Mask, origin: str, *, notes: tuple[str, ...], warnings: tuple[str, ...]
+) -> SlitlessFound:
     """Return what the product says of the fit: plain numbers, NaN where there is none."""
     several = fit.reason is None and len(fit.coefficients) > 1
+    thin = () if fit.reason else thin_fits([_main(fit)])
     return SlitlessFound(
         mask=origin,
         masked_fraction=float(1 - mask.mean()),
@@ -183,4 +204,6 @@ def _found(fit: ScaleFit, mask: Mask, origin: str) -> SlitlessFound:
         fit_iterations=fit.iterations,
         noise_scale=fit.noise_scale,
         scaling_factor_covariance=tuple(map(tuple, fit.covariance.tolist())) if several else None,
+        fit_notes=notes,
+        fit_warnings=(*warnings, *thin),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,9 @@ from bkgflow.io.references.soss_library import SourceSegment, cut_library, read_
 from bkgflow.io.storage.location import Location
 from bkgflow.kinds.base import Assignment, Change, Kind
 from bkgflow.kinds.references import chosen, find_sky, skipped, to_be_fitted
+from bkgflow.kinds.segments import exposures_of, missing_segments, number_of
+from bkgflow.kinds.soss_found import found_by, sides_of
+from bkgflow.kinds.thin import too_uncertain
 from bkgflow.methods.soss import FittedSky, Segment, SossFit, fit_soss
 from bkgflow.planning.keys import Key
 from bkgflow.planning.kind import Facts, Piece, Prepared, Request
@@ -28,10 +30,7 @@ from bkgflow.rules import SossRule
 from bkgflow.settings import StepSettings
 from bkgflow.verdict import State
 
-__all__ = ["SEGMENT", "SegmentFits", "SossKind", "fit_exposure"]
-
-SEGMENT = re.compile(r"-seg(\d+)")
-"""How the pipeline numbers the files of one long exposure."""
+__all__ = ["SegmentFits", "SossKind", "fit_exposure"]
 
 WITHOUT_REFERENCE = "F277W"
 """The SOSS filter that lets no usable sky through: there is no reference background for it."""
@@ -56,13 +55,14 @@ class SossKind(Kind):
     """Single-object slitless spectroscopy: a template of a sky library is scaled."""
 
     name = "soss"
-    version = 1
+    version = 2
     verb = "fit"
     noun = "fit"
     arguments = (
         "soss_source_percentile",
         "soss_bkg_percentile",
         "soss_fit",
+        "soss_max_error",
         "override_bkg",
         "allow_subtracted",
     )
@@ -71,7 +71,10 @@ class SossKind(Kind):
         """Find the sky library."""
         named = settings.override_bkg is not None
         if request.target.keyword("FILTER") == WITHOUT_REFERENCE and not named:
-            reason = f"there is no reference background for {WITHOUT_REFERENCE} exposures"
+            reason = (
+                f"there is no reference background for {WITHOUT_REFERENCE} exposures: name one "
+                "with override_bkg, and give soss_source_percentile=80"
+            )
             return skipped(request, reason)
         found = find_sky(request, settings)
         if not found.applicable:
@@ -80,16 +83,24 @@ class SossKind(Kind):
 
     def share(self, prepared: Sequence[Prepared], settings: StepSettings) -> list[Prepared]:
         """The segments of an exposure share one fit; with ``soss_fit="file"`` each has its own."""
+        apart = settings.soss_fit == "file"
+        names = exposures_of(prepared, apart=apart)
         groups: dict[Hashable, dict[Location, Prepared]] = defaultdict(dict)
-        for each in prepared:
-            groups[_exposure(each, settings)][each.target.location] = each
+        for name, each in zip(names, prepared, strict=True):
+            groups[name][each.target.location] = each
         fits = {name: self._fit(group, settings) for name, group in groups.items()}
-        shared = [replace(each, shared=fits[_exposure(each, settings)]) for each in prepared]
-        return [each.noting(*_missing(each)) for each in shared]
+        notes = {
+            name: [] if apart else missing_segments(group.values())
+            for name, group in groups.items()
+        }
+        return [
+            replace(each, shared=fits[name]).noting(*notes[name])
+            for name, each in zip(names, prepared, strict=True)
+        ]
 
     def _fit(self, group: dict[Location, Prepared], settings: StepSettings) -> Shared:
         """Describe the fit of an exposure's segments, in the order of time."""
-        members = tuple(sorted(group))
+        members = tuple(sorted(group, key=lambda each: (number_of(group[each].target), each)))
         first = group[members[0]]
         assert first.references is not None
         parts = [
@@ -136,49 +147,14 @@ class SossKind(Kind):
         def subtract(sci: Plane, integration: int, rows: slice) -> None:
             sky.subtract(sci[None], integration, rows)
 
+        left_out = (member.name for member in (*fits.skipped, *fits.errors))
+        found = found_by(fit, len(fits.found), left_out)
+        limit = work.settings.soss_max_error
+        reason = too_uncertain(sides_of(fit), limit, "soss_max_error")
+        if reason:
+            return Change.ended(work, State.FAILED, found, reason=reason)
         changes = Changes({"SCI": subtract})
-        return Change.ended(work, State.COMPLETE, _found(fit, fits), changes)
-
-
-def _exposure(prepared: Prepared, settings: StepSettings) -> Hashable:
-    """Return what the segments of one exposure have in common."""
-    location, references = prepared.target.location, prepared.references
-    name = location.name if settings.soss_fit == "file" else SEGMENT.sub("", location.name)
-    return location.parent, name, references and references.background
-
-
-def _missing(prepared: Prepared) -> list[str]:
-    """Name the segments that are not in a fit although a later one is."""
-    members = prepared.shared.members if prepared.shared else ()
-    found = [SEGMENT.search(member.name) for member in members]
-    numbers = {int(match[1]) for match in found if match}
-    missing = [f"{n:03d}" for n in range(1, max(numbers, default=0)) if n not in numbers]
-    if not missing or len(members) < 2:
-        return []
-    return [f"segment {', '.join(missing)} of the exposure is not in the fit"]
-
-
-def _found(fit: SossFit, fits: SegmentFits) -> SossFound:
-    """Return what the product says of the fit: plain numbers, inf where a template has no rms."""
-    # Left and right of the step: one value for an exposure, or one for each integration.
-    (left, right), (left_error, right_error), (left_random, right_random) = (
-        map(tuple, each.tolist()) for each in (fit.scales, fit.errors, fit.random_errors)
-    )
-    return SossFound(
-        template=fit.template,
-        left_scale=left,
-        right_scale=right,
-        left_scale_error=left_error,
-        right_scale_error=right_error,
-        left_scale_random_error=left_random,
-        right_scale_random_error=right_random,
-        source_threshold=fit.threshold,
-        template_rms=tuple(map(tuple, fit.rms.tolist())),
-        fit_pixels=tuple(fit.n_used.tolist()),
-        fit_segments=len(fits.found),
-        segments_left_out=tuple(member.name for member in (*fits.skipped, *fits.errors)),
-        fit_notes=fit.notes,
-    )
+        return Change.ended(work, State.COMPLETE, found, changes)
 
 
 def fit_exposure(

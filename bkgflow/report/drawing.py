@@ -13,9 +13,9 @@ from bkgflow.explore.stack import open_exposure
 from bkgflow.io.models import open_model
 from bkgflow.io.references.mask import product_mask
 from bkgflow.io.storage.location import Location, PathLike
-from bkgflow.kinds.soss import SEGMENT
+from bkgflow.kinds.segments import SEGMENT
 from bkgflow.methods.soss.regions import fit_regions
-from bkgflow.record import Found, SossFound
+from bkgflow.record import Found, Scale, SossFound
 from bkgflow.report.pictures import Panel, SkyScales, draw_panels, fit_panels, subtraction_panels
 from bkgflow.verdict import Verdict
 
@@ -47,7 +47,7 @@ def panels_of(target: PathLike, product: Location) -> tuple[list[Panel], list[Sk
     sky = before - after
     found, _, _ = found_in(product)
     if isinstance(found, SossFound) and found.source_threshold is not None:
-        regions = fit_regions(_dark_share(exposure, found.source_threshold), sky)
+        regions = _regions(exposure, found.source_threshold, sky)
         fitted = Panel("fit regions", regions, (-1.0, 1.0), "left < 0 < right", "RdBu_r")
         return fit_panels(before, fitted, sky, after, unit), _scales(product)
     mask = product_mask(product, sky.shape)
@@ -60,6 +60,17 @@ def panels_of(target: PathLike, product: Location) -> tuple[list[Panel], list[Sk
 
 def _mean(sci: xr.DataArray) -> xr.DataArray:
     return sci.mean("integration", keep_attrs=True) if "integration" in sci.dims else sci
+
+
+def _regions(
+    exposure: xr.Dataset, threshold: Scale, sky: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """Return where the sky was fitted: (ny, nx), left negative; see `fit_regions`."""
+    left, right = threshold if isinstance(threshold, tuple) else (threshold, threshold)
+    dark = fit_regions(_dark_share(exposure, left), sky)
+    if left == right:
+        return dark
+    return np.where(dark < 0, dark, fit_regions(_dark_share(exposure, right), sky).clip(0.0))
 
 
 def _dark_share(exposure: xr.Dataset, threshold: float) -> NDArray[np.float32]:
@@ -89,7 +100,7 @@ def _scales(product: Location) -> list[SkyScales]:
         if not isinstance(found, SossFound) or found.left_scale is None:
             continue  # a segment without a fit has no point in the curves
         sides = found.left_scale, found.right_scale
-        errors = found.left_scale_random_error, found.right_scale_random_error
+        errors = found.left_scale_error, found.right_scale_error
         scales.append(SkyScales(first, _curves(sides, n), _curves(errors, n)))
     return scales
 

@@ -63,7 +63,8 @@ class SkyScales(NamedTuple):
     first : int
         Its first integration, counted from 1 within the exposure.
     scales, errors : (2, n_integrations) float64
-        Left and right of the step, and how much of them changes by chance (1 sigma).
+        Left and right of the step, and their errors: what changes by chance, and what the choice
+        of dark pixels does (1 sigma).
     """
 
     first: int

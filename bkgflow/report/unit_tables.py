@@ -89,7 +89,9 @@ def remarks(verdict: Verdict) -> list[str]:
     """Return what a user should know about a product, a sentence each."""
     words = list(verdict.record.mismatches) if verdict.record else []
     found = verdict.record.found if verdict.record else None
-    if not isinstance(found, ImageFound):
+    if found is not None and not isinstance(found, ImageFound):
+        return [*words, *found.fit_warnings]
+    if found is None:
         return words
     if number := found.unsubtracted_pixels:
         have, are = ("pixel has", "is") if number == 1 else ("pixels have", "are")

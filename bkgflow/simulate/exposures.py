@@ -228,7 +228,7 @@ def _observation(instrument: Instrument, exposure: Exposure) -> Values:
 
 def _timing(instrument: Instrument, exposure: Exposure) -> Values:
     """Return the values of the whole exposure, and which part of it a segment is."""
-    readout, (segment, first, nints) = instrument.readout, exposure.cut
+    readout, (segment, first, nints, segments) = instrument.readout, exposure.cut
     seconds = _seconds(instrument, exposure)
     begin, end = _mjd(exposure.start), _mjd(exposure.start + timedelta(seconds=seconds))
     return {
@@ -237,6 +237,7 @@ def _timing(instrument: Instrument, exposure: Exposure) -> Values:
         "start_time_mjd": begin, "mid_time_mjd": (begin + end) / 2, "end_time_mjd": end,
         "readpatt": readout.pattern, "nints": nints, "integration_start": first + 1,
         "integration_end": first + (exposure.integrations or 1), "segment_number": segment,
+        "segment_total": segments,
         "ngroups": readout.ngroups, "nframes": readout.nframes, "groupgap": readout.groupgap,
         "nsamples": 1, "sample_time": 10.0, "frame_time": readout.frame_time,
         "group_time": readout.group_time, "integration_time": readout.integration_time,

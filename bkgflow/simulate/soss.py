@@ -40,9 +40,17 @@ LIBRARY_META = {
 }  # fmt: skip
 """With the keywords that the reference server files it by."""
 
-ORDERS = ((60.0, 0.012, 900.0, 2300.0), (95.0, 0.035, 250.0, 1900.0), (150.0, 0.050, 60.0, 1100.0))
-"""Centre above the strip's first row, tilt, peak in DN/s and last column of orders 1 to 3; they
-are Gaussian across the dispersion and have no far wings."""
+ORDERS = (
+    (60.0, 0.012, 900.0, 2300.0),
+    (95.0, 0.035, 250.0, 1900.0),
+    (150.0, 0.050, 60.0, 1100.0),
+    (200.0, 0.030, 1500.0, 2300.0),
+    (240.0, -0.020, 600.0, 2300.0),
+)
+"""Centre above the strip's first row, tilt, peak in DN/s and last column of orders 1 to 3, and of
+the spectra of two companions, which dim with the star. They are Gaussian across the dispersion.
+Far wings, which leave hardly a pixel of real exposures dark, they have not: without companions
+SUBSTRIP256 would be mostly sky, and the sky right of the step, the brighter one, a source."""
 
 CORRELATION = 0.7
 """Of the stripes of neighbouring columns: readout noise grows towards low frequencies."""
@@ -92,12 +100,13 @@ class SossSegment(Exposure, frozen=True):
     segment: int  # its number, from 1
     first: int  # its first integration, from 0, of all
     total: int  # integrations of all segments
+    segments: int = 1  # how many there are
     traces: tuple[Trace, ...]  # the spectral orders of the star
 
     @property
     def cut(self) -> Cut:
         """Its part of the time series."""
-        return Cut(self.segment, self.first, self.total)
+        return Cut(self.segment, self.first, self.total, self.segments)
 
     def stream(self, stream: Stream, integration: int) -> tuple[int, ...]:
         """Return a key by the integration's number in the time series, however that is cut."""
@@ -204,6 +213,8 @@ def plan_series(
             "segment": number,
             "first": int(part[0]),
         }
-        parts.append(SossSegment(**whole | own, total=integrations, traces=traces))
+        parts.append(
+            SossSegment(**whole | own, total=integrations, segments=segments, traces=traces)
+        )
     own = {"library_sky": sky, "subarray": strip.subarray, "stripes": stripes}
     return assemble(SossTruth, strip, seed, parts, **own)

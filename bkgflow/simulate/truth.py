@@ -48,6 +48,7 @@ class Cut(NamedTuple):
     segment: int  # from 1
     first: int  # its first integration, from 0
     total: int  # integrations of all segments
+    segments: int = 1  # how many there are
 
 
 class Exposure(BaseModel, frozen=True):

@@ -23,6 +23,11 @@ from gwcs import coordinate_frames as cf
 from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.transforms import models as grisms
 
+from tests.helpers.exposures import write_association
+
+SHAPE, CORNER, SCALE = (220, 240), (30, 40), 0.6
+"""Of the scene: rows and columns, its first column and row from 0, the strength of its sky."""
+
 RA, DEC = 53.16, -27.79
 
 
@@ -224,3 +229,34 @@ def write_reference(path, data, *, dq=None, corner=(0, 0), instrument="NIRCAM", 
         warnings.simplefilter("ignore")
         model.save(str(path))
     return Path(path)
+
+
+def make_scene(tmp_path, mode, sources=12, *, wcs=True):
+    """A program of one exposure and its catalog, and references in a folder."""
+    rng = np.random.default_rng(5)
+    y, x = np.mgrid[:400, :500]
+    sky = (1 + 0.3 * np.sin(x / 150) + y / 900).astype(np.float32)
+    program, references = tmp_path / "program", tmp_path / "references"
+    program.mkdir()
+    references.mkdir()
+    model = exposure(mode, SHAPE, CORNER, wcs=wcs)
+    part = sky[CORNER[1] : CORNER[1] + SHAPE[0], CORNER[0] : CORNER[0] + SHAPE[1]]
+    model.err = np.full(SHAPE, 0.05, np.float32)
+    model.data = (SCALE * part + rng.normal(0, 0.05, SHAPE)).astype(np.float32)
+    model.meta.filename = "e1_rate.fits"
+    model.save(str(program / "e1_rate.fits"))
+    write_catalog(program / "e1_cat.ecsv", mode, SHAPE, CORNER, sources, rng)
+    ranges = write_ranges(references / "ranges.asdf", mode)
+    with datamodels.WavelengthrangeModel(str(ranges)) as reference:
+        reference.meta.instrument.name = mode.instrument
+        reference.meta.reftype = "wavelengthrange"
+        reference.save(str(ranges))
+    background = write_reference(references / "sky.fits", sky, instrument=mode.instrument)
+    with datamodels.WfssBkgModel(str(background)) as reference:
+        reference.meta.reftype = "bkg"
+        reference.meta.exposure.type = mode.exp_type
+        reference.save(str(background))
+    write_association(
+        program / "e1_asn.json", [("e1", "e1_rate.fits", [])], [("e1_cat.ecsv", "sourcecat")]
+    )
+    return program, references

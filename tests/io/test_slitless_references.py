@@ -45,6 +45,7 @@ from tests.helpers.slitless import (
 logging.getLogger("jwst").setLevel(logging.ERROR)
 
 SHAPE = (120, 160)
+FRAME = Window(0, 0, 160, 120)
 NIRISS, NIRCAM, MIRI = MODES["NIS-R"], MODES["A-R"], MODES["MIRI"]
 
 
@@ -197,8 +198,7 @@ def test_catalogues_that_cannot_be_used(tmp_path):
     path = write_catalog(tmp_path / "c.ecsv", NIRISS, SHAPE, (0, 0), 3, rng)
     table = QTable.read(path, format="ascii.ecsv")
     table[:0].write(tmp_path / "empty.ecsv", format="ascii.ecsv")
-    with pytest.raises(FileError, match="0 rows"):
-        read_catalog(tmp_path / "empty.ecsv")
+    assert len(read_catalog(tmp_path / "empty.ecsv")) == 0
     table["sky_bbox_ll"] = [1.0, 2.0, 3.0]
     table.write(tmp_path / "flat.ecsv", format="ascii.ecsv")
     with pytest.raises(FileError, match="sky coordinates"):
@@ -262,47 +262,47 @@ def test_masks_of_all_kinds_are_read(tmp_path):
     )
     asdf.AsdfFile({"mask": half().astype(bool)}).write_to(tmp_path / "bool.asdf")
     for name in ("model.fits", "model.asdf", "primary.fits", "float.fits", "bool.asdf"):
-        np.testing.assert_array_equal(read_mask(tmp_path / name, SHAPE), half() == 1)
+        np.testing.assert_array_equal(read_mask(tmp_path / name, FRAME), half() == 1)
 
 
 def test_in_mask_every_number_but_0_is_background(tmp_path):
     model = datamodels.ImageModel(SHAPE)
     model.mask = half() * 7
     model.save(str(tmp_path / "model.fits"))
-    np.testing.assert_array_equal(read_mask(tmp_path / "model.fits", SHAPE), half() == 1)
+    np.testing.assert_array_equal(read_mask(tmp_path / "model.fits", FRAME), half() == 1)
 
 
 def test_masks_that_cannot_be_used(tmp_path):
     path = tmp_path / "m.fits"
     with pytest.raises(FileError, match="readable"):
-        read_mask(path, SHAPE)
+        read_mask(path, FRAME)
     segments = fits.PrimaryHDU(half().astype(np.int16) * 5)
     segments.writeto(path)
     with pytest.raises(FileError, match=r"0 and 1 alone \(found: 0, 5\)"):
-        read_mask(path, SHAPE)
+        read_mask(path, FRAME)
     with pytest.raises(ShapeError, match=r"mask \(120, 160\), exposure \(5, 5\)"):
-        read_mask(path, (5, 5))
+        read_mask(path, Window(0, 0, 5, 5))
     nan = np.full(SHAPE, np.nan, np.float32)
     fits.PrimaryHDU(nan).writeto(path, overwrite=True)
     with pytest.raises(FileError, match="whole numbers"):
-        read_mask(path, SHAPE)
+        read_mask(path, FRAME)
     fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(nan), fits.ImageHDU(nan, name="B")]).writeto(
         path, overwrite=True
     )
-    with pytest.raises(FileError, match="one image alone"):
-        read_mask(path, SHAPE)
+    with pytest.raises(FileError, match="the only image of its file"):
+        read_mask(path, FRAME)
     fits.PrimaryHDU().writeto(path, overwrite=True)
-    with pytest.raises(FileError, match="no 2-D image"):
-        read_mask(path, SHAPE)
+    with pytest.raises(FileError, match="PRIMARY without an array"):
+        read_mask(path, FRAME)
     asdf.AsdfFile({"other": 1}).write_to(tmp_path / "m.asdf")
     with pytest.raises(FileError, match="has mask"):
-        read_mask(tmp_path / "m.asdf", SHAPE)
+        read_mask(tmp_path / "m.asdf", FRAME)
     asdf.AsdfFile({"mask": np.array([["a", "b"]])}).write_to(tmp_path / "m.asdf")
     with pytest.raises(FileError, match="whole numbers"):
-        read_mask(tmp_path / "m.asdf", (1, 2))
+        read_mask(tmp_path / "m.asdf", Window(0, 0, 2, 1))
     (tmp_path / "m.asdf").write_bytes(b"#ASDF rubbish")
     with pytest.raises(FileError, match="readable FITS or ASDF"):
-        read_mask(tmp_path / "m.asdf", SHAPE)
+        read_mask(tmp_path / "m.asdf", FRAME)
 
 
 # reference skies
@@ -368,7 +368,7 @@ def test_references_that_cannot_be_used(tmp_path):
     with pytest.raises(FileError, match="override_bkg"):
         read_templates([], window, instrument="NIRCAM")
     fits.PrimaryHDU(good).writeto(tmp_path / "p.fits")
-    with pytest.raises(FileError, match="no SCI among PRIMARY"):
+    with pytest.raises(WindowError, match="no SUBSTRT1"):
         read_templates(tmp_path / "p.fits", window, instrument="NIRCAM")
     lost = fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(good, name="SCI")])
     lost.writeto(tmp_path / "lost.fits")

@@ -16,53 +16,14 @@ from bkgflow.report.tables import as_text
 from bkgflow.report.unit_tables import plan_table
 from bkgflow.settings import StepSettings
 from tests.helpers import crds_cache
-from tests.helpers.exposures import write_association
 from tests.helpers.pace import few_fast
-from tests.helpers.slitless import (
-    MODES,
-    exposure,
-    write_catalog,
-    write_ranges,
-    write_reference,
-)
-
-SHAPE, CORNER, SCALE = (220, 240), (30, 40), 0.6
+from tests.helpers.slitless import CORNER, MODES, SCALE, SHAPE, make_scene, write_reference
 
 
 @pytest.fixture(params=few_fast(["A-R", "B-C", "NIS-R", "MIRI"], 1))
 def scene(request, tmp_path):
     """A program of one exposure, its catalog, and references in a folder."""
     return make_scene(tmp_path, MODES[request.param])
-
-
-def make_scene(tmp_path, mode, sources=12):
-    rng = np.random.default_rng(5)
-    y, x = np.mgrid[:400, :500]
-    sky = (1 + 0.3 * np.sin(x / 150) + y / 900).astype(np.float32)
-    program, references = tmp_path / "program", tmp_path / "references"
-    program.mkdir()
-    references.mkdir()
-    model = exposure(mode, SHAPE, CORNER)
-    part = sky[CORNER[1] : CORNER[1] + SHAPE[0], CORNER[0] : CORNER[0] + SHAPE[1]]
-    model.err = np.full(SHAPE, 0.05, np.float32)
-    model.data = (SCALE * part + rng.normal(0, 0.05, SHAPE)).astype(np.float32)
-    model.meta.filename = "e1_rate.fits"
-    model.save(str(program / "e1_rate.fits"))
-    write_catalog(program / "e1_cat.ecsv", mode, SHAPE, CORNER, sources, rng)
-    ranges = write_ranges(references / "ranges.asdf", mode)
-    with datamodels.WavelengthrangeModel(str(ranges)) as reference:
-        reference.meta.instrument.name = mode.instrument
-        reference.meta.reftype = "wavelengthrange"
-        reference.save(str(ranges))
-    background = write_reference(references / "sky.fits", sky, instrument=mode.instrument)
-    with datamodels.WfssBkgModel(str(background)) as reference:
-        reference.meta.reftype = "bkg"
-        reference.meta.exposure.type = mode.exp_type
-        reference.save(str(background))
-    write_association(
-        program / "e1_asn.json", [("e1", "e1_rate.fits", [])], [("e1_cat.ecsv", "sourcecat")]
-    )
-    return program, references
 
 
 def test_a_run_gives_what_the_peer_gives(scene, tmp_path):

@@ -9,6 +9,7 @@ from functools import cache
 
 from bkgflow.detector import Window
 from bkgflow.errors import MetadataError
+from bkgflow.io.exposures.segments import UNKNOWN, Segment, read_segment
 from bkgflow.io.exposures.setup import exposure_id, read_setup, read_subtracted, written_as
 from bkgflow.io.exposures.source import SavedSource, Source
 from bkgflow.io.exposures.windows import number, slit_corner, whole_number, window_of
@@ -75,6 +76,8 @@ class ExposureFacts:
         Those of `IMPRINT_KEYS` that it has.
     variances : tuple of str
         EXTNAME of the VAR_… arrays that it has in the shape of SCI.
+    segment : Segment
+        Which part of which exposure it is.
     """
 
     location: Location
@@ -96,6 +99,7 @@ class ExposureFacts:
     subtracted: str = ""
     imprint_keywords: tuple[tuple[str, str], ...] = ()
     variances: tuple[str, ...] = ()
+    segment: Segment = UNKNOWN
 
     @property
     def name(self) -> str:
@@ -209,6 +213,7 @@ def read_facts(
         subtracted=read_subtracted(primary),
         imprint_keywords=present(IMPRINT_KEYS),
         variances=tuple(variances),
+        segment=read_segment(primary),
     )
 
 

@@ -71,6 +71,12 @@ class FitsSource:
 
         return read_wcs(self.location)
 
+    def has_wcs(self) -> bool:
+        """Whether the tree has a ``meta.wcs``."""
+        from bkgflow.io.fits.tree import has_wcs
+
+        return has_wcs(self.location)
+
 
 @dataclass(frozen=True, slots=True)
 class _FitsReader:

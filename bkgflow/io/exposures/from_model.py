@@ -20,6 +20,7 @@ from bkgflow.io.exposures.facts import (
     look_up,
     read_facts,
 )
+from bkgflow.io.exposures.segments import SEGMENT_KEYS
 from bkgflow.io.exposures.setup import DATE_KEYS, SETUP_KEYS
 from bkgflow.io.exposures.source import VARIANCES, Layer, Pixels, Reader
 from bkgflow.io.storage.identity import Identity
@@ -93,6 +94,10 @@ class ModelSource:
         """Return the model's ``meta.wcs``."""
         return self.world
 
+    def has_wcs(self) -> bool:
+        """Whether the model has a ``meta.wcs``."""
+        return self.world is not None
+
 
 @dataclass(frozen=True, slots=True)
 class _ModelReader:
@@ -138,7 +143,7 @@ def model_facts(model: JwstDataModel, name: str) -> ExposureFacts:
             return type(model).__name__
         if keyword in DATE_KEYS:  # of the file that it was read from: it may be another now
             return None
-        return look_up(meta, PRIMARY_KEYS[keyword])
+        return look_up(meta, (SEGMENT_KEYS | PRIMARY_KEYS)[keyword])
 
     return read_facts(
         Location(name),

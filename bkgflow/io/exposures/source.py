@@ -106,6 +106,9 @@ class Source(Protocol):
             If it has one that cannot be read.
         """
 
+    def has_wcs(self) -> bool:
+        """Whether it has a WCS: answered without making it."""
+
 
 def read_window(
     source: Source, reader: Reader, layer: Layer, window: Window, out: Pixels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +16,19 @@ from bkgflow.io.storage.reading import reading, understood
 if TYPE_CHECKING:
     from gwcs import WCS
 
-__all__ = ["TREE", "read_wcs", "unvalidated"]
+__all__ = ["TREE", "has_wcs", "read_wcs", "unvalidated"]
 
 TREE = "ASDF"
 """EXTNAME of the tree: an ASDF file in the one cell of a table."""
+
+
+YAML_END = b"\n...\n"
+"""What ends the part of a tree that is text; arrays follow."""
+
+WCS_KEY = re.compile(rb"(?m)^  wcs:\s*[!&{]")
+"""``meta.wcs`` as asdf writes it, with something in it."""
+
+PART = 1 << 16  # bytes of a tree that are read at a time
 
 
 @contextmanager
@@ -58,3 +68,22 @@ def read_wcs(location: Location) -> WCS | None:
         # Never closed: it is memory, and arrays of the tree may be asked for later.
         tree = asdf.open(content).tree
     return tree.get("meta", {}).get("wcs")
+
+
+def has_wcs(location: Location) -> bool:
+    """Whether a file's tree has a ``meta.wcs``, told by its text: nothing is made of it.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read.
+    """
+    hdu = walk(location).get(TREE)
+    if hdu is None:
+        return False
+    text = b""
+    with location.open() as stream, reading(stream):
+        stream.seek(hdu.data.offset)
+        while len(text) < hdu.data.nbytes and YAML_END not in text[-PART - len(YAML_END) :]:
+            text += stream.read(min(PART, hdu.data.nbytes - len(text))) or YAML_END
+    return WCS_KEY.search(text.partition(YAML_END)[0]) is not None

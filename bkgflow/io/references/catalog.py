@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import warnings
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bkgflow.errors import FileError
 from bkgflow.io.storage.location import Location, PathLike
-from bkgflow.io.storage.reading import understood
+from bkgflow.io.storage.reading import reading, understood
 
 __all__ = ["CORNERS", "SourceCatalog", "read_catalog"]
 
@@ -20,7 +22,10 @@ CORNERS = ("sky_bbox_ll", "sky_bbox_lr", "sky_bbox_ul", "sky_bbox_ur")
 
 COLUMNS = ("label", "isophotal_abmag", *CORNERS)
 
-CURE = "Give the catalog (_cat.ecsv) that the pipeline's source_catalog step made"
+CURE = (
+    "Give the catalog (_cat.ecsv) that the pipeline's source_catalog step made, or the same "
+    "columns as ECSV, FITS, VOTable or CSV"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,41 +63,83 @@ class SourceCatalog:
 
 
 def read_catalog(path: PathLike) -> SourceCatalog:
-    """Read an ECSV source catalog.
+    """Read a source catalog: ECSV, FITS, VOTable, or a plain table such as CSV.
+
+    The corners are columns of sky coordinates, or pairs of columns as astropy writes these where
+    a format has no such thing: ``sky_bbox_ll.ra`` and ``sky_bbox_ll.dec``, in degrees. A catalog
+    without rows has no source.
 
     Raises
     ------
     FileError
-        If it is missing, no ECSV table, lacks a column, has no rows, or no source has a position.
+        If it is missing, no table, lacks a column, or no source has a position.
     """
     refused = partial(FileError, file=path)
-    with Location.of(path).open("A source catalog") as stream:
-        raw = stream.read()
-    with understood("A source catalog is an ECSV table", path, CURE):
-        # As lines: astropy takes a text of one line for the name of a file.
-        table = QTable.read(raw.decode("utf-8").splitlines(), format="ascii.ecsv")
-    missing = ", ".join(name for name in COLUMNS if name not in table.colnames)
+    table = _read_table(Location.of(path))
+    missing = [name for name in COLUMNS[:2] if name not in table.colnames]
+    missing += [name for name in CORNERS if _pair(path, table, name) is None]
     if missing:
-        rule = f"A source catalog has the columns {', '.join(COLUMNS)}"
-        raise refused(rule, value=f"no {missing}", cure=CURE)
-    if not len(table):
         raise refused(
-            "A source catalog holds at least one source",
-            value="0 rows",
-            cure="Give a catalog with sources, or a mask (wfss_mask) of the background pixels",
+            f"A source catalog must have the columns {', '.join(COLUMNS)}",
+            value=f"no {', '.join(missing)} among {', '.join(table.colnames) or 'none'}",
+            cure=CURE,
         )
-    with understood("Labels and magnitudes are numbers, corners are sky coordinates", path, CURE):
-        corners = [table[name].icrs for name in CORNERS]
+    with understood("Labels and magnitudes must be numbers, corners sky coordinates", path, CURE):
+        pairs = [pair for name in CORNERS if (pair := _pair(path, table, name)) is not None]
         catalog = SourceCatalog(
             label=np.asarray(table["label"], np.int64),
             abmag=_plain(table["isophotal_abmag"]),
-            ra=np.stack([_plain(corner.ra.deg) for corner in corners], axis=-1),
-            dec=np.stack([_plain(corner.dec.deg) for corner in corners], axis=-1),
+            ra=np.stack([_plain(ra) for ra, _ in pairs], axis=-1),
+            dec=np.stack([_plain(dec) for _, dec in pairs], axis=-1),
         )
-    if not np.isfinite(catalog.ra + catalog.dec).any():
+    if len(catalog) and not np.isfinite(catalog.ra + catalog.dec).any():
         rule = "The sources of a catalog have positions on the sky"
         raise refused(rule, value=f"all {len(catalog)} boxes are NaN", cure=CURE)
     return catalog
+
+
+def _read_table(location: Location) -> QTable:
+    """Read a table whose format is told by how the file begins."""
+    with location.open("A source catalog") as stream, reading(stream):
+        raw = stream.read()
+    rule = "A source catalog must be a table: ECSV, FITS, VOTable or CSV"
+    begin = raw[:1024].lstrip()
+    with understood(rule, location, CURE), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of units and columns that nobody asks for
+        if raw.startswith(b"SIMPLE"):
+            return QTable.read(io.BytesIO(raw), format="fits")
+        if begin.startswith((b"<?xml", b"<VOTABLE")):
+            return QTable.read(io.BytesIO(raw), format="votable")
+        # As lines: astropy takes a text of one line for the name of a file.
+        lines = raw.decode("utf-8-sig").splitlines()
+        if begin.removeprefix(b"\xef\xbb\xbf").startswith(b"# %ECSV"):
+            return QTable.read(lines, format="ascii.ecsv")
+        return QTable.read(lines, format="ascii", guess=True)
+
+
+def _pair(file: PathLike, table: QTable, name: str) -> tuple[ArrayLike, ArrayLike] | None:
+    """Return the right ascension and declination of a corner, degrees; None where it has none."""
+    for ra, dec in ((f"{name}{mark}ra", f"{name}{mark}dec") for mark in "._"):
+        if ra in table.colnames and dec in table.colnames:
+            return _degrees(table[ra]), _degrees(table[dec])
+    corner = table[name] if name in table.colnames else None
+    if corner is None:
+        return None
+    icrs = getattr(corner, "icrs", None)
+    if icrs is None:
+        raise FileError(
+            f"The corner {name} must be sky coordinates, or two columns {name}.ra and {name}.dec",
+            file=file,
+            value=f"a column of {corner.dtype}",
+            cure=CURE,
+        )
+    return icrs.ra.deg, icrs.dec.deg
+
+
+def _degrees(column: ArrayLike) -> ArrayLike:
+    """Return a column in degrees where it has a unit."""
+    unit = getattr(column, "unit", None)
+    return column.to_value("deg") if unit and hasattr(column, "to_value") else column
 
 
 def _plain(column: ArrayLike) -> NDArray[np.float64]:

@@ -4,62 +4,65 @@ from __future__ import annotations
 
 import io
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bkgflow.detector import Window
-from bkgflow.errors import FileError, ShapeError
+from bkgflow.detector import Window, full_frame
+from bkgflow.errors import FileError, ShapeError, WindowError
+from bkgflow.io.exposures.facts import look_up
+from bkgflow.io.exposures.windows import CORNER_AND_SIZE, window_of
 from bkgflow.io.fits.hdus import walk
-from bkgflow.io.fits.planes import read_rows
+from bkgflow.io.references.images import ASDF_MAGIC, begins_with, find_image
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.reading import understood
 
 __all__ = ["product_mask", "read_mask"]
 
-ASDF_MAGIC = b"#ASDF"
+WHAT = "A mask"
+
+ASDF_KEYS = ("xstart", "ystart", "xsize", "ysize")
+"""Where a tree has what `CORNER_AND_SIZE` names, below ``meta.subarray``."""
 
 CURE = "Write 1 for background and 0 for sources into a MASK extension, as _bsub products have it"
 
 Values = NDArray[np.generic]
 
 
-def read_mask(path: PathLike, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Read a mask, True for background.
+def read_mask(path: PathLike, window: Window, instrument: str = "") -> NDArray[np.bool_]:
+    """Read a mask and cut it to an exposure's window, True for background.
+
+    Where the mask lies on the detector say its own SUBSTRT1/2. Without them it lies where the
+    exposure does if it has its shape, else it is a full frame's.
 
     Parameters
     ----------
     path : path-like
-        A FITS file with an extension MASK, or with one single image of 0 and 1; or an ASDF file
-        with ``mask``. In MASK and ``mask`` every number but 0 is background, as in the
-        reference step.
-    shape : (ny, nx)
+        A FITS file with an extension MASK, or with one single image of 0 and 1; a numpy file
+        with such an image; or an ASDF file with ``mask``. In MASK and ``mask`` every number but
+        0 is background, as in the reference step.
+    window : Window
         Of the exposure.
+    instrument : str
+        INSTRUME, which decides what a full frame is.
 
     Raises
     ------
     FileError
         If the file cannot be read, holds no mask or values that no mask has.
-    ShapeError
-        If the mask does not have the exposure's shape.
+    ShapeError, WindowError
+        If the mask does not cover the exposure, or contradicts its own keywords.
     """
-    with Location.of(path).open("A mask") as stream:
-        is_asdf = stream.read(len(ASDF_MAGIC)) == ASDF_MAGIC
-    values, any_number = (_from_asdf(path), True) if is_asdf else _from_fits(path)
-    if values.shape != shape:
-        raise ShapeError(
-            "A mask has the shape of its exposure",
-            file=path,
-            value=f"mask {values.shape}, exposure {shape}",
-            cure="Cut the mask to the exposure's window",
-        )
+    found = _from_asdf(path) if begins_with(path, ASDF_MAGIC, WHAT) else _from_image(path)
+    values = _cut(path, found, window, instrument)
     refused = partial(FileError, file=path, cure=CURE)
     if values.dtype.kind not in "biuf":
         raise refused("The values of a mask are whole numbers", value=f"type {values.dtype}")
     if not np.isfinite(values).all():
         raise refused("The values of a mask are whole numbers", value=_some(values))
     background: NDArray[np.bool_] = values != 0
-    if not any_number and not np.array_equal(values, background):
+    if not found.any_number and not np.array_equal(values, background):
         raise refused("An image that serves as a mask holds 0 and 1 alone", value=_some(values))
     return background
 
@@ -72,40 +75,79 @@ def product_mask(path: PathLike, shape: tuple[int, int]) -> NDArray[np.bool_] | 
     FileError, ShapeError
         As `read_mask`.
     """
-    return read_mask(path, shape) if "MASK" in walk(path) else None
+    hdu = walk(path).get("MASK")
+    if hdu is None:
+        return None
+    if hdu.data.shape != shape:
+        raise _other_shape(path, hdu.data.shape, shape)
+    background: NDArray[np.bool_] = find_image(path, ("MASK",), WHAT, CURE).read()[0] != 0
+    return background
 
 
-def _from_fits(path: PathLike) -> tuple[Values, bool]:
-    """Return the mask, and whether any number may stand for background."""
-    hdus = walk(path)
-    flat = {name: hdu for name, hdu in hdus.items() if len(hdu.data.shape) == 2}
-    kinds = {name: str(hdu.header.get("XTENSION", "IMAGE")).strip() for name, hdu in flat.items()}
-    images = [name for name, kind in kinds.items() if kind == "IMAGE"]
-    name = "MASK" if "MASK" in images else next(iter(images), None)
-    if name is None or (name != "MASK" and len(images) > 1):
-        raise FileError(
-            "A mask file has an image extension MASK, or one image alone",
+class _Found(NamedTuple):
+    """A mask as it is in its file: (ny, nx); whether any number may stand for background."""
+
+    values: Values
+    any_number: bool
+    corner: tuple[object, object]  # SUBSTRT1/2
+    size: tuple[object, object]  # SUBSIZE1/2
+
+
+def _cut(path: PathLike, found: _Found, window: Window, instrument: str) -> Values:
+    """Return the part of a mask that an exposure's window shows."""
+    shape = found.values.shape
+    if None not in found.corner:
+        size = shape[::-1] if None in found.size else found.size
+        frame = window_of(path, instrument, shape, found.corner, (size[0], size[1]))
+    elif shape == window.shape:
+        frame = window
+    else:
+        full = full_frame(instrument, (shape[0], shape[-1])) if len(shape) == 2 else None
+        if full is None:
+            raise _other_shape(path, shape, window.shape)
+        frame = full
+    if not frame.contains(window):
+        raise WindowError(
+            "A mask must cover its exposure on the detector",
             file=path,
-            value=f"the images {', '.join(images)}" if images else "no 2-D image",
-            cure=CURE,
+            value=f"the mask has {frame}, the exposure {window}",
+            cure="Make the mask for this subarray or for the full frame, or correct its SUBSTRT1/2",
         )
-    data = hdus[name].data
-    values = np.empty(data.shape, np.float64)
-    with Location.of(path).open() as stream:
-        read_rows(stream, data, Window(0, 0, data.shape[1], data.shape[0]), values)
-    return values, name == "MASK"
+    return found.values[window.slices_in(frame)]
 
 
-def _from_asdf(path: PathLike) -> Values:
-    with Location.of(path).open("A mask") as stream:
+def _other_shape(path: PathLike, shape: tuple[int, ...], exposure: tuple[int, int]) -> ShapeError:
+    return ShapeError(
+        "A mask must have the shape of its exposure, or that of the full frame, or say with "
+        "SUBSTRT1/2 where it lies",
+        file=path,
+        value=f"mask {shape}, exposure {exposure}",
+        cure="Cut the mask to the exposure's window, or put the keywords into its header",
+    )
+
+
+def _from_image(path: PathLike) -> _Found:
+    image = find_image(path, ("MASK",), WHAT, CURE)
+    if len(image.shape) != 2:
+        raise FileError("A mask must be a 2-D image", file=path, value=image.shape, cure=CURE)
+    x, y, columns, rows = map(image.keyword, CORNER_AND_SIZE)
+    values = image.read(dtype=np.float64)[0]
+    return _Found(values, image.name == "MASK", (x, y), (columns, rows))
+
+
+def _from_asdf(path: PathLike) -> _Found:
+    with Location.of(path).open(WHAT) as stream:
         raw = io.BytesIO(stream.read())
     import asdf
 
     with understood("A mask is a readable FITS or ASDF file", path, CURE), asdf.open(raw) as tree:
         mask = np.array(tree["mask"]) if "mask" in tree else None
-    if mask is None:
-        raise FileError("An ASDF mask file has mask", file=path, value="none", cure=CURE)
-    return mask
+        where = look_up(tree.tree, "meta.subarray")
+        x, y, columns, rows = (look_up(where, key) for key in ASDF_KEYS)
+    if mask is None or mask.ndim != 2:
+        value = "none" if mask is None else f"an array {mask.shape}"
+        raise FileError("An ASDF mask file has mask, 2-D", file=path, value=value, cure=CURE)
+    return _Found(mask, True, (x, y), (columns, rows))
 
 
 def _some(values: Values) -> str:

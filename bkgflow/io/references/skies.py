@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -17,11 +16,16 @@ from stdatamodels.jwst.datamodels.dqflags import pixel
 from bkgflow.detector import Window
 from bkgflow.errors import BackgroundError, FileError, ShapeError, WindowError
 from bkgflow.io.exposures.windows import CORNER_AND_SIZE, window_of
-from bkgflow.io.fits.hdus import Hdu, walk
+from bkgflow.io.fits.hdus import Hdu
 from bkgflow.io.fits.planes import planes, read_rows
-from bkgflow.io.storage.location import Location, PathLike
+from bkgflow.io.references.images import StoredImage, find_image
+from bkgflow.io.storage.location import PathLike
 
 __all__ = ["Templates", "read_templates"]
+
+WHAT = "A reference background"
+
+CURE = "Give a wfssbkg reference, or one image of the sky, with override_bkg"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +52,17 @@ def read_templates(
     Parameters
     ----------
     paths : path-like or several
-        ``wfssbkg`` references with SCI (ny, nx) or (n_templates, ny, nx); the components of
-        several files are taken together.
+        ``wfssbkg`` references with SCI (ny, nx) or (n_templates, ny, nx), or files with one such
+        image alone, FITS or numpy; the components of several files are taken together.
     instrument : str
         INSTRUME, which decides what a full frame is where a reference does not say its place.
 
     Raises
     ------
     FileError
-        If a file cannot be read or has no SCI.
+        If a file cannot be read, or does not say which image is the sky.
     ShapeError
-        If SCI is neither 2-D nor 3-D, or DQ does not fit it.
+        If DQ does not fit SCI.
     WindowError
         If a reference does not cover the window.
     BackgroundError
@@ -77,8 +81,8 @@ def read_templates(
 
 
 def _read(path: PathLike, window: Window, instrument: str) -> Templates:
-    hdus = walk(path)
-    frame = _frame(path, hdus, instrument)
+    image = find_image(path, ("SCI",), WHAT, CURE)
+    frame = _frame(image, window, instrument)
     if not frame.contains(window):
         raise WindowError(
             "The reference background covers the exposure",
@@ -87,11 +91,7 @@ def _read(path: PathLike, window: Window, instrument: str) -> Templates:
             cure="Give a reference of the same or a larger part of the detector (override_bkg)",
         )
     local = Window(window.x0 - frame.x0, window.y0 - frame.y0, window.nx, window.ny)
-    data = hdus["SCI"].data
-    sci = np.empty((math.prod(data.shape[:-2]), *window.shape), np.float32)
-    with Location.of(path).open() as stream:
-        for out, single in zip(sci, planes(data), strict=True):
-            read_rows(stream, single, local, out)
+    sci = image.read(local).astype(np.float32, copy=False)
     for number, component in enumerate(sci, start=1):
         if not (np.isfinite(component) & (component != 0)).any():
             raise BackgroundError(
@@ -100,45 +100,42 @@ def _read(path: PathLike, window: Window, instrument: str) -> Templates:
                 value=f"component {number} of {len(sci)} is 0 or not finite everywhere",
                 cure="Give another reference (override_bkg)",
             )
-    return Templates(sci, _flags(path, hdus, local))
+    return Templates(sci, _flags(image, local))
 
 
-def _frame(path: PathLike, hdus: dict[str, Hdu], instrument: str) -> Window:
-    """Return the window that the reference covers."""
-    shape = hdus["SCI"].data.shape if "SCI" in hdus else ()
-    if len(shape) not in (2, 3) or 0 in shape:
-        raise FileError(
-            "A reference background has SCI, (ny, nx) or (n_templates, ny, nx)",
-            file=path,
-            value=f"SCI of shape {shape}" if shape else f"no SCI among {', '.join(hdus)}",
-            cure="Give a wfssbkg reference (override_bkg)",
-        )
-    header = hdus["PRIMARY"].header
-    x, y, columns, rows = map(header.get, CORNER_AND_SIZE)
-    name = str(header.get("INSTRUME", "") or instrument)
-    return window_of(path, name, shape[-2:], (x, y), (columns, rows))
+def _frame(image: StoredImage, window: Window, instrument: str) -> Window:
+    """Return the window that the reference covers.
+
+    A numpy file cannot say it: it has the full frame, or the exposure's own window.
+    """
+    if not image.hdus and image.shape[-2:] == window.shape:
+        return window
+    x, y, columns, rows = map(image.keyword, CORNER_AND_SIZE)
+    name = str(image.keyword("INSTRUME") or instrument)
+    return window_of(image.location, name, image.shape[-2:], (x, y), (columns, rows))
 
 
-def _flags(path: PathLike, hdus: dict[str, Hdu], local: Window) -> NDArray[np.uint32]:
+def _flags(image: StoredImage, local: Window) -> NDArray[np.uint32]:
     """Return DQ in the pipeline's bits: translated by DQ_DEF where the file has that table."""
+    hdus: dict[str, Hdu] = image.hdus
     dq = np.zeros(local.shape, np.uint32)
     if "DQ" not in hdus or not hdus["DQ"].data.shape:
         return dq
-    data, shape = hdus["DQ"].data, hdus["SCI"].data.shape
+    data, shape = hdus["DQ"].data, image.shape
     if data.shape not in (shape, shape[-2:]):
         raise ShapeError(
             "DQ has the shape of SCI",
-            file=path,
+            file=image.location,
             value=f"SCI {shape}, DQ {data.shape}",
             cure="Give another reference (override_bkg)",
         )
-    with Location.of(path).open() as stream:
+    with image.location.open() as stream:
         for single in planes(data):
             flags = np.empty(local.shape, np.uint32)
             read_rows(stream, single, local, flags)
             dq |= flags
     if "DQ_DEF" in hdus:
-        with Location.of(path).open() as stream:
+        with image.location.open() as stream:
             table = fits.getdata(stream, "DQ_DEF")
         if len(table):
             dq = dynamic_mask(SimpleNamespace(dq=dq, dq_def=table), pixel).astype(np.uint32)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from bkgflow.detector import Window
 from bkgflow.errors import FileError, MetadataError, ShapeError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.references.catalog import SourceCatalog, read_catalog
+from bkgflow.io.references.grism_wcs import sky_to_grism
 from bkgflow.io.references.mask import read_mask
 from bkgflow.io.references.skies import Templates, read_templates
 from bkgflow.io.references.wavelengths import (
@@ -25,12 +25,7 @@ from bkgflow.io.references.wavelengths import (
 from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.location import Location, PathLike
 
-if TYPE_CHECKING:
-    from astropy.modeling import Model
-
 __all__ = ["Corners", "SlitlessInputs", "slitless_inputs", "source_corners"]
-
-ASSIGN = "Run the pipeline's assign_wcs step"
 
 UNKNOWN_ORDER = "order is not available"
 """How the dispersion models of stdatamodels refuse an order."""
@@ -52,6 +47,9 @@ class Corners:
     orders: tuple[int, ...]
 
 
+NO_CORNERS = Corners(np.empty((0, 1, 2, 4)), np.empty((0, 1, 2, 4)), ())
+
+
 @dataclass(frozen=True, slots=True)
 class SlitlessInputs:
     """What the fit of one exposure needs beside its own arrays.
@@ -66,12 +64,15 @@ class SlitlessInputs:
         The user's mask, True for background.
     corners : Corners or None
         Of the catalog's sources; None without a catalog, or where the user's mask replaces it.
+    notes : tuple of str
+        What a user should know of them.
     """
 
     templates: Templates
     dispersion_axis: int | None
     mask: NDArray[np.bool_] | None
     corners: Corners | None
+    notes: tuple[str, ...] = ()
 
 
 def slitless_inputs(
@@ -115,8 +116,8 @@ def slitless_inputs(
         )
     several = [background] if isinstance(background, PathLike) else background
     skies = _skies(_versions(several), facts.window, facts.instrument)
-    mask = None if user_mask is None else read_mask(user_mask, facts.window.shape)
-    corners = None
+    mask = None if user_mask is None else read_mask(user_mask, facts.window, facts.instrument)
+    corners, notes = None, list[str]()
     if mask is None and catalog is not None:
         if wavelengthrange is None:
             raise FileError(
@@ -127,8 +128,16 @@ def slitless_inputs(
             )
         sources = _sources(_versions([catalog])).brighter(mmag_extract)
         ranges = _ranges(_versions([wavelengthrange]), blocking_filter(facts), orders)
-        corners = source_corners(facts, sources, ranges, skip_unknown=orders == "all")
-    return SlitlessInputs(skies, facts.dispersion_axis, mask, corners)
+        if len(sources):
+            corners = source_corners(facts, sources, ranges, skip_unknown=orders == "all")
+        else:
+            corners = NO_CORNERS
+            brighter = "" if mmag_extract is None else f" brighter than {mmag_extract:g} mag"
+            notes.append(
+                f"the catalog {Location.of(catalog).name} has no source{brighter}: "
+                "nothing is masked"
+            )
+    return SlitlessInputs(skies, facts.dispersion_axis, mask, corners, tuple(notes))
 
 
 Versions = tuple[tuple[Location, Identity], ...]
@@ -181,7 +190,7 @@ def source_corners(
         If there is no WCS, or it is not a grism's, or lacks an order.
     """
 
-    to_grism = _sky_to_grism(facts)
+    to_grism = sky_to_grism(facts)
     ra, dec = catalog.ra.ravel(), catalog.dec.ravel()
     known, unknown = {}, []
     for order, wavelengths in ranges.items():
@@ -202,30 +211,3 @@ def source_corners(
     stacked = np.array(list(known.values()), np.float64).reshape(shape)
     x, y = np.moveaxis(stacked, (2, 3), (0, 1))
     return Corners(x, y, tuple(known))
-
-
-def _sky_to_grism(facts: ExposureFacts) -> Model:
-    """Return the transform (ra, dec, wavelength, order) to (x, y, ...)."""
-    wcs = facts.source.wcs()
-    if wcs is None:
-        raise MetadataError(
-            "A slitless exposure with a source catalog has a WCS",
-            file=facts.location,
-            value="none",
-            cure=f"{ASSIGN} first",
-        )
-    try:
-        transform = wcs.backward_transform
-        inputs, outputs = transform.n_inputs, transform.n_outputs
-        found = "" if inputs == 4 and outputs >= 2 else f"{inputs} inputs, {outputs} outputs"
-    except (AttributeError, NotImplementedError) as problem:
-        found = str(problem)[:200] or type(problem).__name__
-    if found:
-        raise MetadataError(
-            "The WCS of a slitless exposure leads from (ra, dec, wavelength, order) to the "
-            "detector",
-            file=facts.location,
-            value=found,
-            cure=f"{ASSIGN} on the exposure; its EXP_TYPE must be a WFSS one",
-        )
-    return transform

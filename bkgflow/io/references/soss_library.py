@@ -12,11 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from stdatamodels.jwst import datamodels
 
-from bkgflow.detector import Window
-from bkgflow.errors import FileError, ShapeError
+from bkgflow.errors import ShapeError
 from bkgflow.io.exposures.source import Source
-from bkgflow.io.fits.hdus import ByteRange, walk
-from bkgflow.io.fits.planes import planes, read_rows
+from bkgflow.io.references.images import ASDF_MAGIC, begins_with, find_image
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.reading import understood
 
@@ -30,12 +28,18 @@ FIRST_SHORT_ROW = 10
 
 COLUMNS = 2048
 
+WHAT = "A SOSS background reference"
+
+CURE = "Name a reference of the type BKG made for NIS_SOSS, or one image of the sky"
+
 CHUNK = 4
 """Integrations read at a time: 16 MB of SCI and DQ at SUBSTRIP256."""
 
 
 def read_library(where: PathLike) -> NDArray[np.float32]:
-    """Read a SOSS sky library, a ``SossBkgModel`` reference file.
+    """Read a SOSS sky library: a ``SossBkgModel`` reference file, or a sky of one's own.
+
+    One image is a library of one template, whichever HDU it is in; a numpy file will do.
 
     Returns
     -------
@@ -45,43 +49,29 @@ def read_library(where: PathLike) -> NDArray[np.float32]:
     Raises
     ------
     FileError
-        If the file cannot be opened as one.
+        If the file cannot be read, or does not say which image is the sky.
     ShapeError
-        If it does not hold a stack of templates, 2048 columns wide.
+        If the templates are not 2048 columns wide.
     """
     location = Location.of(where)
-    data = _plain(location)
-    if data is None:
-        cure = "Fetch the reference again, or name the right one"
+    if begins_with(location, ASDF_MAGIC, WHAT):
         with (
-            understood("A SOSS background reference opens as a SossBkgModel", location, cure),
+            understood(f"{WHAT} in ASDF must open as a SossBkgModel", location, CURE),
             datamodels.SossBkgModel(os.fspath(location)) as model,
         ):
             templates = np.array(model.data, np.float32)
     else:
-        templates = np.empty(data.shape, np.float32)
+        templates = find_image(location, ("SCI",), WHAT, CURE).read().astype(np.float32, copy=False)
     shape = templates.shape
-    if len(shape) != 3 or not shape[0] or shape[2] != COLUMNS:
+    if templates.ndim != 3 or not shape[0] or shape[2] != COLUMNS:
         raise ShapeError(
-            f"A SOSS background reference holds templates: (n, {TALL}, {COLUMNS})",
+            f"{WHAT} must hold templates, (n, {TALL}, {COLUMNS}), or one, ({TALL}, {COLUMNS}); "
+            f"{SHORT} rows serve SUBSTRIP96",
             file=location,
-            value=shape,
-            cure="Name a reference of the type BKG made for NIS_SOSS",
+            value=shape[1:] if shape[0] == 1 else shape,
+            cure=CURE,
         )
-    if data is not None:
-        with location.open("A SOSS background reference") as stream:
-            for plane, out in zip(planes(data), templates, strict=True):
-                read_rows(stream, plane, Window(0, 0, COLUMNS, shape[1]), out)
     return templates
-
-
-def _plain(location: Location) -> ByteRange | None:
-    """Return where the templates are; None where a data model must say what they are."""
-    try:
-        hdu = walk(location).get("SCI")
-    except FileError:
-        return None
-    return hdu.data if hdu is not None and hdu.data.native == np.float32 else None
 
 
 def cut_library(

@@ -9,7 +9,9 @@ from bkgflow.methods.arrays import Bools, Doubles, Flags, Reals
 from bkgflow.methods.slitless.scale import ScaleFit, fit_scale
 from bkgflow.rules import ScaleRule
 
-__all__ = ["enough_background", "fit_background", "subtract_scaled"]
+__all__ = [
+    "LEAST_FRACTION", "enough_background", "fit_background", "subtract_scaled", "usable_pixels",
+]  # fmt: skip
 
 DEFAULT = ScaleRule()
 
@@ -27,12 +29,31 @@ def fit_background(
     *,
     users: bool = False,
     dispersion_axis: int | None = None,
+    template_dq: Flags | None = None,
 ) -> ScaleFit:
-    """Fit the templates, as `fit_scale`, if there is `enough_background`; else say why not."""
-    reason = enough_background(mask, dq, templates, users=users)
+    """Fit the templates, as `fit_scale`, if there is `enough_background`; else say why not.
+
+    Parameters
+    ----------
+    dq : (ny, nx) uint32
+        The exposure's flags: DO_NOT_USE pixels take no part in the fit, whatever their SCI.
+    template_dq : (ny, nx) uint32, optional
+        Those of the reference skies, which count in the same way.
+    """
+    usable = usable_pixels(mask, dq)
+    reason = _too_few(usable, templates, users=users)
     if reason is not None:
         return ScaleFit.failed(1 if templates.ndim == 2 else len(templates), reason)
-    return fit_scale(sci, err, mask, templates, rule, dispersion_axis=dispersion_axis)
+    if template_dq is not None:
+        usable &= (template_dq & DO_NOT_USE) == 0
+    return fit_scale(sci, err, usable, templates, rule, dispersion_axis=dispersion_axis)
+
+
+def usable_pixels(mask: Bools, dq: Flags) -> Bools:
+    """Return the pixels of a mask that are without DO_NOT_USE: (ny, nx) bool, a new array."""
+    usable: Bools = (dq & DO_NOT_USE) == 0
+    usable &= mask
+    return usable
 
 
 def enough_background(
@@ -54,16 +75,20 @@ def enough_background(
     templates : (n_templates, ny, nx) or (ny, nx) float
         The reference skies.
     """
-    usable = mask & ((dq & DO_NOT_USE) == 0)
+    return _too_few(usable_pixels(mask, dq), templates, users=users)
+
+
+def _too_few(usable: Bools, templates: Reals, *, users: bool) -> str | None:
+    counted = usable
     if not users:
-        usable &= np.any(templates.reshape(-1, *mask.shape) != 0, axis=0)
-    count, least = np.count_nonzero(usable), 0 if users else int(LEAST_FRACTION * mask.size)
+        counted = usable & np.any(templates.reshape(-1, *usable.shape) != 0, axis=0)
+    count, least = np.count_nonzero(counted), 0 if users else int(LEAST_FRACTION * usable.size)
     if count > least:
         return None
-    share = 100 * count / mask.size
+    share = 100 * count / usable.size
     return (
         "Too few background pixels: "
-        f"{count} of {mask.size} ({share:.2g} %) are usable, more than {least} are needed"
+        f"{count} of {usable.size} ({share:.2g} %) are usable, more than {least} are needed"
     )
 
 

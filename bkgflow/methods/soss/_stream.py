@@ -10,9 +10,11 @@ import numpy as np
 
 from bkgflow.detector import DO_NOT_USE, REFERENCE_PIXEL
 from bkgflow.methods._compiled import compiled
-from bkgflow.methods.arrays import Doubles, Floats, Integers, Reals, Words
+from bkgflow.methods.arrays import Bools, Doubles, Floats, Integers, Reals, Words
 
-__all__ = ["BINS", "collect_sky", "count_high", "drop_sources", "pixel_moments", "subtract_sky"]
+__all__ = [
+    "BINS", "add_up", "collect_sky", "count_high", "drop_sources", "pixel_moments", "subtract_sky",
+]  # fmt: skip
 
 BINS = 1 << 16
 
@@ -41,9 +43,32 @@ def count_high(bits: Words, dq: Words, bins: Integers) -> None:
 
 
 @compiled
+def add_up(bins: Integers, total: Integers, fractions: Doubles, found: Integers) -> None:
+    """Add an integration's counts to those of all, (65536,), and set them to 0.
+
+    ``found`` gets the bin in which each of its quantiles lies, for fractions that rise: −1
+    where nothing is counted.
+    """
+    n = 0
+    for b in range(total.size):
+        n += bins[0, b] + bins[1, b]
+    below, which = 0, 0
+    found[:] = -1
+    for b in range(total.size):
+        here = bins[0, b] + bins[1, b]
+        total[b] += here
+        below += here
+        while which < fractions.size and n > 0 and below > fractions[which] * (n - 1):
+            found[which] = b
+            which += 1
+    bins[:] = 0
+
+
+@compiled
 def collect_sky(
     bits: Words, dq: Words, high: Integers, low_bins: Integers, n_good: Words, edges: Integers,
     values: tuple[Words, Words], pixels: tuple[Words, Words], ends: Integers, first: int,
+    used: Bools,
 ) -> None:  # fmt: skip
     """Collect the pixels of the fit that may be sky, and count within the threshold's bins.
 
@@ -62,6 +87,8 @@ def collect_sky(
         The collected bits, left and right, and where they lie in a flat frame. Changed.
     ends : (n_integrations + 1, 2) int64
         How much is collected up to each integration. Changed.
+    used : (n_integrations,) bool
+        Of the others nothing is collected or counted.
     """
     n, ny, nx = bits.shape
     columns = n_good.shape[1]
@@ -72,7 +99,7 @@ def collect_sky(
     limit = np.uint32(high[1] * BINS + BINS - 1)
     for i in range(n):
         left, right = ends[first + i]
-        for y in range(ny):
+        for y in range(ny if used[first + i] else 0):
             words, flags, good = bits[i, y], dq[i, y], n_good[y]
             for x in range(nx):
                 word = words[x]

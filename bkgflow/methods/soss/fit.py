@@ -18,9 +18,11 @@ import numpy as np
 from bkgflow.errors import ShapeError
 from bkgflow.methods.arrays import Doubles, Floats
 from bkgflow.methods.soss._ratios import side_sums, square_residuals
-from bkgflow.methods.soss.gather import Gathered, Segment, Side, gather_sky
+from bkgflow.methods.soss.gather import Gathered, Side, gather_sky
+from bkgflow.methods.soss.outlying import name_outlying
 from bkgflow.methods.soss.ranks import Middle, middle_ratio, uncertainty
 from bkgflow.methods.soss.regions import STEP_STOP, discontinuity, side_templates
+from bkgflow.methods.soss.segments import Segment
 from bkgflow.methods.soss.sky import SossFit
 from bkgflow.rules import SossRule
 
@@ -29,6 +31,15 @@ __all__ = ["fit_soss"]
 DEFAULT = SossRule()
 
 SIDES = ("left", "right")
+
+TOO_BRIGHT = "no pixel below the source threshold"
+NO_TEMPLATE = "zero or not a number everywhere"
+NO_RATIO = "no ratio between the percentiles"
+
+CURE = (
+    "where the sky fills the frame, raise soss_source_percentile, such as to 80, or give one for "
+    "each side, such as 80,60"
+)
 
 
 class _Best(NamedTuple):
@@ -93,8 +104,10 @@ def _fit(
                 best = found
     whole = _whole_fit(sky, best, percentiles, rms, notes)
     if best is None or rule.fit != "integration":
-        return (whole,) * len(segments)
-    return _time_series(sky, best, whole, percentiles)
+        fits = (whole,) * len(segments)
+    else:
+        fits = _time_series(sky, best, whole, percentiles)
+    return name_outlying(fits, sky.lengths, sky.levels, sky.outlying)
 
 
 def _check_library(segments: Sequence[Segment], library: Floats) -> None:
@@ -146,11 +159,10 @@ def _residual_rms(sky: Gathered, side: Side, half: Floats, middle: Middle) -> tu
 
 
 def _why(side: Side, half: Floats) -> str:
-    if not side.values.size:
-        return "no pixel below the source threshold"
-    if not (np.nan_to_num(half, posinf=0.0, neginf=0.0) != 0).any():
-        return "zero or not a number everywhere"
-    return "no ratio between the percentiles"
+    usable = np.nan_to_num(half, posinf=0.0, neginf=0.0) != 0
+    if not usable.any():
+        return NO_TEMPLATE
+    return NO_RATIO if (side.count[usable] > 0).any() else TOO_BRIGHT
 
 
 def _whole_fit(
@@ -168,17 +180,22 @@ def _whole_fit(
             scales[i] = middle.scale
             random_errors[i], errors[i] = uncertainty(middle, fraction, percentiles)
             counts[:, i] = middle.n_kept, middle.n_used
-    template, reason = (best.template, "") if best is not None else (None, _nothing(sky))
+    template, reason = (best.template, "") if best is not None else (None, _nothing(sky, notes))
     found = scales, errors, random_errors, rms, counts[0], counts[1]
     return SossFit(template, reason, *found, sky.threshold, tuple(notes))
 
 
-def _nothing(sky: Gathered) -> str:
-    if math.isnan(sky.threshold):
+def _nothing(sky: Gathered, notes: Sequence[str]) -> str:
+    if np.isnan(sky.threshold).all():
         return "no pixel is finite and without DO_NOT_USE and REFERENCE_PIXEL"
-    if not any(side.values.size for side in sky.sides):
-        return "no pixel to fit is below the source threshold"
-    return "no template of the library fits on both sides of its step"
+    dark = [side.values.size > 0 for side in sky.sides]
+    if not any(dark):
+        return f"no pixel to fit is below the source threshold; {CURE}"
+    reason = "no template of the library fits on both sides of its step"
+    bright = [name for name in SIDES if any(f"{TOO_BRIGHT} {name}" in note for note in notes)]
+    if not bright:
+        return reason
+    return f"{reason}: no pixel {' or '.join(bright)} of it is below the source threshold; {CURE}"
 
 
 def _time_series(
@@ -206,7 +223,7 @@ def _time_series(
         here = tuple(
             f"integration {k - start + 1}: nothing to fit; it has the scales of the whole exposure"
             for k in sorted(missing)
-            if start <= k < stop
+            if start <= k < stop and not sky.outlying[k]  # of these it is said why
         )
         fits.append(
             replace(

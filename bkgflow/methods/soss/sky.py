@@ -39,10 +39,14 @@ class SossFit:
     n_kept, n_used : (2,) int64
         Pixels below the source threshold on each side that have a ratio; those of them between
         the two percentiles: the scales are their medians.
-    threshold : float
-        Pixels from here on are sources; NaN without any good pixel. The unit of the data.
+    threshold : float, or (float, float)
+        Pixels from here on are sources, on both sides or on each; NaN without any good pixel.
+        The unit of the data.
     notes : tuple of str
         Templates that could not be fitted, integrations that have no fit of their own.
+    outlying : tuple of int
+        Integrations, from 0, that are far from the others: they took no part in the fit, and
+        have the scales of the whole exposure.
     """
 
     template: int | None
@@ -53,8 +57,9 @@ class SossFit:
     rms: Doubles
     n_kept: Integers
     n_used: Integers
-    threshold: float
+    threshold: float | tuple[float, float]
     notes: tuple[str, ...] = ()
+    outlying: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
