@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from bkgflow.detector import Window
 from bkgflow.io.exposures.facts import ExposureFacts
+from bkgflow.io.exposures.open_many import opened
 from bkgflow.io.exposures.source import Layer, Reader, Source, read_window
 from bkgflow.io.products.writer import Plane
 from bkgflow.io.storage.location import Location
@@ -195,8 +195,7 @@ def combine_band(
     valid = np.zeros(len(sources), bool)
     strips = band.bands(_strip_rows(sources, band.nx, budget, errors=errors))
     buffers = _Buffers(["sci", "err", "dq"] if errors else ["sci", "dq"])
-    with ExitStack() as stack:
-        readers = [stack.enter_context(source.reader()) for source in sources]
+    with opened(sources) as readers:
         for strip in strips:
             sci, err, dq = _read_strip(sources, readers, strip, rule, buffers)
             valid |= _any_finite(sci)

@@ -18,16 +18,20 @@ from io import FileIO
 from pathlib import Path
 from typing import Protocol
 
-from bkgflow.errors import OutputError
+from bkgflow.errors import OutputError, StorageError
+from bkgflow.io.storage.handles import TOO_MANY
 from bkgflow.io.storage.location import Location, PathLike
+from bkgflow.io.storage.owner import Owner
 
 __all__ = [
+    "PREFIX",
     "Draft",
     "LocalPublish",
     "MemoryPublish",
     "Publish",
     "check_writable",
     "copy_file",
+    "elsewhere",
     "not_writable",
     "unbuffered",
     "whole",
@@ -37,6 +41,18 @@ __all__ = [
 
 CANNOT = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES}
 """What some network file systems answer when they are asked to sync a folder."""
+
+PREFIX = ".bkgflow-"
+"""How the names of hidden folders begin; then comes whose they are, and what tells them apart."""
+
+FULL = {errno.ENOSPC, errno.EDQUOT}
+"""What the system answers when a disk, its table of files, or somebody's share of it is full."""
+
+GONE = {
+    errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.EIO, errno.EROFS, errno.EACCES,
+    errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.EHOSTDOWN, errno.ETIMEDOUT,
+}  # fmt: skip
+"""What it answers when a folder is gone, cannot be reached, or may not be written to."""
 
 
 def _sync(path: Path) -> None:
@@ -103,15 +119,24 @@ class LocalPublish:
     ----------
     sync : callable
         Has the file system keep a file, or the names in a folder, and waits until it does.
+    run : str
+        The short id of the run whose files these are; empty for this process's own. Hidden
+        folders have it in their names, so that what a dead one left is known by it.
     """
 
     sync: Callable[[Path], object] = _sync
+    run: str = ""
 
     def prepare(self, to: Location) -> Draft:
-        """Begin a file in a hidden folder beside its location; the folders above are made."""
+        """Begin a file in a hidden folder beside its location.
+
+        The folders above are made, but not for a run: its driver has made its folder, and if
+        that is gone, one that is made anew would hide it.
+        """
         try:
-            to.parent.make_folder()
-            return Draft(to, _scratch(to, to.parent.path), self._appear)
+            if not self.run:
+                to.parent.make_folder()
+            return Draft(to, _scratch(to, to.parent.path, self.run), self._appear)
         except OSError as problem:
             raise not_writable(to, problem) from problem
 
@@ -207,19 +232,30 @@ def check_writable(folder: PathLike) -> None:
         raise not_writable(wanted, problem) from None
 
 
+def elsewhere(name: str) -> Location:
+    """Return a location for what its own folder does not take: among the temporary files."""
+    return Location.of(tempfile.gettempdir()) / name
+
+
 def not_writable(path: PathLike, problem: OSError) -> OutputError:
     """Return the error for a path that cannot be written, from what the system said."""
-    return OutputError(
-        "Products can be written to the output folder",
+    value = problem.strerror or str(problem)
+    if problem.errno in TOO_MANY:
+        cure = "Raise the limit on open files (ulimit -n), or use fewer threads"
+        rule = "The system must let one more file be open"
+        return OutputError(rule, file=path, value=value, cure=cure)
+    kind = StorageError if problem.errno in FULL | GONE else OutputError
+    return kind(
+        "An output folder must take products",
         file=path,
-        value=problem.strerror or str(problem),
+        value=value,
         cure="Give another folder, or mend its permissions or its free space",
     )
 
 
-def _scratch(to: Location, folder: Path | None) -> Path:
-    """Return a path in a new hidden folder."""
-    made = tempfile.mkdtemp(prefix=".bkgflow-", dir=folder)
+def _scratch(to: Location, folder: Path | None, run: str = "") -> Path:
+    """Return a path in a new hidden folder, whose name says whose it is."""
+    made = tempfile.mkdtemp(prefix=f"{PREFIX}{run or Owner.me()}-", dir=folder)
     return Path(made) / re.sub(r"[^!->@-~ ]", "_", to.name)
 
 
