@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 
 from bkgflow.campaign.compute import FILES, Computed, Work, compute, new_run, run_plan
@@ -112,7 +112,9 @@ def _opened(cluster: Cluster) -> Iterator[Executor]:
     """Open a cluster; whatever keeps it from opening is said as an error of bkgflow."""
     with ExitStack() as stack:
         try:
-            executor = stack.enter_context(cluster.open())
+            # Workers that are half started could not be ended in order.
+            with deferred() if cluster.here else nullcontext():
+                executor = stack.enter_context(cluster.open())
         except BkgflowError:
             raise
         except Exception as problem:

@@ -48,8 +48,10 @@ def run(
 
     A unit with a bad input is reported and the others go on. Beside the products there will
     be bkgflow.log and bkgflow-run.json, which says how every unit ended. Exit code 0: all done
-    or skipped; 1: some unit failed; 2: wrong usage, nothing to plan, or the result cannot be
-    kept; 130, 143, 129: stopped by Ctrl-C, SIGTERM or SIGHUP, with a result all the same.
+    or skipped; 1: some unit failed; 2: wrong usage, or nothing to plan.
+
+    Ctrl-C, SIGTERM and SIGHUP end it in order, with a result, and exit code 130, 143 or 129; a
+    second one ends it at once. Exit code 2, too, where the result cannot be kept there.
     """
     from bkgflow import api
 

@@ -49,10 +49,10 @@ FULL = {errno.ENOSPC, errno.EDQUOT}
 """What the system answers when a disk, its table of files, or somebody's share of it is full."""
 
 GONE = {
-    errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.EIO, errno.EROFS, errno.EACCES,
+    errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.EIO, errno.EROFS,
     errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.EHOSTDOWN, errno.ETIMEDOUT,
 }  # fmt: skip
-"""What it answers when a folder is gone, cannot be reached, or may not be written to."""
+"""What it answers when a folder is gone, cannot be reached, or is read-only."""
 
 
 def _sync(path: Path) -> None:
@@ -137,6 +137,8 @@ class LocalPublish:
             if not self.run:
                 to.parent.make_folder()
             return Draft(to, _scratch(to, to.parent.path, self.run), self._appear)
+        except PermissionError as problem:  # of the folder: it takes nothing
+            raise not_writable(to, problem, StorageError) from problem
         except OSError as problem:
             raise not_writable(to, problem) from problem
 
@@ -237,14 +239,20 @@ def elsewhere(name: str) -> Location:
     return Location.of(tempfile.gettempdir()) / name
 
 
-def not_writable(path: PathLike, problem: OSError) -> OutputError:
-    """Return the error for a path that cannot be written, from what the system said."""
+def not_writable(
+    path: PathLike, problem: OSError, kind: type[OutputError] = OutputError
+) -> OutputError:
+    """Return the error for a path that cannot be written, from what the system said.
+
+    Of what concerns the whole folder, it is a `StorageError`.
+    """
     value = problem.strerror or str(problem)
     if problem.errno in TOO_MANY:
         cure = "Raise the limit on open files (ulimit -n), or use fewer threads"
         rule = "The system must let one more file be open"
         return OutputError(rule, file=path, value=value, cure=cure)
-    kind = StorageError if problem.errno in FULL | GONE else OutputError
+    if problem.errno in FULL | GONE:
+        kind = StorageError
     return kind(
         "An output folder must take products",
         file=path,
