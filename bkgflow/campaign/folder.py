@@ -23,6 +23,12 @@ BESIDE = 8
 RESULT_BASE, RESULT_UNIT = 64 << 10, 4 << 10
 """Bytes of a result file: of any, and of each unit."""
 
+PRODUCT_MORE = 16 << 10
+"""Bytes by which a product may be larger than its target: its HISTORY, its record."""
+
+UNDER_WAY = 4
+"""Products that may be written at a time, each beside the older one that it replaces."""
+
 PATIENCE = 5.0
 """Seconds that a run waits, in all, for files that workers have reported and it cannot see yet:
 network disks show new files late."""
@@ -48,9 +54,9 @@ def check_space(plan: Plan) -> list[str]:
     wanted = [unit for unit in plan.units if unit.verdict.state != State.QUARANTINED]
     names = [name for unit in wanted for name in unit.files]
     replaced = [there[name] for name in names if name in there]
-    written = plan.costs.written + result_size(plan)
+    written = plan.costs.written + PRODUCT_MORE * len(names) + result_size(plan)
     largest = max((plan.facts()[unit.target].identity.size for unit in wanted), default=0)
-    size = max(written - sum(replaced), 0) + (largest if replaced else 0)
+    size = max(written - sum(replaced), 0) + largest * min(UNDER_WAY, len(replaced))
     files = len(names) - len(replaced) + BESIDE
     short = []
     if free.size is not None and free.size < size:

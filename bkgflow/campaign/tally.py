@@ -21,8 +21,7 @@ class OutputLostError(Exception):
     """The output folder takes no product any more: nothing else of the run need be tried."""
 
     def __init__(self, error: StorageError) -> None:
-        self.error = error
-        super().__init__(error.message)
+        super().__init__(f"the output folder takes no more products ({error.value})")
 
 
 class Tally:
