@@ -20,7 +20,18 @@ from typing import Any
 import psutil
 from astropy.io import fits
 
-__all__ = ["Found", "Running", "bkgflow", "disk", "ended", "found_in", "processes_of", "unchanged"]
+__all__ = [
+    "COMMAND",
+    "Found",
+    "Running",
+    "bkgflow",
+    "disk",
+    "ended",
+    "found_in",
+    "pixels_of",
+    "processes_of",
+    "unchanged",
+]
 
 SLOW = {"BKGFLOW_AMEND": "0", "PYTHONUNBUFFERED": "1"}
 """Every product through its data model: a unit takes long enough to be hit."""

@@ -21,9 +21,10 @@ from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.products.writer import ProductWriter
 from bkgflow.planning.plan import Plan
 
-__all__ = ["Computed", "Work", "compute", "new_run", "run_plan"]
+__all__ = ["FILES", "Computed", "Work", "compute", "new_run", "run_plan"]
 
 FILES = FitsWriter()
+"""Writes products that belong to no run."""
 
 
 @dataclass(frozen=True, slots=True)

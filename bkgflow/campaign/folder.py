@@ -15,7 +15,7 @@ from bkgflow.planning.plan import Plan
 from bkgflow.report.tables import human_bytes
 from bkgflow.verdict import State, Verdict
 
-__all__ = ["Products", "check_space", "cleared", "result_size"]
+__all__ = ["Products", "check_space", "cleared", "gone", "result_size"]
 
 BESIDE = 8
 """Files that a run needs beside its products: log, result, lock, and hidden folders."""

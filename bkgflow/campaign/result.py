@@ -88,7 +88,7 @@ class RunResult:
         return self.file == str(self.plan.output / RESULT_FILE)
 
     @property
-    def ending(self) -> str:
+    def summary(self) -> str:
         """How a run ended that was stopped, in one line."""
         blocked = self.counts.get(State.BLOCKED.value, 0)
         where = f"the result is in {self.file}" if self.file else "the result could not be kept"

@@ -76,7 +76,7 @@ def run_campaign(
             return computed.result
         if isinstance(computed.stop, Stopped):
             computed.stop.result = computed.result
-        computed.stop.add_note(f"bkgflow: {computed.result.ending}")
+        computed.stop.add_note(f"bkgflow: {computed.result.summary}")
         raise computed.stop
 
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bkgflow.campaign.result import RunResult
 
-__all__ = ["ENDING", "Stopped", "deferred", "exit_code", "received", "stoppable"]
+__all__ = ["SIGNALS", "Stopped", "deferred", "exit_code", "received", "stoppable"]
 
-ENDING = tuple(
+SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
 """Ctrl-C; what a batch system sends first; the terminal was closed."""
@@ -67,7 +67,7 @@ class _Desk:
             before(number, None)
         elif before == signal.SIG_DFL:
             signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
 
     def release(self) -> None:
         """Let a signal interrupt that came while none might."""
@@ -112,7 +112,7 @@ def stoppable(*, at_once: bool = False) -> Iterator[None]:
         yield
         return
     ours = (signal.SIG_DFL, signal.default_int_handler)
-    _desk.before = {n: h for n in ENDING if (h := signal.getsignal(n)) in ours}
+    _desk.before = {n: h for n in SIGNALS if (h := signal.getsignal(n)) in ours}
     _desk.number, _desk.holds, _desk.waiting, _desk.at_once = 0, 0, False, at_once
     for number in _desk.before:
         signal.signal(number, _desk.take)

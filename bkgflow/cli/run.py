@@ -103,7 +103,7 @@ def execute(
             result = api.run(planned, cluster, listeners=[progress], check_space=check_space)
     except Stopped as stop:
         if stop.result is not None:
-            typer.echo(f"bkgflow: {stop.result.ending}", err=True)
+            typer.echo(f"bkgflow: {stop.result.summary}", err=True)
         raise
     api.show(result)
     for note in (*result.notes, *([f"ended early: {result.stopped}"] if result.stopped else [])):

@@ -22,13 +22,16 @@ from bkgflow.io.storage.lock import LOCK, Holder
 from bkgflow.io.storage.owner import Owner
 from tests.helpers.crowd import write_crowd
 
+pytestmark = pytest.mark.slow
+"""Most of them start processes of their own."""
+
 UNITS = 24
 ENDS = [
     pytest.param("SIGTERM", 143, "threads"),
     pytest.param("SIGHUP", 129, "threads"),
-    pytest.param("SIGINT", 130, "threads", marks=pytest.mark.slow),
-    pytest.param("SIGTERM", 143, "local", marks=pytest.mark.slow),
-    pytest.param("SIGINT", 130, "local", marks=pytest.mark.slow),
+    pytest.param("SIGINT", 130, "threads"),
+    pytest.param("SIGTERM", 143, "local"),
+    pytest.param("SIGINT", 130, "local"),
 ]
 
 
@@ -86,9 +89,7 @@ def test_a_second_signal_ends_a_run_at_once(crowd, tmp_path):
     slow += "kept = r.RunResult.kept\n"
     slow += "r.RunResult.kept = lambda *a: (print('keeping', flush=True), time.sleep(60))\n"
     slow += "from bkgflow.cli import main; main()"
-    with command(
-        *arguments(crowd, out), out=out, command=(sys.executable, "-c", slow)
-    ) as running:
+    with command(*arguments(crowd, out), out=out, command=(sys.executable, "-c", slow)) as running:
         assert running.wait_for_products(1)
         running.signal(signal.SIGTERM)
         assert running.wait_for(lambda: "keeping" in running.files[0].read_text())
@@ -117,7 +118,6 @@ def test_a_signal_while_planning_leaves_nothing(name, code, crowd, tmp_path):
     assert not out.exists()
 
 
-@pytest.mark.slow
 def test_a_signal_while_worker_processes_start_blocks_every_unit(crowd, tmp_path):
     out = tmp_path / "out"
     with command(*arguments(crowd, out, "local"), out=out) as running:
@@ -246,7 +246,7 @@ def test_a_cluster_that_does_not_close_takes_no_result_with_it(crowd, tmp_path):
 # Drivers that were killed.
 
 
-@pytest.mark.parametrize("cluster", ["threads", pytest.param("local", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("cluster", ["threads", pytest.param("local")])
 def test_the_next_run_clears_what_a_killed_driver_left_and_says_so(cluster, crowd, tmp_path):
     out = tmp_path / "out"
     with command(*arguments(crowd, out, cluster), out=out) as running:

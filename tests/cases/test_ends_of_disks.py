@@ -22,6 +22,9 @@ from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.storage.publish import LocalPublish
 from tests.helpers.crowd import write_crowd
 
+pytestmark = pytest.mark.slow
+"""Each of them computes a program."""
+
 UNITS = 24
 
 
@@ -115,7 +118,7 @@ def test_a_log_that_finds_no_room_says_so_once(crowd, small_disk):
     def fill(event):
         if isinstance(event, UnitEnded) and not filled:
             filled.append(small_disk / "filler")
-            subprocess.run(["dd", "if=/dev/zero", f"of={filled[0]}"], capture_output=True)
+            subprocess.run(["dd", "if=/dev/zero", f"of={filled[0]}"], check=False)
 
     result = bkgflow.run(plan, "threads", workers=1, listeners=[fill], check_space=False)
     assert result.in_place and result.counts["BLOCKED"] >= UNITS - 2
@@ -193,7 +196,6 @@ def run_plan_into(plan, executor, sync=None):
     return run_plan(plan, executor, writer=FitsWriter(by))
 
 
-@pytest.mark.slow
 def test_workers_whose_output_folder_is_another_one_complete_nothing(crowd, cluster, tmp_path):
     """The workers of a cluster, in a space where another disk lies over the folder."""
     out = tmp_path / "out"
@@ -249,8 +251,10 @@ def test_an_output_folder_that_becomes_read_only_at_the_end(crowd, tmp_path):
     plan = bkgflow.plan(crowd, out)
 
     def protect(event):
-        if isinstance(event, RunEnded) and subprocess.run(["chattr", "+i", out]).returncode:
-            pytest.skip("this user may not make a folder read-only for itself")
+        if isinstance(event, RunEnded):
+            done = subprocess.run(["chattr", "+i", out], check=False)
+            if done.returncode:
+                pytest.skip("this user may not make a folder read-only for itself")
 
     try:
         result = bkgflow.run(plan, "threads", workers=2, listeners=[protect])
@@ -308,7 +312,11 @@ def test_a_limit_that_is_too_low_for_anything_is_named(tmp_path, write_exposure)
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
-        [sys.executable, "-c", code, path], capture_output=True, text=True, env=environment
+        [sys.executable, "-c", code, path],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
     )
     assert "this process may have 20 open" in done.stderr and "ulimit -n" in done.stderr
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == (soft, hard)
