@@ -26,6 +26,7 @@ from benchmarks.fault_tools import (
     ended,
     found_in,
     processes_of,
+    tracebacks,
     unchanged,
 )
 
@@ -122,7 +123,7 @@ def judged(
         wrong.append(f"{len(bad)} products are wrong or half written")
     if found.hidden:
         wrong.append(f"left behind: {', '.join(found.hidden[:3])}")
-    if "Traceback" in said or "Logging error" in said:
+    if tracebacks(said) or "Logging error" in said:
         wrong.append("a traceback")
     if found.counts.get("QUARANTINED"):
         wrong.append("QUARANTINED, and no input is bad")
@@ -148,14 +149,16 @@ def _signal(number: int, trial: Trial) -> Answer:
 def _second_signal(trial: Trial) -> Answer:
     with bkgflow(*trial.run(), out=trial.out) as running:
         running.wait_for_products(3)
+        workers = processes_of(running)
         running.signal(signal.SIGTERM)
         time.sleep(0.05)
         running.signal(signal.SIGTERM)
         began = time.monotonic()
         code, said = running.end()
     seconds = time.monotonic() - began
-    right = code == 143 and seconds < 5 and "Traceback" not in said
-    return Answer(f"exit {code} after {seconds:.1f} s", right)
+    _, alive = psutil.wait_procs(workers, timeout=10)
+    right = code == 143 and seconds < 5 and "Traceback" not in said and not alive
+    return Answer(f"exit {code} after {seconds:.1f} s, {len(alive)} workers live on", right)
 
 
 def _workers_killed(trial: Trial) -> Answer:

@@ -30,6 +30,7 @@ __all__ = [
     "found_in",
     "pixels_of",
     "processes_of",
+    "tracebacks",
     "unchanged",
 ]
 
@@ -122,6 +123,13 @@ def ended(*arguments: object, out: Path, **options: Any) -> tuple[int | None, st
     """Run a command to its end."""
     with bkgflow(*arguments, out=out, **options) as running:
         return running.end()
+
+
+def tracebacks(said: str) -> bool:
+    """Whether a command shows a traceback of its own; dask logs some of its workers' deaths."""
+    lines = said.splitlines()
+    starts = [number for number, line in enumerate(lines) if "Traceback (most" in line]
+    return any(" - distributed." not in lines[max(number - 1, 0)] for number in starts)
 
 
 def processes_of(running: Running) -> list[psutil.Process]:

@@ -94,17 +94,26 @@ def _run(work: Work, cluster: Cluster, kept: Reserve) -> Computed:
     except KeyboardInterrupt as stop:
         with deferred():
             if computed is None:  # it came while the cluster was started
-                with log_file(work.plan.output / "bkgflow.log"):
-                    log.error("run %s: %s before it began", work.run, stop)
-                result = all_blocked(work.plan, work.run, str(stop), work.notes)
-                computed = Computed(result.kept(kept), stop)
-            elif computed.stop is None:
-                computed = replace(computed, stop=stop)
-    except Exception as problem:
+                return Computed(_never_begun(work, kept, str(stop) or "stopped by Ctrl-C"), stop)
+            if computed.stop is None:
+                return replace(computed, stop=stop)
+    except BkgflowError:
         if computed is None:
             raise
-        log.warning("the cluster was not closed in order: %s", problem)
+    except Exception as problem:
+        what = f"{type(problem).__name__}: {problem}"[:300]
+        if computed is None:  # it went away before it was asked for anything
+            return Computed(_never_begun(work, kept, f"the cluster failed ({what})"))
+        log.warning("the cluster was not closed in order: %s", what)
+    assert computed is not None
     return computed
+
+
+def _never_begun(work: Work, kept: Reserve, reason: str) -> RunResult:
+    """Keep the result of a run that ended before any of its units."""
+    with log_file(work.plan.output / "bkgflow.log"):
+        log.error("run %s ends before it began: %s", work.run, reason)
+    return all_blocked(work.plan, work.run, reason, work.notes).kept(kept)
 
 
 @contextmanager

@@ -126,7 +126,7 @@ def test_a_signal_while_worker_processes_start_blocks_every_unit(crowd, tmp_path
         code, said = running.end()
     assert code == 143
     assert is_in_order(out, said).counts == {"BLOCKED": UNITS}
-    assert "before it began" in (out / "bkgflow.log").read_text()
+    assert "ends before it began: stopped by SIGTERM" in (out / "bkgflow.log").read_text()
 
 
 def test_a_signal_that_is_ignored_stays_ignored(crowd, tmp_path):
@@ -202,8 +202,16 @@ class Fails(ThreadExecutor):
         raise OSError("Timed out trying to connect to tcp://127.0.0.1:8786")
 
 
+class Mute(ThreadExecutor):
+    """Does not even say how much memory its workers have."""
+
+    @property
+    def worker_memory(self):
+        raise OSError("Stream is closed")
+
+
 class Vanishes(ThreadExecutor):
-    """Cannot even say where it computes."""
+    """Computes nothing any more."""
 
     def execute(self, *_):
         raise OSError("Stream is closed")
@@ -226,9 +234,10 @@ def cluster_of(executor, closing=None):
     return Own()
 
 
-def test_an_executor_that_fails_leaves_a_result_with_blocked_units(crowd, tmp_path):
+@pytest.mark.parametrize("gone", [Vanishes, Mute])
+def test_an_executor_that_fails_leaves_a_result_with_blocked_units(gone, crowd, tmp_path):
     plan = bkgflow.plan(crowd, tmp_path / "out")
-    result = bkgflow.run(plan, cluster_of(Vanishes(2)))
+    result = bkgflow.run(plan, cluster_of(gone(2)))
     assert result.counts == {"BLOCKED": UNITS}
     assert "the cluster failed (OSError: Stream is closed)" in result.stopped
     assert is_in_order(tmp_path / "out", "").result["stopped"] == result.stopped

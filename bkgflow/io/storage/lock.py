@@ -23,7 +23,7 @@ from pathlib import Path
 from bkgflow.errors import OutputError
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.owner import Owner
-from bkgflow.io.storage.publish import not_writable
+from bkgflow.io.storage.refused import not_writable
 
 __all__ = ["LOCK", "Holder", "hold"]
 

@@ -18,10 +18,10 @@ from io import FileIO
 from pathlib import Path
 from typing import Protocol
 
-from bkgflow.errors import OutputError, StorageError
-from bkgflow.io.storage.handles import TOO_MANY
+from bkgflow.errors import StorageError
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.owner import Owner
+from bkgflow.io.storage.refused import not_writable
 
 __all__ = [
     "PREFIX",
@@ -32,7 +32,6 @@ __all__ = [
     "check_writable",
     "copy_file",
     "elsewhere",
-    "not_writable",
     "unbuffered",
     "whole",
     "write_text",
@@ -44,15 +43,6 @@ CANNOT = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES}
 
 PREFIX = ".bkgflow-"
 """How the names of hidden folders begin; then comes whose they are, and what tells them apart."""
-
-FULL = {errno.ENOSPC, errno.EDQUOT}
-"""What the system answers when a disk, its table of files, or somebody's share of it is full."""
-
-GONE = {
-    errno.ENOENT, errno.ENOTDIR, errno.ESTALE, errno.EIO, errno.EROFS,
-    errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.EHOSTDOWN, errno.ETIMEDOUT,
-}  # fmt: skip
-"""What it answers when a folder is gone, cannot be reached, or is read-only."""
 
 
 def _sync(path: Path) -> None:
@@ -237,28 +227,6 @@ def check_writable(folder: PathLike) -> None:
 def elsewhere(name: str) -> Location:
     """Return a location for what its own folder does not take: among the temporary files."""
     return Location.of(tempfile.gettempdir()) / name
-
-
-def not_writable(
-    path: PathLike, problem: OSError, kind: type[OutputError] = OutputError
-) -> OutputError:
-    """Return the error for a path that cannot be written, from what the system said.
-
-    Of what concerns the whole folder, it is a `StorageError`.
-    """
-    value = problem.strerror or str(problem)
-    if problem.errno in TOO_MANY:
-        cure = "Raise the limit on open files (ulimit -n), or use fewer threads"
-        rule = "The system must let one more file be open"
-        return OutputError(rule, file=path, value=value, cure=cure)
-    if problem.errno in FULL | GONE:
-        kind = StorageError
-    return kind(
-        "An output folder must take products",
-        file=path,
-        value=value,
-        cure="Give another folder, or mend its permissions or its free space",
-    )
 
 
 def _scratch(to: Location, folder: Path | None, run: str = "") -> Path:

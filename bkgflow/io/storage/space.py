@@ -8,7 +8,8 @@ from pathlib import Path
 
 from bkgflow.errors import OutputError
 from bkgflow.io.storage.location import Location
-from bkgflow.io.storage.publish import Draft, LocalPublish, not_writable, write_text
+from bkgflow.io.storage.publish import Draft, LocalPublish, write_text
+from bkgflow.io.storage.refused import not_writable
 
 __all__ = ["Free", "Reserve", "free_space", "sizes_in"]
 
