@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import PurePath
 
 from bkgflow.errors import OutputError, RunError, StorageError
 from bkgflow.io.storage.leftovers import clear_dead
@@ -91,6 +92,15 @@ def cleared(output: Location, before: Holder | None) -> list[str]:
     return said
 
 
+UNKNOWN = -1
+"""The size of a file that was not there when it was asked for."""
+
+
+def _same(found: int, said: int) -> bool:
+    """Whether a file is there, as large as its worker said, if it could say so."""
+    return found >= 0 and said in {found, UNKNOWN}
+
+
 @dataclass
 class Products:
     """Looks whether the files that workers report are where the driver sees them.
@@ -108,21 +118,23 @@ class Products:
 
     def looked_at(self, verdict: Verdict) -> Verdict:
         """Return how a unit ended, now that its files were looked for."""
-        for path, size in zip(verdict.products, verdict.sizes, strict=False):
-            if size < 0:
-                continue  # a product that is no file
+        sizes = verdict.sizes or (UNKNOWN,) * len(verdict.products)
+        for path, size in zip(verdict.products, sizes, strict=True):
+            if not PurePath(path).is_absolute():
+                continue  # a model in memory
             found = self._size(Location.of(path), size)
-            if found != size:
+            if not _same(found, size):
                 return Verdict.blocked(self._error(path, size, found, verdict.worker))
             self.seen.add(path)
         return verdict
 
-    def _size(self, file: Location, wanted: int) -> int:
+    def _size(self, file: Location, said: int) -> int:
         """Return the bytes of a file, waiting a while for one that is late."""
-        while (found := file.size()) != wanted and self.patience > 0:
+        found = file.size()
+        while not _same(found, said) and self.output.is_dir():
             # A listing has a network disk look anew; it may remember that nothing was there.
-            found = sizes_in(file.parent).get(file.name, -1)
-            if found == wanted:
+            found = sizes_in(file.parent).get(file.name, UNKNOWN)
+            if _same(found, said) or self.patience <= 0:
                 break
             self.patience -= 0.5
             self.sleep(0.5)
@@ -132,11 +144,12 @@ class Products:
         if not self.output.is_dir():
             return gone(self.output)
         rule = "A product that a worker reports must be in the output folder of this process"
+        wrote = f"{worker or 'a worker'} has written {'it' if size < 0 else f'{size} bytes'}"
         if found < 0:
-            value = f"not there; {worker} has written {size} bytes"
+            value = f"not there; {wrote}"
             cure = "Give an output folder that all workers and this process share"
         else:
-            value = f"{found} bytes; {worker} has written {size}"
+            value = f"{found} bytes; {wrote}"
             cure = "Let no other program write to the output folder while a run goes on"
         return RunError(rule, file=path, value=value, cure=cure)
 

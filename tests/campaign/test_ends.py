@@ -70,6 +70,21 @@ def test_a_file_that_is_late_is_waited_for(tmp_path):
     assert len(slept) == spent == 10  # one missing file is waited for, not each
 
 
+def test_a_file_that_went_away_before_its_worker_could_say_its_size_is_missing(tmp_path):
+    products = Products(Location.of(tmp_path), sleep=lambda seconds: None)
+    assert products.looked_at(published(tmp_path / "a.fits", -1)).state == State.BLOCKED
+    (tmp_path / "b.fits").write_bytes(b"")
+    assert products.looked_at(published(tmp_path / "b.fits", -1)).state == State.COMPLETE
+    unsaid = Verdict(State.COMPLETE).published((str(tmp_path / "c.fits"),))
+    assert products.looked_at(unsaid).state == State.BLOCKED
+
+
+def test_nobody_waits_for_files_of_a_folder_that_is_gone(tmp_path):
+    products = Products(Location.of(tmp_path / "out"), sleep=None)
+    error = products.looked_at(published(tmp_path / "out" / "a.fits", 5)).error
+    assert "no such folder any more" in error.value
+
+
 def test_what_is_no_file_is_not_looked_for(tmp_path):
     products = Products(Location.of(tmp_path), sleep=None)
     verdict = Verdict(State.COMPLETE).published(("a model",), (-1,))
