@@ -26,7 +26,7 @@ from benchmarks.fault_tools import (
     ended,
     found_in,
     processes_of,
-    tracebacks,
+    traceback_in,
     unchanged,
 )
 
@@ -123,8 +123,8 @@ def judged(
         wrong.append(f"{len(bad)} products are wrong or half written")
     if found.hidden:
         wrong.append(f"left behind: {', '.join(found.hidden[:3])}")
-    if tracebacks(said) or "Logging error" in said:
-        wrong.append("a traceback")
+    if shown := traceback_in(said):
+        wrong.append(f"a traceback: {shown}")
     if found.counts.get("QUARANTINED"):
         wrong.append("QUARANTINED, and no input is bad")
     if not wanted(found):

@@ -30,7 +30,7 @@ __all__ = [
     "found_in",
     "pixels_of",
     "processes_of",
-    "tracebacks",
+    "traceback_in",
     "unchanged",
 ]
 
@@ -125,11 +125,22 @@ def ended(*arguments: object, out: Path, **options: Any) -> tuple[int | None, st
         return running.end()
 
 
-def tracebacks(said: str) -> bool:
-    """Whether a command shows a traceback of its own; dask logs some of its workers' deaths."""
+def traceback_in(said: str) -> str:
+    """Return what stands before and at the end of a traceback that a command shows; else nothing.
+
+    Those in the log of dask do not count: it says so of the deaths of its workers.
+    """
     lines = said.splitlines()
-    starts = [number for number, line in enumerate(lines) if "Traceback (most" in line]
-    return any(" - distributed." not in lines[max(number - 1, 0)] for number in starts)
+    logged = False
+    for number, line in enumerate(lines):
+        if line[:4].isdigit() and " - " in line:
+            logged = " - distributed." in line
+        elif line.startswith(("[", "bkgflow:")):
+            logged = False
+        if line.startswith("Traceback (most") and not logged:
+            last = next((each for each in lines[number + 1 :] if each[:1].strip()), "")
+            return f"{lines[max(number - 1, 0)]} … {last}"[:300]
+    return ""
 
 
 def processes_of(running: Running) -> list[psutil.Process]:

@@ -19,6 +19,7 @@ from bkgflow.campaign.events import RunEnded, UnitEnded
 from bkgflow.clusters.executor import ThreadExecutor
 from bkgflow.errors import OutputError, StorageError
 from bkgflow.io.products.fits import FitsWriter
+from bkgflow.io.storage.lock import hold
 from bkgflow.io.storage.publish import LocalPublish
 from tests.helpers.crowd import write_crowd
 
@@ -190,10 +191,10 @@ def test_products_that_only_a_worker_sees_are_not_complete(spoil, words, crowd, 
 
 
 def run_plan_into(plan, executor, sync=None):
-    """As a run does, without its log: its folder is made before."""
-    plan.output.make_folder()
+    """As a run does, without its log."""
     by = LocalPublish(run="0123abcd") if sync is None else LocalPublish(sync, "0123abcd")
-    return run_plan(plan, executor, writer=FitsWriter(by))
+    with hold(plan.output, "0123abcd"):
+        return run_plan(plan, executor, writer=FitsWriter(by))
 
 
 def test_workers_whose_output_folder_is_another_one_complete_nothing(crowd, cluster, tmp_path):

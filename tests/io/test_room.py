@@ -76,8 +76,10 @@ def test_the_lock_of_a_folder_that_was_made_anew_is_not_ours_to_take_away(tmp_pa
 
 
 def test_a_run_clears_its_own_and_no_others(tmp_path):
-    ours = LocalPublish(run="0123abcd").prepare(Location.of(tmp_path / "a.fits"))
-    theirs = LocalPublish(run="4567abcd").prepare(Location.of(tmp_path / "b.fits"))
+    with hold(Location.of(tmp_path), "4567abcd"):
+        theirs = LocalPublish(run="4567abcd").prepare(Location.of(tmp_path / "b.fits"))
+    with hold(Location.of(tmp_path), "0123abcd"):
+        ours = LocalPublish(run="0123abcd").prepare(Location.of(tmp_path / "a.fits"))
     alone = LocalPublish().prepare(Location.of(tmp_path / "c.fits"))
     assert clear_run(Location.of(tmp_path), "0123abcd") == 1
     assert not ours.path.parent.exists() and theirs.path.parent.exists()
@@ -86,6 +88,22 @@ def test_a_run_clears_its_own_and_no_others(tmp_path):
     assert f"process {os.getpid()}" in found.kept[0]
     with pytest.raises(OutputError):  # a worker that lives on can publish it no more
         ours.publish()
+
+
+def test_a_worker_of_a_run_that_has_ended_writes_nothing_more(tmp_path):
+    folder, by = Location.of(tmp_path / "out"), LocalPublish(run="0123abcd")
+    with hold(folder, "0123abcd"):
+        draft = by.prepare(folder / "a.fits")
+        draft.path.write_text("whole")
+        by.prepare(folder / "b.fits").discard()
+    with pytest.raises(StorageError, match=r"lock of its run.*none, seen by process"):
+        draft.publish()
+    with hold(folder, "4567abcd"), pytest.raises(StorageError, match="that of run 4567abcd"):
+        by.prepare(folder / "a.fits")
+    folder.make_folder()
+    with pytest.raises(StorageError, match="none, seen by process"):
+        by.prepare(folder / "a.fits")
+    assert folder.listing() == []
 
 
 def test_a_run_makes_no_folder_anew(tmp_path):
@@ -133,7 +151,7 @@ def test_reserved_room_is_there_when_the_disk_is_full(tmp_path):
         if folder is None:
             pytest.skip("this user may not mount a disk")
         to = Location.of(folder / "run.json")
-        kept = Reserve.of(to, 100_000, LocalPublish(run="0123abcd"))
+        kept = Reserve.of(to, 100_000, LocalPublish())
         fill(folder)
         with pytest.raises(StorageError, match="No space"):
             Reserve.of(Location.of(folder / "more"), 100_000, LocalPublish())

@@ -20,12 +20,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from bkgflow.errors import OutputError
+from bkgflow.errors import OutputError, StorageError
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.owner import Owner
 from bkgflow.io.storage.refused import not_writable
 
-__all__ = ["LOCK", "Holder", "hold"]
+__all__ = ["LOCK", "Holder", "check_held", "hold"]
 
 LOCK = ".bkgflow-lock"
 """Name of the file, in the folder that it is for."""
@@ -116,6 +116,29 @@ def hold(folder: Location, run: str) -> Iterator[Holder | None]:
         with suppress(OSError):
             for each in missing:
                 each.rmdir()
+
+
+def check_held(folder: Location, run: str) -> None:
+    """See that a folder is held by a run: what a worker asks before it writes there.
+
+    Raises
+    ------
+    StorageError
+        If not: the run has ended, or this is another folder than its driver's.
+    OSError
+        If the folder is not there.
+    """
+    path = folder.path / LOCK
+    # A listing has a network disk look anew; it may remember that no lock was there.
+    holder = _read(path) or (_read(path) if path in folder.path.iterdir() else None)
+    if holder is None or holder.run != run:
+        raise StorageError(
+            "A worker must find the lock of its run in the output folder",
+            file=path,
+            value=f"that of {holder.words}" if holder else f"none, seen by {Owner.me().words}",
+            cure="Give an output folder that all workers and the driver share; "
+            "a run that has ended takes no more products",
+        )
 
 
 def _acquire(path: Path, folder: Location) -> tuple[int, Holder | None]:

@@ -20,6 +20,7 @@ from typing import Protocol
 
 from bkgflow.errors import StorageError
 from bkgflow.io.storage.location import Location, PathLike
+from bkgflow.io.storage.lock import check_held
 from bkgflow.io.storage.owner import Owner
 from bkgflow.io.storage.refused import not_writable
 
@@ -121,10 +122,12 @@ class LocalPublish:
         """Begin a file in a hidden folder beside its location.
 
         The folders above are made, but not for a run: its driver has made its folder, and if
-        that is gone, one that is made anew would hide it.
+        that is gone, one that is made anew would hide it. Without the run's lock nothing is begun.
         """
         try:
-            if not self.run:
+            if self.run:
+                check_held(to.parent, self.run)
+            else:
                 to.parent.make_folder()
             return Draft(to, _scratch(to, to.parent.path, self.run), self._appear)
         except PermissionError as problem:  # of the folder: it takes nothing
@@ -137,6 +140,8 @@ class LocalPublish:
         # cut would leave a file of the right name and length that is full of zeros; without
         # the second one the ledger could know of a product whose name is lost.
         self.sync(scratch)
+        if self.run:
+            check_held(to.parent, self.run)  # it may have ended while this was written
         scratch.replace(to.path)
         try:
             self.sync(to.parent.path)
