@@ -8,7 +8,7 @@ DEMO ?= demo
 PARALLEL ?= -n auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast bench scale same trees lint clean
+.PHONY: help demo test test-fast bench scale same trees faults lint clean
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -33,6 +33,9 @@ same: $(VENV)/.tested ## Whether another checkout makes the same products: make 
 
 trees: $(VENV)/.tested ## The time of another checkout and of this one, in turns: make trees OLD=…
 	$(BIN)/python -m benchmarks trees $(OLD) . $(TREES_ARGS)
+
+faults: $(VENV)/.tested ## Hurt runs on purpose: signals, kills, full disks, workers that fail
+	$(BIN)/python -m benchmarks faults $(FAULTS_ARGS)
 
 lint: $(VENV)/.linted ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

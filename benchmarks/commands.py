@@ -1,4 +1,4 @@
-"""The commands: ``bench`` and ``scale``; ``same`` and ``trees`` hold two checkouts side by side."""
+"""The commands: ``bench`` and ``scale``; ``same`` and ``trees`` for two checkouts; ``faults``."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from benchmarks.breakdown import breakdown
 from benchmarks.case import Case
 from benchmarks.cases import CASES
 from benchmarks.curves import CURVES
+from benchmarks.faults import ALL, run_faults
+from benchmarks.faults import as_table as faults_table
 from benchmarks.inputs import Inputs
 from benchmarks.pairs import run_in_turns
 from benchmarks.picture import draw
@@ -146,6 +148,28 @@ def trees(
     ]
     _print(pairs_table(pairs))
     if any(pair.slower for pair in pairs):
+        raise typer.Exit(1)
+
+
+@app.command()
+def faults(
+    case: Only = None,
+    units: Annotated[int, typer.Option(min=40, help="Units of the program.")] = 60,
+    kills: Annotated[int, typer.Option(min=1, help="Kills, where it is left to chance.")] = 5,
+    listing: Annotated[bool, typer.Option("--list", help="Name the cases and stop.")] = False,
+) -> None:
+    """Hurt runs on purpose, with real processes, and see that each ends as it should.
+
+    Cases that need a disk of their own are tried by a user who may mount one. Exit code 0: all
+    are right; 1: one is not.
+    """
+    if listing:
+        for name, (title, _) in ALL.items():
+            typer.echo(f"{name:20} {title}")
+        return
+    rows = run_faults(_chosen(case, ALL), units, kills, _say)
+    _print(faults_table(rows))
+    if any(row.right is False for row in rows):
         raise typer.Exit(1)
 
 

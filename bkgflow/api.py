@@ -154,6 +154,7 @@ def run(
     cluster: str | Client | Cluster = "local",
     *,
     listeners: Iterable[Listener] = (),
+    check_space: bool = True,
     **options: object,
 ) -> RunResult:
     """Compute a plan and write its products, ``bkgflow.log`` and ``bkgflow-run.json``.
@@ -167,6 +168,8 @@ def run(
         such as ``tcp://host:8786``; or a client that is already connected.
     listeners : iterable of callables
         Told of every event (`bkgflow.campaign.events`) as it happens.
+    check_space : bool
+        Whether the disk must have room for all products before the first one is made.
     **options
         Settings of the cluster: ``workers`` (int), the processes of a local cluster, or threads;
         ``memory`` ("4GiB"), the limit of each process of a local cluster.
@@ -181,11 +184,15 @@ def run(
     UsageError
         If this is no plan, there is no such cluster, or a task is too large for its workers.
     OutputError
-        If the log or the result cannot be written.
+        If another run holds the output folder, the products do not fit on its disk, or the log
+        cannot be written there.
+    KeyboardInterrupt
+        After Ctrl-C, when what was done is kept and said in ``bkgflow-run.json``; a second one
+        comes at once. SIGTERM and SIGHUP end a script likewise (SystemExit).
     """
     if not isinstance(plan, Plan):
         raise _no_plan("A run takes a plan", plan)
-    return run_campaign(plan, choose(cluster, **options), listeners)
+    return run_campaign(plan, choose(cluster, **options), listeners, room=check_space)
 
 
 def show(thing: Plan | RunResult) -> None:

@@ -16,6 +16,7 @@ Every message says which file, which rule, which value broke it, and the cure::
      │   ├─ ReferenceFileError no reference file fits the exposure, or more than one does
      │   └─ ConflictError    two units would write the same file
      ├─ OutputError          the product cannot be written where it was asked for
+     │   └─ StorageError     no product can: the folder's disk is full, gone or read-only
      └─ RunError             the machinery failed (a worker, a read that may pass); may be retried
 
 Only ``RunError`` can be cured by a retry: its ``retryable`` is true.
@@ -41,6 +42,7 @@ __all__ = [
     "RunError",
     "SettingsError",
     "ShapeError",
+    "StorageError",
     "UsageError",
     "WindowError",
 ]
@@ -175,6 +177,10 @@ class ConflictError(InputError):
 
 class OutputError(BkgflowError):
     """A product that cannot be written where it was asked for."""
+
+
+class StorageError(OutputError):
+    """An output folder that can take no product at all: its disk is full, gone or read-only."""
 
 
 class RunError(BkgflowError):

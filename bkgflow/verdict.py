@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import PlainSerializer, PlainValidator
 
-from bkgflow.errors import BkgflowError
+from bkgflow.errors import BkgflowError, OutputError
 from bkgflow.record import Record, history
 
 __all__ = ["State", "Verdict"]
@@ -34,7 +34,8 @@ class State(StrEnum):
     """An input is bad: no product, and an error that names file, rule, value and cure."""
 
     BLOCKED = "BLOCKED"
-    """Never tried: the run ended or lost its cluster before this unit's turn."""
+    """Not done, through no fault of its inputs: the run ended before its turn, lost its cluster,
+    or the disk took no product; run again."""
 
     @property
     def good(self) -> bool:
@@ -64,11 +65,15 @@ class Verdict:
     reason : str
         Why, in a sentence; empty for PLANNED and COMPLETE.
     error : BkgflowError or None
-        Of a QUARANTINED unit.
+        Of a QUARANTINED unit; of a BLOCKED one, where something was wrong with it alone.
     record : Record or None
         What was done; None where no product says it.
     products : tuple of str
         Where the files are that were published: the product first.
+    sizes : tuple of int
+        Of these files in bytes, as the worker saw them; -1 for what is no file.
+    worker : str
+        Who published them: a process and its host.
     """
 
     state: State
@@ -76,6 +81,8 @@ class Verdict:
     error: Error | None = None
     record: Record | None = None
     products: tuple[str, ...] = ()
+    sizes: tuple[int, ...] = field(default=(), compare=False)
+    worker: str = field(default="", compare=False)
 
     @classmethod
     def quarantined(cls, error: BkgflowError) -> Verdict:
@@ -93,9 +100,16 @@ class Verdict:
         return cls(State.SKIPPED, reason)
 
     @classmethod
-    def blocked(cls, reason: str) -> Verdict:
-        """Return the verdict on a unit that was never tried."""
+    def blocked(cls, reason: str | BkgflowError) -> Verdict:
+        """Return the verdict on a unit that is not done for a reason that is not its inputs'."""
+        if isinstance(reason, BkgflowError):
+            return cls(State.BLOCKED, reason.message, reason)
         return cls(State.BLOCKED, reason)
+
+    @classmethod
+    def stopped_by(cls, error: BkgflowError) -> Verdict:
+        """Return the verdict on a unit that an error stops: whose fault it is, the error says."""
+        return cls.blocked(error) if isinstance(error, OutputError) else cls.quarantined(error)
 
     @property
     def to_do(self) -> bool:
@@ -134,6 +148,8 @@ class Verdict:
             "error": None if self.error is None else self.error.to_dict(),
             "record": None if self.record is None else self.record.to_tree(),
             "products": list(self.products),
+            "sizes": list(self.sizes),
+            "worker": self.worker,
         }
 
     @classmethod
@@ -146,8 +162,12 @@ class Verdict:
             None if error is None else BkgflowError.from_dict(error),
             None if record is None else Record.from_tree(record),
             tuple(parts["products"]),
+            tuple(parts.get("sizes", ())),
+            parts.get("worker", ""),
         )
 
-    def published(self, products: tuple[str, ...]) -> Verdict:
-        """Return the verdict with the files that are now there."""
-        return replace(self, products=products)
+    def published(
+        self, products: tuple[str, ...], sizes: tuple[int, ...] = (), worker: str = ""
+    ) -> Verdict:
+        """Return the verdict with the files that are now there, and who made them appear."""
+        return replace(self, products=products, sizes=sizes, worker=worker)

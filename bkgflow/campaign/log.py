@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,7 +15,7 @@ from bkgflow.planning.unit import Unit
 from bkgflow.report.unit_tables import remarks
 from bkgflow.verdict import State, Verdict
 
-__all__ = ["log", "log_events", "log_file", "log_remarks"]
+__all__ = ["LogHandler", "log", "log_events", "log_file", "log_remarks"]
 
 FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -25,8 +26,42 @@ log = logging.getLogger("bkgflow.run")
 """What happens in a run."""
 
 
+class LogHandler(logging.FileHandler):
+    """Appends to a file; where the disk takes no more, it says so once and is quiet.
+
+    Attributes
+    ----------
+    trouble : str
+        Why lines are missing; empty where none are.
+    """
+
+    def __init__(self, location: Location) -> None:
+        self.trouble = ""
+        super().__init__(location.path, encoding="utf-8")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, unless the one before could not be written."""
+        if not self.trouble:
+            super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging calls it so
+        """Keep why a line could not be written: logging itself would print a traceback of each."""
+        problem = sys.exception()
+        if not isinstance(problem, OSError):
+            super().handleError(record)
+            return
+        self.trouble = f"the log ends early: {problem.strerror or problem}"
+
+    def close(self) -> None:
+        """Close the file; what the disk does not take is lost."""
+        try:
+            super().close()
+        except OSError as problem:
+            self.trouble = self.trouble or f"the log ends early: {problem.strerror or problem}"
+
+
 @contextmanager
-def log_file(location: Location) -> Iterator[None]:
+def log_file(location: Location) -> Iterator[LogHandler]:
     """Append everything that bkgflow logs to a file; its folder is made if it is not there.
 
     Raises
@@ -36,7 +71,7 @@ def log_file(location: Location) -> Iterator[None]:
     """
     try:
         location.parent.make_folder()
-        handler = logging.FileHandler(location.path, encoding="utf-8")
+        handler = LogHandler(location)
     except OSError as problem:
         raise OutputError(
             "A run must be able to keep its log beside its products",
@@ -50,7 +85,7 @@ def log_file(location: Location) -> Iterator[None]:
     root.addHandler(handler)
     root.setLevel(logging.INFO)
     try:
-        yield
+        yield handler
     finally:
         root.removeHandler(handler)
         root.setLevel(before)

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from pydantic_core import to_json
 
+from bkgflow.errors import OutputError
 from bkgflow.io.storage.location import PathLike
-from bkgflow.io.storage.publish import write_text
+from bkgflow.io.storage.publish import elsewhere, write_text
+from bkgflow.io.storage.space import Reserve
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.unit import Unit
 from bkgflow.record import plain
 from bkgflow.report.tables import counted
-from bkgflow.verdict import Verdict
+from bkgflow.verdict import State, Verdict
 
-__all__ = ["RunResult"]
+__all__ = ["RESULT_FILE", "RunResult", "all_blocked"]
+
+RESULT_FILE = "bkgflow-run.json"
+"""Name of the file that says how a run went, beside its products."""
+
+LAYOUT = 2
+"""Of that file. 1 had no layout number, and none of: started, stopped, notes."""
 
 MOST_LINES = 5
 """Of units that went wrong, in a result that is printed."""
@@ -39,12 +47,25 @@ class RunResult:
         Wall time.
     run : str
         The run's short id, which its events and its log have.
+    started : str
+        When, in UTC (ISO 8601).
+    stopped : str
+        Why the run ended before its end: a signal, the disk, the cluster; empty if it did not.
+    notes : tuple of str
+        What happened to the run as a whole: files of dead runs that were cleared away, a log that
+        ends early.
+    file : str
+        Where the result was kept; empty if it was not.
     """
 
     plan: Plan
     verdicts: tuple[Verdict, ...]
     seconds: float
     run: str = ""
+    started: str = ""
+    stopped: str = ""
+    notes: tuple[str, ...] = ()
+    file: str = ""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -61,6 +82,21 @@ class RunResult:
         """The files that were written."""
         return [Path(path) for verdict in self.verdicts for path in verdict.products]
 
+    @property
+    def in_place(self) -> bool:
+        """Whether the result was kept beside the products."""
+        return self.file == str(self.plan.output / RESULT_FILE)
+
+    @property
+    def summary(self) -> str:
+        """How a run ended that was stopped, in one line."""
+        blocked = self.counts.get(State.BLOCKED.value, 0)
+        where = f"the result is in {self.file}" if self.file else "the result could not be kept"
+        return (
+            f"{self.stopped or 'ended'}: {len(self.verdicts) - blocked} of {len(self.verdicts)} "
+            f"units ended, {blocked} BLOCKED; {where}"
+        )
+
     def pairs(self) -> list[tuple[Unit, Verdict]]:
         """Return each unit with its end."""
         return list(zip(self.plan.units, self.verdicts, strict=True))
@@ -75,6 +111,8 @@ class RunResult:
         lines = [
             f"{len(self.verdicts)} units: {counted(self.counts)}",
             f"{self.seconds:.1f} s, products in {self.plan.output}",
+            *([f"ended early: {self.stopped}"] if self.stopped else []),
+            *self.notes,
             *bad[:MOST_LINES],
         ]
         if len(bad) > MOST_LINES:
@@ -86,10 +124,14 @@ class RunResult:
     def to_dict(self) -> dict[str, object]:
         """Return all of it as plain values, for JSON."""
         return {
+            "layout": LAYOUT,
             "run": self.run,
             "version": self.plan.version,
             "output": str(self.plan.output),
+            "started": self.started,
             "seconds": round(self.seconds, 3),
+            "stopped": self.stopped,
+            "notes": list(self.notes),
             "counts": self.counts,
             "units": [_plain(unit, verdict) for unit, verdict in self.pairs()],
         }
@@ -102,7 +144,45 @@ class RunResult:
         OutputError
             If it cannot be written there.
         """
-        write_text(path, to_json(self.to_dict(), indent=1, inf_nan_mode="null").decode())
+        write_text(path, self._text())
+
+    def kept(self, reserve: Reserve) -> RunResult:
+        """Write it into room that was reserved beside the products; return it with where it is.
+
+        Where that cannot be written, it goes among the machine's temporary files, with a note:
+        a run that is done is not lost for that.
+        """
+        try:
+            try:
+                at = reserve.publish(self._text())
+            except OutputError:
+                at = reserve.publish(self._text(indent=None))  # it may fit without its spaces
+            return replace(self, file=str(at))
+        except OutputError as problem:
+            error = problem
+        finally:
+            reserve.discard()
+        other = elsewhere(f"bkgflow-run-{self.run}.json")
+        note = f"the result cannot be kept beside the products: {error} It is in {other}"
+        told = replace(self, notes=(*self.notes, note))
+        try:
+            write_text(other, told._text())
+        except OutputError:
+            note = f"the result cannot be kept anywhere: {error}"
+            return replace(self, notes=(*self.notes, note))
+        return replace(told, file=str(other))
+
+    def _text(self, indent: int | None = 1) -> str:
+        return to_json(self.to_dict(), indent=indent, inf_nan_mode="null").decode()
+
+
+def all_blocked(plan: Plan, run: str, reason: str, notes: tuple[str, ...] = ()) -> RunResult:
+    """Return the result of a run that was stopped before it began."""
+    blocked = Verdict.blocked(f"the run ended before its turn: {reason}")
+    verdicts = tuple(
+        unit.verdict if unit.verdict.state == State.QUARANTINED else blocked for unit in plan.units
+    )
+    return RunResult(plan, verdicts, 0.0, run, stopped=reason, notes=notes)
 
 
 def _plain(unit: Unit, verdict: Verdict) -> dict[str, object]:

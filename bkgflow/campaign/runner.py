@@ -1,63 +1,160 @@
-"""A plan computed by an executor: every unit ends, whatever happens to its neighbours."""
+"""A plan run to its end, with everything that a run leaves behind; and one unit, here and now."""
 
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterable
-from uuid import uuid4
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 
-from bkgflow.campaign.events import Event, Listener, RunEnded, RunStarted, UnitEnded, UnitStarted
+from bkgflow.campaign.compute import FILES, Computed, Work, compute, new_run, run_plan
+from bkgflow.campaign.events import Listener
+from bkgflow.campaign.folder import check_space, cleared, result_size
 from bkgflow.campaign.log import log, log_events, log_file, log_remarks
-from bkgflow.campaign.result import RunResult
+from bkgflow.campaign.result import RESULT_FILE, RunResult, all_blocked
+from bkgflow.campaign.signals import Stopped, deferred, stoppable
 from bkgflow.clusters.base import Cluster
-from bkgflow.clusters.executor import LOST, Executor, ThreadExecutor
-from bkgflow.errors import UsageError
-from bkgflow.graph.build import build
+from bkgflow.clusters.executor import Executor, ThreadExecutor
+from bkgflow.errors import BkgflowError, RunError, UsageError
 from bkgflow.io.products.ahead import opened_ahead
 from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.products.writer import ProductWriter
+from bkgflow.io.storage.leftovers import clear_run
+from bkgflow.io.storage.lock import hold
+from bkgflow.io.storage.publish import LocalPublish
+from bkgflow.io.storage.space import Reserve
 from bkgflow.kinds.warm import KINDS, Kind, warm_up
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.planner import DEFAULT_MEMORY
-from bkgflow.verdict import State, Verdict
 
 __all__ = [
     "check_memory",
     "compile_for",
     "run_campaign",
-    "run_plan",
     "run_single",
     "task_memory",
 ]
 
-FILES = FitsWriter()
-
 MIB = 1 << 20
 
 
-def run_campaign(plan: Plan, cluster: Cluster, listeners: Iterable[Listener] = ()) -> RunResult:
+def run_campaign(
+    plan: Plan, cluster: Cluster, listeners: Iterable[Listener] = (), *, room: bool = True
+) -> RunResult:
     """Run a plan to its end, with its log and its result beside the products.
+
+    Parameters
+    ----------
+    room : bool
+        Whether the disk must have room for all products before the first one is made.
 
     Raises
     ------
     UsageError
         If the cluster cannot be started or reached, or its workers are too small.
     OutputError
-        If the log or the result cannot be written.
+        If another run holds the folder, the products do not fit on its disk, or the log cannot
+        be written.
+    KeyboardInterrupt
+        If that stopped it, after the result was kept.
+    SystemExit
+        If SIGTERM or SIGHUP stopped it, and nobody but bkgflow handles them; likewise.
     """
-    with cluster.open() as executor:
-        # What is refused here has left no trace in the folder.
-        check_memory(plan, executor)
-        with log_file(plan.output / "bkgflow.log"):
-            if cluster.here:
-                compile_for(plan, log.info)
-            else:
-                executor.compile(_kinds_of(plan))
-            result = run_plan(plan, executor, [log_events(plan), *listeners])
-            # Kept before a cluster is closed: that may take long, or hang.
-            result.save(plan.output / "bkgflow-run.json")
-    return result
+    run = new_run()
+    with stoppable(), hold(plan.output, run) as before:
+        try:
+            notes = cleared(plan.output, before)
+            if room:
+                notes += check_space(plan)
+            by = LocalPublish(run=run)
+            kept = Reserve.of(plan.output / RESULT_FILE, result_size(plan), by)
+            work = Work(run, plan, tuple(listeners), FitsWriter(by), notes=tuple(notes))
+            computed = _run(work, cluster, kept)
+        finally:
+            clear_run(plan.output, run)
+        if computed.stop is None:
+            return computed.result
+        if isinstance(computed.stop, Stopped):
+            computed.stop.result = computed.result
+        computed.stop.add_note(f"bkgflow: {computed.result.summary}")
+        raise computed.stop
+
+
+def _run(work: Work, cluster: Cluster, kept: Reserve) -> Computed:
+    """Compute on a cluster and keep the result, before the cluster is closed and whatever it does.
+
+    Closing may take long, hang, or fail.
+    """
+    computed = None
+    try:
+        with _opened(cluster) as executor:
+            # What is refused here has left no trace in the folder.
+            check_memory(work.plan, executor)
+            computed = _logged(work, cluster, executor, kept)
+    except KeyboardInterrupt as stop:
+        with deferred():
+            if computed is None:  # it came while the cluster was started
+                return Computed(_never_begun(work, kept, str(stop) or "stopped by Ctrl-C"), stop)
+            if computed.stop is None:
+                return replace(computed, stop=stop)
+    except BkgflowError:
+        if computed is None:
+            raise
+    except Exception as problem:
+        what = f"{type(problem).__name__}: {problem}"[:300]
+        if computed is None:  # it went away before it was asked for anything
+            return Computed(_never_begun(work, kept, f"the cluster failed ({what})"))
+        log.warning("the cluster was not closed in order: %s", what)
+    assert computed is not None
+    return computed
+
+
+def _never_begun(work: Work, kept: Reserve, reason: str) -> RunResult:
+    """Keep the result of a run that ended before any of its units."""
+    with log_file(work.plan.output / "bkgflow.log"):
+        log.error("run %s ends before it began: %s", work.run, reason)
+    return all_blocked(work.plan, work.run, reason, work.notes).kept(kept)
+
+
+@contextmanager
+def _opened(cluster: Cluster) -> Iterator[Executor]:
+    """Open a cluster; whatever keeps it from opening is said as an error of bkgflow."""
+    with ExitStack() as stack:
+        try:
+            # Workers that are half started could not be ended in order.
+            with deferred() if cluster.here else nullcontext():
+                executor = stack.enter_context(cluster.open())
+        except BkgflowError:
+            raise
+        except Exception as problem:
+            raise RunError(
+                "A cluster must be able to start",
+                value=f"{type(problem).__name__}: {problem}"[:300],
+                cure="Mend what the message says, or compute elsewhere (--cluster)",
+            ) from problem
+        yield executor
+
+
+def _logged(work: Work, cluster: Cluster, executor: Executor, kept: Reserve) -> Computed:
+    """Compute, with the log beside the products, and keep the result there."""
+    plan = work.plan
+
+    def prepare() -> None:
+        if cluster.here:
+            compile_for(plan, log.info)
+        else:
+            executor.compile(_kinds_of(plan))
+
+    with log_file(plan.output / "bkgflow.log") as file:
+        for note in work.notes:
+            log.warning("%s", note)
+        told = (log_events(plan), *work.listeners)
+        computed = compute(replace(work, listeners=told), executor, prepare)
+        result = computed.result
+        if file.trouble:
+            result = replace(result, notes=(*result.notes, file.trouble))
+        with deferred():
+            return replace(computed, result=result.kept(kept))
 
 
 def compile_for(plan: Plan, say: Callable[[str], object]) -> None:
@@ -71,71 +168,6 @@ def compile_for(plan: Plan, say: Callable[[str], object]) -> None:
 def _kinds_of(plan: Plan) -> list[Kind]:
     wanted = {unit.kind for unit in plan.units if unit.verdict.to_do}
     return [kind for kind in KINDS if kind in wanted]
-
-
-def run_plan(
-    plan: Plan,
-    executor: Executor,
-    listeners: Iterable[Listener] = (),
-    writer: ProductWriter = FILES,
-    threads: int = 1,
-) -> RunResult:
-    """Compute a plan and publish its products.
-
-    A unit that cannot be done is QUARANTINED with its error and the others go on.
-
-    Parameters
-    ----------
-    plan, executor
-        What to do, and where.
-    listeners : iterable of callables
-        Told what happens, in this thread.
-    writer : ProductWriter
-        How products are written.
-    threads : int
-        That one task may use; 1 where many run side by side.
-    """
-    run = uuid4().hex[:8]
-    announce = _announcer(listeners)
-    began = time.monotonic()
-    verdicts: dict[str, Verdict] = {}
-
-    def start(unit: str) -> None:
-        announce(UnitStarted(run, unit))
-
-    def end(unit: str, verdict: Verdict) -> None:
-        verdicts[unit] = verdict
-        announce(UnitEnded(run, unit, verdict))
-
-    announce(RunStarted(run, len(plan.units), executor.where))
-    for unit in plan.units:
-        if unit.verdict.state == State.QUARANTINED:
-            end(unit.digest, unit.verdict)
-    graph = build(plan, writer=writer, threads=threads)
-    if graph.ends:
-        executor.execute(graph, start, end)
-    # A cluster that went away leaves units behind; they end as well, so that nobody waits.
-    for unit in plan.units:
-        if unit.digest not in verdicts:
-            end(unit.digest, LOST)
-    seconds = time.monotonic() - began
-    announce(RunEnded(run, seconds))
-    return RunResult(plan, tuple(verdicts[unit.digest] for unit in plan.units), seconds, run)
-
-
-def _announcer(listeners: Iterable[Listener]) -> Listener:
-    """Tell every listener what happens; one that fails is told no more, and stops no run."""
-    told = list(listeners)
-
-    def announce(event: Event) -> None:
-        for listener in tuple(told):
-            try:
-                listener(event)
-            except Exception:
-                told.remove(listener)
-                log.exception("a listener of the run failed and is told no more: %r", listener)
-
-    return announce
 
 
 def run_single(plan: Plan, writer: ProductWriter = FILES) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 import typer
 
+from bkgflow.campaign.signals import exit_code, received, stoppable
 from bkgflow.cli.demo import demo
 from bkgflow.cli.plan import plan
 from bkgflow.cli.run import run
@@ -66,15 +69,35 @@ def _common(
 
 def main() -> None:
     """Run the command line; every error of bkgflow becomes a line and an exit code."""
-    try:
-        app(prog_name="bkgflow")
-    except BkgflowError as error:
-        typer.echo(f"bkgflow: {error}", err=True)
-        sys.exit(2 if isinstance(error, UsageError | OutputError) else 1)
-    except OSError as problem:  # a full disk behind standard output, for one
-        typer.echo(f"bkgflow: the system says: {problem}. Mend that and try again.", err=True)
-        sys.exit(1)
-    except SystemExit as end:
-        if end.code == STOPPED:
-            typer.echo("bkgflow: stopped; products that were written are whole", err=True)
-        raise
+    with stoppable(at_once=True):
+        try:
+            app(prog_name="bkgflow")
+        except BkgflowError as error:
+            _say(str(error))
+            code = 2 if isinstance(error, UsageError | OutputError) else 1
+        except OSError as problem:  # a full disk behind standard output, for one
+            _say(f"the system says: {problem}. Mend that and try again.")
+            code = 1
+        except KeyboardInterrupt:  # between typer and here
+            code = STOPPED
+        except SystemExit as end:
+            if end.code != STOPPED and not received():
+                raise
+            code = STOPPED
+        number = received() or (signal.SIGINT if code == STOPPED else 0)
+        if number:
+            name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+            _say(f"stopped by {name}; products that were written are whole")
+            code = exit_code(number)
+        sys.exit(code)
+
+
+def _say(line: str) -> None:
+    """Write a line to standard error, or nowhere if the terminal is gone."""
+    with suppress(OSError):
+        typer.echo(f"bkgflow: {line}", err=True)
+    for name in ("stdout", "stderr"):
+        try:
+            getattr(sys, name).flush()
+        except (OSError, ValueError):
+            setattr(sys, name, None)  # else Python itself fails to flush it, with a code of its own

@@ -11,6 +11,7 @@ from rich.table import Column
 
 from bkgflow.campaign.events import Event, Listener, UnitEnded, UnitStarted
 from bkgflow.planning.plan import Plan
+from bkgflow.verdict import State
 
 __all__ = ["progress_of"]
 
@@ -56,7 +57,7 @@ def _counted(bar: Progress, names: dict[str, str], total: int) -> Listener:
             case UnitEnded():
                 running.pop(event.unit, None)
                 bar.advance(task)
-                if not event.verdict.state.good:
+                if not event.verdict.state.good and not _never_tried(event):
                     bar.console.print(_line(event, names), markup=False, highlight=False)
             case _:
                 return
@@ -73,11 +74,16 @@ def _lines(console: Console, names: dict[str, str], total: int, *, quiet: bool) 
         if not isinstance(event, UnitEnded):
             return
         done += 1
-        if not (quiet and event.verdict.state.good):
+        if not (quiet and event.verdict.state.good) and not _never_tried(event):
             line = f"[{done}/{total}] {_line(event, names)}"
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     return listen
+
+
+def _never_tried(event: UnitEnded) -> bool:
+    """Whether a unit shares its end with all that were left: the end of the run says it once."""
+    return event.verdict.state == State.BLOCKED and event.verdict.error is None
 
 
 def _line(event: UnitEnded, names: dict[str, str]) -> str:

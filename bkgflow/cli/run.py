@@ -32,6 +32,13 @@ def run(
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Draw every target before and after.")
     ] = False,
+    check_space: Annotated[
+        bool,
+        typer.Option(
+            "--check-space/--no-check-space",
+            help="Begin only if the disk has room for all products.",
+        ),
+    ] = True,
     quiet: Quiet = False,
     *,
     where: Values,
@@ -42,16 +49,27 @@ def run(
     A unit with a bad input is reported and the others go on. Beside the products there will
     be bkgflow.log and bkgflow-run.json, which says how every unit ended. Exit code 0: all done
     or skipped; 1: some unit failed; 2: wrong usage, or nothing to plan.
+
+    Ctrl-C, SIGTERM and SIGHUP end it in order, with a result, and exit code 130, 143 or 129; a
+    second one ends it at once. Exit code 2, too, where the result cannot be kept there.
     """
     from bkgflow import api
 
     result = execute(
-        program, output, where=where, references=references, arguments=arguments, quiet=quiet
+        program,
+        output,
+        where=where,
+        references=references,
+        arguments=arguments,
+        quiet=quiet,
+        check_space=check_space,
     )
     if pictures:
         for unit, verdict in result.pairs():
             for path in verdict.products[:1]:
                 api.draw(unit.target, path, output / "pictures" / f"{Path(path).stem}.png")
+    if not result.in_place:
+        raise typer.Exit(2)
     if not result.ok:
         raise typer.Exit(1)
 
@@ -64,10 +82,12 @@ def execute(
     references: Path | None,
     arguments: Values,
     quiet: bool = False,
+    check_space: bool = True,
 ) -> RunResult:
     """Plan and run a program with progress and summary."""
     from bkgflow import api
     from bkgflow.campaign.runner import compile_for, task_memory
+    from bkgflow.campaign.signals import Stopped
     from bkgflow.cli.progress import progress_of
     from bkgflow.clusters.choose import choose
 
@@ -78,7 +98,14 @@ def execute(
     if cluster.here and not quiet:
         # Before the bar is shown: it may take a minute.
         compile_for(planned, partial(typer.echo, err=True))
-    with progress_of(planned, quiet=quiet) as progress:
-        result = api.run(planned, cluster, listeners=[progress])
+    try:
+        with progress_of(planned, quiet=quiet) as progress:
+            result = api.run(planned, cluster, listeners=[progress], check_space=check_space)
+    except Stopped as stop:
+        if stop.result is not None:
+            typer.echo(f"bkgflow: {stop.result.summary}", err=True)
+        raise
     api.show(result)
+    for note in (*result.notes, *([f"ended early: {result.stopped}"] if result.stopped else [])):
+        typer.echo(f"bkgflow: {note}", err=True)
     return result

@@ -12,6 +12,7 @@ from uuid import uuid4
 from distributed import Client, Future, get_worker, secede
 from distributed.client import ClosedClientError
 
+from bkgflow.clusters.drain import let_end
 from bkgflow.clusters.executor import LOST, Executor, OnEnd, OnStart
 from bkgflow.errors import RunError
 from bkgflow.graph.build import Graph
@@ -109,20 +110,29 @@ class ClientExecutor(Executor):
         for future in futures:
             future.add_done_callback(said.put)
         del futures  # the cluster releases a result as soon as nobody here holds its future
+        begun: set[str] = set()
+
+        def ended(future: Future) -> None:
+            unit = unit_of[future.key]
+            del left[unit]
+            on_end(unit, _verdict_of(future))
+
         try:
             while left:
                 match said.get():
                     case str() as unit:
                         if unit in left:  # a start that comes after the end is no news
+                            begun.add(unit)
                             on_start(unit)
                     case future if future.status in COMPUTED_AGAIN:
                         again = partial(future.add_done_callback, said.put)
                         loop = self.client.loop
                         loop.add_callback(loop.call_later, LOOK_AGAIN, again)
                     case future:
-                        unit = unit_of[future.key]
-                        del left[unit]
-                        on_end(unit, _verdict_of(future))
+                        ended(future)
+        except BaseException:
+            let_end(self.client, left, begun, said, ended)
+            raise
         finally:
             with suppress(ClosedClientError):  # then the scheduler has forgotten us already
                 self.client.unsubscribe_topic(topic)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,6 +13,7 @@ from bkgflow.verdict import Verdict
 
 if TYPE_CHECKING:
     from bkgflow.graph.build import Graph
+    from bkgflow.graph.finish import Finished
 
 __all__ = ["LOST", "Executor", "OnEnd", "OnStart", "ThreadExecutor"]
 
@@ -65,22 +68,37 @@ class ThreadExecutor(Executor):
     def execute(self, graph: Graph, on_start: OnStart, on_end: OnEnd) -> None:
         """Compute with dask, which calls back in this thread."""
         from dask.callbacks import Callback
+        from dask.system import CPU_COUNT
         from dask.threaded import get
 
         from bkgflow.graph.finish import published
+
+        ended: dict[Hashable, Verdict] = {}
+
+        def finish(key: Hashable, task: Callable[..., Finished], *upstream: object) -> Verdict:
+            ended[key] = verdict = published(task, *upstream)
+            return verdict
 
         def before(key: Hashable, *_: object) -> None:
             if key in graph.ends:
                 on_start(graph.ends[key])
 
-        def after(key: Hashable, verdict: Verdict, *_: object) -> None:
+        def after(key: Hashable, *_: object) -> None:
             if key in graph.ends:
-                on_end(graph.ends[key], verdict)
+                on_end(graph.ends[key], ended.pop(key))
 
         ends = {
-            key: (partial(published, task), *upstream)
+            key: (partial(finish, key, task), *upstream)
             for key in graph.ends
             for task, *upstream in [graph.tasks[key]]
         }
-        with Callback(pretask=before, posttask=after):
-            get(graph.tasks | ends, list(ends), num_workers=self.workers)
+        try:
+            with (
+                ThreadPoolExecutor(self.workers or CPU_COUNT) as pool,
+                Callback(pretask=before, posttask=after),
+            ):
+                get(graph.tasks | ends, list(ends), pool=pool)
+        finally:  # what was still under way when the run was stopped has ended by now
+            for key, verdict in list(ended.items()):
+                with suppress(Exception):
+                    on_end(graph.ends[key], verdict)

@@ -130,6 +130,7 @@ class Local(Here):
                 threads_per_worker=1,
                 memory_limit=self.memory or "auto",
                 dashboard_address=free_address(*self.dashboard),
+                preload=["bkgflow.clusters.on_start"],
             )
         except ValueError as problem:
             raise UsageError(

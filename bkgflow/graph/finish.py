@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 
 from bkgflow.graph.guard import PATIENCE, Patience, guarded
 from bkgflow.io.products.writer import Prepared, ProductWriter
+from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.owner import Owner
 from bkgflow.kinds.base import Assignment, Change, Kind
 from bkgflow.kinds.imprints import imprint_edits
 from bkgflow.verdict import Verdict
@@ -31,12 +33,14 @@ class Finished:
         locations = []
         try:
             while left:
-                locations.append(str(left[0].publish()))
+                locations.append(left[0].publish())
                 del left[0]
         finally:
             for draft in left:
                 draft.discard()
-        return self.verdict.published(tuple(locations))
+        # For the driver, which looks whether it sees the same.
+        sizes = tuple(Location.of(each).size() for each in locations)
+        return self.verdict.published(tuple(map(str, locations)), sizes, Owner.me().words)
 
 
 def finish(

@@ -41,10 +41,11 @@ PATIENCE = Patience()
 def guarded(
     function: Callable[..., T], *arguments: object, patience: Patience = PATIENCE, **options: object
 ) -> T | Verdict:
-    """Call a function; return its result, or a QUARANTINED verdict that says what went wrong.
+    """Call a function; return its result, or a verdict that says what went wrong.
 
-    A verdict among the arguments stands for an input that could not be made, and is passed on:
-    what depends on a bad input fails with that input's error.
+    It is QUARANTINED, or BLOCKED where nothing but the disk was at fault. A verdict among the
+    arguments stands for an input that could not be made, and is passed on: what depends on a bad
+    input fails with that input's error.
     """
     for argument in arguments:
         if isinstance(argument, Verdict):
@@ -54,7 +55,7 @@ def guarded(
             return function(*arguments, **options)
         except Exception as problem:
             if attempt == patience.attempts or not _may_pass(problem):
-                return Verdict.quarantined(_as_error(problem, attempt))
+                return Verdict.stopped_by(_as_error(problem, attempt))
         patience.sleep(patience.pause * 2 ** (attempt - 1))
     raise AssertionError("unreachable: the last attempt returns")
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
 
 from bkgflow.detector import Window
 from bkgflow.io.exposures.facts import ExposureFacts
+from bkgflow.io.exposures.open_many import opened
 from bkgflow.io.exposures.source import Layer, Reader, Source, read_window
 from bkgflow.io.products.writer import Plane
 from bkgflow.kinds.imprints import without_imprint
@@ -158,9 +158,9 @@ def combine_band(
     levels = LevelsOfRows(len(sources), band.shape)
     strips = band.bands(_strip_rows(sources, band.nx, budget, errors=errors, imprints=imprints))
     buffers = _Buffers(["sci", "err", "dq"] if errors else ["sci", "dq"])
-    with ExitStack() as stack:
-        readers = [stack.enter_context(source.reader()) for source in sources]
-        shared = [(each, stack.enter_context(each.source.reader())) for each in imprints]
+    every = [*sources, *(imprint.source for imprint in imprints)]
+    with opened(every) as readers:
+        shared = list(zip(imprints, readers[len(sources) :], strict=True))
         for strip in strips:
             sci, err, dq = _read_strip(sources, readers, strip, rule, buffers, shared)
             levels.look(sci)

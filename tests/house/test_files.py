@@ -21,10 +21,10 @@ FREE = {
     "os": {
         "PathLike", "cpu_count", "environ", "fsdecode", "fsencode", "fspath", "getenv", "getpid",
         "getuid", "linesep", "name", "pathsep", "process_cpu_count", "sched_getaffinity", "sep",
-        "strerror", "sysconf", "urandom",
+        "strerror", "sysconf", "urandom", "_exit",
         # What is done to an open file, by its number.
         "SEEK_CUR", "SEEK_END", "SEEK_SET", "copy_file_range", "fstat", "pread", "preadv", "pwrite",
-        "pwritev", "sendfile", "posix_fadvise", "POSIX_FADV_DONTNEED",
+        "pwritev", "sendfile", "write", "posix_fadvise", "POSIX_FADV_DONTNEED",
     },
     "os.path": {"basename", "commonpath", "dirname", "isabs", "join", "normpath", "split",
                 "splitext"},

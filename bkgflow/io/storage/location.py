@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import core_schema
 
-from bkgflow.errors import FileError, UsageError
+from bkgflow.errors import FileError, RunError, UsageError
+from bkgflow.io.storage.handles import TOO_MANY, open_limit, raise_limit
 from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.reading import unpacked
 from bkgflow.io.storage.remote import Remote
@@ -160,6 +161,15 @@ class Location:
             raise _not_readable(self, what, problem) from None
         return Identity(self.name, found.st_size, found.st_mtime_ns)
 
+    def size(self) -> int:
+        """Return the bytes of a file on a disk; -1 where none can be seen."""
+        if not self.url.startswith("/"):  # a URL, or a model in memory
+            return -1
+        try:
+            return os.stat(self.url).st_size  # noqa: PTH116
+        except (OSError, ValueError):
+            return -1
+
     # Reading.
 
     @contextmanager
@@ -170,9 +180,11 @@ class Location:
         ------
         FileError
             If it does not exist, is a folder, or may not be read.
+        RunError
+            If too many files are open already, and the limit cannot be raised.
         """
         try:
-            raw = self._there().open("rb")
+            raw = _opened(self._there())
         except (OSError, ValueError) as problem:
             raise _not_readable(self, what, problem) from None
         with raw, unpacked(raw) as stream:
@@ -181,7 +193,7 @@ class Location:
     def read_bytes(self, what: str = "A file") -> bytes:
         """Return what is in a file, as it is; `FileError` where it cannot be read."""
         try:
-            with self._there().open("rb") as stream:
+            with _opened(self._there()) as stream:
                 return stream.read()
         except (OSError, ValueError) as problem:
             raise _not_readable(self, what, problem) from None
@@ -214,7 +226,24 @@ def split_list(items: object) -> list[Any]:
     return [item for item in stripped if not (isinstance(item, str) and not item)]
 
 
-def _not_readable(location: Location, what: str, problem: Exception) -> FileError:
+def _opened(there: Path | Remote) -> BinaryIO:
+    """Open a file; where too many are open, once more after the limit is raised."""
+    try:
+        return there.open("rb")
+    except OSError as problem:
+        if problem.errno not in TOO_MANY or not raise_limit():
+            raise
+    return there.open("rb")
+
+
+def _not_readable(location: Location, what: str, problem: Exception) -> FileError | RunError:
+    if isinstance(problem, OSError) and problem.errno in TOO_MANY:
+        return RunError(
+            "The system must let one more file be open",
+            file=location,
+            value=f"{problem.strerror}; this process may have {open_limit()} open",
+            cure="Raise the limit (ulimit -n), or use fewer threads",
+        )
     return FileError(
         f"{what} is a readable file",
         file=location,

@@ -18,17 +18,21 @@ from io import FileIO
 from pathlib import Path
 from typing import Protocol
 
-from bkgflow.errors import OutputError
+from bkgflow.errors import StorageError
 from bkgflow.io.storage.location import Location, PathLike
+from bkgflow.io.storage.lock import check_held
+from bkgflow.io.storage.owner import Owner
+from bkgflow.io.storage.refused import not_writable
 
 __all__ = [
+    "PREFIX",
     "Draft",
     "LocalPublish",
     "MemoryPublish",
     "Publish",
     "check_writable",
     "copy_file",
-    "not_writable",
+    "elsewhere",
     "unbuffered",
     "whole",
     "write_text",
@@ -37,6 +41,9 @@ __all__ = [
 
 CANNOT = {errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES}
 """What some network file systems answer when they are asked to sync a folder."""
+
+PREFIX = ".bkgflow-"
+"""How the names of hidden folders begin; then comes whose they are, and what tells them apart."""
 
 
 def _sync(path: Path) -> None:
@@ -103,15 +110,28 @@ class LocalPublish:
     ----------
     sync : callable
         Has the file system keep a file, or the names in a folder, and waits until it does.
+    run : str
+        The short id of the run whose files these are; empty for this process's own. Hidden
+        folders have it in their names, so that what a dead one left is known by it.
     """
 
     sync: Callable[[Path], object] = _sync
+    run: str = ""
 
     def prepare(self, to: Location) -> Draft:
-        """Begin a file in a hidden folder beside its location; the folders above are made."""
+        """Begin a file in a hidden folder beside its location.
+
+        The folders above are made, but not for a run: its driver has made its folder, and if
+        that is gone, one that is made anew would hide it. Without the run's lock nothing is begun.
+        """
         try:
-            to.parent.make_folder()
-            return Draft(to, _scratch(to, to.parent.path), self._appear)
+            if self.run:
+                check_held(to.parent, self.run)
+            else:
+                to.parent.make_folder()
+            return Draft(to, _scratch(to, to.parent.path, self.run), self._appear)
+        except PermissionError as problem:  # of the folder: it takes nothing
+            raise not_writable(to, problem, StorageError) from problem
         except OSError as problem:
             raise not_writable(to, problem) from problem
 
@@ -120,6 +140,8 @@ class LocalPublish:
         # cut would leave a file of the right name and length that is full of zeros; without
         # the second one the ledger could know of a product whose name is lost.
         self.sync(scratch)
+        if self.run:
+            check_held(to.parent, self.run)  # it may have ended while this was written
         scratch.replace(to.path)
         try:
             self.sync(to.parent.path)
@@ -207,19 +229,14 @@ def check_writable(folder: PathLike) -> None:
         raise not_writable(wanted, problem) from None
 
 
-def not_writable(path: PathLike, problem: OSError) -> OutputError:
-    """Return the error for a path that cannot be written, from what the system said."""
-    return OutputError(
-        "Products can be written to the output folder",
-        file=path,
-        value=problem.strerror or str(problem),
-        cure="Give another folder, or mend its permissions or its free space",
-    )
+def elsewhere(name: str) -> Location:
+    """Return a location for what its own folder does not take: among the temporary files."""
+    return Location.of(tempfile.gettempdir()) / name
 
 
-def _scratch(to: Location, folder: Path | None) -> Path:
-    """Return a path in a new hidden folder."""
-    made = tempfile.mkdtemp(prefix=".bkgflow-", dir=folder)
+def _scratch(to: Location, folder: Path | None, run: str = "") -> Path:
+    """Return a path in a new hidden folder, whose name says whose it is."""
+    made = tempfile.mkdtemp(prefix=f"{PREFIX}{run or Owner.me()}-", dir=folder)
     return Path(made) / re.sub(r"[^!->@-~ ]", "_", to.name)
 
 

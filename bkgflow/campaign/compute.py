@@ -1,0 +1,170 @@
+"""A plan computed by an executor: every unit ends, whatever happens to its neighbours."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from bkgflow.campaign.events import Listener, RunEnded, RunStarted
+from bkgflow.campaign.folder import Products, gone
+from bkgflow.campaign.log import log
+from bkgflow.campaign.result import RunResult
+from bkgflow.campaign.signals import Stopped, deferred
+from bkgflow.campaign.tally import OutputLostError, Tally, announcer
+from bkgflow.clusters.executor import LOST, Executor
+from bkgflow.errors import BkgflowError, UsageError
+from bkgflow.graph.build import build
+from bkgflow.io.products.fits import FitsWriter
+from bkgflow.io.products.writer import ProductWriter
+from bkgflow.planning.plan import Plan
+
+__all__ = ["FILES", "Computed", "Work", "compute", "new_run", "run_plan"]
+
+FILES = FitsWriter()
+"""Writes products that belong to no run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a run is given.
+
+    Attributes
+    ----------
+    run : str
+        Its short id.
+    listeners : tuple of callables
+        Told what happens, in the thread that computes.
+    writer : ProductWriter
+        How products are written.
+    threads : int
+        That one task may use; 1 where many run side by side.
+    notes : tuple of str
+        What is to be said of the run already.
+    """
+
+    run: str
+    plan: Plan
+    listeners: tuple[Listener, ...] = ()
+    writer: ProductWriter = FILES
+    threads: int = 1
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """How a run went, and what stopped it: to be raised when the result has been kept."""
+
+    result: RunResult
+    stop: KeyboardInterrupt | None = None
+
+
+class _ClusterLostError(Exception):
+    """The executor failed as a whole."""
+
+
+def new_run() -> str:
+    """Return a short id for a run."""
+    return uuid4().hex[:8]
+
+
+def run_plan(
+    plan: Plan,
+    executor: Executor,
+    listeners: Iterable[Listener] = (),
+    writer: ProductWriter = FILES,
+    threads: int = 1,
+) -> RunResult:
+    """Compute a plan and publish its products; nothing else is left behind.
+
+    A unit that cannot be done is QUARANTINED with its error and the others go on.
+
+    Parameters
+    ----------
+    plan, executor
+        What to do, and where.
+    listeners, writer, threads
+        See `Work`.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If that stopped it.
+    """
+    computed = compute(Work(new_run(), plan, tuple(listeners), writer, threads), executor)
+    if computed.stop is not None:
+        raise computed.stop
+    return computed.result
+
+
+def compute(
+    work: Work, executor: Executor, prepare: Callable[[], object] = lambda: None
+) -> Computed:
+    """Compute a plan until it is done, or until a signal, the disk or the cluster ends it.
+
+    ``prepare`` is called when the run has been announced, before anything is computed.
+
+    Raises
+    ------
+    UsageError
+        If the executor refuses the work before any of it was done.
+    """
+    plan, began, started = work.plan, time.monotonic(), datetime.now(UTC)
+    products = Products(plan.output)
+    tally = Tally(work.run, plan, announcer(work.listeners), products.looked_at)
+    stop, reason = None, ""
+    try:
+        _computed(work, executor, tally, prepare)
+    except KeyboardInterrupt as interrupt:
+        stop = interrupt
+        reason = str(interrupt) if isinstance(interrupt, Stopped) else "stopped by Ctrl-C"
+    except UsageError as error:
+        if not any(verdict.products for verdict in tally.verdicts.values()):
+            raise
+        reason = error.message
+    except (OutputLostError, _ClusterLostError, BkgflowError) as problem:
+        reason = str(problem)
+    with deferred():  # a signal that comes now must not take the result with it
+        if reason:
+            log.error("the run ends early: %s", reason)
+        lost = products.lost()
+        if lost and not plan.output.is_dir():
+            reason = reason or gone(plan.output).message
+        tally.close(reason)
+        verdicts = tuple(products.now(verdict, lost) for verdict in tally.in_order())
+        for path in sorted(lost):
+            log.error("%s was there and is gone", path)
+        if not reason and LOST in verdicts:
+            reason = LOST.reason
+        seconds = time.monotonic() - began
+        tally.announce(RunEnded(work.run, seconds))
+    return Computed(
+        RunResult(
+            plan,
+            verdicts,
+            seconds,
+            work.run,
+            started=started.isoformat(timespec="seconds"),
+            stopped=reason,
+            notes=work.notes,
+        ),
+        stop,
+    )
+
+
+def _computed(work: Work, executor: Executor, tally: Tally, prepare: Callable[[], object]) -> None:
+    graph = build(work.plan, writer=work.writer, threads=work.threads)
+    try:
+        tally.announce(RunStarted(work.run, len(work.plan.units), executor.where))
+        tally.refused()
+        prepare()
+        if graph.ends:
+            executor.execute(graph, tally.start, tally.end)
+    except (BkgflowError, OutputLostError):
+        raise
+    except Exception as problem:  # whatever a cluster's libraries raise when it goes away
+        log.exception("the cluster failed")
+        what = f"{type(problem).__name__}: {problem}".rstrip(": ")
+        raise _ClusterLostError(f"the cluster failed ({what[:300]})") from problem

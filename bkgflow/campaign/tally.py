@@ -1,0 +1,101 @@
+"""The verdicts of a run as they come in: looked at, announced, and complete at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from bkgflow.campaign.events import Event, Listener, UnitEnded, UnitStarted
+from bkgflow.campaign.log import log
+from bkgflow.errors import StorageError
+from bkgflow.planning.plan import Plan
+from bkgflow.verdict import State, Verdict
+
+__all__ = ["OutputLostError", "Tally", "announcer"]
+
+BEFORE = "the run ended before its turn"
+DURING = "the run ended while it was computed"
+"""Why a unit is BLOCKED whose verdict never came."""
+
+
+class OutputLostError(Exception):
+    """The output folder takes no product any more: nothing else of the run need be tried."""
+
+    def __init__(self, error: StorageError) -> None:
+        super().__init__(f"the output folder takes no more products ({error.value})")
+
+
+class Tally:
+    """Takes down how every unit ends.
+
+    Attributes
+    ----------
+    verdicts : dict
+        By the digests of units, as they came.
+    """
+
+    def __init__(
+        self,
+        run: str,
+        plan: Plan,
+        announce: Listener,
+        look: Callable[[Verdict], Verdict],
+    ) -> None:
+        self.run, self.plan = run, plan
+        self.verdicts: dict[str, Verdict] = {}
+        self.announce, self._look = announce, look
+        self._begun: set[str] = set()
+
+    def refused(self) -> None:
+        """Take down the units that the plan has quarantined already."""
+        for unit in self.plan.units:
+            if unit.verdict.state == State.QUARANTINED:
+                self._keep(unit.digest, unit.verdict)
+
+    def start(self, unit: str) -> None:
+        """Take down that a unit begins."""
+        self._begun.add(unit)
+        self.announce(UnitStarted(self.run, unit))
+
+    def end(self, unit: str, verdict: Verdict) -> None:
+        """Take down how a unit ended.
+
+        Raises
+        ------
+        OutputLostError
+            If no other can end better: the disk is full, gone or read-only.
+        """
+        seen = self._look(verdict)
+        self._keep(unit, seen)
+        if isinstance(seen.error, StorageError):
+            raise OutputLostError(seen.error)
+
+    def close(self, reason: str) -> None:
+        """Take down that the units which are left were never done, and why."""
+        why = f": {reason}" if reason else ""
+        for unit in self.plan.units:
+            if unit.digest not in self.verdicts:
+                word = DURING if unit.digest in self._begun else BEFORE
+                self._keep(unit.digest, Verdict.blocked(word + why))
+
+    def in_order(self) -> tuple[Verdict, ...]:
+        """Return the verdicts in the plan's order; every unit must have one."""
+        return tuple(self.verdicts[unit.digest] for unit in self.plan.units)
+
+    def _keep(self, unit: str, verdict: Verdict) -> None:
+        self.verdicts[unit] = verdict
+        self.announce(UnitEnded(self.run, unit, verdict))
+
+
+def announcer(listeners: Iterable[Listener]) -> Listener:
+    """Tell every listener what happens; one that fails is told no more, and stops no run."""
+    told = list(listeners)
+
+    def announce(event: Event) -> None:
+        for listener in tuple(told):
+            try:
+                listener(event)
+            except Exception:
+                told.remove(listener)
+                log.exception("a listener of the run failed and is told no more: %r", listener)
+
+    return announce

@@ -1,0 +1,15 @@
+"""What worker processes of a run of its own do when they start: dask preloads this module."""
+
+from __future__ import annotations
+
+import signal
+
+__all__ = ["dask_setup"]
+
+
+def dask_setup(worker: object) -> None:
+    """Ignore Ctrl-C, which a terminal sends to every process: the run itself ends its workers.
+
+    They would close at once, and take with them what they are about to publish.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,89 @@
+"""Hidden folders of files that never appeared: who left them, and away with those of the dead."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.owner import Owner
+from bkgflow.io.storage.publish import PREFIX
+
+__all__ = ["Cleared", "clear_dead", "clear_run"]
+
+OLD = 86400.0
+"""Seconds after which a hidden folder that names nobody counts as left behind."""
+
+RUN_ID = 8
+"""Letters of a run's short id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """How many hidden folders were taken away, and why others were left: a sentence each."""
+
+    removed: int = 0
+    kept: tuple[str, ...] = ()
+
+
+def clear_dead(folder: Location) -> Cleared:
+    """Take away what dead runs and processes left in a folder; its lock must be held.
+
+    A run that lives would hold the lock, wherever it is: what names a run is dead. What names a
+    process, such as that of ``bkgflow subtract``, is dead if it ran here and is gone; of another
+    host's nobody knows, and it stays.
+    """
+    removed, kept = 0, []
+    for path in _hidden(folder):
+        if reason := _alive(path):
+            kept.append(f"{path.name} is left there: {reason}")
+        elif _remove(path):
+            removed += 1
+        else:
+            kept.append(f"{path.name} was left by a dead process and cannot be removed")
+    return Cleared(removed, tuple(kept))
+
+
+def clear_run(folder: Location, run: str) -> int:
+    """Take away what a run has begun and will not publish; return how many files that were.
+
+    A worker elsewhere that still writes one of them cannot publish it any more.
+    """
+    return sum(_remove(path) for path in _hidden(folder) if _mark(path) == run)
+
+
+def _hidden(folder: Location) -> list[Path]:
+    try:
+        return [each for each in folder.path.glob(f"{PREFIX}*") if each.is_dir()]
+    except OSError:
+        return []
+
+
+def _mark(path: Path) -> str:
+    """Return whom a hidden folder names: between the prefix and the random end."""
+    return path.name.removeprefix(PREFIX).rpartition("-")[0]
+
+
+def _alive(path: Path) -> str:
+    """Return why a hidden folder may still be wanted; empty if it is not."""
+    mark = _mark(path)
+    owner = Owner.read(mark)
+    if owner is not None:
+        if owner.dead:
+            return ""
+        elsewhere = "" if owner.here else ", which cannot be asked from here"
+        return f"it belongs to {owner.words}{elsewhere}"
+    if len(mark) == RUN_ID and set(mark) <= set("0123456789abcdef"):
+        return ""
+    try:
+        age = time.time() - path.stat().st_mtime
+    except OSError:
+        return ""
+    return "" if age > OLD else "it names nobody and is new"
+
+
+def _remove(path: Path) -> bool:
+    shutil.rmtree(path, ignore_errors=True)
+    return not path.exists()

@@ -1,0 +1,124 @@
+"""Room on a disk: how much is free, and some of it kept for what must be written at the end."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from bkgflow.errors import OutputError
+from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.publish import Draft, LocalPublish, write_text
+from bkgflow.io.storage.refused import not_writable
+
+__all__ = ["Free", "Reserve", "free_space", "sizes_in"]
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """What a disk can still take: bytes, and files; None where the file system does not say."""
+
+    size: int | None
+    files: int | None
+
+
+def free_space(folder: Location) -> Free:
+    """Ask what can be written to a folder, or to the one above it that is there.
+
+    Quotas are known as far as the file system counts them as its own size.
+    """
+    wanted = folder.path
+    try:
+        there = next(each for each in (wanted, *wanted.parents) if each.exists())
+        found = os.statvfs(there)
+    except OSError:
+        return Free(None, None)
+    return Free(
+        found.f_bavail * found.f_frsize if found.f_blocks else None,
+        found.f_favail if found.f_files else None,
+    )
+
+
+def sizes_in(folder: Location) -> dict[str, int]:
+    """Return the size in bytes of every file of a folder, by its name; none where it is not there.
+
+    One listing: on a network disk it also brings what other hosts have written.
+    """
+    found = {}
+    try:
+        with os.scandir(folder.path) as entries:
+            for entry in entries:
+                try:
+                    if entry.is_file():
+                        found[entry.name] = entry.stat().st_size
+                except OSError:
+                    continue  # it went away meanwhile
+    except OSError:
+        return {}
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """A small file whose room on the disk is taken before there is anything to write.
+
+    File systems that never write in place (btrfs, zfs) may still have none when it is full.
+    """
+
+    draft: Draft
+
+    @classmethod
+    def of(cls, to: Location, size: int, by: LocalPublish) -> Reserve:
+        """Take room for a file; `OutputError` if there is none."""
+        draft = by.prepare(to)
+        try:
+            _allocate(draft.path, size)
+        except OSError as problem:
+            draft.discard()
+            raise not_writable(to, problem) from problem
+        except BaseException:
+            draft.discard()
+            raise
+        return cls(draft)
+
+    def publish(self, text: str) -> Location:
+        """Make the file appear with this text, as UTF-8, in the room that was taken.
+
+        Where that is gone with its folder, the file is written anew, and its folder made.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written; then an older file stays, and a shorter text may still fit.
+        """
+        data = text.encode()
+        try:
+            with self.draft.path.open("r+b") as stream:  # not "wb": that would give the room back
+                stream.write(data)
+                stream.truncate()
+        except FileNotFoundError:
+            write_text(self.draft.location, text)
+            return self.draft.location
+        except OSError as problem:
+            raise not_writable(self.draft.location, problem) from problem
+        try:
+            return self.draft.publish()
+        except OutputError:
+            if self.draft.location.parent.exists():
+                raise
+        write_text(self.draft.location, text)
+        return self.draft.location
+
+    def discard(self) -> None:
+        """Give the room back."""
+        self.draft.discard()
+
+
+def _allocate(path: Path, size: int) -> None:
+    with path.open("wb") as stream:
+        try:
+            os.posix_fallocate(stream.fileno(), 0, size)
+        except (AttributeError, OSError):  # some systems and file systems cannot, or it is full
+            stream.write(bytes(size))
+            stream.flush()
+        os.fsync(stream.fileno())
