@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bkgflow.campaign.events import Listener
 from bkgflow.campaign.result import RunResult
 from bkgflow.campaign.runner import run_campaign, run_single
-from bkgflow.clusters.base import Cluster
 from bkgflow.clusters.choose import choose
 from bkgflow.errors import UsageError
 from bkgflow.explore.stack import combine, open_exposure, open_stack
@@ -26,9 +24,6 @@ from bkgflow.report.drawing import draw_product
 from bkgflow.report.tables import print_table
 from bkgflow.report.unit_tables import plan_table, run_table
 from bkgflow.settings import StepSettings
-
-if TYPE_CHECKING:
-    from distributed import Client
 
 __all__ = [
     "combine",
@@ -149,7 +144,7 @@ def plan(
 
 def run(
     plan: Plan,
-    cluster: str | Client | Cluster = "local",
+    cluster: object = "local",
     *,
     listeners: Iterable[Listener] = (),
     **options: object,
@@ -160,14 +155,17 @@ def run(
     ----------
     plan : Plan
         From `plan`, or `Plan.load`.
-    cluster : "local", "threads", an address, Client, or a cluster of `bkgflow.clusters`
-        Worker processes on this machine; threads of this process; the scheduler at an address
-        such as ``tcp://host:8786``; or a client that is already connected.
+    cluster : "local", "threads", an address, Client, cluster object, or a `bkgflow.clusters` one
+        Worker processes on this machine, or threads where there are few small units and neither
+        workers nor memory are asked for; threads of this process; the scheduler at an address
+        such as ``tcp://host:8786``; a client that is already connected; or anything with a
+        ``scheduler_address``, such as a `distributed.LocalCluster` or a ``SLURMCluster``.
     listeners : iterable of callables
         Told of every event (`bkgflow.campaign.events`) as it happens.
     **options
         Settings of the cluster: ``workers`` (int), the processes of a local cluster, or threads;
-        ``memory`` ("4GiB"), the limit of each process of a local cluster.
+        ``memory`` ("4GiB"), the limit of each process of a local cluster; ``wait`` (seconds), for
+        the first worker of a cluster that is there already, or for its scheduler.
 
     Returns
     -------
@@ -177,7 +175,10 @@ def run(
     Raises
     ------
     UsageError
-        If this is no plan, there is no such cluster, or a task is too large for its workers.
+        If this is no plan, there is no such cluster, its workers are not like this process (their
+        bkgflow, the inputs and the output folder that they see), or a task is too large for them.
+    RunError
+        If no worker comes.
     OutputError
         If the log or the result cannot be written.
     """

@@ -34,7 +34,7 @@ class State(StrEnum):
     """An input is bad: no product, and an error that names file, rule, value and cure."""
 
     BLOCKED = "BLOCKED"
-    """Never tried: the run ended or lost its cluster before this unit's turn."""
+    """Not done, and no fault of the unit's: the run ended, or lost its workers, before."""
 
     @property
     def good(self) -> bool:
@@ -64,7 +64,7 @@ class Verdict:
     reason : str
         Why, in a sentence; empty for PLANNED and COMPLETE.
     error : BkgflowError or None
-        Of a QUARANTINED unit.
+        Of a QUARANTINED unit; of a BLOCKED one, where more than the end of the run stopped it.
     record : Record or None
         What was done; None where no product says it.
     products : tuple of str
@@ -93,9 +93,11 @@ class Verdict:
         return cls(State.SKIPPED, reason)
 
     @classmethod
-    def blocked(cls, reason: str) -> Verdict:
-        """Return the verdict on a unit that was never tried."""
-        return cls(State.BLOCKED, reason)
+    def blocked(cls, why: str | BkgflowError) -> Verdict:
+        """Return the verdict on a unit that was not done for no fault of its own."""
+        if isinstance(why, BkgflowError):
+            return cls(State.BLOCKED, why.message, why)
+        return cls(State.BLOCKED, why)
 
     @property
     def to_do(self) -> bool:

@@ -7,7 +7,15 @@ import time
 from collections.abc import Callable, Iterable
 from uuid import uuid4
 
-from bkgflow.campaign.events import Event, Listener, RunEnded, RunStarted, UnitEnded, UnitStarted
+from bkgflow.campaign.events import (
+    Event,
+    Listener,
+    Notice,
+    RunEnded,
+    RunStarted,
+    UnitEnded,
+    UnitStarted,
+)
 from bkgflow.campaign.log import log, log_events, log_file, log_remarks
 from bkgflow.campaign.result import RunResult
 from bkgflow.clusters.base import Cluster
@@ -42,19 +50,37 @@ def run_campaign(plan: Plan, cluster: Cluster, listeners: Iterable[Listener] = (
     Raises
     ------
     UsageError
-        If the cluster cannot be started or reached, or its workers are too small.
+        If the cluster cannot be started or reached, or its workers are too small, or not like
+        this process.
+    RunError
+        If there is no worker, or the cluster goes away before the run begins.
     OutputError
         If the log or the result cannot be written.
     """
+    early: list[Event] = []
+    announce = _announcer([early.append, *listeners])
+    run = _new_run()
+
+    def say(text: str) -> None:
+        announce(Notice(run, text))
+
+    cluster, why = cluster.suited(plan)
+    if why:
+        announce(Notice(run, why, minor=True))
     with cluster.open() as executor:
         # What is refused here has left no trace in the folder.
+        executor.ready(say)
         check_memory(plan, executor)
+        executor.check(plan, say)
         with log_file(plan.output / "bkgflow.log"):
+            logged = log_events(plan)
+            for event in early:
+                logged(event)
             if cluster.here:
                 compile_for(plan, log.info)
             else:
                 executor.compile(_kinds_of(plan))
-            result = run_plan(plan, executor, [log_events(plan), *listeners])
+            result = run_plan(plan, executor, [logged, *listeners], run=run)
             # Kept before a cluster is closed: that may take long, or hang.
             result.save(plan.output / "bkgflow-run.json")
     return result
@@ -79,6 +105,7 @@ def run_plan(
     listeners: Iterable[Listener] = (),
     writer: ProductWriter = FILES,
     threads: int = 1,
+    run: str = "",
 ) -> RunResult:
     """Compute a plan and publish its products.
 
@@ -94,8 +121,10 @@ def run_plan(
         How products are written.
     threads : int
         That one task may use; 1 where many run side by side.
+    run : str
+        The run's short id; a new one if it is empty.
     """
-    run = uuid4().hex[:8]
+    run = run or _new_run()
     announce = _announcer(listeners)
     began = time.monotonic()
     verdicts: dict[str, Verdict] = {}
@@ -113,7 +142,7 @@ def run_plan(
             end(unit.digest, unit.verdict)
     graph = build(plan, writer=writer, threads=threads)
     if graph.ends:
-        executor.execute(graph, start, end)
+        executor.execute(graph, start, end, lambda text: announce(Notice(run, text)))
     # A cluster that went away leaves units behind; they end as well, so that nobody waits.
     for unit in plan.units:
         if unit.digest not in verdicts:
@@ -121,6 +150,10 @@ def run_plan(
     seconds = time.monotonic() - began
     announce(RunEnded(run, seconds))
     return RunResult(plan, tuple(verdicts[unit.digest] for unit in plan.units), seconds, run)
+
+
+def _new_run() -> str:
+    return uuid4().hex[:8]
 
 
 def _announcer(listeners: Iterable[Listener]) -> Listener:
