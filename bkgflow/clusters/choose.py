@@ -24,7 +24,7 @@ def all_options() -> dict[str, tuple[object, Option]]:
     found: dict[str, tuple[object, Option]] = {}
     kinds: tuple[type[Cluster], ...] = (*CLUSTERS.values(), Address)
     for each in kinds:
-        found = options_of(each) | found
+        found |= {name: of for name, of in options_of(each).items() if name not in found}
     return found
 
 

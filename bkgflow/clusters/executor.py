@@ -49,6 +49,7 @@ class Executor(Protocol):
 
     def ready(self, say: Say = silent) -> None:
         """Wait until there is a worker; `RunError` where none comes."""
+        return None
 
     def check(self, plan: Plan, say: Say = silent) -> None:
         """See that the workers can compute a plan: that they are like this process.
@@ -58,6 +59,7 @@ class Executor(Protocol):
         BkgflowError
             If one cannot: it names the worker, what is wrong with it, and the cure.
         """
+        return None
 
     def compile(self, kinds: Sequence[Kind]) -> None:
         """Have the kernels of these kinds ready where the graph will be computed."""

@@ -124,7 +124,7 @@ async def ask(
 
 
 async def _answers(
-    client: Client, asked: dict[str, asyncio.Future[Any]], limits: Limits
+    client: Client, asked: Mapping[str, asyncio.Future[Any]], limits: Limits
 ) -> dict[str, BkgflowError | list[str]]:
     """Wait for all answers; who has left the cluster, or says nothing at all, gives none."""
     crew, began = Crew(), time.monotonic()

@@ -139,12 +139,12 @@ class Watch:
             log.warning("%s", problem)
             answers = dict.fromkeys(workers, RunError("Workers must be asked", cure="Wait"))
             await asyncio.sleep(5)
-        for worker, problem in answers.items():
-            if isinstance(problem, RunError):
+        for worker, wrong in answers.items():
+            if isinstance(wrong, RunError):
                 self.asked.discard(worker)  # if it is still there, it is asked again
-            elif problem is not None:
+            elif wrong is not None:
                 self.removed.add(worker)
-                self._say(f"worker {worker} came late and is sent away: {problem.message}")
+                self._say(f"worker {worker} came late and is sent away: {wrong.message}")
                 await send_away(self.client, worker)
             else:
                 log.info("worker %s came late and was asked: it may compute", worker)
