@@ -58,7 +58,7 @@ class Trial:
     Attributes
     ----------
     name : str
-        Of this trial, and of the driver's token.
+        Of this trial: workers remember which ones they passed.
     files : dict
         Some inputs and all references, and what the driver sees of each.
     """
@@ -79,7 +79,7 @@ class Trial:
         seen = look(there[:MOST_FILES])
         # What the driver does not see either is the input's own fault, and said by its unit.
         files = {each: what for each, what in seen.items() if not what.startswith(UNSEEN)}
-        return cls(f".bkgflow-token-{uuid4().hex}", files, plan.output)
+        return cls(uuid4().hex, files, plan.output)
 
 
 Answers = dict[str, BkgflowError | None]
@@ -103,12 +103,15 @@ async def ask(
     say : callable
         Given a sentence on each package of which a worker has another version.
     """
-    leave_token(trial.output, trial.name, trial.name)
+    token = f".bkgflow-token-{uuid4().hex}"
+    leave_token(trial.output, token, token)
     try:
-        asked = {each: asyncio.ensure_future(_ask_one(client, trial, each)) for each in workers}
+        asked = {
+            each: asyncio.ensure_future(_ask_one(client, trial, token, each)) for each in workers
+        }
         answers = await _answers(client, asked, limits)
     finally:
-        drop_token(trial.output, trial.name)
+        drop_token(trial.output, token)
     found: Answers = {}
     others = defaultdict[str, list[str]](list)
     for worker, answer in answers.items():
@@ -157,18 +160,18 @@ def _unanswered(worker: str, problem: BaseException) -> RunError:
     )
 
 
-async def _ask_one(client: Client, trial: Trial, worker: str) -> UsageError | list[str]:
+async def _ask_one(client: Client, trial: Trial, token: str, worker: str) -> UsageError | list[str]:
     """Return what is wrong with a worker, or the packages of which it has another version."""
     call = partial(_call, client, worker)
     said = await call(eval, CALL, _question())
     if problem := said_by("Every worker", worker, said):
         return problem
-    mine = f"{trial.name}-{uuid4().hex[:8]}"
+    mine = f"{token}-{uuid4().hex[:8]}"
     wrong = Visit({}, "")
     try:
         for pause in PAUSES:
             await asyncio.sleep(pause)
-            wrong = await call(visit, trial.files, trial.output, trial.name, mine)
+            wrong = await call(visit, trial.files, trial.output, token, mine)
             if not wrong.output and read_token(trial.output, mine) != mine:
                 wrong = Visit(wrong.files, "what it writes there, the driver does not see")
             if not wrong.output:
@@ -291,17 +294,16 @@ def examine(
     OutputError
         If nothing can be written to the output folder.
     """
-    if problem := client.sync(ask_scheduler, client):
-        raise problem
     trial = Trial.of(plan)
     deadline = time.monotonic() + limits.nobody
     with trial_folder(plan.output):
         while True:
             waiting()
             workers = client.scheduler_info(n_workers=-1)["workers"]
-            answers = client.sync(ask, client, trial, workers, say, limits)
-            wrong = [each for each in answers.values() if isinstance(each, UsageError)]
-            if wrong:
+            scheduler, answers = client.sync(_ask_all, client, trial, workers, say, limits)
+            if scheduler is not None:
+                raise scheduler
+            if wrong := [each for each in answers.values() if isinstance(each, UsageError)]:
                 raise _together(wrong)
             good = {worker for worker, problem in answers.items() if problem is None}
             silent = [problem for problem in answers.values() if problem is not None]
@@ -311,6 +313,12 @@ def examine(
                 return trial, good
             if silent and time.monotonic() > deadline:
                 raise silent[0]
+
+
+async def _ask_all(client: Client, *others: Any) -> tuple[UsageError | None, Answers]:
+    """Ask the scheduler and workers side by side: each may have to import bkgflow first."""
+    scheduler, answers = await asyncio.gather(ask_scheduler(client), ask(client, *others))
+    return scheduler, answers
 
 
 def _together(wrong: list[UsageError]) -> UsageError:

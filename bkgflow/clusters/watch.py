@@ -61,6 +61,7 @@ class Watch:
         self.limits = limits or Limits()
         self.crew = Crew()
         self.asked = set(known)
+        self.good = set(known)
         self.removed: set[str] = set()
         self.restarts: dict[str, int] = {}
         self.idle = self.unanswered = 0.0
@@ -112,7 +113,7 @@ class Watch:
     def _look(self, workers: Workers, elapsed: float) -> None:
         """Act on what is seen."""
         gone = self.crew.look(workers, elapsed)
-        self._count_deaths(gone)
+        self._miss(gone)
         if self.trial is not None:
             self._meet({each: workers[each] for each in workers.keys() - self.asked})
         works = [each for each, said in workers.items() if said["status"] == "running"]
@@ -128,7 +129,8 @@ class Watch:
     # Workers that came late.
 
     def _meet(self, strangers: Workers) -> None:
-        if self.trial is not None and (new := strangers.keys() - self.removed):
+        new = strangers.keys() - self.removed - self.asked
+        if self.trial is not None and new:
             self.asked |= new
             self._spawn(self._ask({each: strangers[each] for each in new}, self.trial))
 
@@ -147,6 +149,7 @@ class Watch:
                 self._say(f"worker {worker} came late and is sent away: {wrong.message}")
                 await send_away(self.client, worker)
             else:
+                self.good.add(worker)
                 log.info("worker %s came late and was asked: it may compute", worker)
 
     # Workers that do not work.
@@ -176,10 +179,14 @@ class Watch:
             self.crew.members.pop(address, None)
             self.removed.discard(address)
 
-    def _count_deaths(self, gone: set[str]) -> None:
+    def _miss(self, gone: set[str]) -> None:
+        """Take notice of workers that died."""
         self.deaths += len(gone - self.removed)
+        if self.trial is not None and (unknown := gone - self.good - self.removed):
+            self._say(f"worker {min(unknown)} went away before it could be asked: see its log")
         self.removed -= gone
         self.asked -= gone
+        self.good -= gone
         if self.deaths >= self.limits.deaths:
             self._end(
                 RunError(

@@ -2,38 +2,23 @@
 
 import os
 import re
-import signal
-import textwrap
 import threading
 import time
 from pathlib import Path
 
 import pytest
-from distributed import Client, LocalCluster
 
 import bkgflow
-from bkgflow.campaign.events import Notice, UnitEnded, UnitStarted
 from bkgflow.clusters.address import Address
-from bkgflow.errors import BkgflowError, RunError, SettingsError, UsageError
-from bkgflow.verdict import State
+from bkgflow.errors import RunError, SettingsError, UsageError
 from bkgflow.version import VERSION
-from tests.helpers.clusters import ROOT, processes, wait_until
-from tests.helpers.exposures import make_model, write_association
+from tests.helpers.clusters import processes
+from tests.helpers.programs import Said, another_version, blocker, write_program
 
 HERE = "/proc/self/cwd"
 """The working folder of whoever looks: the same path, and another folder for each process."""
 
 pytestmark = pytest.mark.skipif(not Path(HERE).exists(), reason="it needs the paths of Linux")
-
-
-def write_program(folder, targets=3, names="t"):
-    """Write targets that share one background of 1: 2 is right everywhere."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, value in [*((f"{names}{n}", 3.0) for n in range(targets)), ("b", 1.0)]:
-        with make_model([[value] * 24] * 24) as model:
-            model.save(str(folder / f"{name}_rate.fits"))
-    products = [(f"p{n}", f"{names}{n}_rate.fits", ["b_rate.fits"]) for n in range(targets)]
-    return write_association(folder / "x_asn.json", products)
 
 
 @pytest.fixture
@@ -45,52 +30,6 @@ def program(tmp_path):
 def nodes(tmp_path):
     with processes(tmp_path / "nodes") as made:
         yield made
-
-
-class Said:
-    """A listener that keeps what is announced."""
-
-    def __init__(self):
-        self.events = []
-
-    def __call__(self, event):
-        self.events.append(event)
-
-    @property
-    def notices(self):
-        return [event.text for event in self.events if isinstance(event, Notice)]
-
-
-def blocker(folder):
-    """A file that hides bkgflow from the process that loads it."""
-    path = folder / "without_bkgflow.py"
-    path.write_text(
-        textwrap.dedent("""
-        import sys
-
-        class Hidden:
-            def find_spec(self, name, path=None, target=None):
-                if name.partition(".")[0] == "bkgflow":
-                    raise ModuleNotFoundError("No module named 'bkgflow'", name="bkgflow")
-
-        assert not any(name.partition(".")[0] == "bkgflow" for name in sys.modules)
-        sys.meta_path.insert(0, Hidden())
-        """)
-    )
-    return path
-
-
-def another_version(folder):
-    """A folder with a bkgflow of another version."""
-    copy = folder / "other" / "bkgflow"
-    copy.parent.mkdir(parents=True)
-    copy.mkdir()
-    for each in (ROOT / "bkgflow").iterdir():
-        if each.name not in {"version.py", "__pycache__"}:
-            (copy / each.name).symlink_to(each)
-    text = (ROOT / "bkgflow" / "version.py").read_text()
-    (copy / "version.py").write_text(text.replace(VERSION, "0.0.1"))
-    return copy.parent
 
 
 def left_in(folder):
@@ -177,9 +116,7 @@ def test_good_workers_are_trusted_and_nothing_of_the_trial_stays(program, nodes,
     nodes.worker()
     nodes.worker()
     said = Said()
-    result = bkgflow.run(
-        bkgflow.plan(program, tmp_path / "out"), nodes.address, listeners=[said]
-    )
+    result = bkgflow.run(bkgflow.plan(program, tmp_path / "out"), nodes.address, listeners=[said])
     assert result.counts == {"COMPLETE": 3}
     assert said.notices == []
     names = ["bkgflow-run.json", "bkgflow.log", *(f"t{n}_bsub.fits" for n in range(3))]
@@ -205,9 +142,7 @@ def test_workers_that_come_while_they_are_waited_for(program, nodes, tmp_path):
     said = Said()
     late = threading.Timer(2, nodes.worker, kwargs={"ready": False})
     late.start()
-    result = bkgflow.run(
-        bkgflow.plan(program, tmp_path / "out"), nodes.address, listeners=[said]
-    )
+    result = bkgflow.run(bkgflow.plan(program, tmp_path / "out"), nodes.address, listeners=[said])
     assert result.ok
     assert said.notices[0].startswith("waiting for workers")
     assert said.notices[-1] == "workers came: 1"

@@ -97,6 +97,12 @@ class Processes:
         self.started.append(process)
         return process
 
+    def workers_of(self, process: subprocess.Popen[bytes]) -> list[int]:
+        """Return the processes that compute for what `worker` started: its own, or a nanny's."""
+        with Client(self.address, timeout=30, set_as_default=False) as client:
+            pids = client.run(os.getpid).values()
+        return [each for each in pids if os.getpgid(each) == process.pid]
+
     def end(self) -> None:
         """End all of them with what they have started, stopped ones as well."""
         for process in self.started:
