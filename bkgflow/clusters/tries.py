@@ -43,7 +43,10 @@ class Tries:
         """Return the units of the next attempt; none when all have ended."""
         self.number += 1
         together = [unit for unit, history in self.left.items() if not history.alone]
-        return together or list(self.left)[:1]
+        chosen = together or list(self.left)[:1]
+        if self.number > 1 and len(chosen) == 1:
+            self.left[chosen[0]].alone = True
+        return chosen
 
     def end(self, unit: str) -> None:
         """A unit has ended, and is not left any more."""

@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -12,12 +13,13 @@ from distributed import Client, LocalCluster
 
 import bkgflow
 from bkgflow.clusters.address import Address, Connected
-from bkgflow.clusters.local import Local
+from bkgflow.clusters.crew import Limits
+from bkgflow.clusters.local import Local, Threads
 from bkgflow.errors import UsageError
 from bkgflow.graph.build import Graph
 from tests.helpers.clusters import ROOT, processes, wait_until
 from tests.helpers.programs import Said, another_version, blocker, write_program
-from tests.helpers.tasks import ballast, dies_once, end_on_worker, kills
+from tests.helpers.tasks import ballast, dies_once, end_on_worker, kills, too_large
 
 pytestmark = pytest.mark.slow
 
@@ -63,10 +65,11 @@ class Heard:
         return Counter(verdict.state.value for verdict in self.ends.values())
 
 
-def execute(address, plan, tasks, at_first=lambda: None, say=lambda text: None, **settings):
+def execute(address, plan, tasks, at_first=lambda: None, say=lambda text: None, **limits):
     """Compute tasks on a cluster as a run does; return what was heard."""
     heard = Heard(at_first, say)
-    with Address(address, **settings).open() as executor:
+    with Address(address).open() as executor:
+        executor.limits = replace(executor.limits, **limits)
         executor.ready(heard.say)
         executor.check(plan, heard.say)
         executor.execute(graph_of(tasks), heard.start, heard.end, heard.say)
@@ -152,11 +155,16 @@ def test_every_worker_paused_for_ever_is_said_and_ends(plan, nodes):
     began, said = time.monotonic(), []
     tasks = {str(number): (partial(end_on_worker, 0.1),) for number in range(2)}
     heard = execute(
-        nodes.address, plan, tasks, say=lambda text: said.append(time.monotonic() - began)
+        nodes.address,
+        plan,
+        tasks,
+        say=lambda text: said.append(time.monotonic() - began),
+        all_paused=15,
     )
     assert heard.states == {"BLOCKED": 2}
     assert said[0] < 30
-    assert time.monotonic() - began < 110
+    assert time.monotonic() - began < 60
+    assert Limits().all_paused <= 60
     for verdict in heard.ends.values():
         assert "paused" in verdict.reason
         assert "256 MiB" in verdict.reason
@@ -170,6 +178,15 @@ def test_a_paused_worker_loses_its_tasks_to_others(plan, nodes):
     tasks = {str(number): (partial(end_on_worker, 0.2),) for number in range(12)}
     heard = execute(nodes.address, plan, tasks, lambda: fill(nodes, paused, 900))
     assert heard.states == {"COMPLETE": 12}
+
+
+def test_memory_that_a_task_does_not_find_is_no_fault_of_its_input():
+    with Threads(1).open() as executor:
+        heard = Heard()
+        executor.execute(graph_of({"large": (too_large,)}), heard.start, heard.end)
+    [verdict] = heard.ends.values()
+    assert verdict.state == "BLOCKED"
+    assert "memory" in verdict.error.rule
 
 
 def test_what_kills_workers_is_blocked_and_takes_nothing_with_it(plan, tmp_path):

@@ -28,6 +28,11 @@ def end_on_worker(seconds: float, *upstream: object) -> Finished:
     return Finished(Verdict(State.COMPLETE, get_worker().address), ())
 
 
+def too_large() -> Finished:
+    """Ask for more memory than there is."""
+    raise MemoryError
+
+
 def kills(*upstream: object) -> Finished:
     """Kill the worker process, as the system does when there is no memory left."""
     os.kill(os.getpid(), signal.SIGKILL)
