@@ -6,27 +6,26 @@ import asyncio
 import os
 from collections.abc import Callable, Collection, Hashable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from errno import EACCES, EIO, ENOENT, ENOTDIR, EPERM, ESTALE
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 from uuid import uuid4
 
-from distributed import Client, Future, KilledWorker
+from distributed import Client, Future
 from distributed.client import ClosedClientError
 
 from bkgflow.clusters.crew import Limits
-from bkgflow.clusters.executor import LOST, OnEnd, OnStart
+from bkgflow.clusters.executor import OnEnd, OnStart
+from bkgflow.clusters.failure import Failure, Left
 from bkgflow.clusters.on_worker import Ended, admitted_only, end_unit
-from bkgflow.clusters.preflight import Trial
+from bkgflow.clusters.trial import Trial
 from bkgflow.clusters.watch import Notice, Stuck, Watch
 from bkgflow.errors import FileError, RunError
 from bkgflow.graph.build import Graph
 from bkgflow.io.storage.location import Location
-from bkgflow.verdict import Verdict
 
-__all__ = ["Attempt", "Failure", "Left"]
+__all__ = ["Attempt"]
 
 LOOK_AGAIN = 0.1
 """Seconds after which a future is asked once more that was lost: its callback comes at once."""
@@ -36,63 +35,6 @@ GATHER = 15
 
 UNSEEN = {os.strerror(each) for each in (EACCES, EIO, ENOENT, ENOTDIR, EPERM, ESTALE)}
 """What a system says of a file that it has not, or may not read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a unit was not done: no fault of its own, as far as anybody knows.
-
-    Attributes
-    ----------
-    problem : BaseException or None
-        None where its task was cancelled by somebody.
-    began : bool
-        Whether its last task had begun.
-    """
-
-    problem: BaseException | None
-    began: bool = False
-
-    @property
-    def killed(self) -> bool:
-        """Whether workers died that had its tasks."""
-        return isinstance(self.problem, KilledWorker)
-
-    @property
-    def verdict(self) -> Verdict:
-        """How the unit ends, where it is not tried again."""
-        problem = self.problem
-        if problem is None:
-            return LOST
-        if isinstance(problem, RunError):
-            return Verdict.blocked(problem)
-        said = f"{type(problem).__name__}: {problem}"[:500]
-        more = "Give the workers more memory (--memory), or plan for less"
-        logs = "then run again; the workers' logs say more"
-        if self.killed:
-            rule = "Workers must live while they compute a unit: it is done by none that lived"
-            return Verdict.blocked(RunError(rule, value=said, cure=f"{more}, {logs}"))
-        rule = "A worker must compute its task to the end"
-        if isinstance(problem, Exception):  # of a task itself, a guard makes a verdict
-            cure = f"See that all workers have the same environment, {logs}"
-            return Verdict.blocked(RunError(rule, value=said, cure=cure))
-        return Verdict.quarantined(RunError(rule, value=said, cure=f"{more}, {logs}"))
-
-
-@dataclass(slots=True)
-class Left:
-    """What an attempt did not end.
-
-    Attributes
-    ----------
-    failed : dict
-        Units that failed for no fault of their own, by digest.
-    stuck : RunError or None
-        Why the cluster is of no use any more.
-    """
-
-    failed: dict[str, Failure] = field(default_factory=dict)
-    stuck: RunError | None = None
 
 
 class Attempt:

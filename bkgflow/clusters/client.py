@@ -13,7 +13,8 @@ from distributed.client import ClosedClientError
 from bkgflow.clusters.attempt import Attempt
 from bkgflow.clusters.crew import Crew, Limits
 from bkgflow.clusters.executor import LOST, Executor, OnEnd, OnStart, Say, silent
-from bkgflow.clusters.preflight import Trial, examine
+from bkgflow.clusters.preflight import examine
+from bkgflow.clusters.trial import Trial
 from bkgflow.clusters.tries import Tries
 from bkgflow.errors import BkgflowError, RunError
 from bkgflow.graph.build import Graph

@@ -12,9 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from pathlib import PurePath
 from typing import Any
 from uuid import uuid4
 
@@ -24,22 +22,20 @@ from bkgflow.clusters import introduce as introduction
 from bkgflow.clusters.crew import Crew, Limits, Workers, start_again
 from bkgflow.clusters.introduce import introduce
 from bkgflow.clusters.on_worker import Visit, admit, clear, visit
-from bkgflow.errors import BkgflowError, RunError, UsageError
-from bkgflow.io.storage.location import Location
-from bkgflow.io.storage.trial import UNSEEN, drop_token, leave_token, look, read_token, trial_folder
+from bkgflow.clusters.refusals import said_by, together, unanswered, unseen
+from bkgflow.clusters.trial import Trial
+from bkgflow.errors import BkgflowError, UsageError
+from bkgflow.io.storage.trial import drop_token, leave_token, read_token, trial_folder
 from bkgflow.planning.plan import Plan
 from bkgflow.version import VERSION
 
-__all__ = ["Answers", "Trial", "ask", "ask_scheduler", "examine", "said_by"]
+__all__ = ["Answers", "ask", "ask_scheduler", "examine"]
 
 PACKAGES = ["dask", "distributed", "numpy", "numba", "scipy", "astropy", "stdatamodels"]
 """What results, or the way to them, may depend on: a difference is said."""
 
 MODULES = ["bkgflow.graph.finish", "bkgflow.kinds.table", "bkgflow.clusters.on_worker"]
 """What a task imports."""
-
-MOST_FILES = 64
-"""That a worker looks at."""
 
 ANSWER = 60
 """Seconds that a worker may take to answer: it may have to import from a slow disk."""
@@ -49,37 +45,6 @@ CALL = "exec(source, space) or space['introduce'](*question)"
 
 PAUSES = (0.0, 1.0, 3.0)
 """Seconds before an output folder is looked at: networks show a new file after a while."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """What a worker must see to be of use to a plan.
-
-    Attributes
-    ----------
-    name : str
-        Of this trial: workers remember which ones they passed.
-    files : dict
-        Some inputs and all references, and what the driver sees of each.
-    """
-
-    name: str
-    files: dict[Location, str]
-    output: Location
-
-    @classmethod
-    def of(cls, plan: Plan) -> Trial:
-        """Return the trial of a plan's workers: one exposure of each folder, and its references."""
-        folders = {each.location.parent: each.location for each in reversed(plan.exposures)}
-        references = [
-            each for unit in plan.units if unit.references for each in unit.references.files
-        ]
-        wanted = dict.fromkeys([*references, *folders.values()])
-        there = [each for each in wanted if PurePath(each.url).is_absolute() or not each.is_local]
-        seen = look(there[:MOST_FILES])
-        # What the driver does not see either is the input's own fault, and said by its unit.
-        files = {each: what for each, what in seen.items() if not what.startswith(UNSEEN)}
-        return cls(uuid4().hex, files, plan.output)
 
 
 Answers = dict[str, BkgflowError | None]
@@ -148,16 +113,8 @@ async def _answers(
         except BkgflowError as problem:
             found[worker] = problem
         except (OSError, TimeoutError, asyncio.CancelledError) as problem:
-            found[worker] = _unanswered(worker, problem)
+            found[worker] = unanswered(worker, problem)
     return found
-
-
-def _unanswered(worker: str, problem: BaseException) -> RunError:
-    return RunError(
-        "Every worker must answer when it is asked",
-        value=f"{worker}: {problem!r}"[:300],
-        cure="See whether it still runs; its log says more",
-    )
 
 
 async def _ask_one(client: Client, trial: Trial, token: str, worker: str) -> UsageError | list[str]:
@@ -180,7 +137,7 @@ async def _ask_one(client: Client, trial: Trial, token: str, worker: str) -> Usa
         drop_token(trial.output, mine)
         if wrong.output:
             await call(clear, trial.output, mine)
-    if problem := _unseen(trial, worker, wrong):
+    if problem := unseen(worker, wrong.files, trial.output, wrong.output):
         return problem
     await call(admit, trial.name)
     return list(_differences(said))
@@ -191,7 +148,7 @@ async def _call(client: Client, worker: str, function: Callable[..., Any], *word
     answers = await client.run(function, *words, workers=[worker], on_error="return")
     answer = answers[worker]
     if isinstance(answer, Exception):
-        raise _unanswered(worker, answer)
+        raise unanswered(worker, answer)
     return answer
 
 
@@ -210,54 +167,12 @@ def _question() -> dict[str, object]:
     return {"source": inspect.getsource(introduction), "space": {}, "question": question}
 
 
-def said_by(who: str, address: str, said: Mapping[str, str]) -> UsageError | None:
-    """Return what is wrong with the versions that somebody has, if anything is."""
-    cure = (
-        f"Install bkgflow {VERSION} there, or start it from the environment or image of this"
-        " process"
-    )
-    theirs = said.get("bkgflow")
-    if theirs is not None and theirs != VERSION:
-        return UsageError(
-            f"{who} must have the driver's version of bkgflow",
-            value=f"{address} has bkgflow {theirs}, the driver {VERSION}",
-            cure=cure,
-        )
-    if problem := said.get("problem"):
-        return UsageError(
-            f"{who} must be able to import bkgflow", value=f"{address}: {problem}", cure=cure
-        )
-    return None
-
-
 def _differences(said: Mapping[str, str]) -> Iterator[str]:
     """Say of which packages another version is there than here."""
     here = introduce(VERSION, PACKAGES, [])
     for package, version in here.items():
         if said.get(package) != version:
             yield f"{package} {said.get(package)} instead of {version}"
-
-
-def _unseen(trial: Trial, worker: str, wrong: Visit) -> UsageError | None:
-    """Say what a worker does not see as the driver does."""
-    for file, seen in wrong.files.items():
-        what = seen.removeprefix(UNSEEN) if seen.startswith(UNSEEN) else "another file"
-        return UsageError(
-            "Every worker must see the inputs as the driver sees them",
-            file=file,
-            value=f"{worker}: {what}",
-            cure=f"Share {file.parent} with every worker under the same path: a network file"
-            " system, a volume of the same name",
-        )
-    if wrong.output:
-        return UsageError(
-            "Every worker must write to the output folder that the driver sees",
-            file=trial.output,
-            value=f"{worker}: {wrong.output}",
-            cure="Give an output folder on a file system that all workers share under the same"
-            " path, and where they may write",
-        )
-    return None
 
 
 def _named(workers: Collection[str], known: Mapping[str, object]) -> str:
@@ -304,7 +219,7 @@ def examine(
             if scheduler is not None:
                 raise scheduler
             if wrong := [each for each in answers.values() if isinstance(each, UsageError)]:
-                raise _together(wrong)
+                raise together(wrong)
             good = {worker for worker, problem in answers.items() if problem is None}
             silent = [problem for problem in answers.values() if problem is not None]
             for each in silent if good else []:
@@ -319,12 +234,3 @@ async def _ask_all(client: Client, *others: Any) -> tuple[UsageError | None, Ans
     """Ask the scheduler and workers side by side: each may have to import bkgflow first."""
     scheduler, answers = await asyncio.gather(ask_scheduler(client), ask(client, *others))
     return scheduler, answers
-
-
-def _together(wrong: list[UsageError]) -> UsageError:
-    """Return the first error, and how many more workers have one."""
-    first, more = wrong[0], len(wrong) - 1
-    if not more:
-        return first
-    value = f"{first.value}; and {more} more worker{'s' if more > 1 else ''}"
-    return UsageError(first.rule, file=first.file, value=value, cure=first.cure)

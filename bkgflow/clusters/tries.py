@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bkgflow.clusters.attempt import Failure
+from bkgflow.clusters.failure import Failure
 from bkgflow.verdict import Verdict
 
 __all__ = ["Tries"]
@@ -18,7 +18,7 @@ LONE_FAILURES = 3
 
 
 @dataclass(slots=True)
-class History:
+class _History:
     """The failures of one unit."""
 
     failures: int = 0
@@ -35,7 +35,7 @@ class Tries:
     """
 
     def __init__(self, units: Iterable[str]) -> None:
-        self.left = {unit: History() for unit in units}
+        self.left = {unit: _History() for unit in units}
         self.number = 0
         self._lone_failures = 0
 

@@ -12,7 +12,9 @@ from typing import Any
 from distributed import Client
 
 from bkgflow.clusters.crew import Crew, Limits, Workers, limit_of, send_away, start_again
-from bkgflow.clusters.preflight import Trial, ask
+from bkgflow.clusters.preflight import ask
+from bkgflow.clusters.refusals import nobody, too_many_deaths
+from bkgflow.clusters.trial import Trial
 from bkgflow.errors import BkgflowError, RunError
 
 __all__ = ["Notice", "Stuck", "Watch"]
@@ -188,14 +190,7 @@ class Watch:
         self.asked -= gone
         self.good -= gone
         if self.deaths >= self.limits.deaths:
-            self._end(
-                RunError(
-                    "Workers must live while they compute",
-                    value=f"{self.deaths} workers died, and no unit ended well meanwhile",
-                    cure="Give the workers more memory (--memory), or plan for less "
-                    "(bkgflow.plan(…, memory=BYTES)); their logs say more",
-                )
-            )
+            self._end(too_many_deaths(self.deaths))
 
     # Nobody works.
 
@@ -207,30 +202,27 @@ class Watch:
             return
         paused = sum(said["status"] == "paused" for said in workers.values())
         limit = self.limits.all_paused if paused else self.limits.nobody
-        what, cure = _why_nobody(workers, paused)
+        error = nobody(workers, paused)
         kind = "paused" if paused else "none"
         if self.idle >= self.limits.word and self.said_idle != kind:
             self.said_idle = kind
-            self._say(f"nobody works: {what}; waiting, up to {limit:.0f} s")
+            self._say(f"nobody works: {error.value}; waiting, up to {limit:.0f} s")
         if self.idle >= limit:
-            self._end(RunError("A worker must be able to work", value=what, cure=cure))
+            self._end(error)
 
     def _no_answer(self, seconds: float) -> None:
+        address = self.client.scheduler.address
         before, self.unanswered = self.unanswered, self.unanswered + seconds
         if before < self.limits.word <= self.unanswered:
-            self._say(f"the scheduler {self._scheduler} does not answer: waiting")
+            self._say(f"the scheduler {address} does not answer: waiting")
         if self.unanswered >= self.limits.nobody:
             self._end(
                 RunError(
                     "The scheduler must answer",
-                    value=f"{self._scheduler} has said nothing for {self.unanswered:.0f} s",
+                    value=f"{address} has said nothing for {self.unanswered:.0f} s",
                     cure="See whether it still runs, then run again",
                 )
             )
-
-    @property
-    def _scheduler(self) -> str:
-        return str(self.client.scheduler.address)
 
     def _end(self, error: RunError) -> None:
         if not self.stuck:
@@ -254,17 +246,3 @@ async def _quiet(work: Any) -> None:
         log.warning("a worker could not be asked, or started again: %s", problem)
     except Exception:
         log.exception("a worker could not be asked, or started again")
-
-
-def _why_nobody(workers: Workers, paused: int) -> tuple[str, str]:
-    """Return why nobody works, and the cure."""
-    if not workers:
-        return "no worker is left", "Start workers, then run again; their logs say why they ended"
-    if not paused:
-        return "all workers are closing", "Start workers, then run again"
-    first = next(said for said in workers.values() if said["status"] == "paused")
-    return (
-        f"all workers are paused, their memory is near its limit{limit_of(first)}",
-        "Give the workers more memory (--memory), or plan for less "
-        "(bkgflow.plan(…, memory=BYTES)); see what else they hold",
-    )

@@ -206,12 +206,13 @@ def test_what_kills_workers_is_blocked_and_takes_nothing_with_it(plan, tmp_path)
 # Schedulers that go away.
 
 
-def test_a_scheduler_that_dies_and_comes_back_is_found_again(plan, nodes):
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_scheduler_that_dies_and_comes_back_is_found_again(how, plan, nodes):
     scheduler = nodes.scheduler()
     nodes.worker()
 
     def die():
-        os.killpg(scheduler.pid, signal.SIGKILL)
+        scheduler.send_signal(how)
         scheduler.wait()
         threading.Thread(target=come_back, daemon=True).start()
 
