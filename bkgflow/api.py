@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from bkgflow.campaign.events import Listener
 from bkgflow.campaign.result import RunResult
 from bkgflow.campaign.runner import run_campaign, run_single
-from bkgflow.clusters.base import Cluster
 from bkgflow.clusters.choose import choose
 from bkgflow.errors import UsageError
 from bkgflow.io.models import is_model
@@ -26,7 +25,6 @@ from bkgflow.report.unit_tables import plan_table, run_table
 from bkgflow.settings import StepSettings
 
 if TYPE_CHECKING:
-    from distributed import Client
     from stdatamodels.jwst.datamodels import JwstDataModel as Model
 
 __all__ = [
@@ -151,7 +149,7 @@ def plan(
 
 def run(
     plan: Plan,
-    cluster: str | Client | Cluster = "local",
+    cluster: object = "local",
     *,
     listeners: Iterable[Listener] = (),
     check_space: bool = True,
@@ -163,16 +161,19 @@ def run(
     ----------
     plan : Plan
         From `plan`, or `Plan.load`.
-    cluster : "local", "threads", an address, Client, or a cluster of `bkgflow.clusters`
-        Worker processes on this machine; threads of this process; the scheduler at an address
-        such as ``tcp://host:8786``; or a client that is already connected.
+    cluster : "local", "threads", an address, Client, cluster object, or a `bkgflow.clusters` one
+        Worker processes on this machine, or threads where there are few small units and neither
+        workers nor memory are asked for; threads of this process; the scheduler at an address
+        such as ``tcp://host:8786``; a client that is already connected; or anything with a
+        ``scheduler_address``, such as a `distributed.LocalCluster` or a ``SLURMCluster``.
     listeners : iterable of callables
         Told of every event (`bkgflow.campaign.events`) as it happens.
     check_space : bool
         Whether the disk must have room for all products before the first one is made.
     **options
         Settings of the cluster: ``workers`` (int), the processes of a local cluster, or threads;
-        ``memory`` ("4GiB"), the limit of each process of a local cluster.
+        ``memory`` ("4GiB"), the limit of each process of a local cluster; ``wait`` (seconds), for
+        the first worker of a cluster that is there already, or for its scheduler.
 
     Returns
     -------
@@ -182,7 +183,10 @@ def run(
     Raises
     ------
     UsageError
-        If this is no plan, there is no such cluster, or a task is too large for its workers.
+        If this is no plan, there is no such cluster, its workers are not like this process (their
+        bkgflow, the inputs and the output folder that they see), or a task is too large for them.
+    RunError
+        If no worker comes.
     OutputError
         If another run holds the output folder, the products do not fit on its disk, or the log
         cannot be written there.

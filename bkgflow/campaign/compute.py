@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from uuid import uuid4
 
-from bkgflow.campaign.events import Listener, RunEnded, RunStarted
+from bkgflow.campaign.events import Listener, Notice, RunEnded, RunStarted
 from bkgflow.campaign.folder import Products, gone
 from bkgflow.campaign.log import log
 from bkgflow.campaign.result import RunResult
@@ -161,10 +162,15 @@ def _computed(work: Work, executor: Executor, tally: Tally, prepare: Callable[[]
         tally.refused()
         prepare()
         if graph.ends:
-            executor.execute(graph, tally.start, tally.end)
+            say = partial(_notice, work.run, tally)
+            executor.execute(graph, tally.start, tally.end, say)
     except (BkgflowError, OutputLostError):
         raise
     except Exception as problem:  # whatever a cluster's libraries raise when it goes away
         log.exception("the cluster failed")
         what = f"{type(problem).__name__}: {problem}".rstrip(": ")
         raise _ClusterLostError(f"the cluster failed ({what[:300]})") from problem
+
+
+def _notice(run: str, tally: Tally, text: str) -> None:
+    tally.announce(Notice(run, text))

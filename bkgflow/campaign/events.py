@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from bkgflow.verdict import Verdict
 
-__all__ = ["Event", "Listener", "RunEnded", "RunStarted", "UnitEnded", "UnitStarted"]
+__all__ = ["Event", "Listener", "Notice", "RunEnded", "RunStarted", "UnitEnded", "UnitStarted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,18 @@ class UnitEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """What a user should read while the run goes on: workers that are waited for, or lost.
+
+    Some come before the run begins. A minor one is no trouble.
+    """
+
+    run: str
+    text: str
+    minor: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded:
     """Every unit has ended; ``seconds`` is the time since the start."""
 
@@ -50,6 +62,6 @@ class RunEnded:
     seconds: float
 
 
-Event = RunStarted | UnitStarted | UnitEnded | RunEnded
+Event = RunStarted | UnitStarted | UnitEnded | Notice | RunEnded
 
 Listener = Callable[[Event], None]

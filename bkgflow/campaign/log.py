@@ -7,7 +7,15 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bkgflow.campaign.events import Event, Listener, RunEnded, RunStarted, UnitEnded, UnitStarted
+from bkgflow.campaign.events import (
+    Event,
+    Listener,
+    Notice,
+    RunEnded,
+    RunStarted,
+    UnitEnded,
+    UnitStarted,
+)
 from bkgflow.errors import OutputError
 from bkgflow.io.storage.location import Location
 from bkgflow.planning.plan import Plan
@@ -114,6 +122,8 @@ def log_events(plan: Plan) -> Listener:
                 log_remarks(unit, verdict)
                 word = verdict.reason or ", ".join(verdict.products)
                 log.log(level, "%s: %s %s", unit.target, verdict.state, word)
+            case Notice():
+                log.log(logging.INFO if event.minor else logging.WARNING, "%s", event.text)
             case RunEnded():
                 log.info("the run ended after %.1f s", event.seconds)
 

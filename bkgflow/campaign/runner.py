@@ -8,11 +8,12 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 
 from bkgflow.campaign.compute import FILES, Computed, Work, compute, new_run, run_plan
-from bkgflow.campaign.events import Listener
+from bkgflow.campaign.events import Event, Listener, Notice
 from bkgflow.campaign.folder import check_space, cleared, result_size
 from bkgflow.campaign.log import log, log_events, log_file, log_remarks
 from bkgflow.campaign.result import RESULT_FILE, RunResult, all_blocked
 from bkgflow.campaign.signals import Stopped, deferred, stoppable
+from bkgflow.campaign.tally import announcer
 from bkgflow.clusters.base import Cluster
 from bkgflow.clusters.executor import Executor, ThreadExecutor
 from bkgflow.errors import BkgflowError, RunError, UsageError
@@ -51,7 +52,10 @@ def run_campaign(
     Raises
     ------
     UsageError
-        If the cluster cannot be started or reached, or its workers are too small.
+        If the cluster cannot be started or reached, or its workers are too small, or not like
+        this process.
+    RunError
+        If there is no worker, or the cluster goes away before the run begins.
     OutputError
         If another run holds the folder, the products do not fit on its disk, or the log cannot
         be written.
@@ -85,12 +89,22 @@ def _run(work: Work, cluster: Cluster, kept: Reserve) -> Computed:
 
     Closing may take long, hang, or fail.
     """
-    computed = None
+    computed, early = None, list[Event]()
+    announce = announcer((early.append, *work.listeners))
+
+    def say(text: str) -> None:
+        announce(Notice(work.run, text))
+
+    cluster, why = cluster.suited(work.plan)
+    if why:
+        announce(Notice(work.run, why, minor=True))
     try:
         with _opened(cluster) as executor:
             # What is refused here has left no trace in the folder.
+            executor.ready(say)
             check_memory(work.plan, executor)
-            computed = _logged(work, cluster, executor, kept)
+            executor.check(work.plan, say)
+            computed = _logged(work, cluster, executor, kept, early)
     except KeyboardInterrupt as stop:
         with deferred():
             if computed is None:  # it came while the cluster was started
@@ -135,7 +149,9 @@ def _opened(cluster: Cluster) -> Iterator[Executor]:
         yield executor
 
 
-def _logged(work: Work, cluster: Cluster, executor: Executor, kept: Reserve) -> Computed:
+def _logged(
+    work: Work, cluster: Cluster, executor: Executor, kept: Reserve, early: Iterable[Event]
+) -> Computed:
     """Compute, with the log beside the products, and keep the result there."""
     plan = work.plan
 
@@ -148,7 +164,10 @@ def _logged(work: Work, cluster: Cluster, executor: Executor, kept: Reserve) -> 
     with log_file(plan.output / "bkgflow.log") as file:
         for note in work.notes:
             log.warning("%s", note)
-        told = (log_events(plan), *work.listeners)
+        logged = log_events(plan)
+        for event in early:  # what was said before there was a log
+            logged(event)
+        told = (logged, *work.listeners)
         computed = compute(replace(work, listeners=told), executor, prepare)
         result = computed.result
         if file.trouble:

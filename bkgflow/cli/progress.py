@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
-from bkgflow.campaign.events import Event, Listener, UnitEnded, UnitStarted
+from bkgflow.campaign.events import Event, Listener, Notice, UnitEnded, UnitStarted
 from bkgflow.planning.plan import Plan
 from bkgflow.verdict import State
 
@@ -59,6 +59,8 @@ def _counted(bar: Progress, names: dict[str, str], total: int) -> Listener:
                 bar.advance(task)
                 if not event.verdict.state.good and not _never_tried(event):
                     bar.console.print(_line(event, names), markup=False, highlight=False)
+            case Notice():
+                bar.console.print(event.text, markup=False, highlight=False)
             case _:
                 return
         bar.update(task, running=", ".join(running.values()))
@@ -71,6 +73,8 @@ def _lines(console: Console, names: dict[str, str], total: int, *, quiet: bool) 
 
     def listen(event: Event) -> None:
         nonlocal done
+        if isinstance(event, Notice) and not (quiet and event.minor):
+            console.print(event.text, markup=False, highlight=False, soft_wrap=True)
         if not isinstance(event, UnitEnded):
             return
         done += 1

@@ -1,28 +1,76 @@
-"""A cluster that is there already: a scheduler at an address, or a client that is connected."""
+"""A cluster that is there already: a scheduler at an address, a cluster object, or a client."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from bkgflow.clusters.base import Cluster
-from bkgflow.errors import UsageError
+from bkgflow.clusters.base import Cluster, Option
+from bkgflow.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
     from distributed import Client
 
     from bkgflow.clusters.client import ClientExecutor
 
-__all__ = ["SCHEMES", "Address", "Connected"]
+__all__ = ["SCHEMES", "Address", "Attached", "Connected", "There"]
 
 SCHEMES = ("tcp://", "tls://", "ws://", "wss://")
 """How the address of a scheduler begins."""
 
+WAIT = 60.0
+"""Seconds that are waited for workers, if nothing else is said."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class There(Cluster):
+    """Workers that nobody here has started.
+
+    Attributes
+    ----------
+    wait : float
+        Seconds that may pass without any worker, or without a scheduler that went away.
+    """
+
+    wait: Annotated[
+        float,
+        Option("Seconds to wait for workers, or for a scheduler that went away.", default="60"),
+    ] = WAIT
+
+    def __post_init__(self) -> None:
+        """Refuse a time that is none."""
+        if not self.wait > 0:
+            raise SettingsError(
+                "The time to wait for workers must be longer than nothing",
+                value=f"wait={self.wait}",
+                cure="Give seconds, such as 60",
+            )
+
+    @contextmanager
+    def _executor(self, client: Client, expected: int = 0) -> Iterator[ClientExecutor]:
+        """Give an executor that can connect anew with the same security."""
+        from distributed import Client
+
+        from bkgflow.clusters.client import ClientExecutor
+        from bkgflow.clusters.crew import Limits
+
+        address, security = client.scheduler.address, client.security
+
+        def connect(timeout: float) -> Client:
+            return Client(address, security=security, timeout=timeout, set_as_default=False)
+
+        limits = Limits(nobody=self.wait)
+        executor = ClientExecutor(client, expected=expected, connect=connect, limits=limits)
+        try:
+            yield executor
+        finally:
+            executor.close()
+
 
 @dataclass(frozen=True)
-class Address(Cluster):
+class Address(There):
     """The scheduler at an address such as ``tcp://host:8786``; it is left running.
 
     It may take ``timeout`` seconds to answer.
@@ -36,25 +84,34 @@ class Address(Cluster):
     @contextmanager
     def open(self) -> Iterator[ClientExecutor]:
         """Connect, and disconnect afterwards."""
-        from distributed import Client
-
-        from bkgflow.clusters.client import ClientExecutor
-
-        try:
-            # As the default it would outlive a failed start, and catch the next computation.
-            client = Client(self.address, timeout=self.timeout, set_as_default=False)
-        except Exception as problem:  # what is no scheduler answers with anything, HTTP for one
-            raise UsageError(
-                "A scheduler must answer at the address that was given",
-                value=f"{self.address}: {type(problem).__name__}",
-                cure="Check the address and that the scheduler runs and can be reached from here",
-            ) from None
-        with client:
-            yield ClientExecutor(client)
+        with _connected(self.address, self.timeout) as client, self._executor(client) as executor:
+            yield executor
 
 
 @dataclass(frozen=True)
-class Connected(Cluster):
+class Attached(There):
+    """A cluster object of dask, such as a `LocalCluster` or a `SLURMCluster`; it is left running.
+
+    It has an address, ``scheduler_address``; and ``security``, where its scheduler asks for it.
+    """
+
+    cluster: Any
+
+    @contextmanager
+    def open(self) -> Iterator[ClientExecutor]:
+        """Connect, and disconnect afterwards."""
+        address, security = self.cluster.scheduler_address, getattr(self.cluster, "security", None)
+        # What it will start, where it says so: some have it as a mapping of their own.
+        expected = getattr(self.cluster, "worker_spec", None) or ()
+        with (
+            _connected(address, 15, security) as client,
+            self._executor(client, len(expected)) as executor,
+        ):
+            yield executor
+
+
+@dataclass(frozen=True)
+class Connected(There):
     """A client that somebody else has connected, and will close; it is used as it is."""
 
     client: Client
@@ -62,6 +119,28 @@ class Connected(Cluster):
     @contextmanager
     def open(self) -> Iterator[ClientExecutor]:
         """Give an executor."""
-        from bkgflow.clusters.client import ClientExecutor
+        if self.client.status != "running" or self.client.asynchronous:
+            raise UsageError(
+                "A client must be connected, and must not be asynchronous",
+                value=self.client,
+                cure="Give a distributed.Client that is open, or the scheduler's address",
+            )
+        with self._executor(self.client) as executor:
+            yield executor
 
-        yield ClientExecutor(self.client)
+
+@contextmanager
+def _connected(address: str, timeout: float, security: object = None) -> Iterator[Client]:
+    from distributed import Client
+
+    try:
+        # As the default it would outlive a failed start, and catch the next computation.
+        client = Client(address, timeout=timeout, security=security, set_as_default=False)
+    except Exception as problem:  # what is no scheduler answers with anything, HTTP for one
+        raise UsageError(
+            "A scheduler must answer at the address that was given",
+            value=f"{address}: {type(problem).__name__}",
+            cure="Check the address and that the scheduler runs and can be reached from here",
+        ) from None
+    with client:
+        yield client

@@ -22,6 +22,7 @@ from typing import (
 
 if TYPE_CHECKING:
     from bkgflow.clusters.executor import Executor
+    from bkgflow.planning.plan import Plan
 
 __all__ = ["Cluster", "Option", "options_of"]
 
@@ -37,6 +38,13 @@ class Cluster(Protocol):
     def worker_memory(self) -> int | None:
         """The memory limit of each worker in bytes, as far as the settings say; else None."""
         return None
+
+    def suited(self, plan: Plan) -> tuple[Cluster, str]:
+        """Return the cluster that computes a plan best, as far as the settings leave a choice.
+
+        And why it is another one than this, in a few words; empty where it is not.
+        """
+        return self, ""
 
     def open(self) -> AbstractContextManager[Executor]:
         """Give an executor; clear away afterwards what was started for it.

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING
+from typing import Any
 
-from bkgflow.clusters.address import SCHEMES, Address, Connected
+from bkgflow.clusters.address import SCHEMES, Address, Attached, Connected
 from bkgflow.clusters.base import Cluster, Option, options_of
 from bkgflow.clusters.local import Here, Local, Threads
 from bkgflow.errors import UsageError
-
-if TYPE_CHECKING:
-    from distributed import Client
 
 __all__ = ["CLUSTERS", "SUMMARY", "all_options", "choose"]
 
@@ -27,21 +24,21 @@ def all_options() -> dict[str, tuple[object, Option]]:
     found: dict[str, tuple[object, Option]] = {}
     kinds: tuple[type[Cluster], ...] = (*CLUSTERS.values(), Address)
     for each in kinds:
-        found = options_of(each) | found
+        found |= {name: of for name, of in options_of(each).items() if name not in found}
     return found
 
 
-def choose(cluster: str | Client | Cluster, **options: object) -> Cluster:
+def choose(cluster: object, **options: object) -> Cluster:
     """Return the cluster that is meant.
 
     Parameters
     ----------
-    cluster : str, Client or Cluster
-        A word of `CLUSTERS`, an address, a client that is connected, or a cluster with its
-        settings already.
+    cluster : str, Client, Cluster, or a cluster object of dask
+        A word of `CLUSTERS`, an address, a client that is connected, a cluster with its settings
+        already; or anything with a ``scheduler_address``.
     **options
-        Settings of a cluster that is given as a word or an address; those that are None are as
-        good as not given.
+        Settings of a cluster that has not got them yet; those that are None are as good as not
+        given.
 
     Raises
     ------
@@ -49,31 +46,37 @@ def choose(cluster: str | Client | Cluster, **options: object) -> Cluster:
         If there is no such cluster, or it has no such setting.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    if not isinstance(cluster, str):
+    if isinstance(cluster, Cluster) and not isinstance(cluster, type):
         _check_options(given, type(cluster).__name__, ())
-        return cluster if isinstance(cluster, Cluster) else _connected(cluster)
-    if cluster in CLUSTERS:
-        kind: type[Cluster] = CLUSTERS[cluster]
-    elif cluster.startswith(SCHEMES):
-        kind = Address
-    else:
-        raise _unknown(cluster)
-    _check_options(given, cluster, options_of(kind))
+        return cluster
+    name, kind, *subject = _kind_of(cluster)
+    _check_options(given, name, options_of(kind))
     make: Callable[..., Cluster] = kind
-    return make(cluster, **given) if kind is Address else make(**given)
+    return make(*subject, **given)
 
 
-def _connected(client: Client) -> Connected:
+def _kind_of(cluster: object) -> tuple[Any, ...]:
+    """Return what a cluster is called, its class, and what the class is given."""
+    if isinstance(cluster, str):
+        if cluster in CLUSTERS:
+            return cluster, CLUSTERS[cluster]
+        if cluster.startswith(SCHEMES):
+            return cluster, Address, cluster
+        raise _unknown(cluster)
+    # A property of a class that was given by mistake is no address.
+    if isinstance(getattr(cluster, "scheduler_address", None), str):
+        return type(cluster).__name__, Attached, cluster
     from distributed import Client
 
-    if not isinstance(client, Client):
-        raise _unknown(client)
-    return Connected(client)
+    if isinstance(cluster, Client):
+        return type(cluster).__name__, Connected, cluster
+    raise _unknown(cluster)
 
 
 def _unknown(cluster: object) -> UsageError:
     return UsageError(
-        f"A cluster must be one of: {', '.join(CLUSTERS)}, the address of a scheduler, or a Client",
+        f"A cluster must be one of: {', '.join(CLUSTERS)}, the address of a scheduler, a Client, "
+        "or a cluster object of dask",
         value=cluster,
         cure=f"Give one of these; an address begins with {', '.join(SCHEMES)}",
     )

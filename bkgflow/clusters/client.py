@@ -2,161 +2,224 @@
 
 from __future__ import annotations
 
-import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import partial
-from queue import SimpleQueue
-from uuid import uuid4
+from typing import Any
 
-from distributed import Client, Future, get_worker, secede
+from distributed import Client, Future
 from distributed.client import ClosedClientError
 
-from bkgflow.clusters.drain import let_end
-from bkgflow.clusters.executor import LOST, Executor, OnEnd, OnStart
-from bkgflow.errors import RunError
+from bkgflow.clusters.attempt import Attempt
+from bkgflow.clusters.crew import Crew, Limits
+from bkgflow.clusters.executor import LOST, Executor, OnEnd, OnStart, Say, silent
+from bkgflow.clusters.preflight import examine
+from bkgflow.clusters.trial import Trial
+from bkgflow.clusters.tries import Tries
+from bkgflow.errors import BkgflowError, RunError
 from bkgflow.graph.build import Graph
-from bkgflow.graph.finish import Finished, published
 from bkgflow.kinds.warm import Kind, warm_up
+from bkgflow.planning.plan import Plan
 from bkgflow.verdict import Verdict
 
-__all__ = ["MOST_BESIDE", "ClientExecutor"]
-
-COMPUTED_AGAIN = {"lost", "pending"}
-"""A future is in one of these states when the worker that held its result has died: the
-scheduler computes it once more."""
-
-LOOK_AGAIN = 0.1
-"""Seconds after which such a future is asked once more: one that is lost calls back at once."""
+__all__ = ["ClientExecutor"]
 
 COMPILING = 120
 """Seconds that workers may take to compile before the run begins all the same."""
 
-MOST_BESIDE = 2
-"""Tasks of a process that may publish beside its threads. With more of them a slow disk would
-only get a longer queue, and what they hold takes memory."""
+GONE = (OSError, TimeoutError, ClosedClientError)
+"""What a call raises whose scheduler has gone away."""
 
 _compiled: set[tuple[str, tuple[Kind, ...]]] = set()
 """Workers that were asked to compile, by their address, and for which kinds."""
 
-_places = threading.BoundedSemaphore(MOST_BESIDE)
-
-
-@contextmanager
-def _beside_the_thread() -> Iterator[None]:
-    """Leave the worker's thread to the next task, as soon as there is room beside it.
-
-    What is done inside waits for a disk or a network; the task ends when it has ended.
-    """
-    with _places:  # first a place, then the step: who waits for one keeps the thread busy
-        secede()
-        yield
-
 
 class ClientExecutor(Executor):
-    """Computes graphs on a distributed cluster, through its client."""
+    """Computes graphs on a distributed cluster, through its client.
 
-    def __init__(self, client: Client) -> None:
-        self.client = client
+    Parameters
+    ----------
+    own : bool
+        Whether the workers are processes that this one started: they cannot differ from it.
+    expected : int
+        How many workers there will be, as far as that is known; else 0.
+    connect : callable or None
+        Connects anew within a number of seconds, or raises; None where a scheduler that is gone
+        does not come back.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        own: bool = False,
+        expected: int = 0,
+        connect: Callable[[float], Client] | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self.client, self.own, self.expected, self.connect = client, own, expected, connect
+        self.limits = limits or Limits()
+        self.address = str(client.scheduler.address)
+        self.plan: Plan | None = None
+        self.trial: Trial | None = None
+        self.asked: set[str] = set()
+        self.made: list[Client] = []
 
     @property
     def where(self) -> str:
         """How many workers, and of which scheduler."""
-        return f"{len(self._limits())} workers of {self.client.scheduler.address}"
+        with suppress(*GONE):
+            return f"{len(self._workers())} workers of {self.address}"
+        return f"workers of {self.address}"
 
     @property
     def worker_memory(self) -> int | None:
         """The least of the workers' memory limits in bytes; None if none has a limit."""
-        return min(filter(None, self._limits()), default=None)
+        with suppress(*GONE):
+            limits = [int(each.get("memory_limit") or 0) for each in self._workers().values()]
+            return min(filter(None, limits), default=None)
+        return None
 
-    def _workers(self) -> dict[str, dict[str, object]]:
+    def _workers(self) -> dict[str, dict[str, Any]]:
         """Return what the scheduler says of each worker, by its address."""
-        found: dict[str, dict[str, object]] = self.client.scheduler_info(n_workers=-1)["workers"]
+        found: dict[str, dict[str, Any]] = self.client.scheduler_info(n_workers=-1)["workers"]
         return found
 
-    def _limits(self) -> list[int]:
-        """Return the memory limit of each worker in bytes; 0 for none."""
-        return [int(str(each.get("memory_limit") or 0)) for each in self._workers().values()]
+    def close(self) -> None:
+        """Close the clients that were made when a scheduler had gone away."""
+        for each in self.made:
+            with suppress(*GONE):
+                each.close(timeout=2)
+
+    # Before a run.
+
+    def ready(self, say: Say = silent) -> None:
+        """Wait until there is a worker, as long as the limits say.
+
+        Raises
+        ------
+        RunError
+            If none comes, or the scheduler goes away.
+        """
+        with self._answering():
+            _wait_for(self._workers, self.expected, self.limits.nobody, say)
+
+    def check(self, plan: Plan, say: Say = silent) -> None:
+        """Ask every worker that is there; those that come later are asked before they compute."""
+        self.plan = plan
+        if not self.own:
+            with self._answering():
+                self.trial, self.asked = examine(
+                    self.client, plan, lambda: self.ready(say), say, self.limits
+                )
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Say of a scheduler that goes away meanwhile that it did."""
+        try:
+            yield
+        except GONE as problem:
+            raise self._gone(f": {problem!r}"[:300]) from None
+
+    def _gone(self, why: str) -> RunError:
+        return RunError(
+            "The scheduler must stay while a run lasts",
+            value=f"{self.address} went away{why}",
+            cure="Start it and its workers again, then run again",
+        )
 
     def compile(self, kinds: Sequence[Kind]) -> None:
         """Compile on every worker that is there: one process of a machine, others wait for it."""
-        asked = [(each, tuple(kinds)) for each in self._workers()]
-        new = [each for each in asked if each not in _compiled]
-        futures = [
-            self.client.submit(warm_up, kinds, workers=[worker], pure=False) for worker, _ in new
-        ]
-        with suppress(TimeoutError):  # a worker that is gone by now must not stop the run
-            for future in futures:
-                future.exception(timeout=COMPILING)
-        _compiled.update(new)
+        with suppress(*GONE):  # a scheduler that is gone by now is met when the graph is computed
+            there = [each for each, said in self._workers().items() if said["status"] == "running"]
+            asked = [(each, tuple(kinds)) for each in there if self.own or each in self.asked]
+            new = [each for each in asked if each not in _compiled]
+            self._compile(
+                {
+                    worker: self.client.submit(warm_up, kinds, workers=[worker], pure=False)
+                    for worker, _ in new
+                }
+            )
+            _compiled.update(new)
 
-    def execute(self, graph: Graph, on_start: OnStart, on_end: OnEnd) -> None:
-        """Compute on the workers.
+    def _compile(self, futures: dict[str, Future]) -> None:
+        """Wait for those that compile; not for workers that are gone, silent or paused by now."""
+        crew, began, looked = Crew(), time.monotonic(), time.monotonic()
+        while not all(each.done() for each in futures.values()):
+            time.sleep(0.02)
+            now = time.monotonic()
+            if now - began > COMPILING:
+                return
+            if now - looked >= self.limits.interval:
+                workers, looked = self._workers(), now
+                crew.look(workers, self.limits.interval)
+                of_use = {each for each, said in workers.items() if said["status"] == "running"}
+                of_use -= crew.silent(self.limits.silent)
+                futures = {each: future for each, future in futures.items() if each in of_use}
 
-        Starts come from them over a topic of their own, ends as futures; one queue brings both
-        to this thread.
-        """
-        said: SimpleQueue[str | Future] = SimpleQueue()
-        topic = f"bkgflow-{uuid4().hex}"
-        ends = {
-            key: (partial(_on_worker, topic, unit, task), *upstream)
-            for key, unit in graph.ends.items()
-            for task, *upstream in [graph.tasks[key]]
-        }
-        self.client.subscribe_topic(topic, lambda event: said.put(event[1]))
-        futures = self.client.get(graph.tasks | ends, list(ends), sync=False)
-        unit_of = {f.key: graph.ends[key] for f, key in zip(futures, ends, strict=True)}
-        left = dict(zip(unit_of.values(), futures, strict=True))
-        for future in futures:
-            future.add_done_callback(said.put)
-        del futures  # the cluster releases a result as soon as nobody here holds its future
-        begun: set[str] = set()
+    # A run.
 
-        def ended(future: Future) -> None:
-            unit = unit_of[future.key]
-            del left[unit]
-            on_end(unit, _verdict_of(future))
+    def execute(self, graph: Graph, on_start: OnStart, on_end: OnEnd, say: Say = silent) -> None:
+        """Compute on the workers; a unit whose workers died is tried again."""
+        tries = Tries(graph.ends.values())
 
-        try:
-            while left:
-                match said.get():
-                    case str() as unit:
-                        if unit in left:  # a start that comes after the end is no news
-                            begun.add(unit)
-                            on_start(unit)
-                    case future if future.status in COMPUTED_AGAIN:
-                        again = partial(future.add_done_callback, said.put)
-                        loop = self.client.loop
-                        loop.add_callback(loop.call_later, LOOK_AGAIN, again)
-                    case future:
-                        ended(future)
-        except BaseException:
-            let_end(self.client, left, begun, said, ended)
-            raise
-        finally:
-            with suppress(ClosedClientError):  # then the scheduler has forgotten us already
-                self.client.unsubscribe_topic(topic)
-                if left:  # the run was stopped: nobody wants the rest
-                    self.client.cancel(list(left.values()))
+        def end(unit: str, verdict: Verdict) -> None:
+            tries.end(unit)
+            on_end(unit, verdict)
 
+        while units := tries.next():
+            attempt = Attempt(self.client, self.trial, self.asked, self.limits)
+            left = attempt.run(graph.only(units).again(tries.number), on_start, end, say)
+            verdict = Verdict.blocked(left.stuck) if left.stuck else self._lost(say)
+            if verdict is not None:
+                for unit in list(tries.left):
+                    end(unit, verdict)
+            else:
+                for unit, failure in left.failed.items():
+                    for given_up, how in tries.fail(unit, failure).items():
+                        on_end(given_up, how)
 
-def _on_worker(topic: str, unit: str, task: Callable[..., Finished], *upstream: object) -> Verdict:
-    """Say that a unit begins, then compute and publish it; called on a worker."""
-    get_worker().log_event(topic, unit)
-    return published(task, *upstream, leave=_beside_the_thread)
+    def _lost(self, say: Say) -> Verdict | None:
+        """Return how the units end that are left; None where the scheduler is there, or again."""
+        if self.client.status == "running":
+            return None
+        if self.client.status in {"closing", "closed"} or self.connect is None:
+            return LOST  # somebody has closed the client, or the cluster
+        limit = self.limits.nobody
+        say(f"the scheduler {self.address} went away: waiting for it, up to {limit:.0f} s")
+        deadline = time.monotonic() + limit
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                self.client = self.connect(min(left, 5))
+            except Exception:  # whatever listens there now may answer with anything
+                time.sleep(min(left, 0.5))
+                continue
+            self.made.append(self.client)
+            try:
+                if self.plan is not None:
+                    self.check(self.plan, say)
+            except BkgflowError as problem:
+                return Verdict.blocked(problem)
+            say(f"the scheduler {self.address} is there again: the run goes on")
+            return None
+        return Verdict.blocked(self._gone(f", and did not come back within {limit:.0f} s"))
 
 
-def _verdict_of(future: Future) -> Verdict:
-    if future.status == "finished":
-        verdict: Verdict = future.result()
-        return verdict
-    if future.status != "error":
-        return LOST
-    problem = future.exception()
-    return Verdict.quarantined(
-        RunError(
-            "A worker must compute its task to the end",
-            value=f"{type(problem).__name__}: {problem}"[:500],
-            cure="Give the workers more memory, then run again; the workers' logs say more",
-        )
-    )
+def _wait_for(workers: Callable[[], dict[str, Any]], expected: int, limit: float, say: Say) -> None:
+    """Return when there is a worker; `RunError` if none comes within ``limit`` seconds."""
+    began, said = time.monotonic(), False
+    while not (there := workers()):
+        passed = time.monotonic() - began
+        if passed >= limit:
+            raise RunError(
+                "A cluster must have a worker",
+                value=f"none came within {limit:.0f} s",
+                cure="Start workers, or wait longer for them (--wait SECONDS)",
+            )
+        if not said and passed >= 1:
+            of = f"0 of {expected}" if expected else "there is none"
+            say(f"waiting for workers ({of}), up to {limit:.0f} s")
+            said = True
+        time.sleep(0.2)
+    if said:
+        say(f"workers came: {len(there)}")

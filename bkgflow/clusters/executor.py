@@ -14,8 +14,12 @@ from bkgflow.verdict import Verdict
 if TYPE_CHECKING:
     from bkgflow.graph.build import Graph
     from bkgflow.graph.finish import Finished
+    from bkgflow.planning.plan import Plan
 
-__all__ = ["LOST", "Executor", "OnEnd", "OnStart", "ThreadExecutor"]
+__all__ = ["LOST", "Executor", "OnEnd", "OnStart", "Say", "ThreadExecutor", "silent"]
+
+Say = Callable[[str], object]
+"""Called with a sentence that a user should read while the run goes on."""
 
 OnStart = Callable[[str], None]
 """Called with the digest of a unit whose last task begins: once, or once more where the worker
@@ -30,6 +34,10 @@ LOST = Verdict.blocked(
 """Of a unit that nobody computed any more."""
 
 
+def silent(text: str) -> None:
+    """Say nothing."""
+
+
 class Executor(Protocol):
     """Computes graphs on a cluster that is open."""
 
@@ -42,14 +50,28 @@ class Executor(Protocol):
         """The least of the workers' memory limits in bytes; None where it is unknown."""
         return None
 
+    def ready(self, say: Say = silent) -> None:
+        """Wait until there is a worker; `RunError` where none comes."""
+        return None
+
+    def check(self, plan: Plan, say: Say = silent) -> None:
+        """See that the workers can compute a plan: that they are like this process.
+
+        Raises
+        ------
+        BkgflowError
+            If one cannot: it names the worker, what is wrong with it, and the cure.
+        """
+        return None
+
     def compile(self, kinds: Sequence[Kind]) -> None:
         """Have the kernels of these kinds ready where the graph will be computed."""
         warm_up(kinds)
 
-    def execute(self, graph: Graph, on_start: OnStart, on_end: OnEnd) -> None:
+    def execute(self, graph: Graph, on_start: OnStart, on_end: OnEnd, say: Say = silent) -> None:
         """Compute and publish all ends of a graph.
 
-        Both functions are called in the thread that called this one, a unit's start before its
+        All functions are called in the thread that called this one, a unit's start before its
         end.
         """
 
@@ -65,7 +87,7 @@ class ThreadExecutor(Executor):
         """How many threads."""
         return f"{self.workers or 'all'} threads of this process"
 
-    def execute(self, graph: Graph, on_start: OnStart, on_end: OnEnd) -> None:
+    def execute(self, graph: Graph, on_start: OnStart, on_end: OnEnd, say: Say = silent) -> None:
         """Compute with dask, which calls back in this thread."""
         from dask.callbacks import Callback
         from dask.system import CPU_COUNT

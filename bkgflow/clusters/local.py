@@ -15,8 +15,13 @@ from bkgflow.errors import SettingsError, UsageError
 if TYPE_CHECKING:
     from bkgflow.clusters.client import ClientExecutor
     from bkgflow.clusters.executor import ThreadExecutor
+    from bkgflow.planning.plan import Plan
 
 __all__ = ["Here", "Local", "Threads", "free_address"]
+
+FEW_UNITS, FEW_BYTES = 24, 256 << 20
+"""Units, and bytes that they read and write, which threads have done before worker processes
+have been started."""
 
 LEAST_MEMORY = 256 << 20
 """Bytes: with less a worker cannot even import what it needs."""
@@ -62,6 +67,8 @@ class Threads(Here):
 @dataclass(frozen=True)
 class Local(Here):
     """Worker processes on this machine, of one thread each: ``workers`` of them, or one per core.
+
+    Where nothing is asked for, a plan of few small units is computed by threads.
 
     Attributes
     ----------
@@ -113,15 +120,26 @@ class Local(Here):
     @contextmanager
     def open(self) -> Iterator[ClientExecutor]:
         """Start the workers and close them afterwards."""
+        import dask
         from distributed import Client
 
         from bkgflow.clusters.client import ClientExecutor
 
-        with self._started() as own, Client(own, set_as_default=False) as client:
-            yield ClientExecutor(client)
+        # A worker that dies twice within this time is not started a third time.
+        patient = dask.config.set({"distributed.deploy.lost-worker-timeout": "1 day"})
+        with patient, self._started() as own, Client(own, set_as_default=False) as client:
+            yield ClientExecutor(client, own=True, expected=self.workers or os.cpu_count() or 1)
+
+    def suited(self, plan: Plan) -> tuple[Cluster, str]:
+        """Return threads for a plan that takes less time than processes take to start."""
+        if self != Local() or not _is_small(plan):
+            return self, ""
+        return Threads(), "few small units: computed by threads of this process"
 
     def _started(self) -> AbstractContextManager[Any]:
         from distributed import LocalCluster
+
+        from bkgflow.clusters.processes import ScriptlessNanny
 
         start: Callable[..., AbstractContextManager[Any]] = self.start or LocalCluster
         try:
@@ -131,6 +149,7 @@ class Local(Here):
                 memory_limit=self.memory or "auto",
                 dashboard_address=free_address(*self.dashboard),
                 preload=["bkgflow.clusters.on_start"],
+                worker_class=ScriptlessNanny,
             )
         except ValueError as problem:
             raise UsageError(
@@ -139,13 +158,17 @@ class Local(Here):
                 cure="Give a number of workers and a memory such as 4GiB",
             ) from None
         except RuntimeError as problem:
-            # A worker process imports the script that started it, and would start workers again.
             raise UsageError(
                 "Worker processes must be able to start on this machine",
                 value=problem,
-                cure='Give cluster="threads"; or, in a script, call bkgflow.run only under '
-                'if __name__ == "__main__"',
+                cure='Give cluster="threads"',
             ) from problem
+
+
+def _is_small(plan: Plan) -> bool:
+    """Whether a plan has few units of few bytes."""
+    to_do = sum(unit.verdict.to_do for unit in plan.units)
+    return to_do <= FEW_UNITS and plan.costs.read + plan.costs.written <= FEW_BYTES
 
 
 def free_address(host: str, port: int) -> str:

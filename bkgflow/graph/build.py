@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from operator import itemgetter
@@ -51,6 +51,37 @@ class Graph:
 
     tasks: Tasks
     ends: dict[Hashable, str]
+
+    def only(self, units: Collection[str]) -> Graph:
+        """Return the part that ends some of the units."""
+        wanted = set(units)
+        ends = {key: unit for key, unit in self.ends.items() if unit in wanted}
+        tasks: Tasks = {}
+        left = list(ends)
+        while left:
+            key = left.pop()
+            if key not in tasks:
+                tasks[key] = self.tasks[key]
+                left += self.tasks[key][1:]
+        return Graph(tasks, ends)
+
+    def again(self, number: int) -> Graph:
+        """Return the same under other keys, for another attempt: a scheduler knows the first."""
+        if number == 1:
+            return self
+
+        def other(key: Any) -> Hashable:
+            if isinstance(key, tuple):
+                return (f"{key[0]}-again-{number}", *key[1:])
+            return f"{key}-again-{number}"
+
+        return Graph(
+            {
+                other(key): (task, *map(other, upstream))
+                for key, (task, *upstream) in self.tasks.items()
+            },
+            {other(key): unit for key, unit in self.ends.items()},
+        )
 
 
 def build(

@@ -53,6 +53,15 @@ def guarded(
     for attempt in range(1, patience.attempts + 1):
         try:
             return function(*arguments, **options)
+        except MemoryError:  # the machine's fault, not the input's
+            return Verdict.blocked(
+                RunError(
+                    "A task must find the memory that it needs",
+                    value="MemoryError",
+                    cure="Give the workers more memory (--memory), or plan for less "
+                    "(bkgflow.plan(…, memory=BYTES))",
+                )
+            )
         except Exception as problem:
             if attempt == patience.attempts or not _may_pass(problem):
                 return Verdict.stopped_by(_as_error(problem, attempt))

@@ -15,9 +15,9 @@ from bkgflow.campaign.runner import check_memory, task_memory
 from bkgflow.clusters.address import Address, Connected
 from bkgflow.clusters.base import Cluster
 from bkgflow.clusters.choose import CLUSTERS, all_options, choose
-from bkgflow.clusters.client import MOST_BESIDE
-from bkgflow.clusters.executor import LOST
+from bkgflow.clusters.executor import LOST, Executor
 from bkgflow.clusters.local import Local, Threads, free_address
+from bkgflow.clusters.on_worker import MOST_BESIDE
 from bkgflow.errors import InputError, SettingsError, UsageError
 from bkgflow.graph.build import Graph
 from bkgflow.graph.finish import Finished
@@ -262,7 +262,7 @@ def test_the_memory_of_real_workers_is_known(cluster):
         assert executor.worker_memory is None
 
 
-class Small:
+class Small(Executor):
     """An executor with workers of one kilobyte, which computes nothing."""
 
     where = "nowhere"
@@ -272,7 +272,7 @@ class Small:
         raise AssertionError("nothing was to be computed")
 
 
-class SmallCluster:
+class SmallCluster(Cluster):
     here = False
     worker_memory = None
 
@@ -301,7 +301,7 @@ def test_words_addresses_and_clients():
     assert choose("local", workers=None, memory=None) == Local()
     assert choose("tcp://host:8786") == Address("tcp://host:8786")
     assert list(CLUSTERS) == ["local", "threads"]
-    assert list(all_options()) == ["workers", "memory"]
+    assert list(all_options()) == ["workers", "memory", "wait"]
 
 
 @pytest.mark.parametrize("cluster", ["slurmy", "host:8786", "", 3, None, LocalCluster])
@@ -312,7 +312,7 @@ def test_what_is_no_cluster(cluster):
 
 @pytest.mark.parametrize(
     ("cluster", "words"),
-    [("threads", "threads has workers"), ("tcp://h:1", "has none"), (Threads(), "has none")],
+    [("threads", "threads has workers"), ("tcp://h:1", "has wait"), (Threads(), "has none")],
 )
 def test_a_setting_that_a_cluster_does_not_have(cluster, words):
     with pytest.raises(UsageError, match=words):
@@ -332,12 +332,10 @@ def test_memory_that_cannot_be_meant(memory):
 
 
 def test_workers_that_cannot_start_name_the_cure():
-    """What a script without its main guard gets from the first worker process."""
-
     def fails(**_):
         raise RuntimeError("Nanny failed to start.")
 
-    with pytest.raises(UsageError, match=r"__main__") as caught, Local(start=fails).open():
+    with pytest.raises(UsageError, match=r"threads") as caught, Local(start=fails).open():
         pass
     assert "Nanny" in caught.value.value
 

@@ -1,0 +1,57 @@
+"""Worker processes that do not run the script again which started them.
+
+Python starts a process by importing what its parent was started with, so that functions of a
+script can be unpickled. A script that calls `bkgflow.run` without ``if __name__ == "__main__"``
+would run again in each worker, and start workers. bkgflow's tasks need nothing of a script, and
+what else comes from one is pickled by value: workers are started as if there were none.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
+from typing import Any
+
+from distributed import Nanny
+from distributed.core import Status
+
+__all__ = ["ScriptlessNanny", "without_script"]
+
+_lock = threading.Lock()
+_within = 0
+_spec: ModuleSpec | None = None
+
+
+@contextmanager
+def without_script() -> Iterator[None]:
+    """Let processes that are started meanwhile leave the main module alone.
+
+    `multiprocessing.spawn` does so where the main module is called ``__main__`` by its spec, as a
+    package's is; that is what changes here, for as long as anybody is within.
+    """
+    global _within, _spec  # noqa: PLW0603 - there is one main module in a process
+    main: Any = sys.modules["__main__"]
+    with _lock:
+        if _within == 0:
+            _spec = main.__spec__
+            main.__spec__ = ModuleSpec("__main__", None)
+        _within += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _within -= 1
+            if _within == 0:
+                main.__spec__ = _spec
+
+
+class ScriptlessNanny(Nanny):  # type: ignore[misc]
+    """Starts a worker process, and starts it again after its death, without the script."""
+
+    async def instantiate(self) -> Status:
+        """Start the process, and wait until it is connected."""
+        with without_script():
+            return await super().instantiate()
