@@ -28,6 +28,7 @@ from bkgflow.kinds.base import Assignment, Change, Kind
 from bkgflow.kinds.found import what_was_found
 from bkgflow.methods.clip import Combined
 from bkgflow.methods.image import add_errors, subtract_background
+from bkgflow.methods.levels import SAMPLE_BYTES
 from bkgflow.planning.keys import Key
 from bkgflow.planning.kind import Facts, Piece, Prepared, Request
 from bkgflow.planning.unit import Shared
@@ -116,6 +117,7 @@ class ImageKind(Kind):
                     budget=memory,
                 )
                 results = band.nx * band.ny * OUTPUT_BYTES_PER_PIXEL * len(digests)
+                results += len(sources) * SAMPLE_BYTES
                 read = sum(_pixels_read(each, band) for each in exposures) * per_pixel
                 yield Piece(compute, digests, read, memory + results)
 
