@@ -31,6 +31,7 @@ from bkgflow.kinds.imprints import choose_imprints, takes_imprints
 from bkgflow.kinds.variances import array_for_variance, error_notes
 from bkgflow.methods.clip import Combined
 from bkgflow.methods.image import add_errors, add_variances, subtract_background
+from bkgflow.methods.levels import SAMPLE_BYTES
 from bkgflow.planning.keys import Key
 from bkgflow.planning.kind import Facts, Piece, Prepared, Request
 from bkgflow.planning.unit import IMPRINT_BYTES, Shared
@@ -129,6 +130,7 @@ class ImageKind(Kind):
                     imprints=imprints,
                 )
                 results = band.nx * band.ny * OUTPUT_BYTES_PER_PIXEL * len(digests)
+                results += len(sources) * SAMPLE_BYTES
                 read = sum(_pixels_read(each, band) for each in exposures) * per_pixel
                 read += sum(_pixels_read(each, band) for each, _ in leakage) * IMPRINT_BYTES
                 yield Piece(compute, digests, read, memory + results)

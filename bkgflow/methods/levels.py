@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 
 from bkgflow.methods.arrays import Reals
 
-__all__ = ["Levels", "LevelsOfRows", "constant", "far", "joined"]
+__all__ = ["SAMPLE_BYTES", "Levels", "LevelsOfRows", "constant", "far", "joined"]
 
 SAMPLED = 32
 """Pixels along an axis that are looked at, at least, where there are so many."""
+
+SAMPLE_BYTES = 4 * (2 * SAMPLED) ** 2
+"""That the sample of an exposure takes, at most."""
 
 SAME = 1e-6
 """Relative difference of two means of one value: they are float64, of float32 values."""

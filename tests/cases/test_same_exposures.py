@@ -94,6 +94,29 @@ def test_files_without_numbers_are_never_refused_for_that(tmp_path):
     assert bkgflow.subtract(named[0], named[1:]).meta.cal_step.bkg_subtract == "COMPLETE"
 
 
+def test_a_few_numbers_are_enough(tmp_path):
+    few = {"OBSERVTN": "002", "VISIT": "001", "EXPOSURE": "00003", "DETECTOR": "NRCA1"}
+    target = write_fits(tmp_path / "t.fits", sky(1), **few)
+    same = write_fits(tmp_path / "b.fits", sky(2, shape=(2, 16, 16)), **few)
+    with pytest.raises(BackgroundError, match="its own background"):
+        bkgflow.subtract(target, [same])
+    segment = write_fits(tmp_path / "s.fits", sky(3), **few, EXSEGNUM=2)
+    bkgflow.subtract(target, [segment])
+
+
+def test_a_combined_background_that_was_saved_is_no_exposure_of_its_target(tmp_path):
+    target = take(tmp_path / "t_rate.fits", sky(1, 15), "NIRCAM", 1)
+    background = take(tmp_path / "b_rate.fits", sky(2), "NIRCAM", 2)
+    bkgflow.api.subtract_to_file(
+        target, [background], tmp_path / "out", save_combined_background=True
+    )
+    saved = tmp_path / "out" / "t_combinedbackground.fits"
+    result = bkgflow.subtract(target, [saved])
+    np.testing.assert_allclose(result.data, sky(1, 15) - sky(2), rtol=1e-6, atol=1e-5)
+    with datamodels.open(saved) as model:
+        assert bkgflow.subtract(target, [model]).meta.cal_step.bkg_subtract == "COMPLETE"
+
+
 def test_the_pipelines_names_have_the_numbers(tmp_path):
     root = "jw01234005001_02101_00001_nrcalong"
     target = take(tmp_path / f"{root}_rate.fits", sky(1), "NIRCAM", None)

@@ -21,7 +21,7 @@ from bkgflow.io.exposures.facts import (
     read_facts,
 )
 from bkgflow.io.exposures.segments import SEGMENT_KEYS
-from bkgflow.io.exposures.setup import DATE_KEYS, SETUP_KEYS
+from bkgflow.io.exposures.setup import COMBINED, DATE_KEYS, SETUP_KEYS
 from bkgflow.io.exposures.source import VARIANCES, Layer, Pixels, Reader
 from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.location import Location
@@ -141,8 +141,8 @@ def model_facts(model: JwstDataModel, name: str) -> ExposureFacts:
     def primary(keyword: str) -> Hashable:
         if keyword == "DATAMODL":
             return type(model).__name__
-        if keyword in DATE_KEYS:  # of the file that it was read from: it may be another now
-            return None
+        if keyword in DATE_KEYS and COMBINED not in str(meta.filename):
+            return None  # of the file that it was read from: it may be another exposure now
         return look_up(meta, (SEGMENT_KEYS | PRIMARY_KEYS)[keyword])
 
     return read_facts(

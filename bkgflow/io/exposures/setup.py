@@ -8,7 +8,15 @@ from collections.abc import Callable, Hashable
 from bkgflow.detector import Window
 from bkgflow.matching import TABLE, normal, rules_for
 
-__all__ = ["DATE_KEYS", "SETUP_KEYS", "exposure_id", "read_setup", "read_subtracted", "written_as"]
+__all__ = [
+    "COMBINED",
+    "DATE_KEYS",
+    "SETUP_KEYS",
+    "exposure_id",
+    "read_setup",
+    "read_subtracted",
+    "written_as",
+]
 
 Primary = Callable[[str], Hashable]
 """Returns the value of a keyword of the primary header; None where it is missing."""
@@ -23,6 +31,12 @@ NUMBERS = {
     "EXPOSURE": "observation.exposure_number",
 }
 """What tells one exposure of a detector from all others, in the order of the files' names."""
+
+NEEDED = ("OBSERVTN", "VISIT", "EXPOSURE")
+"""Numbers without which the others tell nothing."""
+
+COMBINED = "combinedbackground"
+"""In the name of what has the numbers of the exposure that it was made for, and is none."""
 
 DATE_KEYS = {"FILENAME": "filename", "DATE": "date"}
 
@@ -120,11 +134,13 @@ def exposure_id(primary: Primary) -> str:
     The numbers of its program down to the segment, its detector and its beginning: what a
     ``rate`` and a ``rateints`` product of it, and their copies, have in common.
     """
+    name = str(primary("FILENAME") or "")
+    if COMBINED in name:
+        return ""
     numbers = [normal(primary(keyword)).lstrip("0") for keyword in NUMBERS]
     detector, segment = normal(primary("DETECTOR")), normal(primary("EXSEGNUM")).lstrip("0")
-    # A visit group or a sequence may be 0: what is missing is asked for again.
-    if not all(numbers) and any(primary(keyword) in (None, "") for keyword in NUMBERS):
-        found = FILE_NAME.match(str(primary("FILENAME") or ""))
+    if any(primary(keyword) in (None, "") for keyword in NEEDED):
+        found = FILE_NAME.match(name)
         if found is None:
             return ""
         *named, segment_there, detector_there = found.groups(default="")
