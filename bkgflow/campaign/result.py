@@ -12,6 +12,7 @@ from bkgflow.io.storage.location import PathLike
 from bkgflow.io.storage.publish import write_text
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.unit import Unit
+from bkgflow.programs.passed_over import summed_up
 from bkgflow.record import plain
 from bkgflow.report.tables import counted
 from bkgflow.verdict import Verdict
@@ -79,6 +80,7 @@ class RunResult:
         ]
         if len(bad) > MOST_LINES:
             lines.append(f"… and {len(bad) - MOST_LINES} more")
+        lines += summed_up(self.plan.passed_over)
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -91,6 +93,7 @@ class RunResult:
             "output": str(self.plan.output),
             "seconds": round(self.seconds, 3),
             "counts": self.counts,
+            "passed_over": [each.to_dict() for each in self.plan.passed_over],
             "units": [_plain(unit, verdict) for unit, verdict in self.pairs()],
         }
 

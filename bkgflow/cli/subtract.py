@@ -8,7 +8,15 @@ from typing import Annotated
 
 import typer
 
-from bkgflow.cli.options import STEP, Quiet, References, Values, takes_step_arguments
+from bkgflow.cli.options import (
+    BkgList,
+    Confine,
+    Data,
+    Quiet,
+    References,
+    Values,
+    takes_step_arguments,
+)
 
 __all__ = ["subtract"]
 
@@ -19,19 +27,14 @@ def subtract(
         str,
         typer.Argument(metavar="TARGET", help="An exposure, or an association of one product."),
     ],
-    bkg_list: Annotated[
-        str | None,
-        typer.Option(
-            help="Background exposures, separated by commas.",
-            metavar="FILE[,FILE…]",
-            rich_help_panel=STEP,
-        ),
-    ] = None,
+    bkg_list: BkgList = None,
     output_dir: Annotated[
         Path,
         typer.Option(help="Folder of the products.", metavar="DIR", show_default="this folder"),
     ] = Path(),
     references: References = None,
+    data: Data = None,
+    confine: Confine = None,
     quiet: Quiet = False,
     *,
     arguments: Values,
@@ -49,5 +52,13 @@ def subtract(
     log.addHandler(handler)
     log.setLevel(logging.ERROR if quiet else logging.INFO)
     typer.echo(
-        api.subtract_to_file(target, bkg_list, output_dir, references=references, **arguments)
+        api.subtract_to_file(
+            target,
+            bkg_list,
+            output_dir,
+            references=references,
+            data=data or (),
+            confine=confine,
+            **arguments,
+        )
     )

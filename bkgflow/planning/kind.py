@@ -104,6 +104,9 @@ class PlannedKind(Protocol):
     reads: ClassVar[frozenset[str]] = frozenset()
     """Member types of associations that it reads, beside science and background."""
 
+    shares_backgrounds: ClassVar[bool] = False
+    """Whether the members of what its units share are background exposures."""
+
     def prepare(self, request: Request, settings: StepSettings) -> Prepared:
         """Decide what is done to a target.
 
