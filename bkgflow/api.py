@@ -23,6 +23,7 @@ from bkgflow.planning.plan import Plan
 from bkgflow.planning.planner import DEFAULT_MEMORY, Planner
 from bkgflow.planning.program import make_plan
 from bkgflow.planning.single import plan_single
+from bkgflow.programs.passed_over import summed_up
 from bkgflow.programs.search_path import SearchPath
 from bkgflow.report.drawing import draw_product
 from bkgflow.report.tables import print_table
@@ -218,9 +219,10 @@ def show(thing: Plan | RunResult) -> None:
     """
     match thing:
         case Plan():
-            print_table(plan_table(thing))
+            print_table(plan_table(thing), summed_up(thing.passed_over))
         case RunResult():
-            print_table(run_table(thing.plan, thing.verdicts, thing.seconds))
+            table = run_table(thing.plan, thing.verdicts, thing.seconds)
+            print_table(table, summed_up(thing.plan.passed_over))
         case _:
             raise _no_plan("A plan, or the result of a run, can be shown", thing)
 

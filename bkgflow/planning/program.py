@@ -41,10 +41,10 @@ def make_plan(program: object, output: PathLike, planner: Planner, bkg_list: obj
     """
     found = load_program(program, planner.search)
     folder, backgrounds = Location.of(output), _backgrounds(bkg_list)
-    named = [each.location for each in (*found.associations, *found.passed_over)]
-    named += [*found.exposures, *backgrounds, folder]
+    named = [each.location for each in found.associations]
+    named += [*(each.location for each in found.passed_over), *found.exposures, *backgrounds]
     references = planner.references.location if planner.references else ""
-    _check_text([*named, *(path for path, _ in found.refused), references])
+    _check_text([*named, folder, *(path for path, _ in found.refused), references])
     check_writable(folder)
     planner.looked_at |= found.missing
     several = len(found.exposures) + sum(len(each.products) for each in found.associations) > 1
@@ -104,6 +104,7 @@ def _asked_alone(
     ]
     for product in products:
         [asked] = planner.asked_in(Association(Location(""), (product,)))
+        asked = replace(asked, science=str(product.science))
         if product.backgrounds or isinstance(asked.found, Exception):
             yield asked
         elif planner.kinds.of(asked.found.target.exp_type).shares_backgrounds:

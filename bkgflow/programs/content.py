@@ -18,6 +18,7 @@ __all__ = [
     "Content",
     "checked",
     "claims",
+    "named_so",
     "names_exposure",
     "read_content",
     "short",
@@ -75,6 +76,11 @@ def names_exposure(location: Location) -> bool:
     return location.name.lower().endswith(EXPOSURES)
 
 
+def named_so(location: Location) -> bool:
+    """Whether a file is meant as an association by its name."""
+    return bool(NAMED_SO.search(location.name.lower()))
+
+
 def claims(location: Location) -> bool:
     """Whether a file may be an association by its suffix."""
     return location.suffix.lower() in SUFFIXES
@@ -90,7 +96,7 @@ def tell(location: Location) -> Content | str:
     """
     try:
         raw = location.read_bytes("An association")
-        meant = bool(NAMED_SO.search(location.name.lower()))
+        meant = named_so(location)
         meant = meant or (b'"products"' in raw and b'"expname"' in raw)
         if not meant and b"products" not in raw and b"\0" not in raw[:4]:
             return _what_else(raw)
@@ -150,7 +156,7 @@ def _parsed(location: Location, raw: bytes) -> Content:
     try:
         return Content(_mapping(json.loads(raw)))
     except UnicodeDecodeError:
-        value, cure = "not Unicode text", MADE_AGAIN
+        value, cure = "not Unicode text (UTF-8)", MADE_AGAIN
     except (ValueError, RecursionError) as problem:  # not JSON, or a number of 5000 digits
         value, cure = str(problem), f"{MADE_AGAIN}, or mend the line"
         found = _as_yaml(raw)

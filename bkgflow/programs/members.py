@@ -10,7 +10,7 @@ import os
 import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath, PureWindowsPath
+from pathlib import PurePosixPath
 
 from bkgflow.errors import AssociationError, BkgflowError, FileError, PlanError
 from bkgflow.io.storage.compare import are_copies
@@ -39,6 +39,7 @@ class Finder:
     missing: dict[Location, BkgflowError] = field(default_factory=dict)
     _names: dict[str, frozenset[str] | None] = field(default_factory=dict)
     _plain: dict[str, str] = field(default_factory=dict)
+    _elsewhere: dict[str, list[Location]] = field(default_factory=dict)
     _data: list[Tree] | None = None
 
     def add(self, top: Location) -> Tree:
@@ -115,12 +116,18 @@ class Finder:
         """Look in every place, in order; each gives the files that fit a member best."""
         yield self._there(first)
         name = _name(expname)
-        yield self._there(folder / name)
+        if name != expname:
+            yield self._there(folder / name)
+        if expname not in self._elsewhere:  # is the same for every association
+            self._elsewhere[expname] = next(filter(None, self._hits_elsewhere(name, expname)), [])
+        yield self._elsewhere[expname]
+
+    def _hits_elsewhere(self, name: str, expname: str) -> Iterator[list[Location]]:
         for tree in self._data_trees():
             yield _best(tree.named(name), expname, [tree])
         below = dict.fromkeys(each for tree in self.trees for each in tree.named(name))
         yield _best(list(below), expname, self.trees)
-        here = Location.of(".")
+        here = Location.of("")
         yield self._there(self._beside(here, expname)) or self._there(here / name)
 
     def _there(self, location: Location) -> list[Location]:
@@ -153,12 +160,17 @@ class Finder:
         looked = [
             first if _is_absolute(expname) else folder,
             *(f"{each} and below" for each in (*self.search.data, *_tops(self.trees))),
-            Location.of("."),
+            Location.of(""),
         ]
+        rule, value = "An exposure must be a readable file", "a folder"
+        try:
+            first.identity()
+        except FileError as problem:
+            rule, value = problem.rule, problem.value or ""
         return FileError(
-            f"A member of an association must be in a place where it is looked for ({expname})",
+            rule,
             file=first,
-            value=f"not in {'; '.join(map(str, dict.fromkeys(looked)))}",
+            value=f"{value}; looked for in {', '.join(map(str, dict.fromkeys(looked)))}",
             cure="Correct the name in the association, or name the folder that holds it "
             "(data, --data DIR)",
         )
@@ -182,13 +194,12 @@ def _tops(trees: Iterable[Tree]) -> list[Location | str]:
 
 
 def _is_absolute(expname: str) -> bool:
-    return expname.startswith("/") or "://" in expname or bool(PureWindowsPath(expname).drive)
+    return expname[0] == "/" or ":" in expname[:2] or "://" in expname
 
 
 def _name(expname: str) -> str:
     """Return the file's own name; an association may have been written on Windows."""
-    name = PurePosixPath(expname).name
-    return PureWindowsPath(name).name if "\\" in name else name
+    return expname.replace("\\", "/").rpartition("/")[2] or expname
 
 
 def _best(hits: list[Location], expname: str, trees: Sequence[Tree]) -> list[Location]:

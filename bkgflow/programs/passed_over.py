@@ -1,4 +1,4 @@
-"""Files of a program that are no part of its plan, each with the reason: nothing is lost silently."""
+"""Files of a program that are no part of its plan, each with the reason."""
 
 from __future__ import annotations
 

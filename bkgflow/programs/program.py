@@ -6,12 +6,20 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from bkgflow.errors import AssociationError, BkgflowError, PlanError
+from bkgflow.errors import AssociationError, BkgflowError, FileError, PlanError
 from bkgflow.io.storage.lists import expanded
 from bkgflow.io.storage.location import Location
 from bkgflow.programs.association import Association, level_of, parsed
 from bkgflow.programs.candidates import one_for_each_exposure
-from bkgflow.programs.content import Content, checked, claims, names_exposure, read_content, tell
+from bkgflow.programs.content import (
+    Content,
+    checked,
+    claims,
+    named_so,
+    names_exposure,
+    read_content,
+    tell,
+)
 from bkgflow.programs.members import Finder
 from bkgflow.programs.passed_over import PassedOver, summed_up
 from bkgflow.programs.search_path import SearchPath, check_confined
@@ -97,10 +105,9 @@ def load_program(given: object, search: SearchPath | None = None) -> Program:
     """
     loader = _Loader(search or SearchPath())
     items = _items(given)
-    for item in items:
+    for number, item in enumerate(items, start=1):
         if isinstance(item, Mapping):
-            number = sum(isinstance(each, Mapping) for each in items)
-            name = f"association {items.index(item) + 1}" if number > 1 else "association"
+            name = f"association {number}" if len(items) > 1 else "association"
             loader.take(_named(item, name), item)
         else:
             loader.take(_there(item) if len(items) == 1 else Location.of(item))
@@ -129,15 +136,10 @@ class _Loader:
             else:
                 given = read_content(location) if content is None else checked(location, content)
                 self.take_content(location, given)
-        except AssociationError as error:
-            self.found.refused.append((str(location), error))
         except PlanError:
             raise
         except BkgflowError as error:
-            refused = AssociationError(
-                error.rule, file=error.file, value=error.value, cure=error.cure
-            )
-            self.found.refused.append((str(location), refused))
+            self.found.refused.append((str(location), _refused(error)))
 
     def take_content(self, location: Location, content: Content) -> None:
         """Take what stands in an association; `AssociationError` where that cannot be right."""
@@ -168,10 +170,11 @@ class _Loader:
                     self.found.passed_over.append(PassedOver(location, content))
                 else:
                     self.take_content(location, content)
-            except AssociationError as error:
-                self.found.refused.append((str(location), error))
             except BkgflowError as error:
-                self.found.passed_over.append(PassedOver(location, error.rule))
+                if named_so(location) or isinstance(error, AssociationError):
+                    self.found.refused.append((str(location), _refused(error)))
+                else:
+                    self.found.passed_over.append(PassedOver(location, error.rule))
         if before == len(self.found.associations) + len(self.found.refused):
             self.found.passed_over.append(PassedOver(folder, "it holds no association of level 2"))
 
@@ -183,20 +186,32 @@ def _named(given: Mapping[object, object], name: str) -> Location:
     return location if location is not None and location.is_file() else Location(name)
 
 
-def _items(given: object) -> list[object]:
+def _refused(error: BkgflowError) -> AssociationError:
+    """Return an error as one of the association."""
+    if isinstance(error, AssociationError):
+        return error
+    return AssociationError(error.rule, file=error.file, value=error.value, cure=error.cure)
+
+
+def _items(given: object) -> list[Mapping[object, object] | str]:
     """Return all that a program was given as, one by one; patterns become what they stand for."""
     if isinstance(given, Mapping):
         return [given]
     if isinstance(given, str | os.PathLike):
-        return list(expanded(os.fspath(given)))
+        try:
+            return list(expanded(os.fspath(given)))
+        except FileError as problem:
+            raise PlanError(
+                problem.rule, file=problem.file, value=problem.value, cure=problem.cure
+            ) from None
     if isinstance(given, list | tuple | set | Iterator):
         return [each for item in given for each in _items(item)]
     raise _no_program(given)
 
 
-def _there(item: object) -> Location:
+def _there(item: str) -> Location:
     """Return where a single path leads; it is the program as a whole."""
-    location = Location.of(str(item))
+    location = Location.of(item)
     try:
         problem = "" if location.exists() else "no such file or folder"
     except OSError as error:  # a name that is too long, a folder that may not be entered
@@ -231,8 +246,8 @@ def _nothing(given: object, program: Program) -> PlanError:
     if not program.passed_over:
         return _no_program(given)
     return PlanError(
-        "A program must hold an association of level 2 at least (JSON, such as x_asn.json)",
-        file=given if isinstance(given, str | os.PathLike) else None,
+        "A program must hold an association of level 2 at least (*_asn.json, or any JSON)",
+        file=Location.of(given) if isinstance(given, str | os.PathLike) else None,
         value="; ".join(summed_up(program.passed_over)),
         cure=CURE,
     )

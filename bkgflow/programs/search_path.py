@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bkgflow.errors import FileError, PlanError
-from bkgflow.io.storage.lists import expanded
 from bkgflow.io.storage.location import Location, PathLike
 
 __all__ = ["SearchPath", "check_confined"]
@@ -40,8 +39,7 @@ class SearchPath:
             If one of them is no folder.
         """
         given = [data] if isinstance(data, str | os.PathLike) else list(data)
-        texts = [each for item in given for each in expanded(os.fspath(item))]
-        folders = tuple(_folder("data", text) for text in texts)
+        folders = tuple(_folder("data", each) for each in given)
         return cls(folders, None if confine is None else _folder("confine", confine))
 
 

@@ -10,7 +10,6 @@ from rich.table import Table
 from bkgflow.kinds.table import KINDS
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.unit import Unit
-from bkgflow.programs.passed_over import summed_up
 from bkgflow.record import ImageFound
 from bkgflow.report.tables import counted, human_bytes, make_table
 from bkgflow.verdict import Verdict
@@ -32,7 +31,7 @@ def plan_table(plan: Plan) -> Table:
         ],
         caption=f"reads {human_bytes(costs.read)}, writes {human_bytes(costs.written)}; "
         f"a shared task holds up to {human_bytes(costs.shared_task)}, "
-        f"a unit's task {human_bytes(costs.unit_task)}{_footer(plan)}",
+        f"a unit's task {human_bytes(costs.unit_task)}",
     )
 
 
@@ -78,13 +77,8 @@ def run_table(plan: Plan, verdicts: Sequence[Verdict], seconds: float) -> Table:
             (unit.name, verdict.state, unit.output, verdict.reason or "; ".join(remarks(verdict)))
             for unit, verdict in zip(plan.units, verdicts, strict=True)
         ],
-        caption=f"{seconds:.1f} s, products in {plan.output}{_footer(plan)}",
+        caption=f"{seconds:.1f} s, products in {plan.output}",
     )
-
-
-def _footer(plan: Plan) -> str:
-    """Return what was passed over, a line each."""
-    return "".join(f"\n{line}" for line in summed_up(plan.passed_over))
 
 
 def remarks(verdict: Verdict) -> list[str]:

@@ -7,10 +7,13 @@ from bkgflow.io.storage.location import Location
 
 __all__ = ["are_copies"]
 
-SAMPLES = 32
-SAMPLE_BYTES = 64 << 10
-"""2 MiB of a file are read: its first and last bytes, and samples at even distances. That is all
-of a small file; in exposures that differ nearly every pixel does, and the date in the header."""
+SAMPLES = 16
+SAMPLE_BYTES = 8 << 10
+"""Of a large file that are read: its first and last bytes, and others at even distances. In
+exposures that differ nearly every pixel does, and the date in the header."""
+
+SMALL = 1 << 20
+"""Bytes of a file that is read whole."""
 
 
 def are_copies(one: Location, other: Location) -> bool:
@@ -35,6 +38,6 @@ def are_copies(one: Location, other: Location) -> bool:
 def _offsets(size: int) -> list[int]:
     """Return where the samples begin: one behind the other, or at even distances."""
     last = max(size - SAMPLE_BYTES, 0)
-    if size <= SAMPLES * SAMPLE_BYTES:
+    if size <= SMALL:
         return [*range(0, last + 1, SAMPLE_BYTES), last]
     return [last * i // (SAMPLES - 1) for i in range(SAMPLES)]

@@ -6,7 +6,7 @@ import glob
 import os
 from itertools import chain
 
-from bkgflow.errors import UsageError
+from bkgflow.errors import FileError
 
 __all__ = ["expanded"]
 
@@ -32,7 +32,7 @@ def expanded(text: str, nested: int = 0) -> list[str]:
 
     Raises
     ------
-    UsageError
+    FileError
         If no file fits a pattern, or a file of lines cannot be read.
     """
     path = os.path.expanduser(text) if text.startswith("~") else text  # noqa: PTH111 - text
@@ -44,7 +44,7 @@ def expanded(text: str, nested: int = 0) -> list[str]:
         return [path]  # whoever opens it says that it is not there
     found = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - relative as it was given
     if not found:
-        raise UsageError(
+        raise FileError(
             "A pattern must fit one file at least",
             file=os.path.abspath(path),  # noqa: PTH100 - text
             value="none",
@@ -61,7 +61,7 @@ def _listed(name: str, nested: int) -> list[str]:
         with open(name, encoding="utf-8-sig") as stream:  # noqa: PTH123 - text
             lines = [line.strip() for line in stream]
     except (OSError, ValueError) as problem:
-        raise UsageError(
+        raise FileError(
             "A list (@FILE) must be a text file with a path on each line",
             file=os.path.abspath(name),  # noqa: PTH100 - text
             value=getattr(problem, "strerror", None) or problem,

@@ -220,7 +220,7 @@ def split_list(items: object) -> list[Any]:
 
     Raises
     ------
-    UsageError
+    FileError
         If no file fits a pattern, or a file of lines cannot be read.
     """
     if items is None:
