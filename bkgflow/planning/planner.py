@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from bkgflow.errors import BkgflowError
+from bkgflow.errors import BkgflowError, FileError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.products.describe import product_name, product_suffix
@@ -93,11 +93,13 @@ class Planner:
         kind = self.kinds.of(target.exp_type)
         others = product.others if product else ()
         read = [each for name, each in others if name == "sourcecat" and name in kind.reads]
-        for error in map(self.looked_at.get, read):
-            if isinstance(error, BkgflowError):  # it is nowhere
-                raise error
         request = Request(target, tuple(backgrounds), tuple(read), self.references)
-        prepared = kind.prepare(request, self.settings)
+        try:
+            prepared = kind.prepare(request, self.settings)
+        except FileError as error:
+            # Of a member that is nowhere more is known: where it was looked for.
+            known = self.looked_at.get(Location(error.file or ""))
+            raise (known if isinstance(known, BkgflowError) else error) from None
         if prepared.references and prepared.references.catalog:
             check_confined(prepared.references.catalog, self.search.confine)
         left_alone = (

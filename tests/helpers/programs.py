@@ -20,8 +20,8 @@ from tests.helpers.exposures import make_model
 
 
 @cache
-def _template() -> bytes:
-    with TemporaryDirectory() as folder, make_model(np.ones((6, 6), np.float32)) as model:
+def _template(shape: tuple[int, ...]) -> bytes:
+    with TemporaryDirectory() as folder, make_model(np.ones(shape, np.float32)) as model:
         path = Path(folder) / "exposure.fits"
         model.save(str(path))
         return path.read_bytes()
@@ -29,9 +29,14 @@ def _template() -> bytes:
 
 def expose(path: Path, value: float, **keywords: object) -> Path:
     """Write an exposure of one value; keywords go into its primary header."""
+    return expose_many(path, np.full((6, 6), value, np.float32), **keywords)
+
+
+def expose_many(path: Path, values: np.ndarray, **keywords: object) -> Path:
+    """Write an exposure of many values, an image or a cube."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with fits.open(io.BytesIO(_template())) as hdus:
-        hdus["SCI"].data[:] = value
+    with fits.open(io.BytesIO(_template(values.shape))) as hdus:
+        hdus["SCI"].data[:] = values
         hdus[0].header.update({"FILENAME": path.name, **keywords})
         hdus.writeto(path, overwrite=True)
     return path
