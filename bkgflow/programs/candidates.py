@@ -22,7 +22,7 @@ OBSERVED = re.compile(r"[oc](?!999$)\d{3,4}")
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class _Claim:
     """A product of an association that asks for an exposure, by its place in a program."""
 
     place: tuple[int, int]
@@ -30,7 +30,7 @@ class Claim:
     product: Product
 
 
-Lost = dict[tuple[int, int], tuple[Claim, str]]
+Lost = dict[tuple[int, int], tuple[_Claim, str]]
 """Who won instead of a claim, and why."""
 
 
@@ -49,10 +49,10 @@ def one_for_each_exposure(
     associations, passed_over
         Those that still have products, with notes for what gave way; and what did.
     """
-    claims: dict[str, list[Claim]] = defaultdict(list)
+    claims: dict[str, list[_Claim]] = defaultdict(list)
     for i, association in enumerate(associations):
         for j, product in enumerate(association.products):
-            claims[product.science.name].append(Claim((i, j), association, product))
+            claims[product.science.name].append(_Claim((i, j), association, product))
     lost: Lost = {}
     for several in claims.values():
         for group in _same_exposure(several) if len(several) > 1 else ():
@@ -60,9 +60,9 @@ def one_for_each_exposure(
     return _left(associations, lost), _passed_over(associations, lost)
 
 
-def _same_exposure(claims: Sequence[Claim]) -> Iterator[list[Claim]]:
+def _same_exposure(claims: Sequence[_Claim]) -> Iterator[list[_Claim]]:
     """Part claims by the files that they ask for: a name may stand for two exposures."""
-    groups: list[list[Claim]] = []
+    groups: list[list[_Claim]] = []
     for claim in claims:
         for group in groups:
             if are_copies(group[0].product.science, claim.product.science):
@@ -73,7 +73,7 @@ def _same_exposure(claims: Sequence[Claim]) -> Iterator[list[Claim]]:
     yield from groups
 
 
-def _decide(group: list[Claim], lost: Lost) -> None:
+def _decide(group: list[_Claim], lost: Lost) -> None:
     """Apply the rules, one after the other, to what the ones before have left."""
     for rule in (_repeats, _older, _without_background, _smaller, _lower):
         if len(group) < 2:
@@ -83,15 +83,15 @@ def _decide(group: list[Claim], lost: Lost) -> None:
         group = [claim for claim in group if claim.place not in gone]
 
 
-Gone = Iterator[tuple[tuple[int, int], tuple[Claim, str]]]
+Gone = Iterator[tuple[tuple[int, int], tuple[_Claim, str]]]
 
 
-def _members(claim: Claim) -> frozenset[tuple[str, str]]:
+def _members(claim: _Claim) -> frozenset[tuple[str, str]]:
     return frozenset((kind, expname.rpartition("/")[2]) for kind, expname in claim.product.names)
 
 
-def _repeats(group: list[Claim]) -> Gone:
-    first: dict[frozenset[tuple[str, str]], Claim] = {}
+def _repeats(group: list[_Claim]) -> Gone:
+    first: dict[frozenset[tuple[str, str]], _Claim] = {}
     # Of equal ones the newest is named as the one that is used.
     for claim in sorted(group, key=lambda each: each.association.stamp, reverse=True):
         kept = first.setdefault(_members(claim), claim)
@@ -99,8 +99,8 @@ def _repeats(group: list[Claim]) -> Gone:
             yield claim.place, (kept, "asks for the same once more")
 
 
-def _older(group: list[Claim]) -> Gone:
-    newest: dict[tuple[str, str], Claim] = {}
+def _older(group: list[_Claim]) -> Gone:
+    newest: dict[tuple[str, str], _Claim] = {}
     for claim in group:
         if claim.association.stamp:
             same = newest.setdefault(_candidate(claim), claim)
@@ -112,19 +112,19 @@ def _older(group: list[Claim]) -> Gone:
             yield claim.place, (best, "is older")
 
 
-def _candidate(claim: Claim) -> tuple[str, str]:
+def _candidate(claim: _Claim) -> tuple[str, str]:
     made = claim.association
     return made.candidate or made.name.replace(made.stamp, ""), made.kind
 
 
-def _without_background(group: list[Claim]) -> Gone:
+def _without_background(group: list[_Claim]) -> Gone:
     best = [claim for claim in group if claim.product.expnames("background")]
     for claim in group if best else ():
         if claim not in best:
             yield claim.place, (best[0], "has no background")
 
 
-def _smaller(group: list[Claim]) -> Gone:
+def _smaller(group: list[_Claim]) -> Gone:
     for claim in group:
         for other in group:
             if _members(claim) < _members(other):
@@ -132,7 +132,7 @@ def _smaller(group: list[Claim]) -> Gone:
                 break
 
 
-def _lower(group: list[Claim]) -> Gone:
+def _lower(group: list[_Claim]) -> Gone:
     known = [claim for claim in group if OBSERVED.fullmatch(claim.association.candidate)]
     best = [claim for claim in known if claim.association.candidate.startswith("c")]
     for claim in known if best else ():
@@ -158,7 +158,7 @@ def _left(associations: Sequence[Association], lost: Lost) -> list[Association]:
     return left
 
 
-def _winner(place: tuple[int, int], lost: Lost) -> Claim:
+def _winner(place: tuple[int, int], lost: Lost) -> _Claim:
     """Return who is left at the end: a winner may have lost by a later rule."""
     winner, _ = lost[place]
     return _winner(winner.place, lost) if winner.place in lost else winner

@@ -7,6 +7,7 @@ import re
 import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 
 import yaml
 
@@ -34,6 +35,9 @@ NAMED_SO = re.compile(r"asn\.(json|ya?ml)$")
 """How files are called that are meant as associations: ``x_asn.json``, ``l2asn.json``."""
 
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+DEEPEST = 50
+"""Lists and mappings in one another; an association has five."""
 
 LAST_VERSION = "which the pipeline reads up to version 3.0 alone"
 
@@ -171,11 +175,27 @@ def _as_yaml(raw: bytes) -> Mapping[object, object] | None:
     """Read what the reference step reads: a trailing comma is no error in YAML."""
     if b"products" not in raw:
         return None
+    text = raw.removeprefix(b"\xef\xbb\xbf")
     try:
-        found = yaml.load(raw.removeprefix(b"\xef\xbb\xbf"), Loader=_Loader)
+        if _is_deep(text):
+            return None
+        found = yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, ValueError, RecursionError):
         return None
     return found if isinstance(found, Mapping) else None
+
+
+def _is_deep(text: bytes) -> bool:
+    """Whether YAML is nested so deep that its compiled loader would crash."""
+    steps = {
+        yaml.SequenceStartEvent: 1,
+        yaml.MappingStartEvent: 1,
+        yaml.SequenceEndEvent: -1,
+        yaml.MappingEndEvent: -1,
+    }
+    events = yaml.parse(text, Loader=_Loader)
+    depths = accumulate(steps.get(type(each), 0) for each in events)
+    return any(depth > DEEPEST for depth in depths)
 
 
 def _mapping(found: object) -> Mapping[object, object]:

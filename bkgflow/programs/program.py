@@ -206,7 +206,7 @@ def _items(given: object) -> list[Mapping[object, object] | str]:
             ) from None
     if isinstance(given, list | tuple | set | Iterator):
         return [each for item in given for each in _items(item)]
-    raise _no_program(given)
+    raise _nothing(given, Program())
 
 
 def _there(item: str) -> Location:
@@ -234,17 +234,10 @@ def _is_folder(location: Location) -> bool:
         ) from None
 
 
-def _no_program(given: object) -> PlanError:
-    return PlanError(
-        "A program must be an association, a folder of associations, or several of these",
-        value=repr(given)[:200],
-        cure=CURE,
-    )
-
-
 def _nothing(given: object, program: Program) -> PlanError:
     if not program.passed_over:
-        return _no_program(given)
+        rule = "A program must be an association, a folder of associations, or several of these"
+        return PlanError(rule, value=repr(given)[:200], cure=CURE)
     return PlanError(
         "A program must hold an association of level 2 at least (*_asn.json, or any JSON)",
         file=Location.of(given) if isinstance(given, str | os.PathLike) else None,

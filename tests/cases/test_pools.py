@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
-from tests.helpers.pools import generate, peer_pools, science, write_exposures
+from tests.helpers.pools import backgrounds, generate, peer_pools, science, write_exposures
 from tests.helpers.programs import products, result, run
 
 
@@ -47,6 +48,9 @@ def test_candidates_that_the_generator_has_not_pruned_yet_are_told_apart(name, t
     [pool] = (path for path in peer_pools() if path.stem == name)
     said = check(pool, tmp_path / "program", tmp_path / "out", "--no-finalize")
     assert any(each["instead"] for each in said["passed_over"])
+    generate(pool, tmp_path / "pruned")
+    names = {Path(unit["association"]) for unit in said["units"]}
+    assert backgrounds(names) == backgrounds((tmp_path / "pruned").glob("*2_*.json"))
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +62,19 @@ def science(folder: Path) -> set[str]:
                 for member in product["members"]
                 if member["exptype"] == "science"
             }
+    return found
+
+
+def backgrounds(paths: Iterable[Path]) -> dict[str, set[str]]:
+    """Return the background members of every science exposure."""
+    found = {}
+    for path in paths:
+        for product in json.loads(path.read_text())["products"]:
+            kinds: dict[str, set[str]] = {"science": set(), "background": set()}
+            for member in product["members"]:
+                kinds.setdefault(member["exptype"], set()).add(member["expname"])
+            [exposure] = kinds["science"]
+            found[exposure] = kinds["background"]
     return found
 
 
