@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +18,11 @@ from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.publish import check_writable
 from bkgflow.kinds.table import KINDS
 from bkgflow.planning.plan import Plan
-from bkgflow.planning.planner import DEFAULT_MEMORY, Planner, make_plan
+from bkgflow.planning.planner import DEFAULT_MEMORY, Planner
+from bkgflow.planning.program import make_plan
 from bkgflow.planning.single import plan_single
+from bkgflow.programs.passed_over import summed_up
+from bkgflow.programs.search_path import SearchPath
 from bkgflow.report.tables import print_table
 from bkgflow.report.unit_tables import plan_table, run_table
 from bkgflow.settings import StepSettings
@@ -44,6 +47,8 @@ def subtract(
     imprints: object = None,
     output_dir: PathLike | None = None,
     references: PathLike | None = None,
+    data: PathLike | Sequence[PathLike] = (),
+    confine: PathLike | None = None,
     **step_arguments: object,
 ) -> Model:
     """Subtract the combined background from one exposure.
@@ -51,10 +56,10 @@ def subtract(
     Parameters
     ----------
     target : path, data model or association
-        The exposure; or an association of one product: its background members are used, and
-        ``bkg_list`` only if it has none.
+        The exposure; or an association of one product, a file or a mapping: its background
+        members are used, and ``bkg_list`` only if it has none.
     bkg_list : sequence of paths or data models, or a comma-separated string
-        The background exposures.
+        The background exposures; patterns, ``~`` and ``@FILE`` (a file of lines) as well.
     imprints : sequence of paths or data models, or a comma-separated string
         Imprint (leakage) exposures of NIRSpec IFU and MSA, subtracted from target and
         backgrounds before anything else. A single one is for all; of several, each exposure
@@ -64,6 +69,8 @@ def subtract(
     references : path, optional
         A folder of reference files for slitless and SOSS exposures, matched by their keywords;
         CRDS is asked without one.
+    data, confine
+        As for `plan`.
     **step_arguments
         The names and defaults of the reference step (``sigma``, ``maxiters``, ``wfss_maxiter``,
         ``override_bkg``, …): see `bkgflow.settings.StepSettings`.
@@ -79,7 +86,7 @@ def subtract(
     BkgflowError
         With file, rule, value and cure, if an argument or an input is bad.
     """
-    planner = _planner(step_arguments, references)
+    planner = _planner(step_arguments, references, search=SearchPath.of(data, confine))
     decided = plan_single(target, bkg_list, output_dir or ".", planner, imprints)
     if decided.units[0].companions:
         check_writable(decided.output)
@@ -94,6 +101,8 @@ def subtract_to_file(
     output_dir: PathLike = ".",
     references: PathLike | None = None,
     imprints: object = None,
+    data: PathLike | Sequence[PathLike] = (),
+    confine: PathLike | None = None,
     **step_arguments: object,
 ) -> Path:
     """Do `subtract` and write the product, named as the pipeline names it; return its path.
@@ -103,7 +112,7 @@ def subtract_to_file(
     BkgflowError
         As `subtract`; and if the product cannot be written, or would replace an input.
     """
-    planner = _planner(step_arguments, references)
+    planner = _planner(step_arguments, references, search=SearchPath.of(data, confine))
     check_writable(Location.of(output_dir))
     decided = plan_single(target, bkg_list, output_dir, planner, imprints)
     run_single(decided)
@@ -114,22 +123,34 @@ def plan(
     program: object,
     output: PathLike,
     *,
+    bkg_list: object = None,
     memory: int = DEFAULT_MEMORY,
     references: PathLike | None = None,
+    data: PathLike | Sequence[PathLike] = (),
+    confine: PathLike | None = None,
     **step_arguments: object,
 ) -> Plan:
     """Look at a program once and decide everything that a run will do.
 
     Parameters
     ----------
-    program : path, list of paths, or folder
-        An association, a folder of ``*_asn.json``, or a list of these.
+    program : path, mapping, or several
+        An association, a file or a mapping; a folder, with all below it; exposures, with
+        ``bkg_list``; patterns, ``~`` and ``@FILE`` (a file of lines); or a list of these.
     output : path
         Folder of the products; a run makes it if it is not there.
+    bkg_list : sequence of paths, or a comma-separated string
+        Backgrounds of exposures that are given without an association, and of products that have
+        none of their own.
     memory : int
         Bytes of pixels that one combine task may hold at a time.
     references : path, optional
         As for `subtract`.
+    data : path or paths
+        Folders where the members of associations are looked for, with all below them, where they
+        do not lie beside their association.
+    confine : path, optional
+        Refuse every exposure and catalog that does not lie in this folder, with links resolved.
     **step_arguments
         As for `subtract`.
 
@@ -144,7 +165,9 @@ def plan(
         If nothing can be planned. A unit with a bad input does not raise: it is QUARANTINED
         in the plan, with its error.
     """
-    return make_plan(program, output, _planner(step_arguments, references, memory))
+    search = SearchPath.of(data, confine)
+    planner = _planner(step_arguments, references, memory, search)
+    return make_plan(program, output, planner, bkg_list)
 
 
 def run(
@@ -209,9 +232,10 @@ def show(thing: Plan | RunResult) -> None:
     """
     match thing:
         case Plan():
-            print_table(plan_table(thing))
+            print_table(plan_table(thing), summed_up(thing.passed_over))
         case RunResult():
-            print_table(run_table(thing.plan, thing.verdicts, thing.seconds))
+            table = run_table(thing.plan, thing.verdicts, thing.seconds)
+            print_table(table, summed_up(thing.plan.passed_over))
         case _:
             raise _no_plan("A plan, or the result of a run, can be shown", thing)
 
@@ -253,9 +277,12 @@ def draw(target: PathLike, product: PathLike, picture: PathLike) -> Path:
 
 
 def _planner(
-    step_arguments: dict[str, object], references: PathLike | None, memory: int = DEFAULT_MEMORY
+    step_arguments: dict[str, object],
+    references: PathLike | None,
+    memory: int = DEFAULT_MEMORY,
+    search: SearchPath | None = None,
 ) -> Planner:
     # Settings first: a wrong argument is said before any file is looked at.
     settings = StepSettings.of(**step_arguments)
     folder = None if references is None else ReferenceFolder(references)
-    return Planner(settings, KINDS, memory, folder)
+    return Planner(settings, KINDS, memory, folder, search=search or SearchPath())

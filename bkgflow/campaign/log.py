@@ -115,6 +115,8 @@ def log_events(plan: Plan) -> Listener:
             case RunStarted(run, number, where):
                 words = "bkgflow %s, run %s: %d units on %s, settings %s"
                 log.info(words, plan.version, run, number, where, plan.settings.model_dump())
+                for each in plan.passed_over:
+                    log.info("passed over %s (%s)", each, each.location)
             case UnitStarted():
                 log.info("%s: begins", units[event.unit].target)
             case UnitEnded(_, digest, verdict):

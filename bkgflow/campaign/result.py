@@ -14,6 +14,7 @@ from bkgflow.io.storage.publish import elsewhere, write_text
 from bkgflow.io.storage.space import Reserve
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.unit import Unit
+from bkgflow.programs.passed_over import summed_up
 from bkgflow.record import plain
 from bkgflow.report.tables import counted
 from bkgflow.verdict import State, Verdict
@@ -117,6 +118,7 @@ class RunResult:
         ]
         if len(bad) > MOST_LINES:
             lines.append(f"… and {len(bad) - MOST_LINES} more")
+        lines += summed_up(self.plan.passed_over)
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -133,6 +135,7 @@ class RunResult:
             "stopped": self.stopped,
             "notes": list(self.notes),
             "counts": self.counts,
+            "passed_over": [each.to_dict() for each in self.plan.passed_over],
             "units": [_plain(unit, verdict) for unit, verdict in self.pairs()],
         }
 

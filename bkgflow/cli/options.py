@@ -16,6 +16,10 @@ from bkgflow.settings import StepSettings
 
 __all__ = [
     "STEP",
+    "BkgList",
+    "Confine",
+    "Data",
+    "Imprints",
     "Program",
     "Quiet",
     "References",
@@ -33,7 +37,9 @@ Values = dict[str, Any]
 Program = Annotated[
     list[str],
     typer.Argument(
-        metavar="PROGRAM", help="Folders of *_asn.json, or associations: one or several."
+        metavar="PROGRAM",
+        help="Folders of associations, associations (JSON), or exposures with --bkg-list: one or "
+        "several; patterns and @FILE, a file of lines, as well.",
     ),
 ]
 Quiet = Annotated[
@@ -44,6 +50,44 @@ References = Annotated[
     typer.Option(
         help="Folder of references for slitless and SOSS exposures; without it, CRDS is asked.",
         metavar="DIR",
+        show_default=False,
+    ),
+]
+
+Data = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Folder where members of associations are looked for, with all below it, if they do "
+        "not lie beside their association; may be given several times.",
+        metavar="DIR",
+        show_default=False,
+    ),
+]
+Confine = Annotated[
+    str | None,
+    typer.Option(
+        help="Refuse every exposure and catalog outside of this folder, links resolved.",
+        metavar="DIR",
+        show_default=False,
+    ),
+]
+BkgList = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Background exposures, separated by commas; patterns, and @FILE, a file of lines; "
+        "may be given several times.",
+        metavar="FILE[,FILE…]",
+        rich_help_panel=STEP,
+        show_default=False,
+    ),
+]
+Imprints = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Imprint exposures of NIRSpec IFU and MSA, separated by commas; patterns, and @FILE, "
+        "a file of lines; may be given several times.",
+        metavar="FILE[,FILE…]",
+        rich_help_panel=STEP,
         show_default=False,
     ),
 ]

@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from bkgflow.cli.options import Program, References, Values, takes_step_arguments
+from bkgflow.cli.options import (
+    BkgList,
+    Confine,
+    Data,
+    Program,
+    References,
+    Values,
+    takes_step_arguments,
+)
 
 __all__ = ["plan"]
 
@@ -19,6 +27,9 @@ def plan(
         Path, typer.Option(help="Folder where the products would go.", metavar="DIR")
     ] = Path("bkgflow-out"),
     references: References = None,
+    data: Data = None,
+    confine: Confine = None,
+    bkg_list: BkgList = None,
     save: Annotated[
         Path | None, typer.Option(help="Also keep the plan as JSON.", metavar="FILE")
     ] = None,
@@ -34,7 +45,15 @@ def plan(
     from bkgflow.verdict import State
 
     asked = program if len(program) > 1 else program[0]
-    planned = api.plan(asked, output, references=references, **arguments)
+    planned = api.plan(
+        asked,
+        output,
+        references=references,
+        data=data or (),
+        confine=confine,
+        bkg_list=bkg_list,
+        **arguments,
+    )
     api.show(planned)
     if save is not None:
         planned.save(save)

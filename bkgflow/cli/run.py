@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bkgflow.cli.options import (
+    BkgList,
+    Confine,
+    Data,
     Program,
     Quiet,
     References,
@@ -29,6 +32,9 @@ def run(
     program: Program,
     output: Annotated[Path, typer.Option(help="Folder of the products.", metavar="DIR")],
     references: References = None,
+    data: Data = None,
+    confine: Confine = None,
+    bkg_list: BkgList = None,
     pictures: Annotated[
         bool, typer.Option("--pictures", help="Draw every target before and after.")
     ] = False,
@@ -55,12 +61,13 @@ def run(
     """
     from bkgflow import api
 
+    given = {"data": data or (), "confine": confine, "bkg_list": bkg_list}
     result = execute(
         program,
         output,
         where=where,
         references=references,
-        arguments=arguments,
+        arguments=given | arguments,
         quiet=quiet,
         check_space=check_space,
     )

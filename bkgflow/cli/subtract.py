@@ -8,7 +8,16 @@ from typing import Annotated
 
 import typer
 
-from bkgflow.cli.options import STEP, Quiet, References, Values, takes_step_arguments
+from bkgflow.cli.options import (
+    BkgList,
+    Confine,
+    Data,
+    Imprints,
+    Quiet,
+    References,
+    Values,
+    takes_step_arguments,
+)
 
 __all__ = ["subtract"]
 
@@ -19,27 +28,15 @@ def subtract(
         str,
         typer.Argument(metavar="TARGET", help="An exposure, or an association of one product."),
     ],
-    bkg_list: Annotated[
-        str | None,
-        typer.Option(
-            help="Background exposures, separated by commas.",
-            metavar="FILE[,FILE…]",
-            rich_help_panel=STEP,
-        ),
-    ] = None,
-    imprints: Annotated[
-        str | None,
-        typer.Option(
-            help="Imprint exposures of NIRSpec IFU and MSA, separated by commas.",
-            metavar="FILE[,FILE…]",
-            rich_help_panel=STEP,
-        ),
-    ] = None,
+    bkg_list: BkgList = None,
+    imprints: Imprints = None,
     output_dir: Annotated[
         Path,
         typer.Option(help="Folder of the products.", metavar="DIR", show_default="this folder"),
     ] = Path(),
     references: References = None,
+    data: Data = None,
+    confine: Confine = None,
     quiet: Quiet = False,
     *,
     arguments: Values,
@@ -58,6 +55,13 @@ def subtract(
     log.setLevel(logging.ERROR if quiet else logging.INFO)
     typer.echo(
         api.subtract_to_file(
-            target, bkg_list, output_dir, references=references, imprints=imprints, **arguments
+            target,
+            bkg_list,
+            output_dir,
+            references=references,
+            imprints=imprints,
+            data=data or (),
+            confine=confine,
+            **arguments,
         )
     )

@@ -94,9 +94,6 @@ class Kind(PlannedKind, Protocol):
     noun: ClassVar[str]
     """What its units share, in a table."""
 
-    shares_backgrounds: ClassVar[bool] = False
-    """Whether the members of what its units share are background exposures."""
-
     def change(self, work: Assignment, shared: Sequence[Any]) -> Change:
         """Say how a unit that is to be done ends and what becomes of its pixels.
 

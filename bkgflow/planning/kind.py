@@ -119,6 +119,9 @@ class PlannedKind(Protocol):
     reads: ClassVar[frozenset[str]] = frozenset()
     """Member types of associations that it reads, beside science and background."""
 
+    shares_backgrounds: ClassVar[bool] = False
+    """Whether the members of what its units share are background exposures."""
+
     def wants(self, member: str, target: ExposureFacts, settings: StepSettings) -> bool:
         """Whether it reads members of a type for a target."""
         return member in self.reads

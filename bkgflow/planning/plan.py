@@ -15,6 +15,7 @@ from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import write_text
 from bkgflow.planning.kind import Facts
 from bkgflow.planning.unit import Shared, Unit
+from bkgflow.programs.passed_over import PassedOver, summed_up
 from bkgflow.settings import StepSettings
 
 __all__ = ["Costs", "Plan"]
@@ -65,6 +66,8 @@ class Plan:
         Every result that several units may wait for, once.
     units : tuple of Unit
         In the order of the associations.
+    passed_over : tuple of PassedOver
+        Files of the program that ask for nothing, and why.
     """
 
     version: str
@@ -75,6 +78,7 @@ class Plan:
     shared: tuple[Shared, ...]
     units: tuple[Unit, ...]
     costs: Costs
+    passed_over: tuple[PassedOver, ...] = ()
 
     def facts(self) -> Facts:
         """Return the exposures by where they lie."""
@@ -135,6 +139,7 @@ class Plan:
         lines += stopped[:MOST_LINES]
         if len(stopped) > MOST_LINES:
             lines.append(f"… and {len(stopped) - MOST_LINES} more")
+        lines += summed_up(self.passed_over)
         return "\n".join(lines)
 
     __repr__ = __str__

@@ -1,31 +1,31 @@
-"""From associations to a plan: everything looked at once, nothing computed."""
+"""From products that are asked for to a plan: everything looked at once, nothing computed."""
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from bkgflow.association import Association, Product, load_program
-from bkgflow.errors import BkgflowError, PlanError
+from bkgflow.errors import BkgflowError, FileError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.products.describe import product_name, product_suffix
 from bkgflow.io.products.pixels import PART_BYTES
 from bkgflow.io.references.folder import ReferenceFolder
-from bkgflow.io.storage.location import Location, PathLike
-from bkgflow.io.storage.publish import check_writable
+from bkgflow.io.storage.location import Location
 from bkgflow.planning.conflicts import already_subtracted, without_conflicts, without_repeats
 from bkgflow.planning.keys import Key
 from bkgflow.planning.kind import Facts, PlannedKinds, Prepared, Request
 from bkgflow.planning.plan import Costs, Plan
 from bkgflow.planning.unit import IMPRINT_BYTES, Imprint, Shared, Unit
+from bkgflow.programs.association import Association, Product
+from bkgflow.programs.passed_over import PassedOver
+from bkgflow.programs.search_path import SearchPath, check_confined
 from bkgflow.settings import StepSettings
 from bkgflow.verdict import State, Verdict
 from bkgflow.version import VERSION
 
-__all__ = ["DEFAULT_MEMORY", "Asked", "Planner", "make_plan"]
+__all__ = ["DEFAULT_MEMORY", "Asked", "Planner"]
 
 DEFAULT_MEMORY = 64 << 20
 """Bytes that the strips of one combine task hold, unless the caller says otherwise: enough for
@@ -33,47 +33,6 @@ long sequential reads, little enough to be allocated again and again without cos
 
 COMPANION_BYTES = 12
 """Of a pixel of a combined background that is saved: SCI, ERR (float32) and DQ (uint32)."""
-
-
-def make_plan(program: object, output: PathLike, planner: Planner) -> Plan:
-    """Look at every exposure of a program once and decide what will be done.
-
-    Parameters
-    ----------
-    program : path, list of paths, or folder
-        Associations, or a folder of ``*_asn.json``.
-    output : path
-        Folder of the products; a run makes it if it is not there.
-
-    Raises
-    ------
-    PlanError
-        If there is no association at all, or a path is no text.
-    OutputError
-        If the output folder cannot be written to.
-    """
-    associations, refused = load_program(program)
-    folder = Location.of(output)
-    named = [str(each.location) for each in associations] + [path for path, _ in refused]
-    _check_text([*named, folder, planner.references.location if planner.references else ""])
-    check_writable(folder)
-    asked = [Asked(path, "", error) for path, error in refused]
-    for association in associations:
-        asked.extend(planner.asked_in(association))
-    return planner.plan(asked, folder)
-
-
-def _check_text(paths: Iterable[PathLike]) -> None:
-    """Refuse paths that are no text: a plan, a log and a result could not name them."""
-    for path in map(str, paths):
-        try:
-            path.encode()
-        except UnicodeEncodeError:
-            raise PlanError(
-                "The paths of a program, its references and its output must be text (UTF-8)",
-                value=os.fsencode(path),
-                cure="Rename the file or the folder, or link to it by another name",
-            ) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +53,8 @@ class Planner:
     ----------
     looked_at : dict
         Every exposure, or the error that it cannot be used with.
+    search : SearchPath
+        Where the members of associations are looked for.
     """
 
     settings: StepSettings
@@ -101,6 +62,7 @@ class Planner:
     memory: int = DEFAULT_MEMORY
     references: ReferenceFolder | None = None
     looked_at: dict[Location, ExposureFacts | BkgflowError] = field(default_factory=dict)
+    search: SearchPath = field(default_factory=SearchPath)
 
     def asked_in(self, association: Association) -> Iterator[Asked]:
         """Prepare every product of an association; what is wrong with one stays with it."""
@@ -109,7 +71,9 @@ class Planner:
             yield Asked(path, name, error)
         for product in association.products:
             try:
-                target, *backgrounds = map(self._facts, (product.science, *product.backgrounds))
+                if product.problem is not None:
+                    raise product.problem
+                target, *backgrounds = map(self.facts, (product.science, *product.backgrounds))
                 yield Asked(path, product.name, self.prepared(target, backgrounds, product))
             except BkgflowError as error:
                 yield Asked(path, product.name, error, str(product.science))
@@ -141,16 +105,21 @@ class Planner:
         catalogs = (each for name, each in others if name == "sourcecat" and wanted(name))
         members = (each for name, each in others if name == "imprint" and wanted(name))
         used = given if wanted("imprint") else ()
-        prepared = kind.prepare(
-            Request(
-                target,
-                tuple(backgrounds),
-                tuple(catalogs),
-                self.references,
-                (*used, *map(self._found, members)),
-            ),
-            self.settings,
+        request = Request(
+            target,
+            tuple(backgrounds),
+            tuple(catalogs),
+            self.references,
+            (*used, *map(self._found, members)),
         )
+        try:
+            prepared = kind.prepare(request, self.settings)
+        except FileError as error:
+            # Of a member that is nowhere more is known: where it was looked for.
+            known = self.looked_at.get(Location(error.file or ""))
+            raise (known if isinstance(known, BkgflowError) else error) from None
+        if prepared.references and prepared.references.catalog:
+            check_confined(prepared.references.catalog, self.search.confine)
         left_alone = [f"imprint {each.name} is left alone" for each in given if each not in used]
         left_alone += (
             f"{name} member {each.name} is left alone" for name, each in others if not wanted(name)
@@ -163,18 +132,28 @@ class Planner:
         """Look at an exposure, if nobody has; return its facts, or what is wrong with it."""
         if location not in self.looked_at:
             try:
+                check_confined(location, self.search.confine)
                 self.looked_at[location] = inspect(location)
             except BkgflowError as error:
                 self.looked_at[location] = error
         return self.looked_at[location]
 
-    def _facts(self, location: Location) -> ExposureFacts:
+    def facts(self, location: Location) -> ExposureFacts:
+        """Look at an exposure, once.
+
+        Raises
+        ------
+        BkgflowError
+            What is wrong with it.
+        """
         found = self._found(location)
         if isinstance(found, BkgflowError):
             raise found
         return found
 
-    def plan(self, asked: Sequence[Asked], output: Location) -> Plan:
+    def plan(
+        self, asked: Sequence[Asked], output: Location, passed_over: Sequence[PassedOver] = ()
+    ) -> Plan:
         """Freeze what was found."""
         # Sharing comes after all targets are known: the segments of an exposure find each other.
         sharing = self._sharing(asked)
@@ -194,6 +173,7 @@ class Planner:
             shared=shared,
             units=tuple(units),
             costs=self._costs(units, shared, facts),
+            passed_over=tuple(passed_over),
         )
 
     def _sharing(self, asked: Sequence[Asked]) -> dict[int, Prepared]:

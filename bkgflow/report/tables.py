@@ -37,13 +37,15 @@ def as_text(table: Table) -> str:
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines())
 
 
-def print_table(table: Table) -> None:
-    """Print a table: drawn on a terminal, plain text in a pipe or a file."""
+def print_table(table: Table, notes: Iterable[str] = ()) -> None:
+    """Print a table, and notes below it: drawn on a terminal, plain text in a pipe or a file."""
     console = Console()
     if console.is_terminal:
         console.print(table)
     else:
         print(as_text(table))
+    for note in notes:
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
 
 
 def counted(counts: Mapping[str, int]) -> str:

@@ -507,7 +507,7 @@ TARGETS = [
     "folder_rate.fits",
     "missing_rate.fits",
     "empty",
-    "*.fits",
+    "*.fit",
 ]
 
 

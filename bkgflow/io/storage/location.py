@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pydantic_core import core_schema
 from bkgflow.errors import FileError, RunError, UsageError
 from bkgflow.io.storage.handles import TOO_MANY, open_limit, raise_limit
 from bkgflow.io.storage.identity import Identity
+from bkgflow.io.storage.lists import expanded
 from bkgflow.io.storage.reading import unpacked
 from bkgflow.io.storage.remote import Remote
 
@@ -48,13 +50,15 @@ class Location:
     def of(cls, where: PathLike) -> Location:
         """Return the location of a path or a URL; a relative path counts from the working folder.
 
-        Links are not resolved: a file keeps the name by which it was given.
+        ``~`` is the home folder. Links are not resolved: a file keeps its name.
         """
         if isinstance(where, Location):
             return where
         text = os.fspath(where)
         if text.startswith(LOCAL):
             text = text.removeprefix(LOCAL)
+        if text.startswith("~"):  # --output=~/products: the shell leaves it as it is
+            text = os.path.expanduser(text)  # noqa: PTH111 - an unknown user is no error
         return cls(text if "://" in text else str(Path(text).absolute()))
 
     def __str__(self) -> str:
@@ -151,6 +155,13 @@ class Location:
         """Return the path with all links resolved: two locations with the same one are one file."""
         return os.path.realpath(self.url) if self.url.startswith("/") else self.url
 
+    def within(self, folder: Location) -> bool:
+        """Whether it lies in a folder or below it, with all links resolved."""
+        inside, top = self.real(), folder.real().rstrip("/")
+        if not self.is_local:  # an object store has no links; "..", it may have
+            inside = posixpath.normpath(inside).replace(":/", "://", 1)
+        return inside == top or inside.startswith(f"{top}/")
+
     def identity(self, what: str = "An exposure") -> Identity:
         """Return which version of a file is there now; `FileError` where none is."""
         try:
@@ -213,17 +224,30 @@ class Location:
 
 
 def split_list(items: object) -> list[Any]:
-    """Read a ``bkg_list`` as the reference step does: one item, a comma list, or a sequence.
+    """Read a ``bkg_list``: one item, a comma list as the reference step has it, or a sequence.
 
-    Empty items, as a trailing comma leaves them, are dropped.
+    Each item may be a pattern (``bkg/*_rate.fits``), ``@FILE`` for a file of lines, or begin with
+    ``~``; items of a sequence may be comma lists. Empty ones, as a trailing comma leaves them, are
+    dropped. What is no text stays as it is.
+
+    Raises
+    ------
+    FileError
+        If no file fits a pattern, or a file of lines cannot be read.
     """
     if items is None:
         return []
-    if isinstance(items, str):
-        items = items.split(",")
-    several = items if isinstance(items, list | tuple) else [items]
-    stripped = (item.strip() if isinstance(item, str) else item for item in several)
-    return [item for item in stripped if not (isinstance(item, str) and not item)]
+    listed = getattr(items, "tolist", None)  # of an array or a column of names
+    several = listed() if listed is not None else items
+    if not isinstance(several, list | tuple | set | frozenset | Iterator):
+        several = [several]
+    return [each for item in several for each in _split(item)]
+
+
+def _split(item: object) -> list[Any]:
+    if not isinstance(item, str):
+        return [item]
+    return [each for part in item.split(",") if part.strip() for each in expanded(part.strip())]
 
 
 def _opened(there: Path | Remote) -> BinaryIO:

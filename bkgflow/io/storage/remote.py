@@ -68,6 +68,13 @@ class Remote:
         found: list[str] = self.system.ls(self.path, detail=False)
         return [each.rstrip("/").rpartition("/")[2] for each in found]
 
+    def below(self) -> list[str]:
+        """Return the paths of all files below a folder, as they follow its own, in order."""
+        self.system.invalidate_cache(self.path)
+        found: list[str] = self.system.find(self.path)
+        start = len(self.path.rstrip("/")) + 1
+        return sorted(each[start:] for each in found)
+
     def open(self, mode: str) -> BinaryIO:
         """Open a file for reading bytes, under the name by which messages know it."""
         stream = self.system.open(self.path, mode)

@@ -2,14 +2,19 @@
 
 import errno
 import json
-from pathlib import Path
+import os
 
 import pytest
 
-from bkgflow.association import load, load_program
 from bkgflow.errors import AssociationError, PlanError
 from bkgflow.io.storage.location import Location
+from bkgflow.programs.program import load_association, load_program
 from tests.helpers.exposures import write_association
+
+
+def load(path):
+    [association] = load_association(path).associations
+    return association
 
 
 def refused(path):
@@ -62,20 +67,20 @@ def test_not_there(tmp_path):
 
 def test_not_json(tmp_path):
     error = refused(write(tmp_path, "{ 'products': "))
-    assert "is JSON" in error.rule
+    assert "must be JSON" in error.rule
     assert "line 1" in error.value
 
 
 def test_not_text(tmp_path):
     path = tmp_path / "x_asn.json"
-    path.write_bytes(b"\xff\xfe\x00\x80")
-    assert "UTF-8" in refused(path).value
+    path.write_bytes(b"\x80\x81")
+    assert "not Unicode text" in refused(path).value
 
 
 def test_a_number_that_python_does_not_read(tmp_path):
     path = tmp_path / "x_asn.json"
     path.write_text('{"products": ' + "1" * 5000 + "}")
-    assert "is JSON" in refused(path).rule
+    assert "must be JSON" in refused(path).rule
 
 
 @pytest.mark.parametrize("name", ["expname", "name"])
@@ -86,7 +91,7 @@ def test_half_characters(tmp_path, name):
     (product if name == "name" else members[0])[name] = "t\ud800"
     path = tmp_path / "x_asn.json"
     path.write_text(json.dumps({"products": [product]}))
-    error = refused(path)
+    error = refused(path) if name == "name" else load(path).refused[0][1]
     assert "whole characters" in error.rule
     assert "ud800" in error.value
 
@@ -101,9 +106,6 @@ def test_no_products(tmp_path, content):
     [
         ([member("b.fits", "background")], "exactly one science"),
         ([member("a.fits", "science"), member("b.fits", "science")], "exactly one science"),
-        ([member("../a.fits", "science")], "association's folder"),
-        ([member("/data/a.fits", "science")], "association's folder"),
-        ([member("a.fits", "science"), member("x/../../b.fits", "background")], "folder"),
         ([member("a.fits", "science"), member("a.fits", "background")], "own backgrounds"),
         ([member("a\0.fits", "science")], "names that a file can have"),
         ([{"expname": "a.fits"}], "expname and exptype"),
@@ -134,32 +136,47 @@ def test_program_forms(tmp_path):
     first = write_association(tmp_path / "1_asn.json", [("p", "a.fits", [])])
     second = write_association(tmp_path / "2_asn.json", [("q", "b.fits", [])])
     broken = write(tmp_path, "nonsense")
-    for program, count in ((tmp_path, 2), ([first, second], 2), (str(first), 1)):
-        associations, _ = load_program(program)
-        assert len(associations) == count
-    _, errors = load_program(tmp_path)
-    assert [path for path, _ in errors] == [str(broken)]
+    mapping = json.loads(first.read_text())
+    pattern = str(tmp_path / "[12]_asn.json")
+    for program, count in (
+        (tmp_path, 2),
+        ([first, second], 2),
+        (str(first), 1),
+        (pattern, 2),
+        ([mapping, second], 2),
+        (iter([first]), 1),
+    ):
+        assert len(load_program(program).associations) == count
+    assert [path for path, _ in load_program(tmp_path).refused] == [str(broken)]
 
 
 def test_a_program_behind_a_url(tmp_path):
     import fsspec
 
-    path = write_association(tmp_path / "1_asn.json", [("p", "a.fits", ["sub/b.fits"])])
+    path = write_association(tmp_path / "1_asn.json", [("p", "a.fits", ["sub/b.fits", "c.fits"])])
     system = fsspec.filesystem("memory")
     system.pipe_file("memory://program/1_asn.json", path.read_bytes())
+    system.pipe_file("memory://program/sub/b.fits", b"")
+    system.pipe_file("memory://program/below/deep/c.fits", b"")
     for program in ("memory://program", "memory://program/1_asn.json"):
-        ((association,), refused) = load_program(program)
-        assert refused == [] and association.location.url == "memory://program/1_asn.json"
+        found = load_program(program)
+        (association,) = found.associations
+        assert found.refused == [] and association.location.url == "memory://program/1_asn.json"
         (product,) = association.products
         assert str(product.science) == "memory://program/a.fits"
-        assert [str(each) for each in product.backgrounds] == ["memory://program/sub/b.fits"]
+        assert product.science in found.missing
+        below = "below/deep/c.fits" if program == "memory://program" else "c.fits"
+        assert [str(each) for each in product.backgrounds] == [
+            "memory://program/sub/b.fits",
+            f"memory://program/{below}",
+        ]
     with pytest.raises(PlanError, match="no such file or folder"):
         load_program("memory://program/none")
 
 
 @pytest.mark.parametrize("program", [[], 3])
 def test_no_program(program):
-    with pytest.raises(PlanError, match="A program is"):
+    with pytest.raises(PlanError, match="A program must be"):
         load_program(program)
 
 
@@ -173,14 +190,14 @@ def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch):
     def forbidden(_):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(Path, "iterdir", forbidden)
+    monkeypatch.setattr(os, "scandir", forbidden)
     with pytest.raises(PlanError, match="Permission denied"):
         load_program(tmp_path)
 
 
 def test_folder_without_associations(tmp_path):
     (tmp_path / "a_rate.fits").touch()
-    with pytest.raises(PlanError, match="none of that name"):
+    with pytest.raises(PlanError, match="it holds no association of level 2"):
         load_program(tmp_path)
 
 

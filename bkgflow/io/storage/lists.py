@@ -1,0 +1,92 @@
+"""Several files by one name: patterns, home folders, and files that list others."""
+
+from __future__ import annotations
+
+import glob
+import os
+from itertools import chain
+
+from bkgflow.errors import FileError
+
+__all__ = ["expanded"]
+
+MOST_NESTED = 5
+"""Files of lines that name each other, before it must be a circle."""
+
+
+def expanded(text: str, nested: int = 0) -> list[str]:
+    """Return the paths that a name stands for; most names stand for themselves.
+
+    Parameters
+    ----------
+    text : str
+        A path or a URL; ``~/…``; a pattern with ``*``, ``?``, ``[…]`` or ``**``; or ``@FILE``,
+        whose lines are any of these. Blank lines, and those that begin with ``#``, are left out.
+        Lines count from the working folder, or else from the folder of the file. A file that has
+        such a name is meant itself.
+
+    Returns
+    -------
+    list of str
+        Of a pattern, in the order of the names, without hidden files.
+
+    Raises
+    ------
+    FileError
+        If no file fits a pattern, or a file of lines cannot be read.
+    """
+    path = os.path.expanduser(text) if text.startswith("~") else text  # noqa: PTH111 - text
+    if "://" in path or _exists(path):
+        return [path]
+    if path.startswith("@"):
+        return _listed(path[1:], nested)
+    if not glob.has_magic(path):
+        return [path]  # whoever opens it says that it is not there
+    found = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - relative as it was given
+    if not found:
+        raise FileError(
+            "A pattern must fit one file at least",
+            file=os.path.abspath(path),  # noqa: PTH100 - text
+            value="none",
+            cure="Correct the pattern, or the folder that it is looked for in",
+        )
+    return found
+
+
+def _listed(name: str, nested: int) -> list[str]:
+    name = os.path.expanduser(name)  # noqa: PTH111 - text
+    try:
+        if nested == MOST_NESTED:
+            raise ValueError("files of lines that name each other in a circle")
+        with open(name, encoding="utf-8-sig") as stream:  # noqa: PTH123 - text
+            lines = [line.strip() for line in stream]
+    except (OSError, ValueError) as problem:
+        raise FileError(
+            "A list (@FILE) must be a text file with a path on each line",
+            file=os.path.abspath(name),  # noqa: PTH100 - text
+            value=getattr(problem, "strerror", None) or problem,
+            cure="Correct its name or its lines",
+        ) from None
+    said = (line for line in lines if line and not line.startswith("#"))
+    folder = os.path.dirname(name)  # noqa: PTH120 - text
+    return list(chain.from_iterable(expanded(_from(folder, each), nested + 1) for each in said))
+
+
+def _from(folder: str, line: str) -> str:
+    """Return a line as it counts from the working folder."""
+    mark, path = ("@", line[1:]) if line.startswith("@") else ("", line)
+    beside = os.path.join(folder, path)  # noqa: PTH118 - text
+    if path.startswith("~") or "://" in path or _fits(path) or not _fits(beside):
+        return line
+    return mark + beside
+
+
+def _fits(path: str) -> bool:
+    return _exists(path) or (glob.has_magic(path) and bool(glob.glob(path, recursive=True)))  # noqa: PTH207
+
+
+def _exists(path: str) -> bool:
+    try:
+        return os.path.lexists(path)
+    except ValueError:  # a NUL, or half a character
+        return False
