@@ -114,7 +114,7 @@ class Attached(There):
 class Connected(There):
     """A client that somebody else has connected, and will close; it is used as it is."""
 
-    client: Client
+    client: Any  # a distributed.Client: the options of this class are read before that is imported
 
     @contextmanager
     def open(self) -> Iterator[ClientExecutor]:

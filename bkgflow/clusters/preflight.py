@@ -144,8 +144,13 @@ async def _ask_one(client: Client, trial: Trial, token: str, worker: str) -> Usa
 
 
 async def _call(client: Client, worker: str, function: Callable[..., Any], *words: object) -> Any:
-    """Call a function on a worker, beside its tasks."""
-    answers = await client.run(function, *words, workers=[worker], on_error="return")
+    """Call a function on a worker, beside its tasks.
+
+    In a thread: an import may take long, and whose event loop waits for it seems to be dead.
+    """
+    answers = await client.run(
+        asyncio.to_thread, function, *words, workers=[worker], on_error="return"
+    )
     answer = answers[worker]
     if isinstance(answer, Exception):
         raise unanswered(worker, answer)
@@ -155,7 +160,7 @@ async def _call(client: Client, worker: str, function: Callable[..., Any], *word
 async def ask_scheduler(client: Client) -> UsageError | None:
     """Return what is wrong with the scheduler, which unpickles the graph."""
     try:
-        said = await client.run_on_scheduler(eval, CALL, _question())
+        said = await client.run_on_scheduler(asyncio.to_thread, eval, CALL, _question())
     except (ValueError, OSError):  # it is not to run anything; or its loss is noticed elsewhere
         return None
     return said_by("The scheduler", client.scheduler.address, said)

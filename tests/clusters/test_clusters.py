@@ -12,7 +12,7 @@ from distributed import Client, LocalCluster
 
 import bkgflow
 from bkgflow.campaign.runner import check_memory, task_memory
-from bkgflow.clusters.address import Address, Connected
+from bkgflow.clusters.address import Address, Attached, Connected
 from bkgflow.clusters.base import Cluster
 from bkgflow.clusters.choose import CLUSTERS, all_options, choose
 from bkgflow.clusters.executor import LOST, Executor
@@ -302,6 +302,16 @@ def test_words_addresses_and_clients():
     assert choose("tcp://host:8786") == Address("tcp://host:8786")
     assert list(CLUSTERS) == ["local", "threads"]
     assert list(all_options()) == ["workers", "memory", "wait"]
+
+
+def test_a_client_and_a_cluster_object_are_waited_for_as_an_address_is(cluster):
+    with Client(cluster, set_as_default=False) as client:
+        assert choose(client, wait=7) == Connected(client, wait=7)
+        assert choose(client) == Connected(client)
+    own = type("Own", (), {"scheduler_address": cluster})()
+    assert choose(own, wait=7) == Attached(own, wait=7)
+    with pytest.raises(UsageError, match="Own has wait"):
+        choose(own, memory="1GiB")
 
 
 @pytest.mark.parametrize("cluster", ["slurmy", "host:8786", "", 3, None, LocalCluster])

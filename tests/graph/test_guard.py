@@ -13,7 +13,7 @@ from bkgflow.graph.guard import Patience, guarded
 from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.fits import planes as fits
 from bkgflow.io.storage.location import Location
-from bkgflow.verdict import Verdict
+from bkgflow.verdict import State, Verdict
 from tests.helpers.exposures import make_model
 
 PASSING = ["EIO", "ESTALE", "ETIMEDOUT", "EAGAIN", "EINTR", "ENETRESET"]
@@ -90,9 +90,7 @@ def test_what_lasts_is_tried_once(name, pauses):
     assert pauses == []
 
 
-@pytest.mark.parametrize(
-    "raised", [ValueError("no"), MemoryError(), KeyError("x"), OSError("no number")]
-)
+@pytest.mark.parametrize("raised", [ValueError("no"), KeyError("x"), OSError("no number")])
 def test_other_errors_are_tried_once_and_named(raised, pauses):
     script = Script(raised, "done")
     result = pauses.guarded(script)
@@ -100,6 +98,14 @@ def test_other_errors_are_tried_once_and_named(raised, pauses):
     assert type(raised).__name__ in result.error.value
     assert "attempt 1" in result.error.value
     assert pauses == []
+
+
+def test_a_lack_of_memory_is_tried_once_and_is_no_fault_of_an_input(pauses):
+    script = Script(MemoryError(), "done")
+    result = pauses.guarded(script)
+    assert len(script.calls) == 1
+    assert result.state == State.BLOCKED
+    assert "memory" in result.error.rule
 
 
 def test_a_bad_input_is_tried_once_and_stays_what_it_is(pauses):
