@@ -68,7 +68,8 @@ class _OpenModel:
         except BaseException:
             model.close()
             raise
-        return _ModelDraft(to, model, self.writer)
+        # A bare name, as models have: nobody is to look for a file there.
+        return _ModelDraft(Location(to.name), model, self.writer)
 
     def combined(self, arrays: Arrays, record: Record, to: Location) -> Prepared:
         given = self.writer.model
