@@ -40,9 +40,9 @@ def one_for_each_exposure(
     """Keep one product for each exposure, where it can be told which one is meant.
 
     Of products with the same members, the first; of two dates of one candidate, the newest; one
-    with background members before one without; one with all members of another and more; a
-    candidate with its background (c) before an observation (o). Products for which none of this
-    decides all stay.
+    with background members before one without; of the observatory's candidates, one with all
+    members of another and more, and one with its background (c) before an observation (o).
+    Products for which none of this decides all stay.
 
     Returns
     -------
@@ -125,19 +125,25 @@ def _without_background(group: list[_Claim]) -> Gone:
 
 
 def _smaller(group: list[_Claim]) -> Gone:
-    for claim in group:
-        for other in group:
+    known = _observed(group)
+    for claim in known:
+        for other in known:
             if _members(claim) < _members(other):
                 yield claim.place, (other, "has fewer members")
                 break
 
 
 def _lower(group: list[_Claim]) -> Gone:
-    known = [claim for claim in group if OBSERVED.fullmatch(claim.association.candidate)]
+    known = _observed(group)
     best = [claim for claim in known if claim.association.candidate.startswith("c")]
     for claim in known if best else ():
         if claim not in best:
             yield claim.place, (best[0], "is of an observation alone")
+
+
+def _observed(group: list[_Claim]) -> list[_Claim]:
+    """Return those of candidates: of two that somebody made, nothing says which one is meant."""
+    return [claim for claim in group if OBSERVED.fullmatch(claim.association.candidate)]
 
 
 def _left(associations: Sequence[Association], lost: Lost) -> list[Association]:

@@ -283,10 +283,11 @@ def test_an_exposure_that_only_the_older_association_has_is_not_lost(program, tm
     assert each["exposures"] == ["t_rate.fits"]
 
 
-def test_an_association_with_all_members_of_another_and_more_wins(program, tmp_path):
+def test_a_candidate_with_all_members_of_another_and_more_wins(program, tmp_path):
     expose(program / "c_rate.fits", 30)
-    associate(program / "a_asn.json", "t_rate.fits", ["b_rate.fits"])
-    associate(program / "z_asn.json", "t_rate.fits", ["b_rate.fits", "c_rate.fits"])
+    associate(program / "jw01234-c1002_image2_00001_asn.json", "t_rate.fits", ["b_rate.fits"])
+    associate(program / "jw01234-c1001_image2_00001_asn.json", "t_rate.fits",
+              ["b_rate.fits", "c_rate.fits"])  # fmt: skip
     assert run(program, tmp_path / "out").code == 0
     assert products(tmp_path / "out") == {"t_bsub.fits": 80}
 
@@ -300,10 +301,12 @@ def test_a_candidate_with_a_background_wins_over_the_nods_of_an_observation(prog
     assert products(tmp_path / "out") == {"t_bsub.fits": 90}
 
 
-def test_where_nothing_decides_both_are_named_and_none_is_done(program, tmp_path):
+@pytest.mark.parametrize("second", [["c_rate.fits"], ["b_rate.fits", "c_rate.fits"]])
+def test_where_nothing_decides_both_are_named_and_none_is_done(program, tmp_path, second):
+    """Of two that somebody made, not even more members say which one is meant."""
     expose(program / "c_rate.fits", 30)
     associate(program / "1_asn.json", "t_rate.fits", ["b_rate.fits"])
-    associate(program / "2_asn.json", "t_rate.fits", ["c_rate.fits"])
+    associate(program / "2_asn.json", "t_rate.fits", second)
     ended = run(program, tmp_path / "out")
     assert ended.code == 1
     assert "1_asn.json, 2_asn.json" in ended.out

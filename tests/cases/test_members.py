@@ -143,7 +143,10 @@ def test_a_missing_member_costs_its_unit_and_says_where_it_was_looked_for(here):
 def test_a_missing_catalog_says_where_it_was_looked_for(here):
     expose(here / "program" / "t_rate.fits", 1, EXP_TYPE="NIS_WFSS")
     associate(here / "program" / "x_asn.json", "t_rate.fits", (), [("x_cat.ecsv", "sourcecat")])
-    [unit] = bkgflow.plan("program", "out").units
+    for name in ("sky.fits", "ranges.asdf"):
+        shutil.copy("program/t_rate.fits", name)
+    overrides = {"override_bkg": "sky.fits", "override_wavelengthrange": "ranges.asdf"}
+    [unit] = bkgflow.plan("program", "out", **overrides).units
     assert "x_cat.ecsv" in unit.verdict.error.file
     assert "looked for in" in unit.verdict.error.value
 

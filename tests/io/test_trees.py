@@ -101,6 +101,13 @@ def test_a_list_that_is_split_keeps_what_is_no_text(items):
     assert split_list(iter(items)) == items
 
 
+def test_a_comma_list_and_a_name_with_a_comma(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    touch(tmp_path, "a,b", "c1", "c2")
+    assert split_list("a, c?,") == ["a", "c1", "c2"]
+    assert split_list(["a,b", "c1"]) == ["a,b", "c1"]
+
+
 def test_home_and_confinement(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     touch(tmp_path, "in/x", "out/y")

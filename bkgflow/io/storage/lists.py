@@ -8,7 +8,7 @@ from itertools import chain
 
 from bkgflow.errors import FileError
 
-__all__ = ["expanded"]
+__all__ = ["expanded", "parted"]
 
 MOST_NESTED = 5
 """Files of lines that name each other, before it must be a circle."""
@@ -51,6 +51,11 @@ def expanded(text: str, nested: int = 0) -> list[str]:
             cure="Correct the pattern, or the folder that it is looked for in",
         )
     return found
+
+
+def parted(text: str) -> list[str]:
+    """Return the parts of a comma list; a file whose own name has a comma is one part."""
+    return [text] if "," in text and _exists(text) else text.split(",")
 
 
 def _listed(name: str, nested: int) -> list[str]:

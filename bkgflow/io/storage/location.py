@@ -16,7 +16,7 @@ from pydantic_core import core_schema
 from bkgflow.errors import FileError, RunError, UsageError
 from bkgflow.io.storage.handles import TOO_MANY, open_limit, raise_limit
 from bkgflow.io.storage.identity import Identity
-from bkgflow.io.storage.lists import expanded
+from bkgflow.io.storage.lists import expanded, parted
 from bkgflow.io.storage.reading import unpacked
 from bkgflow.io.storage.remote import Remote
 
@@ -247,7 +247,7 @@ def split_list(items: object) -> list[Any]:
 def _split(item: object) -> list[Any]:
     if not isinstance(item, str):
         return [item]
-    return [each for part in item.split(",") if part.strip() for each in expanded(part.strip())]
+    return [each for part in parted(item) if part.strip() for each in expanded(part.strip())]
 
 
 def _opened(there: Path | Remote) -> BinaryIO:
