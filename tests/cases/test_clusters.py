@@ -18,7 +18,10 @@ from tests.helpers.programs import Said, another_version, blocker, write_program
 HERE = "/proc/self/cwd"
 """The working folder of whoever looks: the same path, and another folder for each process."""
 
-pytestmark = pytest.mark.skipif(not Path(HERE).exists(), reason="it needs the paths of Linux")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not Path(HERE).exists(), reason="it needs the paths of Linux"),
+]
 
 
 @pytest.fixture
