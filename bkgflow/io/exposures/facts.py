@@ -52,6 +52,8 @@ class ExposureFacts:
         DISPAXIS, 1 for x, 2 for y; None where it is missing.
     keywords : tuple of (str, str)
         Those of `META_KEYS` that it has.
+    absent : tuple of str
+        ERR, DQ or both, where it has none: they count as 0.
     """
 
     location: Location
@@ -67,6 +69,7 @@ class ExposureFacts:
     dispersion_axis: int | None
     keywords: tuple[tuple[str, str], ...]
     source: SavedSource
+    absent: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -117,6 +120,7 @@ def read_facts(
     primary: Callable[[str], object],
     sci: Callable[[str], object],
     source: Callable[[Window], Source],
+    absent: tuple[str, ...] = (),
 ) -> ExposureFacts:
     """Return what an exposure's keywords say of it.
 
@@ -131,6 +135,8 @@ def read_facts(
         Return the value of a keyword of the primary header and of SCI's; None where it is missing.
     source : callable
         Makes the source from its window.
+    absent : tuple of str
+        See `ExposureFacts`.
     """
     corner, size = (
         (primary("SUBSTRT1"), primary("SUBSTRT2")),
@@ -156,6 +162,7 @@ def read_facts(
         dispersion_axis=whole_number(sci("DISPAXIS")),
         keywords=tuple((keyword, value) for keyword, value in values if value),
         source=source(window),
+        absent=absent,
     )
 
 

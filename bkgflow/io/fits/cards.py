@@ -7,6 +7,8 @@ keywords, and only what is asked for is handed to astropy.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import BinaryIO
 
 from astropy.io.fits import Card, VerifyError
@@ -22,7 +24,12 @@ BLOCK = 2880
 WIDTH = 80
 """Bytes of a card."""
 
-END = b"END".ljust(WIDTH)
+LAST = re.compile(rb"END[ \0]{77}(?:[ \0]{80})*")
+"""The end of a header: blanks pad its last block. Some programs write zero bytes there, which are
+read as blanks."""
+
+LONGEST = 10_000 * BLOCK
+"""Bytes of a header. The longest of JWST have some 200 blocks; what never ends is no header."""
 
 PLAIN = re.compile(
     rb"= +(?:([+-]?\d+)|([+-]?\d+\.\d*(?:E[+-]?\d+)?)|'([ -%(-~]*)'|([TF])) *(?:/.*)?"
@@ -48,18 +55,28 @@ class Cards:
     def read(cls, file: PathLike, stream: BinaryIO) -> Cards:
         """Read the header that begins where a stream stands; `FileError` if it does not end."""
         raw = bytearray()
-        while True:
+        while len(raw) < LONGEST:
             block = stream.read(BLOCK)
             if len(block) < BLOCK:
-                raise FileError(
-                    "A FITS header ends with END in a whole block",
-                    file=file,
-                    value=f"no END before byte {stream.tell()}",
-                    cure="Fetch the file again; it was cut off or has bytes behind its end",
-                )
+                break
             raw += block
-            if any(block[i : i + WIDTH] == END for i in range(0, BLOCK, WIDTH)):
-                return cls(file, bytes(raw))
+            for i in range(0, BLOCK, WIDTH):
+                if block.startswith(b"END", i) and LAST.fullmatch(block, i):
+                    raw[i - BLOCK :] = block[i:].replace(b"\0", b" ")
+                    return cls(file, bytes(raw))
+        raise FileError(
+            "A FITS header ends with END in a whole block",
+            file=file,
+            value=f"no END before byte {stream.tell()}",
+            cure="Fetch the file again; it was cut off, damaged, or has bytes behind its end",
+        )
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the cards in their order, as they are, without END; with a card its CONTINUEs."""
+        stop = self.raw.rindex(b"END".ljust(WIDTH))
+        starts = (i for i in range(0, stop, WIDTH) if self.raw[i : i + 8] != b"CONTINUE" or not i)
+        for start, end in pairwise((*starts, stop)):
+            yield self.raw[start:end]
 
     def get(self, keyword: str, default: Value | None = None) -> Value | None:
         """Return the value of a keyword's first card; `FileError` if it is not written as FITS."""

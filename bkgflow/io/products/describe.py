@@ -7,6 +7,7 @@ import re
 from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import JwstDataModel
 
+from bkgflow.io.fits.checksums import SUMS
 from bkgflow.io.models import save_model
 from bkgflow.io.products.writer import Arrays, Changes
 from bkgflow.io.storage.location import Location, PathLike
@@ -40,8 +41,13 @@ def product_suffix(n_integrations: int | None) -> str:
 def describe(model: JwstDataModel, verdict: Verdict, changes: Changes | None = None) -> None:
     """Write into a model what was done to it, with mask and scaling factor where there are any.
 
-    ``S_BKDSUB`` gets the state.
+    ``S_BKDSUB`` gets the state. Checksums of headers that no schema knows are forgotten: nobody
+    would make them anew.
     """
+    for content in model.instance.get("extra_fits", {}).values():
+        cards = [card for card in content.get("header", ()) if card[0] not in SUMS]
+        if "header" in content:
+            content["header"] = cards
     if changes is not None and changes.mask is not None:
         model.mask = changes.mask
     if changes is not None and changes.scaling_factor is not None:

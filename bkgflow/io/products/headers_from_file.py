@@ -56,19 +56,19 @@ class Written:
     Attributes
     ----------
     hdus : tuple
-        All but the tree's, in their order; with each, where it ends in the file.
+        All but the tree's, in their order.
     asdf : Hdu
         The extension that holds the tree.
     """
 
-    hdus: tuple[tuple[Hdu, int], ...]
+    hdus: tuple[Hdu, ...]
     asdf: Hdu
     tree: Tree
 
     @property
     def primary(self) -> Cards:
         """The first header."""
-        return self.hdus[0][0].header
+        return self.hdus[0].header
 
     @property
     def model(self) -> str:
@@ -79,7 +79,7 @@ class Written:
     def images(self) -> dict[str, ByteRange]:
         """Where the images with EXTVER 1 are, by EXTNAME; the first of a name counts."""
         found: dict[str, ByteRange] = {}
-        for hdu, _ in self.hdus:
+        for hdu in self.hdus:
             image = hdu.header.get("XTENSION") == "IMAGE" and hdu.data.shape
             if image and hdu.header.whole("EXTVER", 1) in (0, 1):
                 found.setdefault(hdu.name, hdu.data)
@@ -92,22 +92,26 @@ class Written:
             return False
         if self.primary.get("DATE") is None or self.primary.get("FILENAME") is None:
             return False
+        if any(hdu.has_checksum for hdu in (*self.hdus, self.asdf)):  # the model forgets them
+            return False
         # An array of another type than the model's is cast by the model.
         if any(images[name].native != EDITED[name] for name in EDITED if name in images):
             return False
         if not all(isinstance(self.tree.at(path), kinds) for path, kinds in NODES.items()):
             return False
-        return self.tree.text(HASH) == _hash(hdu.header.raw for hdu, _ in self.hdus)
+        return self.tree.text(HASH) == _hash(hdu.header.raw for hdu in self.hdus)
 
     def takes(self, changes: Changes) -> bool:
-        """Whether mask and scaling factor, where there are any, have places that are plain."""
+        """Whether what changes is there, and a mask, where there is one, has a plain place."""
+        if not self.images.keys() >= changes.edits.keys():
+            return False
         if changes.mask is None:
             return True
         # The node of a new mask is made after that of DQ.
         like = "DQ" if self.tree.at("mask") is None else MASK
         image = self.images.get(like)
         return (
-            [hdu.name for hdu, _ in self.hdus].count(MASK) == (like == MASK)
+            [hdu.name for hdu in self.hdus].count(MASK) == (like == MASK)
             and MASK in _arrays_of(self.model)
             and image is not None
             and (image.shape, image.native) == (changes.mask.shape, changes.mask.dtype)
@@ -125,9 +129,9 @@ def as_written(location: Location) -> Written | None:
     """
     with location.open() as stream, reading(stream):
         hdus = list(read_hdus(str(location), stream))
-        if len(hdus) < 2 or hdus[-1][0].name != TREE:
+        if len(hdus) < 2 or hdus[-1].name != TREE:
             return None
-        *others, (tree, _) = hdus
+        *others, tree = hdus
         if tree.header.get("TFORM1") != f"{tree.data.nbytes}B":
             return None
         stream.seek(tree.data.offset)
@@ -184,8 +188,8 @@ def _parts(written: Written, primary: bytes, mask: NDArray[np.uint32] | None) ->
         # A new mask follows the last HDU that the schema names before it.
         arrays = _arrays_of(written.model)
         before = arrays[: arrays.index(MASK)]
-        after = max(i for i, (hdu, _) in enumerate(written.hdus) if hdu.name in before)
-    for i, (hdu, stop) in enumerate(written.hdus):
+        after = max(i for i, hdu in enumerate(written.hdus) if hdu.name in before)
+    for i, hdu in enumerate(written.hdus):
         head = hdu.header.raw if i else primary
         is_image = images.get(hdu.name) is hdu.data
         if is_image and hdu.name == MASK and mask is not None:
@@ -193,7 +197,7 @@ def _parts(written: Written, primary: bytes, mask: NDArray[np.uint32] | None) ->
         elif is_image and hdu.name in EDITED:
             yield Part(head, hdu.name, hdu.data, hdu.data.native)
         else:  # as bytes, with what pads them
-            data = ByteRange(hdu.data.offset, (stop - hdu.data.offset,), 8)
+            data = ByteRange(hdu.data.offset, (hdu.stop - hdu.data.offset,), 8)
             yield Part(head, "", data, data.native)
         if i == after and mask is not None:
             yield Part(_mask_head(mask.shape), "", mask, mask.dtype)

@@ -8,18 +8,16 @@ from dataclasses import dataclass, field
 from stdatamodels.jwst.datamodels import JwstDataModel
 
 from bkgflow.io.exposures.facts import ExposureFacts
+from bkgflow.io.fits.checksums import check_checksums
 from bkgflow.io.models import native, open_model
 from bkgflow.io.products.describe import describe, draft_combined
-from bkgflow.io.products.writer import EDITED, Arrays, Changes, Prepared, check_arrays
+from bkgflow.io.products.writer import ATTRIBUTES, EDITED, Arrays, Changes, Prepared, check_arrays
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import LocalPublish, Publish
 from bkgflow.record import Record
 from bkgflow.verdict import Verdict
 
 __all__ = ["ModelWriter"]
-
-ATTRIBUTES = {"SCI": "data", "ERR": "err", "DQ": "dq"}
-"""What a data model calls the arrays of `EDITED`."""
 
 
 @dataclass(slots=True, eq=False)
@@ -56,6 +54,8 @@ class _OpenModel:
         self, changes: Changes, verdict: Verdict, to: Location, threads: int = 1
     ) -> Prepared:
         given = self.writer.model
+        if given is None:
+            check_checksums(self.target.location)
         model = open_model(self.target.location) if given is None else given.copy()
         try:
             _change(model, changes, self.target)

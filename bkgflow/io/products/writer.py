@@ -20,6 +20,7 @@ from bkgflow.record import Record
 from bkgflow.verdict import Verdict
 
 __all__ = [
+    "ATTRIBUTES",
     "EDITED",
     "Arrays",
     "Changes",
@@ -47,6 +48,9 @@ EDITED: Mapping[str, np.dtype[np.generic]] = {
     "DQ": np.dtype(np.uint32),
 }
 """EXTNAME and type, in a product, of the arrays that a background changes."""
+
+ATTRIBUTES: Mapping[str, str] = {"SCI": "data", "ERR": "err", "DQ": "dq"}
+"""What a data model calls them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -172,7 +173,7 @@ class Location:
             If it does not exist, is a folder, or may not be read.
         """
         try:
-            raw = self._there().open("rb")
+            raw = self._there().open("rb") if not self.is_local else _open_file(self.url)
         except (OSError, ValueError) as problem:
             raise _not_readable(self, what, problem) from None
         with raw, unpacked(raw) as stream:
@@ -181,7 +182,8 @@ class Location:
     def read_bytes(self, what: str = "A file") -> bytes:
         """Return what is in a file, as it is; `FileError` where it cannot be read."""
         try:
-            with self._there().open("rb") as stream:
+            there = _open_file(self.url) if self.is_local else self._there().open("rb")
+            with there as stream:
                 return stream.read()
         except (OSError, ValueError) as problem:
             raise _not_readable(self, what, problem) from None
@@ -212,6 +214,16 @@ def split_list(items: object) -> list[Any]:
     several = items if isinstance(items, list | tuple) else [items]
     stripped = (item.strip() if isinstance(item, str) else item for item in several)
     return [item for item in stripped if not (isinstance(item, str) and not item)]
+
+
+def _open_file(path: str) -> BinaryIO:
+    """Open a file; of a pipe or a device nobody knows when it ends, or whether it begins."""
+    # Without waiting for who writes into a pipe; of a file there is nothing to wait for.
+    raw = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: PTH123, SIM115
+    if stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
+        return raw
+    raw.close()
+    raise OSError("neither a file nor a link to one, but a pipe, a socket or a device")
 
 
 def _not_readable(location: Location, what: str, problem: Exception) -> FileError:
