@@ -136,8 +136,13 @@ class Planner:
             for name, each in others
             if name not in kind.reads
         )
+        flawless = (
+            f"{each.name} has no DQ: all of its pixels count as good"
+            for each in (target, *prepared.used)
+            if "DQ" in each.absent
+        )
         # What the association says comes before what was made of it.
-        notes = (*(product.notes if product else ()), *left_alone, *prepared.notes)
+        notes = (*(product.notes if product else ()), *left_alone, *flawless, *prepared.notes)
         return replace(prepared, notes=notes)
 
     def _facts(self, location: Location) -> ExposureFacts:

@@ -53,7 +53,7 @@ class ExposureFacts:
     keywords : tuple of (str, str)
         Those of `META_KEYS` that it has.
     absent : tuple of str
-        ERR, DQ or both, where it has none: they count as 0.
+        ERR, DQ or both, where it has none.
     """
 
     location: Location

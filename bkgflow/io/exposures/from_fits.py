@@ -13,7 +13,7 @@ import numpy as np
 from bkgflow.detector import Window
 from bkgflow.errors import FileError, ShapeError
 from bkgflow.io.exposures.facts import ExposureFacts, read_facts
-from bkgflow.io.exposures.source import Layer, Pixels, Reader
+from bkgflow.io.exposures.source import Layer, Pixels, Reader, check_absent
 from bkgflow.io.fits.checksums import check_checksums
 from bkgflow.io.fits.hdus import ByteRange, Hdu, Hdus, walk
 from bkgflow.io.fits.planes import planes, read_rows
@@ -40,7 +40,7 @@ class FitsSource:
     Attributes
     ----------
     sci, err, dq : ByteRange, Tiles or None
-        Where the array is; None where the file has none, which reads as 0.
+        Where the array is; None where the file has none. DQ then reads as 0, ERR not at all.
     has_checksums : bool
         Whether headers say what the bytes add up to; they are added up before they are read.
     """
@@ -95,6 +95,7 @@ class _FitsReader:
         local = Window(columns.start, rows.start, window.nx, window.ny)
         stack = out[None] if out.ndim == 2 else out
         if data is None:
+            check_absent(self.source.name, layer)
             stack[...] = 0
         elif isinstance(data, ByteRange):
             for plane, image in zip(planes(data, first, len(stack)), stack, strict=True):
@@ -108,7 +109,8 @@ class _FitsReader:
 def inspect(where: PathLike) -> ExposureFacts:
     """Read an exposure's headers and check that they agree with each other.
 
-    An exposure without ERR or DQ has 0 there, as its data model would.
+    All pixels of an exposure without DQ are good; one without ERR is an exposure until ERR is
+    asked for.
 
     Raises
     ------

@@ -24,9 +24,8 @@ BLOCK = 2880
 WIDTH = 80
 """Bytes of a card."""
 
-LAST = re.compile(rb"END[ \0]{77}(?:[ \0]{80})*")
-"""The end of a header: blanks pad its last block. Some programs write zero bytes there, which are
-read as blanks."""
+LAST = re.compile(rb"END {77}(?: {80})*")
+"""The end of a header: blanks pad its last block."""
 
 LONGEST = 10_000 * BLOCK
 """Bytes of a header. The longest of JWST have some 200 blocks; what never ends is no header."""
@@ -62,12 +61,11 @@ class Cards:
             raw += block
             for i in range(0, BLOCK, WIDTH):
                 if block.startswith(b"END", i) and LAST.fullmatch(block, i):
-                    raw[i - BLOCK :] = block[i:].replace(b"\0", b" ")
                     return cls(file, bytes(raw))
         raise FileError(
-            "A FITS header ends with END in a whole block",
+            "A FITS header ends with END and blanks, in a whole block",
             file=file,
-            value=f"no END before byte {stream.tell()}",
+            value=f"no such END before byte {stream.tell()}",
             cure="Fetch the file again; it was cut off, damaged, or has bytes behind its end",
         )
 

@@ -6,7 +6,6 @@ file is added up once in a process, a few MiB at a time, and only where its head
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections import defaultdict
 from collections.abc import Iterable
@@ -79,9 +78,7 @@ def _read(stream: BinaryIO, start: int, stop: int) -> bytes:
 def _add(parts: Iterable[bytes], total: int = 0) -> int:
     """Add bytes, whole words, to a sum in ones' complement: what overflows is added at the end."""
     for part in parts:
-        # The order of bytes matters for the sum alone, not for the adding: it is undone here.
-        native = int(np.frombuffer(part, np.uint32).sum(dtype=np.uint64))
-        total += _swapped(_folded(native))
+        total += int(np.frombuffer(part, ">u4").sum(dtype=np.uint64))
     return _folded(total)
 
 
@@ -89,10 +86,6 @@ def _folded(total: int) -> int:
     while total > WHOLE:
         total = (total & WHOLE) + (total >> 32)
     return total
-
-
-def _swapped(total: int) -> int:
-    return int.from_bytes(total.to_bytes(4, sys.byteorder), "big")
 
 
 def _wrong(location: Location, hdu: Hdu, found: str) -> FileError:

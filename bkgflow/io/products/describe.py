@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
+from astropy.io.fits.card import Undefined
 from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import JwstDataModel
 
@@ -15,7 +17,7 @@ from bkgflow.io.storage.publish import Draft, Publish, writing
 from bkgflow.record import Record
 from bkgflow.verdict import Verdict
 
-__all__ = ["COMBINED_SUFFIX", "describe", "draft_combined", "product_name", "product_suffix"]
+__all__ = ["COMBINED_SUFFIX", "describe", "draft_combined", "product_name", "product_suffix", "with_dq"]
 
 COMBINED_SUFFIX = "combinedbackground"
 """What the reference step calls a saved combined background."""
@@ -38,16 +40,24 @@ def product_suffix(n_integrations: int | None) -> str:
     return "bsub" if n_integrations is None else "bsubints"
 
 
+def with_dq(model: JwstDataModel) -> None:
+    """Give an exposure without DQ one in which all pixels are good."""
+    if getattr(model, "dq", None) is None and getattr(model, "data", None) is not None:
+        model.dq = np.zeros(model.data.shape, np.uint32)
+
+
 def describe(model: JwstDataModel, verdict: Verdict, changes: Changes | None = None) -> None:
     """Write into a model what was done to it, with mask and scaling factor where there are any.
 
     ``S_BKDSUB`` gets the state. Checksums of headers that no schema knows are forgotten: nobody
-    would make them anew.
+    would make them anew. A card without a value becomes an empty one: a tree
+    has no place for it.
     """
     for content in model.instance.get("extra_fits", {}).values():
-        cards = [card for card in content.get("header", ()) if card[0] not in SUMS]
+        cards = (card for card in content.get("header", ()) if card[0] not in SUMS)
         if "header" in content:
-            content["header"] = cards
+            content["header"] = [["" if type(each) is Undefined else each for each in card]
+                                 for card in cards]  # fmt: skip
     if changes is not None and changes.mask is not None:
         model.mask = changes.mask
     if changes is not None and changes.scaling_factor is not None:

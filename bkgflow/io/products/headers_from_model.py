@@ -23,9 +23,9 @@ from bkgflow.io.fits.checksums import check_checksums
 from bkgflow.io.fits.hdus import ByteRange, Hdu, by_name, read_hdus
 from bkgflow.io.fits.tree import TREE, unvalidated
 from bkgflow.io.models import model_class, quiet, spell_out
-from bkgflow.io.products.describe import describe
+from bkgflow.io.products.describe import describe, with_dq
 from bkgflow.io.products.pixels import Part
-from bkgflow.io.products.writer import ATTRIBUTES, EDITED, Changes
+from bkgflow.io.products.writer import EDITED, Changes
 from bkgflow.io.storage.location import Location
 from bkgflow.verdict import Verdict
 
@@ -128,8 +128,8 @@ def parts_from_model(
     sources: dict[str, Pixels] = dict(empty.images)
     left_out: dict[str, NDArray[np.generic]] = {}
     describe(model, verdict, changes)
-    for name in changes.edits:
-        getattr(model, ATTRIBUTES[name], None)  # what is missing and will be edited is made
+    if "DQ" in changes.edits:
+        with_dq(model)
     if changes.mask is not None:
         sources["MASK"] = changes.mask
     with warnings.catch_warnings():

@@ -10,7 +10,7 @@ from stdatamodels.jwst.datamodels import JwstDataModel
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.fits.checksums import check_checksums
 from bkgflow.io.models import native, open_model
-from bkgflow.io.products.describe import describe, draft_combined
+from bkgflow.io.products.describe import describe, draft_combined, with_dq
 from bkgflow.io.products.writer import ATTRIBUTES, EDITED, Arrays, Changes, Prepared, check_arrays
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import LocalPublish, Publish
@@ -72,6 +72,8 @@ class _OpenModel:
 
 
 def _change(model: JwstDataModel, changes: Changes, target: ExposureFacts) -> None:
+    if "DQ" in changes.edits:
+        with_dq(model)
     arrays = {name: getattr(model, attribute, None) for name, attribute in ATTRIBUTES.items()}
     there = {name: array for name, array in arrays.items() if array is not None}
     check_arrays(target, changes, {name: array.shape for name, array in there.items()})
