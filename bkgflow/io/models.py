@@ -14,6 +14,8 @@ from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import JwstDataModel
 
 from bkgflow.errors import BkgflowError, FileError
+from bkgflow.io.fits.hdus import by_name, read_hdus
+from bkgflow.io.fits.tree import TREE, read_tree
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.publish import whole
 from bkgflow.io.storage.reading import said
@@ -73,6 +75,8 @@ def open_model(path: PathLike) -> JwstDataModel:
     """
     location = Location.of(path)
     with location.open() as stream, quiet(location):
+        if tree := by_name(list(read_hdus(location, stream))).get(TREE):
+            read_tree(location, stream, tree)  # within its bounds
         stream.seek(0)
         hdus = fits.open(stream, memmap=False)
         spell_out(hdus)

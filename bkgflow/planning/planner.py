@@ -24,7 +24,7 @@ from bkgflow.settings import StepSettings
 from bkgflow.verdict import State, Verdict
 from bkgflow.version import VERSION
 
-__all__ = ["DEFAULT_MEMORY", "Asked", "Planner", "make_plan"]
+__all__ = ["DEFAULT_MEMORY", "Asked", "Planner", "check_text", "make_plan"]
 
 DEFAULT_MEMORY = 64 << 20
 """Bytes that the strips of one combine task hold, unless the caller says otherwise: enough for
@@ -54,7 +54,7 @@ def make_plan(program: object, output: PathLike, planner: Planner) -> Plan:
     associations, refused = load_program(program)
     folder = Location.of(output)
     named = [str(each.location) for each in associations] + [path for path, _ in refused]
-    _check_text([*named, folder, planner.references.location if planner.references else ""])
+    check_text([*named, folder, planner.references.location if planner.references else ""])
     check_writable(folder)
     asked = [Asked(path, "", error) for path, error in refused]
     for association in associations:
@@ -62,8 +62,14 @@ def make_plan(program: object, output: PathLike, planner: Planner) -> Plan:
     return planner.plan(asked, folder)
 
 
-def _check_text(paths: Iterable[PathLike]) -> None:
-    """Refuse paths that are no text: a plan, a log and a result could not name them."""
+def check_text(paths: Iterable[PathLike]) -> None:
+    """See that paths are text: a plan, a log and a result could not name others.
+
+    Raises
+    ------
+    PlanError
+        If one is not.
+    """
     for path in map(str, paths):
         try:
             path.encode()

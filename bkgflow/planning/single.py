@@ -13,7 +13,7 @@ from bkgflow.io.models import Model
 from bkgflow.io.storage.location import Location, PathLike, split_list
 from bkgflow.planning.conflicts import own_background
 from bkgflow.planning.plan import Plan
-from bkgflow.planning.planner import Asked, Planner
+from bkgflow.planning.planner import Asked, Planner, check_text
 
 __all__ = ["plan_single"]
 
@@ -83,4 +83,5 @@ def _facts(thing: object, role: str) -> ExposureFacts:
             value=f"{type(thing).__name__}: {thing!r}"[:200],
             cure="Give the path of an exposure, or the data model that it opens as",
         )
+    check_text([thing])
     return inspect(thing)

@@ -170,7 +170,7 @@ def read_hdus(path: PathLike, stream: BinaryIO) -> Iterator[Hdu]:
             raise FileError(
                 f"The file holds all of its extension {hdu.name or 'without a name'}",
                 file=path,
-                value=f"it ends before byte {hdu.stop}",
+                value=f"{most if hdu.stop > most else stream.tell()} bytes of {hdu.stop}",
                 cure="Fetch the file again; it was cut off, or a header is damaged",
             )
         yield hdu

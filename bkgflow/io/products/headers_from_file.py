@@ -23,7 +23,7 @@ from stdatamodels.jwst import datamodels
 
 from bkgflow.io.fits.cards import BLOCK, Cards
 from bkgflow.io.fits.hdus import ByteRange, Hdu, read_hdus
-from bkgflow.io.fits.tree import TREE
+from bkgflow.io.fits.tree import TREE, read_tree
 from bkgflow.io.products.nodes import HASH, Tree
 from bkgflow.io.products.pixels import Part
 from bkgflow.io.products.writer import EDITED, Changes
@@ -134,8 +134,7 @@ def as_written(location: Location) -> Written | None:
         *others, tree = hdus
         if tree.header.get("TFORM1") != f"{tree.data.nbytes}B":
             return None
-        stream.seek(tree.data.offset)
-        asdf = stream.read(tree.data.nbytes)
+        asdf = read_tree(location, stream, tree)
     try:
         written = Written(tuple(others), tree, Tree(asdf))
     except ValueError:

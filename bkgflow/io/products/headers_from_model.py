@@ -21,7 +21,7 @@ from stdatamodels.jwst.datamodels import JwstDataModel
 
 from bkgflow.io.fits.checksums import check_checksums
 from bkgflow.io.fits.hdus import ByteRange, Hdu, by_name, read_hdus
-from bkgflow.io.fits.tree import TREE, unvalidated
+from bkgflow.io.fits.tree import TREE, read_tree, unvalidated
 from bkgflow.io.models import model_class, quiet, spell_out
 from bkgflow.io.products.describe import describe, with_dq
 from bkgflow.io.products.pixels import Part
@@ -85,6 +85,8 @@ def open_empty(location: Location) -> Iterator[EmptyModel]:
         ours = list(read_hdus(location, stream))
         if any(hdu.has_checksum for hdu in ours):
             check_checksums(location)
+        if tree := by_name(ours).get(TREE):
+            read_tree(location, stream, tree)  # within its bounds
         with quiet(location):
             stream.seek(0)
             hdus = fits.open(stream, memmap=False)
