@@ -10,7 +10,16 @@ from collections.abc import Iterable, Mapping, Sized
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
-__all__ = ["Found", "ImageFound", "Record", "SlitlessFound", "SossFound", "history", "plain"]
+__all__ = [
+    "Found",
+    "ImageFound",
+    "Record",
+    "SlitlessFound",
+    "SossFound",
+    "history",
+    "plain",
+    "printable",
+]
 
 LAYOUT = 2
 """Of the names in a product's record; raised when one is renamed or changes its meaning."""
@@ -162,11 +171,11 @@ def history(said: Mapping[str, object]) -> list[str]:
         empty = value is None or (isinstance(value, Sized) and not len(value))
         if name not in UNSPOKEN and not empty:
             lines.append(f"bkgflow {name}: {_in_words(value)}")
-    return [_ascii(line) for line in lines]
+    return [printable(line) for line in lines]
 
 
-def _ascii(line: str) -> str:
-    """FITS headers hold printable ASCII; what has no likeness there becomes a question mark."""
+def printable(line: str) -> str:
+    """Return text as FITS headers hold it, printable ASCII; the rest becomes question marks."""
     line = line.translate({ord("–"): "-", ord("×"): "x"})
     return re.sub(r"[^ -~]", "?", line)
 

@@ -146,4 +146,5 @@ def _assignment(
         companions=tuple(plan.output / name for name in unit.companions),
         members=members,
         references=references,
+        keywords=unit.keywords,
     )

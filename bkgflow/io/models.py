@@ -104,12 +104,12 @@ def quiet(location: Location) -> Iterator[None]:
 
 def model_class(hdus: fits.HDUList) -> type[JwstDataModel]:
     """Return the class that DATAMODL names; without one, that of images or of cubes."""
-    named = getattr(datamodels, str(hdus[0].header.get("DATAMODL", "")), None)
+    named: object = getattr(datamodels, str(hdus[0].header.get("DATAMODL", "")), None)
     if isinstance(named, type) and issubclass(named, JwstDataModel):
         return named
-    shape = hdus["SCI"].shape if "SCI" in hdus else ()
-    by_axes = {2: datamodels.ImageModel, 3: datamodels.CubeModel}
-    return by_axes.get(len(shape), JwstDataModel)
+    axes = len(hdus["SCI"].shape) if "SCI" in hdus else 0
+    by_axes: dict[int, type[JwstDataModel]] = {2: datamodels.ImageModel, 3: datamodels.CubeModel}
+    return by_axes.get(axes, JwstDataModel)
 
 
 def spell_out(hdus: fits.HDUList) -> list[int]:

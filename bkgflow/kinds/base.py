@@ -36,6 +36,8 @@ class Assignment:
         What the product will say, as far as the plan knows it.
     members : tuple of Location
         The exposures that its shared result is made of.
+    keywords : tuple of (str, str)
+        FITS keywords of the product that name what it is made with.
     """
 
     target: ExposureFacts
@@ -46,6 +48,7 @@ class Assignment:
     companions: tuple[Location, ...] = ()
     members: tuple[Location, ...] = ()
     references: References | None = None
+    keywords: tuple[tuple[str, str], ...] = ()
 
     def __dask_tokenize__(self) -> str:
         """Its key says it all: dask would take every value of it apart, for every graph."""
@@ -73,7 +76,7 @@ class Change:
     ) -> Change:
         """Return a change whose verdict says what was found."""
         verdict = Verdict(state, reason, record=replace(work.record, found=found))
-        return cls(verdict, changes or Changes(), combined)
+        return cls(verdict, replace(changes or Changes(), keywords=work.keywords), combined)
 
 
 class Kind(PlannedKind, Protocol):

@@ -59,6 +59,7 @@ class SlitlessKind(Kind):
         "override_wavelengthrange",
     )
     reads = frozenset({"sourcecat"})
+    names = (("sourcecat", "SCATFILE"), ("segmap", "SEGMFILE"), ("direct_image", "DIRIMAGE"))
 
     def prepare(self, request: Request, settings: StepSettings) -> Prepared:
         """Find what the exposure is fitted with."""

@@ -48,6 +48,8 @@ class Prepared:
         The result that it waits for.
     notes : tuple of str
         What a user should know about how the members are used.
+    keywords : tuple of (str, str)
+        FITS keywords of the product that name what it is made with, beside the references.
     """
 
     target: ExposureFacts
@@ -56,6 +58,7 @@ class Prepared:
     references: References | None = None
     shared: Shared | None = None
     notes: tuple[str, ...] = ()
+    keywords: tuple[tuple[str, str], ...] = ()
 
     def noting(self, *notes: str) -> Prepared:
         """Return the same with more notes."""
@@ -103,6 +106,10 @@ class PlannedKind(Protocol):
 
     reads: ClassVar[frozenset[str]] = frozenset()
     """Member types of associations that it reads, beside science and background."""
+
+    names: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """Member types that a product names, each with its FITS keyword; one is named only where those
+    before it are there."""
 
     def prepare(self, request: Request, settings: StepSettings) -> Prepared:
         """Decide what is done to a target.

@@ -17,9 +17,10 @@ from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.publish import check_writable
 from bkgflow.planning.conflicts import without_conflicts, without_repeats
 from bkgflow.planning.keys import Key
-from bkgflow.planning.kind import Facts, PlannedKinds, Prepared, Request
+from bkgflow.planning.kind import Facts, PlannedKind, PlannedKinds, Prepared, Request
 from bkgflow.planning.plan import Costs, Plan
 from bkgflow.planning.unit import Shared, Unit
+from bkgflow.record import printable
 from bkgflow.settings import StepSettings
 from bkgflow.verdict import State, Verdict
 from bkgflow.version import VERSION
@@ -149,7 +150,7 @@ class Planner:
         )
         # What the association says comes before what was made of it.
         notes = (*(product.notes if product else ()), *left_alone, *flawless, *prepared.notes)
-        return replace(prepared, notes=notes)
+        return replace(prepared, notes=notes, keywords=(*prepared.keywords, *_named(kind, others)))
 
     def _facts(self, location: Location) -> ExposureFacts:
         if location not in self.looked_at:
@@ -226,6 +227,15 @@ class Planner:
             shared=digest,
             references=references,
             notes=found.notes,
+            keywords=(
+                *(
+                    (("ASNTABLE", printable(Location.of(asked.association).name)),)
+                    if asked.association
+                    else ()
+                ),
+                *found.keywords,
+                *(references.keywords if references else ()),
+            ),
         )
 
     def _exposures(self, units: Iterable[Unit], shared: Iterable[Shared]) -> Facts:
@@ -255,6 +265,17 @@ class Planner:
             written += size + len(unit.companions) * pixels * COMPANION_BYTES
             unit_task = max(unit_task, self.kinds.named(unit.kind).held(target))
         return Costs(read, written, shared_task, unit_task)
+
+
+def _named(kind: PlannedKind, members: Iterable[tuple[str, Location]]) -> Iterator[tuple[str, str]]:
+    """Yield the keywords that name members of an association, as the pipeline orders them."""
+    first: dict[str, Location] = {}
+    for name, location in members:
+        first.setdefault(name, location)
+    for name, keyword in kind.names:
+        if name not in first:
+            return
+        yield keyword, printable(first[name].name)
 
 
 def _refused(asked: Asked, error: BkgflowError) -> Unit:

@@ -27,6 +27,8 @@ class References:
         Where each reference came from, such as ("bkg", "crds jwst_1303.pmap").
     identities : tuple of (str, Identity)
         Which version of each file it was, with what it is: "reference bkg", "catalog", "mask".
+    keywords : tuple of (str, str)
+        FITS keywords that name them in a product, as the reference step writes them.
     """
 
     background: tuple[Location, ...]
@@ -35,6 +37,7 @@ class References:
     mask: Location | None = None
     origins: tuple[tuple[str, str], ...] = ()
     identities: tuple[tuple[str, Identity], ...] = ()
+    keywords: tuple[tuple[str, str], ...] = ()
 
     @property
     def files(self) -> tuple[Location, ...]:
@@ -95,6 +98,8 @@ class Unit:
         Digest of the shared result that it waits for; empty without one.
     notes : tuple of str
         What a user should know about how the members were read.
+    keywords : tuple of (str, str)
+        FITS keywords of the product that name what it was made with.
     """
 
     key: Key
@@ -108,6 +113,7 @@ class Unit:
     shared: str = ""
     references: References | None = None
     notes: tuple[str, ...] = ()
+    keywords: tuple[tuple[str, str], ...] = ()
 
     @property
     def digest(self) -> str:

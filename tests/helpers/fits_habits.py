@@ -52,8 +52,11 @@ def spelled(hdus: fits.HDUList, how: Callable[[str], str]) -> bytes:
     raw = written(hdus)
     for name in ("SCI", "ERR", "DQ", "VAR_POISSON"):
         text = f"'{how(name):<8}'".encode()
-        raw = re.sub(rf"EXTNAME = '{name} *'.{{{60 - len(name)}}}".encode(),
-                     lambda m, t=text: (b"EXTNAME = " + t).ljust(len(m[0]))[: len(m[0])], raw)
+        raw = re.sub(
+            rf"EXTNAME = '{name} *'.{{{60 - len(name)}}}".encode(),
+            lambda m, t=text: (b"EXTNAME = " + t).ljust(len(m[0]))[: len(m[0])],
+            raw,
+        )
     return raw
 
 
@@ -221,7 +224,10 @@ def zero_bytes_at_the_end(hdus):
 def extra_extensions(hdus):
     more = fits.ImageHDU(np.arange(6, dtype="i2").reshape(2, 3), name="MINE")
     more.header["MYWORD"] = ("kept", "mine")
-    columns = [fits.Column("x", "1E", "mm", array=[1, 2, 3]), fits.Column("y", "4A", array=["a"] * 3)]
+    columns = [
+        fits.Column("x", "1E", "mm", array=[1, 2, 3]),
+        fits.Column("y", "4A", array=["a"] * 3),
+    ]
     table = fits.BinTableHDU.from_columns(columns, name="SOURCES")
     hdus.insert(2, more)
     hdus.append(table)

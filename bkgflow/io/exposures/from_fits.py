@@ -129,6 +129,8 @@ def inspect(where: PathLike) -> ExposureFacts:
     arrays = [_array(location, hdus, name) for name in LAYERS]
     shape = _common_shape(location, arrays)
     n_integrations = shape[0] if len(shape) == 3 else None
+    sci, err, dq = arrays
+    assert sci is not None  # `_array` would have said so
     summed = any(hdu.has_checksum for hdu in hdus.values())
     return read_facts(
         location,
@@ -136,7 +138,7 @@ def inspect(where: PathLike) -> ExposureFacts:
         shape,
         hdus["PRIMARY"].header.get,
         hdus["SCI"].header.get,
-        lambda window: FitsSource(location, window, n_integrations, *arrays, summed),
+        lambda window: FitsSource(location, window, n_integrations, sci, err, dq, summed),
         absent=tuple(name for name, array in zip(LAYERS, arrays, strict=True) if array is None),
     )
 

@@ -110,6 +110,8 @@ def model_facts(model: JwstDataModel, name: str) -> ExposureFacts:
     shape, meta = _common_shape(model, name), model.meta
     arrays = [getattr(model, attribute, None) for attribute in LAYERS.values()]
     absent = tuple(name for name, array in zip(LAYERS, arrays, strict=True) if array is None)
+    sci, err, dq = arrays
+    assert sci is not None  # `_common_shape` would have said so
 
     def primary(keyword: str) -> object:
         if keyword == "DATAMODL":
@@ -122,7 +124,7 @@ def model_facts(model: JwstDataModel, name: str) -> ExposureFacts:
         shape,
         primary,
         lambda keyword: look_up(model, SCI_KEYS[keyword]),
-        lambda window: ModelSource(name, window, *arrays, getattr(meta, "wcs", None)),
+        lambda window: ModelSource(name, window, sci, err, dq, getattr(meta, "wcs", None)),
         absent=absent,
     )
 

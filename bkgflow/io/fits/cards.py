@@ -53,8 +53,8 @@ class Cards:
     @classmethod
     def read(cls, file: PathLike, stream: BinaryIO) -> Cards:
         """Read the header that begins where a stream stands; `FileError` if it does not end."""
-        raw = bytearray()
-        while len(raw) < LONGEST:
+        raw, found = bytearray(), "no END"
+        while len(raw) < LONGEST and found == "no END":
             block = stream.read(BLOCK)
             if len(block) < BLOCK:
                 break
@@ -62,10 +62,12 @@ class Cards:
             for i in range(0, BLOCK, WIDTH):
                 if block.startswith(b"END", i) and LAST.fullmatch(block, i):
                     return cls(file, bytes(raw))
+                if block.startswith(b"END\0", i):
+                    found = "END and zero bytes"
         raise FileError(
             "A FITS header ends with END and blanks, in a whole block",
             file=file,
-            value=f"no such END before byte {stream.tell()}",
+            value=f"{found} before byte {stream.tell()}",
             cure="Fetch the file again; it was cut off, damaged, or has bytes behind its end",
         )
 

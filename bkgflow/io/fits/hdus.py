@@ -19,7 +19,7 @@ from bkgflow.io.fits.cards import BLOCK, Cards, Value
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.reading import most_bytes, reading
 
-__all__ = ["UNSIGNED_ZERO", "ByteRange", "Hdu", "Hdus", "by_name", "read_hdus", "walk"]
+__all__ = ["ByteRange", "Hdu", "Hdus", "by_name", "read_hdus", "walk"]
 
 BITPIX = (8, 16, 32, 64, -32, -64)
 """The types that an array may have (FITS standard 4.0, table 8)."""

@@ -96,8 +96,7 @@ def _is_plain(hdu: Hdu) -> bool:
     if not hdu.index:
         extend = header.get("EXTEND")
         return header.get("SIMPLE") is True and (
-            extend is None
-            or (extend is True and _keywords(hdu, len(wanted) + 1)[-1] == "EXTEND")
+            extend is None or (extend is True and _keywords(hdu, len(wanted) + 1)[-1] == "EXTEND")
         )
     if header.get("GCOUNT") != 1:
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import reduce
 
 import numpy as np
 from astropy.io.fits.card import Undefined
@@ -11,13 +12,20 @@ from stdatamodels.jwst.datamodels import JwstDataModel
 
 from bkgflow.io.fits.checksums import SUMS
 from bkgflow.io.models import save_model
-from bkgflow.io.products.writer import Arrays, Changes
+from bkgflow.io.products.writer import NAMED, Arrays, Changes
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.publish import Draft, Publish, writing
 from bkgflow.record import Record
 from bkgflow.verdict import Verdict
 
-__all__ = ["COMBINED_SUFFIX", "describe", "draft_combined", "product_name", "product_suffix", "with_dq"]
+__all__ = [
+    "COMBINED_SUFFIX",
+    "describe",
+    "draft_combined",
+    "product_name",
+    "product_suffix",
+    "with_dq",
+]
 
 COMBINED_SUFFIX = "combinedbackground"
 """What the reference step calls a saved combined background."""
@@ -31,7 +39,7 @@ _KNOWN_SUFFIX = re.compile(
 
 def product_name(target: PathLike, suffix: str) -> str:
     """Return the file name of a product, as the pipeline forms it from its input's name."""
-    stem = re.sub(r"\.(fits(\.gz)?|asdf)$", "", Location.of(target).name)
+    stem = re.sub(r"(?i)\.((fits?|fts)(\.gz)?|asdf)$", "", Location.of(target).name)
     return f"{_KNOWN_SUFFIX.sub('', stem)}_{suffix}.fits"
 
 
@@ -62,6 +70,9 @@ def describe(model: JwstDataModel, verdict: Verdict, changes: Changes | None = N
         model.mask = changes.mask
     if changes is not None and changes.scaling_factor is not None:
         model.meta.background.scaling_factor = changes.scaling_factor
+    for keyword, value in () if changes is None else changes.keywords:
+        *above, name = NAMED[keyword].split(".")
+        setattr(reduce(getattr, above, model.meta), name, value)
     model.meta.cal_step.bkg_subtract = verdict.state.value
     model.meta.bkgflow = verdict.to_tree()
     for line in verdict.history:

@@ -26,7 +26,7 @@ from bkgflow.io.fits.hdus import ByteRange, Hdu, read_hdus
 from bkgflow.io.fits.tree import TREE, read_tree
 from bkgflow.io.products.nodes import HASH, Tree
 from bkgflow.io.products.pixels import Part
-from bkgflow.io.products.writer import EDITED, Changes
+from bkgflow.io.products.writer import EDITED, NAMED, Changes
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.reading import reading
 from bkgflow.verdict import Verdict
@@ -37,6 +37,9 @@ Schema = Mapping[str, Any]
 
 MASK = "MASK"
 """EXTNAME of the background mask of a slitless exposure."""
+
+ROOT = ""
+"""The section of what lies in ``meta`` itself."""
 
 NODES: Mapping[str, tuple[type, ...]] = {
     "meta": (yaml.MappingNode,),
@@ -160,6 +163,9 @@ def parts_from_file(
     primary["DATE"], primary["FILENAME"] = date, filename
     _set_card(primary, "S_BKDSUB", state)
     tree.set("meta.cal_step.bkg_subtract", state)
+    for keyword, value in changes.keywords:
+        _set_card(primary, keyword, value)
+        tree.set(f"meta.{NAMED[keyword]}", value)
     if factor is not None:
         _set_card(primary, "BKGD_SCL", factor)
         tree.set("meta.background.scaling_factor", factor)
@@ -234,7 +240,7 @@ def _set_card(primary: fits.Header, keyword: str, value: str | float) -> None:
     before = next(each for each in reversed(keywords[:at]) if each in primary)
     later = (each for each in keywords[at:] if each in primary and cards[each][0] == section)
     first_of_section = next(later, None)
-    if cards[before][0] == section:
+    if section in (cards[before][0], ROOT):  # what is in no section has no title
         primary.insert(before, card, after=True)
     elif first_of_section is not None:
         primary.insert(first_of_section, card)
@@ -249,7 +255,10 @@ def _cards() -> dict[str, tuple[str, str]]:
     """Return the section and the comment of each keyword of a primary header, in order."""
     meta = datamodels.JwstDataModel().schema["properties"]["meta"]
     return {
-        each["fits_keyword"]: (section, str(each.get("title", "")))
+        each["fits_keyword"]: (
+            ROOT if section == meta.get("title", ROOT) else section,
+            str(each.get("title", "")),
+        )
         for section, each in _leaves(meta, "")
         if "fits_keyword" in each and each.get("fits_hdu", "PRIMARY") == "PRIMARY"
     }

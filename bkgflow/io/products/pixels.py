@@ -145,7 +145,7 @@ def _convert(
     pixels = np.empty((rows, nx), dtype)
     stored = np.empty((rows, nx), dtype.newbyteorder(">"))
     singles: Iterable[ByteRange | NDArray[np.generic]]
-    singles = planes(source) if isinstance(source, ByteRange) else source.reshape(-1, ny, nx)
+    singles = planes(source) if isinstance(source, ByteRange) else iter(source.reshape(-1, ny, nx))
     for integration, single in enumerate(singles):
         for start in range(0, ny, rows):
             stop = min(start + rows, ny)

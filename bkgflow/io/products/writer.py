@@ -22,6 +22,7 @@ from bkgflow.verdict import Verdict
 __all__ = [
     "ATTRIBUTES",
     "EDITED",
+    "NAMED",
     "Arrays",
     "Changes",
     "Edit",
@@ -49,6 +50,17 @@ EDITED: Mapping[str, np.dtype[np.generic]] = {
 }
 """EXTNAME and type, in a product, of the arrays that a background changes."""
 
+NAMED: Mapping[str, str] = {
+    "R_BKG": "ref_file.bkg.name",
+    "R_WAVRAN": "ref_file.wavelengthrange.name",
+    "CRDS_CTX": "ref_file.crds.context_used",
+    "SCATFILE": "source_catalog",
+    "SEGMFILE": "segmentation_map",
+    "DIRIMAGE": "direct_image",
+    "ASNTABLE": "asn.table_name",
+}
+"""Keywords that name what a product was made with, and where they are below ``meta``."""
+
 ATTRIBUTES: Mapping[str, str] = {"SCI": "data", "ERR": "err", "DQ": "dq"}
 """What a data model calls them."""
 
@@ -65,11 +77,14 @@ class Changes:
         1 where a pixel is background: becomes the extension MASK.
     scaling_factor : float or None
         Becomes ``meta.background.scaling_factor``, the card BKGD_SCL.
+    keywords : tuple of (str, str)
+        Cards of the primary header, of `NAMED`, that say what was used: printable ASCII.
     """
 
     edits: Mapping[str, Edit] = field(default_factory=dict)
     mask: NDArray[np.uint32] | None = None
     scaling_factor: float | None = None
+    keywords: tuple[tuple[str, str], ...] = ()
 
 
 class Prepared(Protocol):

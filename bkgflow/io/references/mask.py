@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bkgflow.detector import Window
 from bkgflow.errors import FileError, ShapeError
+from bkgflow.io.fits.checksums import check_checksums
 from bkgflow.io.fits.hdus import walk
 from bkgflow.io.fits.planes import read_rows
 from bkgflow.io.storage.location import Location, PathLike
@@ -78,6 +79,7 @@ def product_mask(path: PathLike, shape: tuple[int, int]) -> NDArray[np.bool_] | 
 
 def _from_fits(path: PathLike) -> tuple[Values, bool]:
     """Return the mask, and whether any number may stand for background."""
+    check_checksums(Location.of(path))
     hdus = walk(path)
     flat = {name: hdu for name, hdu in hdus.items() if len(hdu.data.shape) == 2}
     kinds = {name: str(hdu.header.get("XTENSION", "IMAGE")).strip() for name, hdu in flat.items()}

@@ -17,6 +17,7 @@ from stdatamodels.jwst.datamodels.dqflags import pixel
 from bkgflow.detector import Window
 from bkgflow.errors import BackgroundError, FileError, ShapeError, WindowError
 from bkgflow.io.exposures.windows import CORNER_AND_SIZE, window_of
+from bkgflow.io.fits.checksums import check_checksums
 from bkgflow.io.fits.hdus import Hdu, walk
 from bkgflow.io.fits.planes import planes, read_rows
 from bkgflow.io.storage.location import Location, PathLike
@@ -77,6 +78,7 @@ def read_templates(
 
 
 def _read(path: PathLike, window: Window, instrument: str) -> Templates:
+    check_checksums(Location.of(path))
     hdus = walk(path)
     frame = _frame(path, hdus, instrument)
     if not frame.contains(window):

@@ -15,6 +15,7 @@ from stdatamodels.jwst import datamodels
 from bkgflow.detector import Window
 from bkgflow.errors import FileError, ShapeError
 from bkgflow.io.exposures.source import Source
+from bkgflow.io.fits.checksums import check_checksums
 from bkgflow.io.fits.hdus import ByteRange, walk
 from bkgflow.io.fits.planes import planes, read_rows
 from bkgflow.io.storage.location import Location, PathLike
@@ -50,6 +51,7 @@ def read_library(where: PathLike) -> NDArray[np.float32]:
         If it does not hold a stack of templates, 2048 columns wide.
     """
     location = Location.of(where)
+    check_checksums(location)
     data = _plain(location)
     if data is None:
         cure = "Fetch the reference again, or name the right one"
