@@ -143,7 +143,7 @@ def test_a_reference_is_added_up_too(tmp_path):
         raw[hdus["SCI"].fileinfo()["datLoc"]] ^= 1
     path.write_bytes(raw)
     with pytest.raises(FileError, match="extension SCI: DATASUM"):
-        read_templates(path, Window(0, 0, *SHAPE[::-1]))
+        read_templates(path, Window(0, 0, *SHAPE[::-1]), instrument="MIRI")
 
 
 @pytest.mark.parametrize(
