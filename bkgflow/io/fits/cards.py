@@ -105,6 +105,10 @@ class Cards:
                 cure="Correct the card, or fetch the file again",
             ) from None
 
+    def has(self, keyword: str) -> bool:
+        """Whether there is a card, be it without a value."""
+        return keyword.encode("ascii") in self._starts
+
     def whole(self, keyword: str, default: int | None = None) -> int:
         """Return a value that must be a whole number; `FileError` if it is none, or missing."""
         value = self.get(keyword, default)

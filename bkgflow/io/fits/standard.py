@@ -31,7 +31,7 @@ long."""
 
 COLUMN = re.compile(r"(\d*)([LXBIJKAEDCM])|[01]?([PQ])[LXBIJKAEDCM]\(\d+\)")
 
-WIDTHS = dict(L=1, B=1, A=1, I=2, J=4, K=8, E=4, D=8, C=8, M=16, P=8, Q=16)
+WIDTHS = dict(zip("LBAIJKEDCMPQ", (1, 1, 1, 2, 4, 8, 4, 8, 8, 16, 8, 16), strict=True))
 """Bytes of an element of a column of a binary table (FITS standard 4.0, table 18)."""
 
 CURE = (
@@ -83,26 +83,33 @@ def _check_card(path: PathLike, hdu: Hdu, raw: bytes) -> None:
 
 def _is_plain(hdu: Hdu) -> bool:
     """Whether a header begins with the cards that must be there, in their order, and fits."""
-    header, axes = hdu.header, [f"NAXIS{i}" for i in range(1, len(hdu.data.shape) + 1)]
+    axes = [f"NAXIS{i}" for i in range(1, len(hdu.data.shape) + 1)]
     wanted = ["XTENSION" if hdu.index else "SIMPLE", "BITPIX", "NAXIS", *axes]
     if hdu.index:
         wanted += ["PCOUNT", "GCOUNT"]
-    if len(axes) > 999 or _keywords(hdu, len(wanted)) != wanted:
-        return False
-    if any(each.startswith("NAXIS") and each not in wanted for each in _keywords(hdu)):
-        return False
-    if not isinstance(header.get("EXTNAME", ""), str):
-        return False
-    if not hdu.index:
-        extend = header.get("EXTEND")
-        return header.get("SIMPLE") is True and (
-            extend is None or (extend is True and _keywords(hdu, len(wanted) + 1)[-1] == "EXTEND")
-        )
+    stray = (each for each in _keywords(hdu) if each.startswith("NAXIS") and each not in wanted)
+    return (
+        len(axes) < 1000
+        and _keywords(hdu, len(wanted)) == wanted
+        and not any(stray)
+        and isinstance(hdu.header.get("EXTNAME", ""), str)
+        and (_is_plain_extension if hdu.index else _is_plain_primary)(hdu, len(wanted))
+    )
+
+
+def _is_plain_primary(hdu: Hdu, place: int) -> bool:
+    extend = hdu.header.get("EXTEND")
+    in_place = _keywords(hdu, place + 1)[-1] == "EXTEND"
+    return hdu.header.get("SIMPLE") is True and (extend is None or (extend is True and in_place))
+
+
+def _is_plain_extension(hdu: Hdu, place: int) -> bool:
+    header = hdu.header
     if header.get("GCOUNT") != 1:
         return False
-    if hdu.header.get("XTENSION") == "IMAGE":
+    if header.get("XTENSION") == "IMAGE":
         return header.get("PCOUNT") == 0
-    return header.get("XTENSION") == "BINTABLE" and _is_plain_table(hdu, len(wanted))
+    return header.get("XTENSION") == "BINTABLE" and _is_plain_table(hdu, place)
 
 
 def _is_plain_table(hdu: Hdu, place: int) -> bool:

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from types import NoneType
-from typing import Any
 
 import numpy as np
 import yaml
@@ -22,10 +21,13 @@ from numpy.typing import NDArray
 from stdatamodels.jwst import datamodels
 
 from bkgflow.io.fits.cards import BLOCK, Cards
+from bkgflow.io.fits.checksums import check_checksums
 from bkgflow.io.fits.hdus import ByteRange, Hdu, read_hdus
 from bkgflow.io.fits.tree import TREE, read_tree
+from bkgflow.io.products.agree import agree, without_sums
 from bkgflow.io.products.nodes import HASH, Tree
 from bkgflow.io.products.pixels import Part
+from bkgflow.io.products.schemas import ROOT, arrays_of, cards
 from bkgflow.io.products.writer import EDITED, NAMED, Changes
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.reading import reading
@@ -33,19 +35,14 @@ from bkgflow.verdict import Verdict
 
 __all__ = ["Written", "as_written", "parts_from_file"]
 
-Schema = Mapping[str, Any]
-
 MASK = "MASK"
 """EXTNAME of the background mask of a slitless exposure."""
 
-ROOT = ""
-"""The section of what lies in ``meta`` itself."""
-
 NODES: Mapping[str, tuple[type, ...]] = {
     "meta": (yaml.MappingNode,),
-    "meta.cal_step": (yaml.MappingNode,),
+    "meta.cal_step": (yaml.MappingNode, NoneType),
     "meta.background": (yaml.MappingNode, NoneType),
-    "history": (yaml.MappingNode,),
+    "history": (yaml.MappingNode, NoneType),
     "history.entries": (yaml.SequenceNode, NoneType),
     HASH: (yaml.ScalarNode,),
 }
@@ -88,21 +85,27 @@ class Written:
                 found.setdefault(hdu.name, hdu.data)
         return found
 
-    def is_intact(self) -> bool:
-        """Whether all is where it is looked for, and the hash holds."""
+    def is_plain(self) -> bool:
+        """Whether all is where it is looked for, and of the type that it has in a product."""
         images = self.images
         if "SCI" not in images or not hasattr(datamodels, self.model):
             return False
         if self.primary.get("DATE") is None or self.primary.get("FILENAME") is None:
             return False
-        if any(hdu.has_checksum for hdu in (*self.hdus, self.asdf)):  # the model forgets them
-            return False
         # An array of another type than the model's is cast by the model.
         if any(images[name].native != EDITED[name] for name in EDITED if name in images):
             return False
-        if not all(isinstance(self.tree.at(path), kinds) for path, kinds in NODES.items()):
-            return False
-        return self.tree.text(HASH) == _hash(hdu.header.raw for hdu in self.hdus)
+        return all(isinstance(self.tree.at(path), kinds) for path, kinds in NODES.items())
+
+    def agrees(self) -> bool:
+        """Whether the tree says what the headers say, if need be made so.
+
+        Where the hash holds it does; checksums, which would be wrong in a product, leave it.
+        """
+        summed = any(hdu.has_checksum for hdu in (*self.hdus, self.asdf))
+        if not summed and self.tree.text(HASH) == _hash(hdu.header.raw for hdu in self.hdus):
+            return True
+        return agree(self.tree, self.hdus, self.model)
 
     def takes(self, changes: Changes) -> bool:
         """Whether what changes is there, and a mask, where there is one, has a plain place."""
@@ -115,7 +118,7 @@ class Written:
         image = self.images.get(like)
         return (
             [hdu.name for hdu in self.hdus].count(MASK) == (like == MASK)
-            and MASK in _arrays_of(self.model)
+            and MASK in arrays_of(self.model)
             and image is not None
             and (image.shape, image.native) == (changes.mask.shape, changes.mask.dtype)
             and self.tree.text(f"{like.lower()}.source") == f"fits:{like},1"
@@ -138,11 +141,13 @@ def as_written(location: Location) -> Written | None:
         if tree.header.get("TFORM1") != f"{tree.data.nbytes}B":
             return None
         asdf = read_tree(location, stream, tree)
+    if any(hdu.has_checksum for hdu in hdus):
+        check_checksums(location)
     try:
         written = Written(tuple(others), tree, Tree(asdf))
     except ValueError:
         return None
-    return written if written.is_intact() else None
+    return written if written.is_plain() and written.agrees() else None
 
 
 def parts_from_file(
@@ -159,7 +164,7 @@ def parts_from_file(
     """
     date, state, tree = str(Time.now().isot), verdict.state.value, written.tree
     factor, mask = changes.scaling_factor, changes.mask
-    primary = fits.Header.fromstring(written.primary.raw)
+    primary = fits.Header.fromstring(without_sums(written.primary.raw))
     primary["DATE"], primary["FILENAME"] = date, filename
     _set_card(primary, "S_BKDSUB", state)
     tree.set("meta.cal_step.bkg_subtract", state)
@@ -181,7 +186,7 @@ def parts_from_file(
     # The hash comes last: it is of all headers of the product but the tree's own.
     tree.set(HASH, _hash(part.head for part in parts))
     asdf = tree.to_bytes()
-    header = fits.Header.fromstring(written.asdf.header.raw)
+    header = fits.Header.fromstring(without_sums(written.asdf.header.raw))
     header["NAXIS1"], header["TFORM1"] = len(asdf), f"{len(asdf)}B"
     return [*parts, Part(_raw(header) + asdf + bytes(-len(asdf) % BLOCK))]
 
@@ -191,11 +196,13 @@ def _parts(written: Written, primary: bytes, mask: NDArray[np.uint32] | None) ->
     images, after = written.images, None
     if mask is not None and MASK not in images:
         # A new mask follows the last HDU that the schema names before it.
-        arrays = _arrays_of(written.model)
+        arrays = arrays_of(written.model)
         before = arrays[: arrays.index(MASK)]
         after = max(i for i, hdu in enumerate(written.hdus) if hdu.name in before)
     for i, hdu in enumerate(written.hdus):
         head = hdu.header.raw if i else primary
+        if hdu.has_checksum and (hdu.name in EDITED or hdu.name == MASK):
+            head = without_sums(head)
         is_image = images.get(hdu.name) is hdu.data
         if is_image and hdu.name == MASK and mask is not None:
             yield Part(head, "", mask, mask.dtype)
@@ -224,23 +231,20 @@ def _raw(header: fits.Header) -> bytes:
     return str(header.tostring(padding=True)).encode("ascii")
 
 
-# What the schemas of stdatamodels say of a file: the order of its cards, and of its arrays.
-
-
 def _set_card(primary: fits.Header, keyword: str, value: str | float) -> None:
     """Set a card; a new one goes where the schema has it, below the title of its section."""
     if keyword in primary:
         primary[keyword] = value
         return
-    cards = _cards()
-    keywords = list(cards)
+    known = cards()
+    keywords = list(known)
     at = keywords.index(keyword)
-    section, comment = cards[keyword]
+    section, comment = known[keyword]
     card = (keyword, value, comment)
     before = next(each for each in reversed(keywords[:at]) if each in primary)
-    later = (each for each in keywords[at:] if each in primary and cards[each][0] == section)
+    later = (each for each in keywords[at:] if each in primary and known[each][0] == section)
     first_of_section = next(later, None)
-    if section in (cards[before][0], ROOT):  # what is in no section has no title
+    if section in (known[before][0], ROOT):  # what is in no section has no title
         primary.insert(before, card, after=True)
     elif first_of_section is not None:
         primary.insert(first_of_section, card)
@@ -248,34 +252,3 @@ def _set_card(primary: fits.Header, keyword: str, value: str | float) -> None:
         # Each card goes right behind the same one, so the last comes first.
         for each in (card, (" ", ""), (" ", section), (" ", "")):
             primary.insert(before, each, after=True)
-
-
-@lru_cache(maxsize=1)
-def _cards() -> dict[str, tuple[str, str]]:
-    """Return the section and the comment of each keyword of a primary header, in order."""
-    meta = datamodels.JwstDataModel().schema["properties"]["meta"]
-    return {
-        each["fits_keyword"]: (
-            ROOT if section == meta.get("title", ROOT) else section,
-            str(each.get("title", "")),
-        )
-        for section, each in _leaves(meta, "")
-        if "fits_keyword" in each and each.get("fits_hdu", "PRIMARY") == "PRIMARY"
-    }
-
-
-@lru_cache
-def _arrays_of(model: str) -> tuple[str, ...]:
-    """Return the EXTNAME of each array of a class of data models, in the order of its file."""
-    schema = getattr(datamodels, model)().schema
-    leaves = (leaf for _, leaf in _leaves(schema, "") if "fits_keyword" not in leaf)
-    return tuple(leaf["fits_hdu"] for leaf in leaves if "fits_hdu" in leaf)
-
-
-def _leaves(schema: Schema, section: str) -> Iterator[tuple[str, Schema]]:
-    """Yield all that a schema has no more properties of, with the title of its section."""
-    if "properties" not in schema:
-        yield section, schema
-        return
-    for each in schema["properties"].values():
-        yield from _leaves(each, schema.get("title", section))

@@ -219,7 +219,7 @@ def split_list(items: object) -> list[Any]:
 def _open_file(path: str) -> BinaryIO:
     """Open a file; of a pipe or a device nobody knows when it ends, or whether it begins."""
     # Without waiting for who writes into a pipe; of a file there is nothing to wait for.
-    raw = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: PTH123, SIM115
+    raw = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
     if stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
         return raw
     raw.close()
