@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from astropy.io import fits
@@ -104,12 +105,12 @@ def quiet(location: Location) -> Iterator[None]:
 
 def model_class(hdus: fits.HDUList) -> type[JwstDataModel]:
     """Return the class that DATAMODL names; without one, that of images or of cubes."""
-    named: object = getattr(datamodels, str(hdus[0].header.get("DATAMODL", "")), None)
+    named = getattr(datamodels, str(hdus[0].header.get("DATAMODL", "")), None)
     if isinstance(named, type) and issubclass(named, JwstDataModel):
         return named
     axes = len(hdus["SCI"].shape) if "SCI" in hdus else 0
-    by_axes: dict[int, type[JwstDataModel]] = {2: datamodels.ImageModel, 3: datamodels.CubeModel}
-    return by_axes.get(axes, JwstDataModel)
+    by_axes = {2: datamodels.ImageModel, 3: datamodels.CubeModel}
+    return cast(type[JwstDataModel], by_axes.get(axes, JwstDataModel))
 
 
 def spell_out(hdus: fits.HDUList) -> list[int]:

@@ -26,8 +26,8 @@ SOUND = {
 }
 
 ODD: tuple[Any, ...] = (
-    None, True, -1, 1e308, 10**400, "", " ", "a\nb", "\0", "../../etc/passwd", "/dev/zero", "é" * 300,
-    [], {}, [[]], {"": {}}, "science", "t_rate.fits", ["t_rate.fits"], "http://127.0.0.1:9/x.fits",
+    None, True, -1, 1e308, 10**400, "", " ", "a\nb", "\0", "../../etc/passwd", "/dev/zero",
+    "é" * 300, [], {}, [[]], {"": {}}, "science", "t_rate.fits", ["t_rate.fits"], "http://127.0.0.1:9/x.fits",
     "s3://no-such/x", "~root/x.fits", "\ud800",
 )  # fmt: skip
 

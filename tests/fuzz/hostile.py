@@ -89,24 +89,26 @@ def a_tree_of_thirty_megabytes(folder):
     return with_tree(folder, b"mine: [" + b"0," * 15_000_000 + b"0]", keep=True)
 
 
+def array_at(source: str, length: int = 4) -> bytes:
+    shape = f"shape: [{length}], datatype: uint8, byteorder: little"
+    return f"mine: !core/ndarray-1.1.0 {{source: {source}, {shape}}}".encode()
+
+
 @hostile
 def an_array_in_another_file(folder):
     secret = folder / "secret.txt"
     secret.write_text("nobody's business")
-    node = f"mine: !core/ndarray-1.1.0 {{source: '{secret}', shape: [4], datatype: uint8, byteorder: little}}"
-    return with_tree(folder, node.encode(), keep=True)
+    return with_tree(folder, array_at(f"'{secret}'"), keep=True)
 
 
 @hostile
 def an_array_from_the_net(folder):
-    node = b"mine: !core/ndarray-1.1.0 {source: 'http://127.0.0.1:9/x.asdf', shape: [4], datatype: uint8, byteorder: little}"
-    return with_tree(folder, node, keep=True)
+    return with_tree(folder, array_at("'http://127.0.0.1:9/x.asdf'"), keep=True)
 
 
 @hostile
 def an_array_of_a_terabyte(folder):
-    node = b"mine: !core/ndarray-1.1.0 {source: 0, shape: [1099511627776], datatype: uint8, byteorder: little}"
-    return with_tree(folder, node, keep=True)
+    return with_tree(folder, array_at("0", 1 << 40), keep=True)
 
 
 @hostile

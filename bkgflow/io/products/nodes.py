@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from copy import deepcopy
 from functools import lru_cache
 from typing import Any
@@ -90,7 +90,7 @@ class Tree:
         for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
             yield str(key.value), value
 
-    def change(self, path: str, value: object) -> None:
+    def change(self, path: str, value: Hashable) -> None:
         """Set what lies at a dotted path where it is not that already."""
         node, new = self.at(path), _scalar(type(value), value)
         if isinstance(node, yaml.ScalarNode) and (node.tag, node.value) == (new.tag, new.value):
@@ -170,7 +170,7 @@ def _entry(said: dict[str, str]) -> yaml.Node:
 
 
 @lru_cache(maxsize=8192)
-def _scalar(_kind: type, value: object) -> yaml.Node:
+def _scalar(_kind: type, value: Hashable) -> yaml.Node:
     """Return the node of a scalar, not to be changed; 1, 1.0 and True have one each."""
     return _node(value)
 

@@ -5,7 +5,7 @@ Read once for each class of data models in a process.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -43,7 +43,7 @@ class Keyword:
     path: str
     schema: Schema
 
-    def takes(self, value: object) -> bool:
+    def takes(self, value: Hashable) -> bool:
         """Whether the data model would take a card's value; it passes by what is not valid."""
         types = TYPES.get(str(self.schema.get("type")))
         if types is None or not SAID.issuperset(self.schema):
@@ -54,7 +54,7 @@ class Keyword:
 
 
 @lru_cache(maxsize=4096)
-def _is_valid(keyword: Keyword, _kind: type, value: object) -> bool:
+def _is_valid(keyword: Keyword, _kind: type, value: Hashable) -> bool:
     """Have asdf say whether a value is what a schema has; 1 and True are not the same."""
     try:
         asdf_schema.validate(value, schema=keyword.schema)
