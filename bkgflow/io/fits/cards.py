@@ -27,6 +27,8 @@ WIDTH = 80
 LAST = re.compile(rb"END {77}(?: {80})*")
 """The end of a header: blanks pad its last block."""
 
+MAY_END = re.compile(rb"END[ \0]")
+
 LONGEST = 10_000 * BLOCK
 """Bytes of a header. The longest of JWST have some 200 blocks; what never ends is no header."""
 
@@ -59,8 +61,8 @@ class Cards:
             if len(block) < BLOCK:
                 break
             raw += block
-            for i in range(0, BLOCK, WIDTH):
-                if block.startswith(b"END", i) and LAST.fullmatch(block, i):
+            for i in range(0, BLOCK, WIDTH) if MAY_END.search(block) else ():
+                if LAST.fullmatch(block, i):
                     return cls(file, bytes(raw))
                 if block.startswith(b"END\0", i):
                     found = "END and zero bytes"
@@ -104,6 +106,16 @@ class Cards:
                 value=card.decode("latin-1").rstrip(),
                 cure="Correct the card, or fetch the file again",
             ) from None
+
+    def keywords(self) -> Iterator[str]:
+        """Yield the keywords, each once, END and the empty one among them."""
+        for each in self._starts:
+            yield each.decode("latin-1")
+
+    def all_match(self, pattern: re.Pattern[bytes]) -> bool:
+        """Whether a pattern matches every card, each for itself."""
+        match, stop = pattern.fullmatch, self._starts[b"END"]
+        return all(match(self.raw, i, i + WIDTH) for i in range(0, stop, WIDTH))
 
     def has(self, keyword: str) -> bool:
         """Whether there is a card, be it without a value."""

@@ -49,9 +49,10 @@ def check_standard(path: PathLike, stream: BinaryIO, hdus: Sequence[Hdu]) -> Non
         If a card or a header is not as the standard has it; it names the extension.
     """
     for hdu in hdus:
-        for card in hdu.header:
-            if not PLAIN.fullmatch(card):
-                _check_card(path, hdu, card)
+        if not hdu.header.all_match(PLAIN):
+            for card in hdu.header:
+                if not PLAIN.fullmatch(card):
+                    _check_card(path, hdu, card)
     if not all(map(_is_plain, hdus)):
         stream.seek(0)
         rule = "The headers of a FITS file must be as the standard has them"
@@ -87,11 +88,11 @@ def _is_plain(hdu: Hdu) -> bool:
     wanted = ["XTENSION" if hdu.index else "SIMPLE", "BITPIX", "NAXIS", *axes]
     if hdu.index:
         wanted += ["PCOUNT", "GCOUNT"]
-    stray = (each for each in _keywords(hdu) if each.startswith("NAXIS") and each not in wanted)
+    axis_cards = [each for each in hdu.header.keywords() if each.startswith("NAXIS")]
     return (
         len(axes) < 1000
         and _keywords(hdu, len(wanted)) == wanted
-        and not any(stray)
+        and set(axis_cards).issubset(wanted)
         and isinstance(hdu.header.get("EXTNAME", ""), str)
         and (_is_plain_extension if hdu.index else _is_plain_primary)(hdu, len(wanted))
     )
@@ -132,7 +133,7 @@ def _widths(hdu: Hdu, count: int) -> Iterator[float]:
             yield int(form[1] or 1) * WIDTHS[form[2]] if form[2] else WIDTHS[form[3]]
 
 
-def _keywords(hdu: Hdu, first: int | None = None) -> list[str]:
-    """Return the keywords of a header, or of its first cards."""
-    raw = hdu.header.raw if first is None else hdu.header.raw[: 80 * first]
+def _keywords(hdu: Hdu, first: int) -> list[str]:
+    """Return the keywords of a header's first cards."""
+    raw = hdu.header.raw[: 80 * first]
     return [raw[i : i + 8].decode("latin-1").rstrip() for i in range(0, len(raw), 80)]
