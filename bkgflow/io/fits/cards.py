@@ -24,8 +24,7 @@ BLOCK = 2880
 WIDTH = 80
 """Bytes of a card."""
 
-LAST = re.compile(rb"END {77}(?: {80})*")
-"""The end of a header: blanks pad its last block."""
+END = b"END".ljust(WIDTH)
 
 MAY_END = re.compile(rb"END[ \0]")
 
@@ -62,10 +61,13 @@ class Cards:
                 break
             raw += block
             for i in range(0, BLOCK, WIDTH) if MAY_END.search(block) else ():
-                if LAST.fullmatch(block, i):
+                if block.startswith(END, i) and not block[i + WIDTH :].strip(b" "):
                     return cls(file, bytes(raw))
-                if block.startswith(b"END\0", i):
-                    found = "END and zero bytes"
+                # Read on, the header would swallow its data, and end where the next one does.
+                if MAY_END.match(block, i):
+                    zeros = block.startswith(b"END\0", i)
+                    found = f"END and {'zero' if zeros else 'other'} bytes"
+                    break
         raise FileError(
             "A FITS header ends with END and blanks, in a whole block",
             file=file,
@@ -75,7 +77,7 @@ class Cards:
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the cards in their order, as they are, without END; with a card its CONTINUEs."""
-        stop = self.raw.rindex(b"END".ljust(WIDTH))
+        stop = self.raw.rindex(END)
         starts = (i for i in range(0, stop, WIDTH) if self.raw[i : i + 8] != b"CONTINUE" or not i)
         for start, end in pairwise((*starts, stop)):
             yield self.raw[start:end]
@@ -114,7 +116,7 @@ class Cards:
 
     def all_match(self, pattern: re.Pattern[bytes]) -> bool:
         """Whether a pattern matches every card, each for itself."""
-        match, stop = pattern.fullmatch, self._starts[b"END"]
+        match, stop = pattern.fullmatch, self.raw.rindex(END)
         return all(match(self.raw, i, i + WIDTH) for i in range(0, stop, WIDTH))
 
     def has(self, keyword: str) -> bool:
