@@ -21,6 +21,7 @@ __all__ = [
     "SossFound",
     "history",
     "plain",
+    "printable",
 ]
 
 LAYOUT = 2
@@ -209,11 +210,11 @@ def history(said: Mapping[str, object]) -> list[str]:
         empty = value is None or (isinstance(value, Sized) and not len(value))
         if name not in UNSPOKEN and not empty:
             lines.append(f"bkgflow {name}: {_in_words(value)}")
-    return [_ascii(line) for line in lines]
+    return [printable(line) for line in lines]
 
 
-def _ascii(line: str) -> str:
-    """FITS headers hold printable ASCII; what has no likeness there becomes a question mark."""
+def printable(line: str) -> str:
+    """Return text as FITS headers hold it, printable ASCII; the rest becomes question marks."""
     line = line.translate({ord("–"): "-", ord("×"): "x", ord("±"): "+/-"})
     return re.sub(r"[^ -~]", "?", line)
 

@@ -184,6 +184,7 @@ def _assignment(
         references=references,
         imprint=None if imprint is None else facts[imprint].source,
         imprint_state=unit.imprint.state if unit.imprint else None,
+        keywords=unit.keywords,
     )
 
 

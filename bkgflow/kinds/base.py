@@ -43,6 +43,8 @@ class Assignment:
         What is subtracted from the target first.
     imprint_state : State or None
         What its product says of that.
+    keywords : tuple of (str, str)
+        FITS keywords of the product that name what it is made with.
     """
 
     target: ExposureFacts
@@ -55,6 +57,7 @@ class Assignment:
     references: References | None = None
     imprint: Source | None = None
     imprint_state: State | None = None
+    keywords: tuple[tuple[str, str], ...] = ()
 
     def __dask_tokenize__(self) -> str:
         """Its key says it all: dask would take every value of it apart, for every graph."""
@@ -82,7 +85,7 @@ class Change:
     ) -> Change:
         """Return a change whose verdict says what was found."""
         verdict = Verdict(state, reason, record=replace(work.record, found=found))
-        return cls(verdict, changes or Changes(), combined)
+        return cls(verdict, replace(changes or Changes(), keywords=work.keywords), combined)
 
 
 class Kind(PlannedKind, Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from bkgflow.errors import FileError
@@ -11,12 +11,16 @@ from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.location import Location
 from bkgflow.planning.kind import Prepared, Request
 from bkgflow.planning.unit import References
+from bkgflow.record import printable
 from bkgflow.settings import StepSettings
 from bkgflow.verdict import Verdict
 
 __all__ = ["chosen", "find_sky", "skipped", "to_be_fitted"]
 
 NO_REFERENCE = 'the reference background is "N/A" for this exposure'
+
+KEYWORDS = {"bkg": "R_BKG", "wavelengthrange": "R_WAVRAN"}
+"""Under which FITS keyword a product names a reference, by its type."""
 
 NOT_USED = "background exposures are not used: a reference is scaled instead"
 
@@ -29,7 +33,8 @@ def to_be_fitted(request: Request, references: References) -> Prepared:
 def skipped(request: Request, reason: str = NO_REFERENCE) -> Prepared:
     """Return a target that is not fitted, for a reason."""
     notes = (NOT_USED,) if request.backgrounds else ()
-    return Prepared(request.target, Verdict.skipped(reason), notes=notes)
+    keywords = ((KEYWORDS["bkg"], "N/A"),) if reason == NO_REFERENCE else ()
+    return Prepared(request.target, Verdict.skipped(reason), notes=notes, keywords=keywords)
 
 
 def find_sky(request: Request, settings: StepSettings) -> Reference:
@@ -64,7 +69,20 @@ def chosen(
         mask=mask,
         origins=tuple((r.reftype, f"{r.origin} {r.context}".strip()) for r in references),
         identities=tuple(identities),
+        keywords=tuple(_keywords(references)),
     )
+
+
+def _keywords(references: Sequence[Reference]) -> Iterator[tuple[str, str]]:
+    """Yield what names references in a product: those of CRDS by their names, others by paths."""
+    for each in references:
+        if each.reftype in KEYWORDS:
+            crds = each.origin == "crds"
+            names = (f"crds://{x.name}" if crds else str(x) for x in each.locations)
+            yield KEYWORDS[each.reftype], printable(",".join(names))
+    contexts = [each.context for each in references if each.origin == "crds"]
+    if contexts and contexts[0]:
+        yield "CRDS_CTX", printable(contexts[0])
 
 
 def _identity(location: Location) -> Identity:

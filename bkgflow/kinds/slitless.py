@@ -65,6 +65,7 @@ class SlitlessKind(Kind):
         "allow_subtracted",
     )
     reads = frozenset({"sourcecat"})
+    names = (("sourcecat", "SCATFILE"), ("segmap", "SEGMFILE"), ("direct_image", "DIRIMAGE"))
 
     def prepare(self, request: Request, settings: StepSettings) -> Prepared:
         """Find what the exposure is fitted with."""

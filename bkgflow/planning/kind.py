@@ -59,6 +59,8 @@ class Prepared:
         COMPLETE or SKIPPED: what the product says of its imprint; None where it says nothing new.
     imprints : mapping
         What is subtracted first from backgrounds that are used, by where these lie.
+    keywords : tuple of (str, str)
+        FITS keywords of the product that name what it is made with, beside the references.
     """
 
     target: ExposureFacts
@@ -71,6 +73,7 @@ class Prepared:
     imprint: ExposureFacts | None = None
     imprint_state: State | None = None
     imprints: Facts = field(default_factory=dict)
+    keywords: tuple[tuple[str, str], ...] = ()
 
     def noting(self, *notes: str) -> Prepared:
         """Return the same with more notes."""
@@ -121,6 +124,10 @@ class PlannedKind(Protocol):
 
     shares_backgrounds: ClassVar[bool] = False
     """Whether the members of what its units share are background exposures."""
+
+    names: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """Member types that a product names, each with its FITS keyword; one is named only where those
+    before it are there."""
 
     def wants(self, member: str, target: ExposureFacts, settings: StepSettings) -> bool:
         """Whether it reads members of a type for a target."""

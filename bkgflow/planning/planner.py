@@ -15,12 +15,13 @@ from bkgflow.io.references.folder import ReferenceFolder
 from bkgflow.io.storage.location import Location
 from bkgflow.planning.conflicts import already_subtracted, without_conflicts, without_repeats
 from bkgflow.planning.keys import Key
-from bkgflow.planning.kind import Facts, PlannedKinds, Prepared, Request
+from bkgflow.planning.kind import Facts, PlannedKind, PlannedKinds, Prepared, Request
 from bkgflow.planning.plan import Costs, Plan
 from bkgflow.planning.unit import IMPRINT_BYTES, Imprint, Shared, Unit
 from bkgflow.programs.association import Association, Product
 from bkgflow.programs.passed_over import PassedOver
 from bkgflow.programs.search_path import SearchPath, check_confined
+from bkgflow.record import printable
 from bkgflow.settings import StepSettings
 from bkgflow.verdict import State, Verdict
 from bkgflow.version import VERSION
@@ -124,9 +125,14 @@ class Planner:
         left_alone += (
             f"{name} member {each.name} is left alone" for name, each in others if not wanted(name)
         )
+        flawless = (
+            f"{each.name} has no DQ: all of its pixels count as good"
+            for each in (target, *prepared.used)
+            if "DQ" in each.absent
+        )
         # What the association says comes before what was made of it.
-        notes = (*(product.notes if product else ()), *left_alone, *prepared.notes)
-        return replace(prepared, notes=notes)
+        notes = (*(product.notes if product else ()), *left_alone, *flawless, *prepared.notes)
+        return replace(prepared, notes=notes, keywords=(*prepared.keywords, *_named(kind, others)))
 
     def _found(self, location: Location) -> ExposureFacts | BkgflowError:
         """Look at an exposure, if nobody has; return its facts, or what is wrong with it."""
@@ -221,6 +227,15 @@ class Planner:
             notes=found.notes,
             mismatches=found.mismatches,
             imprint=_imprint(found),
+            keywords=(
+                *(
+                    (("ASNTABLE", printable(Location.of(asked.association).name)),)
+                    if asked.association
+                    else ()
+                ),
+                *found.keywords,
+                *(references.keywords if references else ()),
+            ),
         )
 
     def _exposures(self, units: Iterable[Unit], shared: Iterable[Shared]) -> Facts:
@@ -274,6 +289,17 @@ def _imprint_part(found: Prepared) -> Iterator[tuple[str, object]]:
         yield "imprint", found.imprint.identity
     elif found.imprint_state is not None:
         yield "imprint", found.imprint_state.value
+
+
+def _named(kind: PlannedKind, members: Iterable[tuple[str, Location]]) -> Iterator[tuple[str, str]]:
+    """Yield the keywords that name members of an association, as the pipeline orders them."""
+    first: dict[str, Location] = {}
+    for name, location in members:
+        first.setdefault(name, location)
+    for name, keyword in kind.names:
+        if name not in first:
+            return
+        yield keyword, printable(first[name].name)
 
 
 def _refused(asked: Asked, error: BkgflowError) -> Unit:

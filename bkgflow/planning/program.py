@@ -14,7 +14,7 @@ from bkgflow.planning.planner import Asked, Planner
 from bkgflow.programs.association import Association, Product
 from bkgflow.programs.program import load_program
 
-__all__ = ["make_plan"]
+__all__ = ["check_text", "make_plan"]
 
 
 def make_plan(program: object, output: PathLike, planner: Planner, bkg_list: object = None) -> Plan:
@@ -44,7 +44,7 @@ def make_plan(program: object, output: PathLike, planner: Planner, bkg_list: obj
     named = [each.location for each in found.associations]
     named += [*(each.location for each in found.passed_over), *found.exposures, *backgrounds]
     references = planner.references.location if planner.references else ""
-    _check_text([*named, folder, *(path for path, _ in found.refused), references])
+    check_text([*named, folder, *(path for path, _ in found.refused), references])
     check_writable(folder)
     planner.looked_at |= found.missing
     several = len(found.exposures) + sum(len(each.products) for each in found.associations) > 1
@@ -124,7 +124,7 @@ def _no_backgrounds(exposure: Location) -> BackgroundError:
     )
 
 
-def _check_text(paths: Iterable[PathLike]) -> None:
+def check_text(paths: Iterable[PathLike]) -> None:
     """Refuse paths that are no text: a plan, a log and a result could not name them."""
     for path in map(str, paths):
         try:

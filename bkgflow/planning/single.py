@@ -14,6 +14,7 @@ from bkgflow.io.storage.location import Location, PathLike, split_list
 from bkgflow.planning.conflicts import own_background
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.planner import Asked, Planner
+from bkgflow.planning.program import check_text
 from bkgflow.programs.association import Product
 from bkgflow.programs.content import claims
 from bkgflow.programs.program import load_association
@@ -124,4 +125,5 @@ def _facts(thing: object, role: str, planner: Planner) -> ExposureFacts:
             value=f"{type(thing).__name__}: {thing!r}"[:200],
             cure="Give the path of an exposure, or the data model that it opens as",
         )
+    check_text([thing])
     return planner.facts(Location.of(thing))

@@ -31,6 +31,8 @@ class References:
         Where each reference came from, such as ("bkg", "crds jwst_1303.pmap").
     identities : tuple of (str, Identity)
         Which version of each file it was, with what it is: "reference bkg", "catalog", "mask".
+    keywords : tuple of (str, str)
+        FITS keywords that name them in a product, as the reference step writes them.
     """
 
     background: tuple[Location, ...]
@@ -39,6 +41,7 @@ class References:
     mask: Location | None = None
     origins: tuple[tuple[str, str], ...] = ()
     identities: tuple[tuple[str, Identity], ...] = ()
+    keywords: tuple[tuple[str, str], ...] = ()
 
     @property
     def files(self) -> tuple[Location, ...]:
@@ -128,6 +131,8 @@ class Unit:
         What a user should know about how the members were read.
     mismatches : tuple of str
         In what backgrounds differ from the target because it was allowed.
+    keywords : tuple of (str, str)
+        FITS keywords of the product that name what it was made with.
     """
 
     key: Key
@@ -143,6 +148,7 @@ class Unit:
     notes: tuple[str, ...] = ()
     mismatches: tuple[str, ...] = ()
     imprint: Imprint | None = None
+    keywords: tuple[tuple[str, str], ...] = ()
 
     @property
     def digest(self) -> str:

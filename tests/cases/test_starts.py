@@ -63,7 +63,7 @@ def test_a_program_of_images_is_planned_without_them_as_well(program, tmp_path):
 def test_cards_come_in_the_order_of_the_data_models():
     from stdatamodels.jwst import datamodels
 
-    from bkgflow.io.products.headers_from_file import keyword_order
+    from bkgflow.io.products.schemas import cards
 
     def leaves(schema):
         if "properties" in schema:
@@ -73,4 +73,4 @@ def test_cards_come_in_the_order_of_the_data_models():
             yield schema["fits_keyword"]
 
     meta = datamodels.JwstDataModel().schema["properties"]["meta"]
-    assert list(keyword_order()) == list(dict.fromkeys(leaves(meta)))
+    assert list(cards()) == list(dict.fromkeys(leaves(meta)))

@@ -190,12 +190,28 @@ def test_truncated_anywhere(tmp_path, keep):
     assert caught.value.file == str(path)
 
 
-@pytest.mark.parametrize("name", ["SCI", "ERR", "DQ"])
-def test_no_extension(tmp_path, name):
+def test_no_sci(tmp_path):
+    path = write_fits(tmp_path / "x.fits", image())
+    with fits.open(path, mode="update") as units:
+        del units["SCI"]
+    refused(FileError, path, "no SCI")
+
+
+@pytest.mark.parametrize("name", ["ERR", "DQ"])
+def test_no_err_or_no_dq(tmp_path, name):
     path = write_fits(tmp_path / "x.fits", image())
     with fits.open(path, mode="update") as units:
         del units[name]
-    refused(FileError, path, f"no {name}")
+    facts = inspect(path)
+    assert facts.absent == (name,)
+    out = np.full(facts.window.shape, 7, np.uint32)
+    with facts.source.reader() as reader:
+        if name == "DQ":
+            reader.read("dq", facts.window, out)
+            assert not out.any()
+        else:
+            with pytest.raises(FileError, match="no ERR"):
+                reader.read("err", facts.window, out)
 
 
 def test_an_extension_without_data(tmp_path):
@@ -206,12 +222,27 @@ def test_an_extension_without_data(tmp_path):
     refused(FileError, tmp_path / "y.fits", "DQ has no array")
 
 
-def test_a_compressed_image(tmp_path):
-    packed = fits.CompImageHDU(image((32, 32)), name="SCI")
+def test_a_table_for_an_image(tmp_path):
+    table = fits.BinTableHDU.from_columns([fits.Column("x", "E", array=[1])], name="SCI")
     with fits.open(write_fits(tmp_path / "y.fits", image((32, 32)))) as units:
-        units["SCI"] = packed
+        units["SCI"] = table
         units.writeto(tmp_path / "x.fits")
     refused(FileError, tmp_path / "x.fits", "SCI is a BINTABLE")
+
+
+@pytest.mark.parametrize("shape", [(32, 40), (3, 32, 40)])
+def test_a_compressed_image(tmp_path, shape):
+    values = np.random.default_rng(1).normal(size=shape).astype("f4")
+    packed = fits.CompImageHDU(values, compression_type="GZIP_2", quantize_level=0, name="SCI")
+    with fits.open(write_fits(tmp_path / "y.fits", values)) as units:
+        units["SCI"] = packed
+        units.writeto(tmp_path / "x.fits")
+    facts = inspect(tmp_path / "x.fits")
+    part = Window(5, 3, 20, 11)
+    out = np.empty((*shape[:-2], *part.shape), np.float32)
+    with facts.source.reader() as reader:
+        reader.read("sci", part, out)
+    np.testing.assert_array_equal(out, values[..., 3:14, 5:25])
 
 
 @pytest.mark.parametrize("name", ["a\0b.fits", "a\ud800.fits", "a" * 5000])

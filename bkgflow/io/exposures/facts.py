@@ -78,6 +78,8 @@ class ExposureFacts:
         EXTNAME of the VAR_… arrays that it has in the shape of SCI.
     segment : Segment
         Which part of which exposure it is.
+    absent : tuple of str
+        ERR, DQ or both, where it has none.
     """
 
     location: Location
@@ -100,6 +102,7 @@ class ExposureFacts:
     imprint_keywords: tuple[tuple[str, str], ...] = ()
     variances: tuple[str, ...] = ()
     segment: Segment = UNKNOWN
+    absent: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -160,6 +163,7 @@ def read_facts(
     sci: Callable[[str], object],
     source: Callable[[Window], Source],
     variances: Iterable[str] = (),
+    absent: tuple[str, ...] = (),
 ) -> ExposureFacts:
     """Return what an exposure's keywords say of it.
 
@@ -175,6 +179,8 @@ def read_facts(
     source : callable
         Makes the source from its window.
     variances : iterable of str
+        See `ExposureFacts`.
+    absent : tuple of str
         See `ExposureFacts`.
     """
     primary = cache(primary)  # several questions are about the same few keywords
@@ -214,6 +220,7 @@ def read_facts(
         imprint_keywords=present(IMPRINT_KEYS),
         variances=tuple(variances),
         segment=read_segment(primary),
+        absent=absent,
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
 import numpy as np
@@ -13,35 +14,51 @@ from numpy.typing import NDArray
 from bkgflow.detector import Window
 from bkgflow.errors import FileError, ShapeError
 from bkgflow.io.exposures.facts import ExposureFacts, read_facts
-from bkgflow.io.exposures.source import VARIANCES, Layer, Pixels, Reader
-from bkgflow.io.fits.hdus import ByteRange, Hdu, walk
+from bkgflow.io.exposures.source import VARIANCES, Layer, Pixels, Reader, check_absent
+from bkgflow.io.fits.checksums import check_checksums
+from bkgflow.io.fits.hdus import ByteRange, Hdu, Hdus, walk
 from bkgflow.io.fits.planes import planes, read_rows
+from bkgflow.io.fits.standard import check_standard
+from bkgflow.io.fits.tiles import Tiles, open_tiles, read_tiles
 from bkgflow.io.storage.location import Location, PathLike
 
 if TYPE_CHECKING:
+    from astropy.io.fits import HDUList
     from gwcs import WCS
 
 __all__ = ["FitsSource", "inspect"]
 
-ARRAYS = ("SCI", "ERR", "DQ")
+LAYERS = ("SCI", "ERR", "DQ")
+
+Array = ByteRange | Tiles
+"""Where an array is in its file."""
 
 
 @dataclass(frozen=True, slots=True)
 class FitsSource:
-    """See `Source`; the arrays are found by byte offsets."""
+    """See `Source`; the arrays are found by byte offsets.
+
+    Attributes
+    ----------
+    sci, err, dq : ByteRange, Tiles or None
+        Where the array is; None where the file has none. DQ then reads as 0, ERR not at all.
+    has_checksums : bool
+        Whether headers say what the bytes add up to; they are added up before they are read.
+    """
 
     format: ClassVar[str] = "fits"
 
     location: Location
     window: Window
     n_integrations: int | None
-    sci: ByteRange
-    err: ByteRange
-    dq: ByteRange
+    sci: Array
+    err: Array | None
+    dq: Array | None
+    has_checksums: bool = False
 
-    def __dask_tokenize__(self) -> tuple[str, int]:
+    def __dask_tokenize__(self) -> tuple[str, str]:
         """What tells it from another source."""
-        return self.location.url, self.sci.offset
+        return self.location.url, str(self.sci)
 
     @property
     def name(self) -> str:
@@ -51,8 +68,14 @@ class FitsSource:
     @contextmanager
     def reader(self) -> Iterator[Reader]:
         """Open the file."""
+        if self.has_checksums:
+            check_checksums(self.location)
         with self.location.open() as stream:
-            yield _FitsReader(self, stream)
+            if not any(isinstance(each, Tiles) for each in (self.sci, self.err, self.dq)):
+                yield _FitsReader(self, stream)
+                return
+            with self.location.open() as packed, open_tiles(self.location, packed) as opened:
+                yield _FitsReader(self, stream, opened)
 
     def variances(self, window: Window) -> dict[str, NDArray[np.float32]]:
         """Look where they are, and read them: few ask, so that no graph carries it."""
@@ -60,7 +83,7 @@ class FitsSource:
         rows, columns = window.slices_in(self.window)
         local = Window(columns.start, rows.start, window.nx, window.ny)
         with self.location.open() as stream:
-            for name in _variances(hdus):
+            for name in _variances(hdus, hdus["SCI"].data.shape):
                 found[name] = np.empty(window.shape, np.float32)
                 read_rows(stream, next(planes(hdus[name].data)), local, found[name])
         return found
@@ -82,23 +105,35 @@ class FitsSource:
 class _FitsReader:
     source: FitsSource
     stream: BinaryIO
+    opened: HDUList | None = None
 
     def read(self, layer: Layer, window: Window, out: Pixels, first: int = 0) -> None:
-        data: ByteRange = getattr(self.source, layer)
+        data: Array | None = getattr(self.source, layer)
         rows, columns = window.slices_in(self.source.window)
         local = Window(columns.start, rows.start, window.nx, window.ny)
         stack = out[None] if out.ndim == 2 else out
-        for plane, image in zip(planes(data, first, len(stack)), stack, strict=True):
-            read_rows(self.stream, plane, local, image)
+        if data is None:
+            check_absent(self.source.name, layer)
+            stack[...] = 0
+        elif isinstance(data, ByteRange):
+            for plane, image in zip(planes(data, first, len(stack)), stack, strict=True):
+                read_rows(self.stream, plane, local, image)
+        else:
+            unpacked = read_tiles(self.source.location, self.opened, data, local, first)
+            for image, pixels in zip(stack, unpacked, strict=False):
+                np.copyto(image, pixels, casting="unsafe")
 
 
 def inspect(where: PathLike) -> ExposureFacts:
     """Read an exposure's headers and check that they agree with each other.
 
+    All pixels of an exposure without DQ are good; one without ERR is an exposure until ERR is
+    asked for.
+
     Raises
     ------
     FileError
-        If the file is missing, unreadable, truncated, or lacks SCI, ERR or DQ.
+        If the file is missing, unreadable, truncated, not as FITS has it, or lacks SCI.
     ShapeError
         If SCI, ERR and DQ differ in shape, or SUBSIZE contradicts the array.
     WindowError
@@ -107,33 +142,33 @@ def inspect(where: PathLike) -> ExposureFacts:
     location = Location.of(where)
     # Before the headers: a file that is written in between is then seen to have changed.
     identity = location.identity()
-    hdus = walk(location)
-    shape = _common_shape(location, hdus)
+    hdus = walk(location, partial(check_standard, location))
+    _check_whole(location, hdus)
+    arrays = [_array(location, hdus, name) for name in LAYERS]
+    shape = _common_shape(location, arrays)
     n_integrations = shape[0] if len(shape) == 3 else None
-    arrays = [hdus[name].data for name in ARRAYS]
+    sci, err, dq = arrays
+    assert sci is not None  # `_array` would have said so
+    summed = any(hdu.has_checksum for hdu in hdus.values())
     return read_facts(
         location,
         identity,
         shape,
         hdus["PRIMARY"].header.get,
         hdus["SCI"].header.get,
-        lambda window: FitsSource(location, window, n_integrations, *arrays),
-        _variances(hdus),
+        lambda window: FitsSource(location, window, n_integrations, sci, err, dq, summed),
+        _variances(hdus, shape),
+        tuple(name for name, array in zip(LAYERS, arrays, strict=True) if array is None),
     )
 
 
-def _variances(hdus: Mapping[str, Hdu]) -> list[str]:
+def _variances(hdus: Mapping[str, Hdu], shape: tuple[int, ...]) -> list[str]:
     """Return the names of the images that are variances of SCI."""
-    shape = hdus["SCI"].data.shape
     found = [hdus[name] for name in VARIANCES if name in hdus]
-    return [
-        hdu.name
-        for hdu in found
-        if hdu.data.shape == shape and hdu.header.get("XTENSION", "IMAGE") == "IMAGE"
-    ]
+    return [hdu.name for hdu in found if hdu.data.shape == shape and hdu.kind == "IMAGE"]
 
 
-def _common_shape(location: Location, hdus: dict[str, Hdu]) -> tuple[int, ...]:
+def _check_whole(location: Location, hdus: Hdus) -> None:
     model = str(hdus["PRIMARY"].header.get("DATAMODL", ""))
     if model.startswith("Multi"):
         raise FileError(
@@ -142,32 +177,49 @@ def _common_shape(location: Location, hdus: dict[str, Hdu]) -> tuple[int, ...]:
             value=f"a {model}, slits cut out of an exposure",
             cure="Give the exposure itself, as it was before it was cut",
         )
-    for name in ARRAYS:
-        if name not in hdus or not hdus[name].data.shape:
-            among = ", ".join(key for key in hdus if key) or "none"
-            raise FileError(
-                "An exposure has the extensions SCI, ERR and DQ",
-                file=location,
-                value=f"{name} has no array" if name in hdus else f"no {name} among {among}",
-                cure="Give a rate or rateints product of the pipeline's first stage",
-            )
-        header, data = hdus[name].header, hdus[name].data
-        kind = str(header.get("XTENSION", "IMAGE"))
-        if kind != "IMAGE":
-            raise FileError(
-                "SCI, ERR and DQ are image extensions",
-                file=location,
-                value=f"{name} is a {kind}",
-                cure="Unpack a compressed file (funpack), or make the product again",
-            )
-        if data.bitpix > 0 and header.get("BLANK") is not None:
-            raise FileError(
-                "Pixels without a value are NaN",
-                file=location,
-                value=f"{name} holds whole numbers, one of which stands for none (BLANK)",
-                cure="Store the array as float32",
-            )
-    shape = hdus["SCI"].data.shape
+
+
+def _array(location: Location, hdus: Hdus, name: str) -> Array | None:
+    """Say where an array is; None where it may be missing and is."""
+    hdu = hdus.get(name)
+    if hdu is None and name != "SCI":
+        return None
+    found = None if hdu is None else _stored(hdu)
+    if hdu is None or found is None or not found.shape:
+        among = ", ".join(key for key in hdus if key) or "none"
+        raise FileError(
+            "An exposure must have the image extension SCI",
+            file=location,
+            value=f"no SCI among {among}" if hdu is None
+            else f"{name} is a {hdu.kind}" if found is None else f"{name} has no array",
+            cure="Give a rate or rateints product of the pipeline's first stage",
+        )  # fmt: skip
+    if isinstance(found, ByteRange) and found.bitpix > 0 and hdu.header.get("BLANK") is not None:
+        raise FileError(
+            "Pixels without a value are NaN",
+            file=location,
+            value=f"{name} holds whole numbers, one of which stands for none (BLANK)",
+            cure="Store the array as float32",
+        )
+    return found
+
+
+def _stored(hdu: Hdu) -> Array | None:
+    """Return where the array of an HDU is; None where it is no image."""
+    match hdu.kind:
+        case "IMAGE":
+            return hdu.data
+        case "COMPRESSED":
+            axes = range(hdu.header.whole("ZNAXIS"), 0, -1)
+            return Tiles(hdu.index, tuple(hdu.header.whole(f"ZNAXIS{axis}") for axis in axes))
+    return None
+
+
+def _common_shape(location: Location, arrays: Sequence[Array | None]) -> tuple[int, ...]:
+    shapes = {
+        name: array.shape for name, array in zip(LAYERS, arrays, strict=True) if array is not None
+    }
+    shape = shapes["SCI"]
     if len(shape) not in (2, 3) or 0 in shape:
         raise ShapeError(
             "SCI is an image (ny, nx) or a cube (n_integrations, ny, nx)",
@@ -175,12 +227,12 @@ def _common_shape(location: Location, hdus: dict[str, Hdu]) -> tuple[int, ...]:
             value=shape,
             cure="Give a rate or rateints product, not a ramp",
         )
-    for name in ARRAYS[1:]:
-        if hdus[name].data.shape != shape:
+    for name, other in shapes.items():
+        if other != shape:
             raise ShapeError(
                 f"{name} has the shape of SCI",
                 file=location,
-                value=f"SCI {shape}, {name} {hdus[name].data.shape}",
+                value=f"SCI {shape}, {name} {other}",
                 cure="Make the product again; its extensions do not belong together",
             )
     return shape

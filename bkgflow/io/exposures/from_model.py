@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
@@ -22,7 +22,7 @@ from bkgflow.io.exposures.facts import (
 )
 from bkgflow.io.exposures.segments import SEGMENT_KEYS
 from bkgflow.io.exposures.setup import COMBINED, DATE_KEYS, SETUP_KEYS
-from bkgflow.io.exposures.source import VARIANCES, Layer, Pixels, Reader
+from bkgflow.io.exposures.source import VARIANCES, Layer, Pixels, Reader, check_absent
 from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.location import Location
 
@@ -59,15 +59,18 @@ SCI_KEYS = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelSource:
-    """See `Source`: (ny, nx) or (n_integrations, ny, nx) arrays of any byte order, not copied."""
+    """See `Source`: (ny, nx) or (n_integrations, ny, nx) arrays of any byte order, not copied.
+
+    ERR and DQ may be missing, as in a file.
+    """
 
     format: ClassVar[str] = "model"
 
     name: str
     window: Window
     sci: Pixels
-    err: Pixels
-    dq: Pixels
+    err: Pixels | None
+    dq: Pixels | None
     world: WCS | None = None
     more: Mapping[str, Pixels] = field(default_factory=dict)
     """Its variances, by EXTNAME."""
@@ -104,7 +107,11 @@ class _ModelReader:
     source: ModelSource
 
     def read(self, layer: Layer, window: Window, out: Pixels, first: int = 0) -> None:
-        array: Pixels = getattr(self.source, layer)
+        array: Pixels | None = getattr(self.source, layer)
+        if array is None:
+            check_absent(self.source.name, layer)
+            out[...] = 0
+            return
         wanted = array[(..., *window.slices_in(self.source.window))]
         if out.ndim == 3 and array.ndim == 3:
             wanted = wanted[first : first + len(out)]
@@ -117,7 +124,7 @@ def model_facts(model: JwstDataModel, name: str) -> ExposureFacts:
     Parameters
     ----------
     model : JwstDataModel
-        With data (SCI), err and dq.
+        With data (SCI); err and dq may be missing.
     name : str
         Stands for the location in messages and in the result.
 
@@ -127,7 +134,10 @@ def model_facts(model: JwstDataModel, name: str) -> ExposureFacts:
         As `bkgflow.io.exposures.from_fits.inspect`.
     """
     shape, meta = _common_shape(model, name), model.meta
-    sci, err, dq = (getattr(model, attribute) for attribute in LAYERS.values())
+    arrays = [getattr(model, attribute, None) for attribute in LAYERS.values()]
+    absent = tuple(name for name, array in zip(LAYERS, arrays, strict=True) if array is None)
+    sci, err, dq = arrays
+    assert sci is not None  # `_common_shape` would have said so
 
     variances = {
         name: array
@@ -147,7 +157,7 @@ def model_facts(model: JwstDataModel, name: str) -> ExposureFacts:
 
     return read_facts(
         Location(name),
-        _identity(name, (sci, err, dq)),
+        _identity(name, [array for array in arrays if array is not None]),
         shape,
         primary,
         lambda keyword: look_up(model, SCI_KEYS[keyword]),
@@ -155,6 +165,7 @@ def model_facts(model: JwstDataModel, name: str) -> ExposureFacts:
             name, window, sci, err, dq, getattr(meta, "wcs", None), variances
         ),
         variances,
+        absent,
     )
 
 
@@ -162,14 +173,15 @@ def _common_shape(model: JwstDataModel, name: str) -> tuple[int, ...]:
     shapes = {}
     for layer, attribute in LAYERS.items():
         array = getattr(model, attribute, None)
-        if array is None:
+        if array is not None:
+            shapes[layer] = tuple(array.shape)
+        elif layer == "SCI":
             raise FileError(
-                "An exposure has SCI, ERR and DQ",
+                "An exposure must have SCI",
                 file=name,
-                value=f"no {layer} in the {type(model).__name__}",
+                value=f"no SCI in the {type(model).__name__}",
                 cure="Give a rate or rateints product of the pipeline's first stage",
             )
-        shapes[layer] = tuple(array.shape)
     shape: tuple[int, ...] = shapes["SCI"]
     if len(set(shapes.values())) > 1 or len(shape) not in (2, 3) or 0 in shape:
         raise ShapeError(
@@ -181,7 +193,7 @@ def _common_shape(model: JwstDataModel, name: str) -> tuple[int, ...]:
     return shape
 
 
-def _identity(name: str, arrays: tuple[Pixels, ...]) -> Identity:
+def _identity(name: str, arrays: Sequence[Pixels]) -> Identity:
     """A model in memory is told from another by what is in it."""
     digest = hashlib.blake2b(digest_size=8)
     for array in arrays:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
 from bkgflow.detector import Window
-from bkgflow.errors import PlanError
+from bkgflow.errors import FileError, PlanError
 
 if TYPE_CHECKING:
     from gwcs import WCS
@@ -31,6 +31,7 @@ __all__ = [
     "Reader",
     "SavedSource",
     "Source",
+    "check_absent",
     "check_savable",
     "read_whole",
     "read_window",
@@ -108,6 +109,24 @@ class Source(Protocol):
 
     def has_wcs(self) -> bool:
         """Whether it has a WCS: answered without making it."""
+
+
+def check_absent(name: str, layer: Layer) -> None:
+    """See that an array may be missing where it is asked for: without DQ all pixels are good.
+
+    Raises
+    ------
+    FileError
+        For ERR: nobody knows the errors.
+    """
+    if layer != "dq":
+        raise FileError(
+            f"An exposure must have {layer.upper()} where it is asked for",
+            file=name,
+            value=f"no {layer.upper()}",
+            cure="Give an exposure that has it; backgrounds need ERR for propagate_errors and "
+            "save_combined_background alone",
+        )
 
 
 def read_window(

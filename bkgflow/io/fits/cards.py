@@ -7,6 +7,8 @@ keywords, and only what is asked for is handed to astropy.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import BinaryIO
 
 from astropy.io.fits import Card, VerifyError
@@ -23,6 +25,11 @@ WIDTH = 80
 """Bytes of a card."""
 
 END = b"END".ljust(WIDTH)
+
+MAY_END = re.compile(rb"END[ \0]")
+
+LONGEST = 10_000 * BLOCK
+"""Bytes of a header. The longest of JWST have some 200 blocks; what never ends is no header."""
 
 PLAIN = re.compile(
     rb"= +(?:([+-]?\d+)|([+-]?\d+\.\d*(?:E[+-]?\d+)?)|'([ -%(-~]*)'|([TF])) *(?:/.*)?"
@@ -47,19 +54,33 @@ class Cards:
     @classmethod
     def read(cls, file: PathLike, stream: BinaryIO) -> Cards:
         """Read the header that begins where a stream stands; `FileError` if it does not end."""
-        raw = bytearray()
-        while True:
+        raw, found = bytearray(), "no END"
+        while len(raw) < LONGEST and found == "no END":
             block = stream.read(BLOCK)
             if len(block) < BLOCK:
-                raise FileError(
-                    "A FITS header ends with END in a whole block",
-                    file=file,
-                    value=f"no END before byte {stream.tell()}",
-                    cure="Fetch the file again; it was cut off or has bytes behind its end",
-                )
+                break
             raw += block
-            if any(block[i : i + WIDTH] == END for i in range(0, BLOCK, WIDTH)):
-                return cls(file, bytes(raw))
+            for i in range(0, BLOCK, WIDTH) if MAY_END.search(block) else ():
+                if block.startswith(END, i) and not block[i + WIDTH :].strip(b" "):
+                    return cls(file, bytes(raw))
+                # Read on, the header would swallow its data, and end where the next one does.
+                if MAY_END.match(block, i):
+                    zeros = block.startswith(b"END\0", i)
+                    found = f"END and {'zero' if zeros else 'other'} bytes"
+                    break
+        raise FileError(
+            "A FITS header ends with END and blanks, in a whole block",
+            file=file,
+            value=f"{found} before byte {stream.tell()}",
+            cure="Fetch the file again; it was cut off, damaged, or has bytes behind its end",
+        )
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield the cards in their order, as they are, without END; with a card its CONTINUEs."""
+        stop = self.raw.rindex(END)
+        starts = (i for i in range(0, stop, WIDTH) if self.raw[i : i + 8] != b"CONTINUE" or not i)
+        for start, end in pairwise((*starts, stop)):
+            yield self.raw[start:end]
 
     def get(self, keyword: str, default: Value | None = None) -> Value | None:
         """Return the value of a keyword's first card; `FileError` if it is not written as FITS."""
@@ -87,6 +108,20 @@ class Cards:
                 value=card.decode("latin-1").rstrip(),
                 cure="Correct the card, or fetch the file again",
             ) from None
+
+    def keywords(self) -> Iterator[str]:
+        """Yield the keywords, each once, END and the empty one among them."""
+        for each in self._starts:
+            yield each.decode("latin-1")
+
+    def all_match(self, pattern: re.Pattern[bytes]) -> bool:
+        """Whether a pattern matches every card, each for itself."""
+        match, stop = pattern.fullmatch, self.raw.rindex(END)
+        return all(match(self.raw, i, i + WIDTH) for i in range(0, stop, WIDTH))
+
+    def has(self, keyword: str) -> bool:
+        """Whether there is a card, be it without a value."""
+        return keyword.encode("ascii") in self._starts
 
     def whole(self, keyword: str, default: int | None = None) -> int:
         """Return a value that must be a whole number; `FileError` if it is none, or missing."""

@@ -6,8 +6,9 @@ are wanted are read by `bkgflow.io.fits.planes`.
 
 from __future__ import annotations
 
+import gzip
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
@@ -16,15 +17,19 @@ import numpy as np
 from bkgflow.errors import FileError
 from bkgflow.io.fits.cards import BLOCK, Cards, Value
 from bkgflow.io.storage.location import Location, PathLike
-from bkgflow.io.storage.reading import reading
+from bkgflow.io.storage.reading import most_bytes, reading
 
-__all__ = ["UNSIGNED_ZERO", "ByteRange", "Hdu", "read_hdus", "walk"]
+__all__ = ["ByteRange", "Hdu", "Hdus", "by_name", "read_hdus", "walk"]
 
 BITPIX = (8, 16, 32, 64, -32, -64)
 """The types that an array may have (FITS standard 4.0, table 8)."""
 
 UNSIGNED_ZERO = {16: 1 << 15, 32: 1 << 31}
 """BZERO with which FITS stores unsigned integers of 16 and 32 bits."""
+
+
+MOST_PADDING = 1 << 20
+"""Zero bytes or blanks that may follow the last extension."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,72 +78,138 @@ class ByteRange:
 
 @dataclass(frozen=True, slots=True)
 class Hdu:
-    """One header-and-data unit: its name, header, and where its data lie."""
+    """One header-and-data unit.
+
+    Attributes
+    ----------
+    name : str
+        EXTNAME in capitals, without blanks around it, as astropy looks for it; of a primary
+        without one, ``PRIMARY``; else empty.
+    data : ByteRange
+        Where its data lie.
+    index : int
+        Its number in the file; the primary is 0.
+    size : int
+        Bytes of the data, with what a table has behind its rows, without padding.
+    """
 
     name: str
     header: Cards
     data: ByteRange
+    index: int
+    size: int
+
+    @property
+    def kind(self) -> str:
+        """XTENSION; of the primary IMAGE, and COMPRESSED of a tile-compressed image."""
+        if self.header.get("ZIMAGE") is True:
+            return "COMPRESSED"
+        return str(self.header.get("XTENSION", "IMAGE")).strip()
+
+    @property
+    def has_checksum(self) -> bool:
+        """Whether its header says what its bytes add up to."""
+        return any(self.header.get(each) not in (None, "") for each in ("CHECKSUM", "DATASUM"))
+
+    @property
+    def begin(self) -> int:
+        """Byte of its header's first card."""
+        return self.data.offset - len(self.header.raw)
+
+    @property
+    def stop(self) -> int:
+        """Byte behind its data and what pads them."""
+        return self.data.offset + self.size + -self.size % BLOCK
 
 
-def walk(path: PathLike) -> dict[str, Hdu]:
+Hdus = dict[str, Hdu]
+"""By name, see `by_name`."""
+
+
+def walk(path: PathLike, look: Callable[[BinaryIO, Sequence[Hdu]], None] | None = None) -> Hdus:
     """Read every header of a file and prove that its data are all there.
 
-    Returns
-    -------
-    dict
-        Extensions by name; the first of a name counts, the primary is ``PRIMARY``.
+    Parameters
+    ----------
+    look : callable, optional
+        Given the open file and its HDUs, for what else is to be looked at.
 
     Raises
     ------
     FileError
         If the file cannot be read, is not FITS, or ends before its last extension does.
     """
-    found: dict[str, Hdu] = {}
     with Location.of(path).open() as stream, reading(stream):
-        for hdu, _ in read_hdus(path, stream):
-            found.setdefault(hdu.name, hdu)
-    if not found:
-        raise _unreadable(path, "an empty file")
+        hdus = list(read_hdus(path, stream))
+        if look is not None:
+            look(stream, hdus)
+    return by_name(hdus)
+
+
+def by_name(hdus: Sequence[Hdu]) -> Hdus:
+    """Return HDUs by name: the first of a name counts, and the primary is ``PRIMARY`` too."""
+    found = {"PRIMARY": hdus[0]}
+    for hdu in hdus:
+        found.setdefault(hdu.name, hdu)
     return found
 
 
-def read_hdus(path: PathLike, stream: BinaryIO) -> Iterator[tuple[Hdu, int]]:
-    """Read every header of an open file; with each comes where its HDU ends.
+def read_hdus(path: PathLike, stream: BinaryIO) -> Iterator[Hdu]:
+    """Read every header of an open file.
 
     Raises
     ------
     FileError
         If the file is not FITS, or ends before its last extension does.
     """
-    end, position = stream.seek(0, 2), 0
-    while position < end:
-        hdu, position = _read_hdu(path, stream, position)
-        if position > end:
+    most, position, index = most_bytes(stream), 0, 0
+    while header := _read_header(path, stream, position):
+        hdu = _hdu(path, header, stream.tell(), index)
+        # A packed file is unpacked as far as is asked for, and tells its length by ending.
+        if hdu.stop > most or not _reaches(stream, hdu.stop):
             raise FileError(
                 f"The file holds all of its extension {hdu.name or 'without a name'}",
                 file=path,
-                value=f"{end} bytes of {position}",
-                cure="Fetch the file again; it was cut off",
+                value=f"{most if hdu.stop > most else stream.tell()} bytes of {hdu.stop}",
+                cure="Fetch the file again; it was cut off, or a header is damaged",
             )
-        yield hdu, position
+        yield hdu
+        position, index = hdu.stop, index + 1
 
 
-def _read_hdu(path: PathLike, stream: BinaryIO, start: int) -> tuple[Hdu, int]:
-    """Read the header that begins at a byte; return it and where the next begins."""
+def _reaches(stream: BinaryIO, stop: int) -> bool:
+    """Whether a packed file is that long; of others the length is known."""
+    return not isinstance(stream, gzip.GzipFile) or stream.seek(stop) == stop
+
+
+def _read_header(path: PathLike, stream: BinaryIO, start: int) -> Cards | None:
+    """Read the header that begins at a byte; None where the file ends there."""
     stream.seek(start)
     signature = stream.read(8)
+    if not signature and start:
+        return None
     if signature != (b"XTENSION" if start else b"SIMPLE  "):
+        if start and _is_padding(signature, stream):
+            return None
         where = f"byte {start} begins an extension" if start else "the file begins"
-        raise _unreadable(path, f"{where} with {signature!r}")
+        raise _unreadable(path, f"{where} with {signature!r}" if signature else "an empty file")
     stream.seek(start)
-    header = Cards.read(path, stream)
-    name = str(header.get("EXTNAME", "")).upper() if start else "PRIMARY"
+    return Cards.read(path, stream)
+
+
+def _is_padding(begin: bytes, stream: BinaryIO) -> bool:
+    """Whether a file ends with zero bytes or blanks alone, as tapes and some copies leave them."""
+    rest = begin + stream.read(MOST_PADDING)
+    return len(rest) < MOST_PADDING and not rest.strip(b"\0 ")
+
+
+def _hdu(path: PathLike, header: Cards, offset: int, index: int) -> Hdu:
+    name = str(header.get("EXTNAME", "" if index else "PRIMARY")).strip().upper()
     try:
-        data = _byte_range(header, stream.tell())
-        size = _size(header, data)
-    except (ValueError, TypeError) as problem:
+        data = _byte_range(header, offset)
+        return Hdu(name, header, data, index, _size(header, data))
+    except (ValueError, TypeError, OverflowError) as problem:
         raise _unreadable(path, f"extension {name}: {problem.args[0]}") from None
-    return Hdu(name, header, data), data.offset + -(-size // BLOCK) * BLOCK
 
 
 def _byte_range(header: Cards, offset: int) -> ByteRange:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from bkgflow.detector import Window
 from bkgflow.errors import FileError
-from bkgflow.io.fits.hdus import UNSIGNED_ZERO, ByteRange
+from bkgflow.io.fits.hdus import ByteRange
 from bkgflow.io.storage.reading import reading
 
 __all__ = ["ended_early", "planes", "read_rows"]
@@ -99,9 +99,10 @@ def _convert(raw: NDArray[np.generic], data: ByteRange, out: NDArray[np.generic]
     """Swap, and undo BSCALE and BZERO, into ``out``."""
     if data.bscale == 1.0 and data.bzero == 0.0:
         np.copyto(out, raw, casting="unsafe")
-    elif out.dtype.kind == "u" and data.bscale == 1.0 and data.bitpix in UNSIGNED_ZERO:
+    elif out.dtype.kind == "u" and data.native is not None:
         # Adding 2**31 to a signed integer is flipping its top bit; unsigned addition wraps.
         np.copyto(out, raw, casting="unsafe")
         np.add(out, out.dtype.type(int(data.bzero)), out=out)
     else:
-        np.copyto(out, raw.astype(np.float64) * data.bscale + data.bzero, casting="unsafe")
+        with np.errstate(over="ignore", invalid="ignore"):  # of a number that no type holds
+            np.copyto(out, raw.astype(np.float64) * data.bscale + data.bzero, casting="unsafe")

@@ -7,16 +7,17 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
-from bkgflow.io.fits.hdus import walk
-from bkgflow.io.storage.location import Location
+from bkgflow.io.fits.bounds import check_tree
+from bkgflow.io.fits.hdus import Hdu, walk
+from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.reading import reading, understood
 
 if TYPE_CHECKING:
     from gwcs import WCS
 
-__all__ = ["TREE", "has_wcs", "read_wcs", "unvalidated"]
+__all__ = ["TREE", "has_wcs", "read_tree", "read_wcs", "unvalidated"]
 
 TREE = "ASDF"
 """EXTNAME of the tree: an ASDF file in the one cell of a table."""
@@ -45,6 +46,14 @@ def unvalidated() -> Iterator[None]:
         yield
 
 
+def read_tree(file: PathLike, stream: BinaryIO, hdu: Hdu) -> bytes:
+    """Return the ASDF file in a FITS file's extension; `FileError` if nobody should read it."""
+    stream.seek(hdu.data.offset)
+    content = stream.read(hdu.data.nbytes)
+    check_tree(content, file)
+    return content
+
+
 def read_wcs(location: Location) -> WCS | None:
     """Return the ``meta.wcs`` of a file's tree; None where it has none.
 
@@ -59,8 +68,7 @@ def read_wcs(location: Location) -> WCS | None:
     if hdu is None:
         return None
     with location.open() as stream, reading(stream):
-        stream.seek(hdu.data.offset)
-        content = io.BytesIO(stream.read(hdu.data.nbytes))
+        content = io.BytesIO(read_tree(location, stream, hdu))
     rule = "The ASDF tree of an exposure can be read"
     cure = "Fetch the file again, or make it again with the pipeline"
     with understood(rule, location, cure), warnings.catch_warnings(), unvalidated():

@@ -95,7 +95,7 @@ class _OpenFile:
         return draft
 
     def combined(self, arrays: Arrays, record: Record, to: Location) -> Draft:
-        return draft_combined(self._publish, self._model()[0], arrays, record, to)
+        return draft_combined(self._publish, self._model().model, arrays, record, to)
 
     def _parts(self, changes: Changes, verdict: Verdict, filename: str) -> list[Part]:
         try:

@@ -13,11 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from importlib import import_module
-from importlib.machinery import SourceFileLoader
-from importlib.util import find_spec
-from pathlib import Path
 from types import NoneType
-from typing import Any
 
 import numpy as np
 import yaml
@@ -25,30 +21,28 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from bkgflow.io.fits.cards import BLOCK, Cards
+from bkgflow.io.fits.checksums import check_checksums
 from bkgflow.io.fits.hdus import ByteRange, Hdu, read_hdus
-from bkgflow.io.fits.tree import TREE
-from bkgflow.io.products.nodes import HASH, LOADER, Tree
+from bkgflow.io.fits.tree import TREE, read_tree
+from bkgflow.io.products.agree import agree, without_sums
+from bkgflow.io.products.nodes import HASH, Tree
 from bkgflow.io.products.pixels import Part
-from bkgflow.io.products.writer import EDITED, Changes
+from bkgflow.io.products.schemas import ROOT, arrays_of, cards
+from bkgflow.io.products.writer import EDITED, NAMED, Changes
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.reading import reading
 from bkgflow.verdict import Verdict
 
-__all__ = ["Written", "as_written", "keyword_order", "parts_from_file"]
-
-Schema = Mapping[str, Any]
-
-CORE = "jwst/datamodels/schemas/core.schema.yaml"
-"""In stdatamodels: what the primary header of every data model may hold."""
+__all__ = ["Written", "as_written", "parts_from_file"]
 
 MASK = "MASK"
 """EXTNAME of the background mask of a slitless exposure."""
 
 NODES: Mapping[str, tuple[type, ...]] = {
     "meta": (yaml.MappingNode,),
-    "meta.cal_step": (yaml.MappingNode,),
+    "meta.cal_step": (yaml.MappingNode, NoneType),
     "meta.background": (yaml.MappingNode, NoneType),
-    "history": (yaml.MappingNode,),
+    "history": (yaml.MappingNode, NoneType),
     "history.entries": (yaml.SequenceNode, NoneType),
     HASH: (yaml.ScalarNode,),
 }
@@ -62,19 +56,19 @@ class Written:
     Attributes
     ----------
     hdus : tuple
-        All but the tree's, in their order; with each, where it ends in the file.
+        All but the tree's, in their order.
     asdf : Hdu
         The extension that holds the tree.
     """
 
-    hdus: tuple[tuple[Hdu, int], ...]
+    hdus: tuple[Hdu, ...]
     asdf: Hdu
     tree: Tree
 
     @property
     def primary(self) -> Cards:
         """The first header."""
-        return self.hdus[0][0].header
+        return self.hdus[0].header
 
     @property
     def model(self) -> str:
@@ -85,14 +79,14 @@ class Written:
     def images(self) -> dict[str, ByteRange]:
         """Where the images with EXTVER 1 are, by EXTNAME; the first of a name counts."""
         found: dict[str, ByteRange] = {}
-        for hdu, _ in self.hdus:
+        for hdu in self.hdus:
             image = hdu.header.get("XTENSION") == "IMAGE" and hdu.data.shape
             if image and hdu.header.whole("EXTVER", 1) in (0, 1):
                 found.setdefault(hdu.name, hdu.data)
         return found
 
-    def is_intact(self) -> bool:
-        """Whether all is where it is looked for, and the hash holds."""
+    def is_plain(self) -> bool:
+        """Whether all is where it is looked for, and of the type that it has in a product."""
         images = self.images
         if "SCI" not in images or not _is_known(self.model):
             return False
@@ -101,20 +95,30 @@ class Written:
         # An array of another type than the model's is cast by the model.
         if any(images[name].native != EDITED[name] for name in EDITED if name in images):
             return False
-        if not all(isinstance(self.tree.at(path), kinds) for path, kinds in NODES.items()):
-            return False
-        return self.tree.text(HASH) == _hash(hdu.header.raw for hdu, _ in self.hdus)
+        return all(isinstance(self.tree.at(path), kinds) for path, kinds in NODES.items())
+
+    def agrees(self) -> bool:
+        """Whether the tree says what the headers say, if need be made so.
+
+        Where the hash holds it does; checksums, which would be wrong in a product, leave it.
+        """
+        summed = any(hdu.has_checksum for hdu in (*self.hdus, self.asdf))
+        if not summed and self.tree.text(HASH) == _hash(hdu.header.raw for hdu in self.hdus):
+            return True
+        return agree(self.tree, self.hdus, self.model)
 
     def takes(self, changes: Changes) -> bool:
-        """Whether mask and scaling factor, where there are any, have places that are plain."""
+        """Whether what changes is there, and a mask, where there is one, has a plain place."""
+        if not self.images.keys() >= changes.edits.keys():
+            return False
         if changes.mask is None:
             return True
         # The node of a new mask is made after that of DQ.
         like = "DQ" if self.tree.at("mask") is None else MASK
         image = self.images.get(like)
         return (
-            [hdu.name for hdu, _ in self.hdus].count(MASK) == (like == MASK)
-            and MASK in _arrays_of(self.model)
+            [hdu.name for hdu in self.hdus].count(MASK) == (like == MASK)
+            and MASK in arrays_of(self.model)
             and image is not None
             and (image.shape, image.native) == (changes.mask.shape, changes.mask.dtype)
             and self.tree.text(f"{like.lower()}.source") == f"fits:{like},1"
@@ -131,18 +135,19 @@ def as_written(location: Location) -> Written | None:
     """
     with location.open() as stream, reading(stream):
         hdus = list(read_hdus(str(location), stream))
-        if len(hdus) < 2 or hdus[-1][0].name != TREE:
+        if len(hdus) < 2 or hdus[-1].name != TREE:
             return None
-        *others, (tree, _) = hdus
+        *others, tree = hdus
         if tree.header.get("TFORM1") != f"{tree.data.nbytes}B":
             return None
-        stream.seek(tree.data.offset)
-        asdf = stream.read(tree.data.nbytes)
+        asdf = read_tree(location, stream, tree)
+    if any(hdu.has_checksum for hdu in hdus):
+        check_checksums(location)
     try:
         written = Written(tuple(others), tree, Tree(asdf))
     except ValueError:
         return None
-    return written if written.is_intact() else None
+    return written if written.is_plain() and written.agrees() else None
 
 
 def parts_from_file(
@@ -160,13 +165,16 @@ def parts_from_file(
     now = datetime.now(UTC).replace(tzinfo=None)
     date, state, tree = now.isoformat(timespec="milliseconds"), verdict.state.value, written.tree
     factor, mask = changes.scaling_factor, changes.mask
-    primary = fits.Header.fromstring(written.primary.raw)
+    primary = fits.Header.fromstring(without_sums(written.primary.raw))
     primary["DATE"], primary["FILENAME"] = date, filename
     if changes.imprint is not None:
         _set_card(primary, "S_IMPRNT", changes.imprint.value)
         tree.set("meta.cal_step.imprint", changes.imprint.value)
     _set_card(primary, "S_BKDSUB", state)
     tree.set("meta.cal_step.bkg_subtract", state)
+    for keyword, value in changes.keywords:
+        _set_card(primary, keyword, value)
+        tree.set(f"meta.{NAMED[keyword]}", value)
     if factor is not None:
         _set_card(primary, "BKGD_SCL", factor)
         tree.set("meta.background.scaling_factor", factor)
@@ -182,7 +190,7 @@ def parts_from_file(
     # The hash comes last: it is of all headers of the product but the tree's own.
     tree.set(HASH, _hash(part.head for part in parts))
     asdf = tree.to_bytes()
-    header = fits.Header.fromstring(written.asdf.header.raw)
+    header = fits.Header.fromstring(without_sums(written.asdf.header.raw))
     header["NAXIS1"], header["TFORM1"] = len(asdf), f"{len(asdf)}B"
     return [*parts, Part(_raw(header) + asdf + bytes(-len(asdf) % BLOCK))]
 
@@ -192,18 +200,20 @@ def _parts(written: Written, primary: bytes, mask: NDArray[np.uint32] | None) ->
     images, after = written.images, None
     if mask is not None and MASK not in images:
         # A new mask follows the last HDU that the schema names before it.
-        arrays = _arrays_of(written.model)
+        arrays = arrays_of(written.model)
         before = arrays[: arrays.index(MASK)]
-        after = max(i for i, (hdu, _) in enumerate(written.hdus) if hdu.name in before)
-    for i, (hdu, stop) in enumerate(written.hdus):
+        after = max(i for i, hdu in enumerate(written.hdus) if hdu.name in before)
+    for i, hdu in enumerate(written.hdus):
         head = hdu.header.raw if i else primary
+        if hdu.has_checksum and (hdu.name in EDITED or hdu.name == MASK):
+            head = without_sums(head)
         is_image = images.get(hdu.name) is hdu.data
         if is_image and hdu.name == MASK and mask is not None:
             yield Part(head, "", mask, mask.dtype)
         elif is_image and hdu.name in EDITED:
             yield Part(head, hdu.name, hdu.data, hdu.data.native)
         else:  # as bytes, with what pads them
-            data = ByteRange(hdu.data.offset, (stop - hdu.data.offset,), 8)
+            data = ByteRange(hdu.data.offset, (hdu.stop - hdu.data.offset,), 8)
             yield Part(head, "", data, data.native)
         if i == after and mask is not None:
             yield Part(_mask_head(mask.shape), "", mask, mask.dtype)
@@ -225,23 +235,20 @@ def _raw(header: fits.Header) -> bytes:
     return str(header.tostring(padding=True)).encode("ascii")
 
 
-# What the schemas of stdatamodels say of a file: the order of its cards, and of its arrays.
-
-
 def _set_card(primary: fits.Header, keyword: str, value: str | float) -> None:
     """Set a card; a new one goes where the schema has it, below the title of its section."""
     if keyword in primary:
         primary[keyword] = value
         return
-    cards = keyword_order()
-    keywords = list(cards)
+    known = cards()
+    keywords = list(known)
     at = keywords.index(keyword)
-    section, comment = cards[keyword]
+    section, comment = known[keyword]
     card = (keyword, value, comment)
     before = next(each for each in reversed(keywords[:at]) if each in primary)
-    later = (each for each in keywords[at:] if each in primary and cards[each][0] == section)
+    later = (each for each in keywords[at:] if each in primary and known[each][0] == section)
     first_of_section = next(later, None)
-    if cards[before][0] == section:
+    if section in (known[before][0], ROOT):  # what is in no section has no title
         primary.insert(before, card, after=True)
     elif first_of_section is not None:
         primary.insert(first_of_section, card)
@@ -258,43 +265,3 @@ PLAIN = {"ImageModel", "CubeModel", "IFUImageModel", "SlitModel"}
 def _is_known(model: str) -> bool:
     """Whether stdatamodels has such a class of data models; the usual ones need not be imported."""
     return model in PLAIN or hasattr(import_module("stdatamodels.jwst.datamodels"), model)
-
-
-def _core_schema() -> Schema:
-    """Return the schema that all data models begin with, as stdatamodels keeps it in a file."""
-    # Read without the package: it takes a third of a second to import, and much else with it.
-    spec = find_spec("stdatamodels")
-    assert spec is not None and isinstance(spec.loader, SourceFileLoader)
-    path = Path(spec.origin or "").parent / CORE
-    schema: Schema = yaml.load(spec.loader.get_data(str(path)), LOADER)
-    return schema
-
-
-@lru_cache(maxsize=1)
-def keyword_order() -> dict[str, tuple[str, str]]:
-    """Return the section and the comment of each keyword of a primary header, in order."""
-    meta = _core_schema()["properties"]["meta"]
-    return {
-        each["fits_keyword"]: (section, str(each.get("title", "")))
-        for section, each in _leaves(meta, "")
-        if "fits_keyword" in each and each.get("fits_hdu", "PRIMARY") == "PRIMARY"
-    }
-
-
-@lru_cache
-def _arrays_of(model: str) -> tuple[str, ...]:
-    """Return the EXTNAME of each array of a class of data models, in the order of its file."""
-    from stdatamodels.jwst import datamodels
-
-    schema = getattr(datamodels, model)().schema
-    leaves = (leaf for _, leaf in _leaves(schema, "") if "fits_keyword" not in leaf)
-    return tuple(leaf["fits_hdu"] for leaf in leaves if "fits_hdu" in leaf)
-
-
-def _leaves(schema: Schema, section: str) -> Iterator[tuple[str, Schema]]:
-    """Yield all that a schema has no more properties of, with the title of its section."""
-    if "properties" not in schema:
-        yield section, schema
-        return
-    for each in schema["properties"].values():
-        yield from _leaves(each, schema.get("title", section))

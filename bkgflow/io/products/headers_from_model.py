@@ -6,22 +6,24 @@ no memory. stdatamodels writes it with images of one pixel; where those are, the
 
 from __future__ import annotations
 
+import hashlib
 import io
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 from astropy.io import fits
 from numpy.typing import NDArray
 from stdatamodels import fits_support
-from stdatamodels.jwst import datamodels
 from stdatamodels.jwst.datamodels import JwstDataModel
 
-from bkgflow.io.fits.hdus import ByteRange, read_hdus
-from bkgflow.io.fits.tree import unvalidated
-from bkgflow.io.models import not_a_model, open_model
-from bkgflow.io.products.describe import describe
+from bkgflow.io.fits.checksums import check_checksums
+from bkgflow.io.fits.hdus import ByteRange, Hdu, by_name, read_hdus
+from bkgflow.io.fits.tree import TREE, read_tree, unvalidated
+from bkgflow.io.models import model_class, quiet, spell_out
+from bkgflow.io.products.describe import describe, with_dq
 from bkgflow.io.products.pixels import Part
 from bkgflow.io.products.writer import EDITED, Changes
 from bkgflow.io.storage.location import Location
@@ -29,17 +31,44 @@ from bkgflow.verdict import Verdict
 
 __all__ = ["EmptyModel", "open_empty", "parts_from_model"]
 
-Layer = tuple[str, int]
-"""EXTNAME and EXTVER."""
-
-Pixels = ByteRange | NDArray[np.uint32]
-"""Where an image is; or a mask, which is in no file yet."""
-
-EmptyModel = tuple[JwstDataModel, Mapping[Layer, ByteRange]]
-"""A data model whose arrays are not to be looked at, and where the file's images are."""
+Pixels = ByteRange | NDArray[np.generic]
+"""Where an image is; or the image, where it is not in the file as it is."""
 
 SINGLES = {8, 16, -32}
 """BITPIX of what astropy scales to float32; the others become float64."""
+
+NO_HASH = "0" * 64
+"""A hash that never holds: the headers say what the tree does not."""
+
+
+@dataclass(frozen=True, eq=False)
+class EmptyModel:
+    """A data model whose arrays are not to be looked at.
+
+    Attributes
+    ----------
+    images : mapping
+        By EXTNAME, where the images are that the model has zeros for.
+    hdus : mapping
+        By EXTNAME, all that the model knows.
+    others : tuple of Hdu
+        What it does not know: without a name, or with the name of one before.
+    """
+
+    model: JwstDataModel
+    images: Mapping[str, ByteRange]
+    hdus: Mapping[str, Hdu]
+    others: tuple[Hdu, ...]
+
+    @property
+    def extra(self) -> dict[str, Hdu]:
+        """By EXTNAME, the extensions that no schema names: they are copied as they are."""
+        found = self.model.instance.get("extra_fits", {})
+        return {
+            name: self.hdus[name]
+            for name, content in found.items()
+            if "data" in content and name != "PRIMARY" and name in self.hdus
+        }
 
 
 @contextmanager
@@ -51,26 +80,30 @@ def open_empty(location: Location) -> Iterator[EmptyModel]:
     FileError
         If the file is there but no data model can be made of it.
     """
-    ranges: dict[Layer, ByteRange] = {}
+    images: dict[str, ByteRange] = {}
     with location.open() as stream:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # validation says on save what it says now
-                hdus = fits.open(stream, memmap=False)
-                for hdu in hdus:
-                    _leave_out(hdu, ranges)
-                with unvalidated():
-                    model = _model_class(location, hdus[0].header)(hdus)
-        except Exception as problem:  # stdatamodels, asdf and astropy each raise their own
-            raise not_a_model(location, problem) from problem
+        ours = list(read_hdus(location, stream))
+        if any(hdu.has_checksum for hdu in ours):
+            check_checksums(location)
+        if tree := by_name(ours).get(TREE):
+            read_tree(location, stream, tree)  # within its bounds
+        with quiet(location):
+            stream.seek(0)
+            hdus = fits.open(stream, memmap=False)
+            others = set(spell_out(hdus))
+            for hdu in hdus:
+                _leave_out(hdu, images)
+            with unvalidated():
+                model = model_class(hdus)(hdus)
         with hdus, model:
-            yield model, ranges
+            known = by_name([hdu for hdu in ours if hdu.index not in others])
+            apart = (hdu for hdu in ours if hdu.index in others and hdu.name != TREE)
+            yield EmptyModel(model, images, known, tuple(apart))
 
 
-def _leave_out(hdu: fits.ImageHDU, ranges: dict[Layer, ByteRange]) -> None:
+def _leave_out(hdu: fits.ImageHDU, images: dict[str, ByteRange]) -> None:
     """Give an image extension pages of zeros that the system never has to provide."""
-    layer = (hdu.name, hdu.ver)
-    if type(hdu) is not fits.ImageHDU or not hdu.shape or layer in ranges:
+    if type(hdu) is not fits.ImageHDU or not hdu.shape:
         return
     data = ByteRange(
         int(hdu.fileinfo()["datLoc"]),
@@ -82,17 +115,8 @@ def _leave_out(hdu: fits.ImageHDU, ranges: dict[Layer, ByteRange]) -> None:
     if data.native is None and hdu.name not in EDITED:
         return  # astropy knows more types than a byte range does
     scaled = np.float32 if data.bitpix in SINGLES else np.float64
-    ranges[layer] = data
+    images[hdu.name] = data
     hdu.data = np.zeros(data.shape, scaled if data.native is None else data.native)
-
-
-def _model_class(location: Location, primary: fits.Header) -> type[JwstDataModel]:
-    """Return the class that DATAMODL names; without one, what stdatamodels makes of the file."""
-    named = getattr(datamodels, str(primary.get("DATAMODL", "")), None)
-    if isinstance(named, type) and issubclass(named, JwstDataModel):
-        return named
-    with open_model(location) as model:
-        return type(model)
 
 
 def parts_from_model(
@@ -102,46 +126,63 @@ def parts_from_model(
 
     Edits are left to the pixels' writer. The model is changed.
     """
-    model, ranges = empty
-    sources: dict[Layer, Pixels] = dict(ranges)
-    left_out: dict[Layer, NDArray[np.generic]] = {}
+    model, extra = empty.model, empty.extra
+    sources: dict[str, Pixels] = dict(empty.images)
+    left_out: dict[str, NDArray[np.generic]] = {}
     describe(model, verdict, changes)
+    if "DQ" in changes.edits:
+        with_dq(model)
     if changes.mask is not None:
-        sources["MASK", 1] = changes.mask
+        sources["MASK"] = changes.mask
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.on_save(filename)
         # stdatamodels has no public way to the HDUs that ``save`` is about to write.
         hdus = fits_support.to_fits(model._instance, model._schema)
+        old = fits_support.fits_hash(hdus)
         for hdu in hdus:
-            layer = (hdu.name, hdu.ver)
-            if type(hdu) is fits.ImageHDU and layer in sources:
-                left_out[layer] = hdu.data
+            is_extra = hdu.name in extra and hdu.name in sources
+            if is_extra:
+                hdu.data = np.zeros((1,) * hdu.data.ndim, hdu.data.dtype)
+            elif type(hdu) is fits.ImageHDU and (hdu.name in sources or hdu.name in EDITED):
+                left_out[hdu.name] = hdu.data
+                sources.setdefault(hdu.name, hdu.data)
                 hdu.data = np.zeros((1,) * hdu.data.ndim, hdu.data.dtype)
         written = io.BytesIO()
         hdus.writeto(written)
-    return list(_parts(written, filename, left_out, sources))
+    *found, (_, tree) = _parts(written, filename, left_out, sources, extra)
+    parts = [part for _, part in found]
+    if extra or empty.others:
+        headers = b"".join(header for header, _ in found)
+        new = NO_HASH if empty.others else hashlib.sha256(headers).hexdigest()
+        tree = Part(tree.head.replace(old.encode(), new.encode()))
+    return [*parts, *map(_copied, empty.others), tree]
+
+
+def _copied(hdu: Hdu) -> Part:
+    """Return an HDU as it is."""
+    data = ByteRange(hdu.data.offset, (hdu.stop - hdu.data.offset,), 8)
+    return Part(hdu.header.raw, "", data, data.native)
 
 
 def _parts(
     written: io.BytesIO,
     filename: str,
-    left_out: Mapping[Layer, NDArray[np.generic]],
-    sources: Mapping[Layer, Pixels],
-) -> Iterator[Part]:
-    """Give every image that was left out its true size again."""
-    start = 0
-    for hdu, stop in read_hdus(filename, written):
-        layer = (hdu.name, hdu.header.whole("EXTVER", 1) or 1)
-        if layer in left_out:
-            array = left_out[layer]
+    left_out: Mapping[str, NDArray[np.generic]],
+    sources: Mapping[str, Pixels],
+    extra: Mapping[str, Hdu],
+) -> Iterator[tuple[bytes, Part]]:
+    """Yield each HDU with its header; an image that was left out has its true size again."""
+    for hdu in read_hdus(filename, written):
+        if hdu.name in left_out:
+            array = left_out[hdu.name]
             header = fits.Header.fromstring(hdu.header.raw)
             for axis, length in enumerate(reversed(array.shape), start=1):
                 header[f"NAXIS{axis}"] = length
             head = header.tostring(padding=True).encode("ascii")
-            # Of several images of a name only the first is edited.
-            name = hdu.name if hdu.name in EDITED and layer[1] == 1 else ""
-            yield Part(head, name, sources[layer], array.dtype)
+            name = hdu.name if hdu.name in EDITED else ""
+            yield head, Part(head, name, sources[hdu.name], array.dtype)
+        elif hdu.name in extra:
+            yield extra[hdu.name].header.raw, _copied(extra[hdu.name])
         else:
-            yield Part(bytes(written.getbuffer()[start:stop]))
-        start = stop
+            yield hdu.header.raw, Part(bytes(written.getbuffer()[hdu.begin : hdu.stop]))

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bkgflow.io.exposures.facts import ExposureFacts
-from bkgflow.io.exposures.source import VARIANCES
+from bkgflow.io.fits.checksums import check_checksums
 from bkgflow.io.models import native, open_model
-from bkgflow.io.products.describe import describe, draft_combined
-from bkgflow.io.products.writer import EDITED, Arrays, Changes, Prepared, check_arrays
+from bkgflow.io.products.describe import describe, draft_combined, with_dq
+from bkgflow.io.products.writer import ATTRIBUTES, EDITED, Arrays, Changes, Prepared, check_arrays
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import LocalPublish, Publish
 from bkgflow.record import Record
@@ -20,11 +20,6 @@ if TYPE_CHECKING:
     from stdatamodels.jwst.datamodels import JwstDataModel
 
 __all__ = ["ModelWriter"]
-
-ATTRIBUTES = {"SCI": "data", "ERR": "err", "DQ": "dq"} | {
-    name: attribute for name, attribute in VARIANCES.items() if name in EDITED
-}
-"""What a data model calls the arrays of `EDITED`."""
 
 
 @dataclass(slots=True, eq=False)
@@ -61,6 +56,8 @@ class _OpenModel:
         self, changes: Changes, verdict: Verdict, to: Location, threads: int = 1
     ) -> Prepared:
         given = self.writer.model
+        if given is None:
+            check_checksums(self.target.location)
         model = open_model(self.target.location) if given is None else given.copy()
         try:
             _change(model, changes, self.target)
@@ -78,6 +75,8 @@ class _OpenModel:
 
 
 def _change(model: JwstDataModel, changes: Changes, target: ExposureFacts) -> None:
+    if "DQ" in changes.edits:
+        with_dq(model)
     # No others: to ask a model for an array that it lacks would make one.
     names = [name for name in ATTRIBUTES if name == "SCI" or name in changes.edits]
     arrays = {name: getattr(model, ATTRIBUTES[name], None) for name in names}

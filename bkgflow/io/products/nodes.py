@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from copy import deepcopy
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -77,6 +78,48 @@ class Tree:
             mapping = found
         _put(mapping, name, _node(plain(value)))
 
+    def items(self, path: str = "") -> Iterator[tuple[str, yaml.Node]]:
+        """Yield the keys and nodes of the mapping at a dotted path; nothing where there is none."""
+        node = self.at(path) if path else self.root
+        return self.items_of(node)
+
+    @staticmethod
+    def items_of(node: yaml.Node | None) -> Iterator[tuple[str, yaml.Node]]:
+        """Yield the keys and nodes of a mapping; nothing of any other node."""
+        for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+            yield str(key.value), value
+
+    def change(self, path: str, value: Hashable) -> None:
+        """Set what lies at a dotted path where it is not that already."""
+        node, new = self.at(path), _scalar(type(value), value)
+        if isinstance(node, yaml.ScalarNode) and (node.tag, node.value) == (new.tag, new.value):
+            return
+        self.set(path, value)
+
+    def keep_cards(self, hdu: str, cards: list[list[object]]) -> None:
+        """Set the cards of an HDU that no schema knows, each a keyword, a value and a comment."""
+        path = f"extra_fits.{hdu}"
+        if cards:
+            self.set(f"{path}.header", cards)
+        elif self.at(path) is not None:
+            self._remove(path, "header")
+
+    def _remove(self, path: str, name: str) -> None:
+        """Remove a key, and the mappings above it that are empty then."""
+        node = self.at(path) if path else self.root
+        if isinstance(node, yaml.MappingNode):
+            node.value = [(key, value) for key, value in node.value if key.value != name]
+            if not node.value and path:
+                above, _, last = path.rpartition(".")
+                self._remove(above, last)
+
+    def replace_history(self, lines: Sequence[str]) -> None:
+        """Replace the entries by lines of which nobody knows the time."""
+        self.set("history.entries", [])
+        entries = self.at("history.entries")
+        assert isinstance(entries, yaml.SequenceNode)
+        entries.value = [_entry({"description": line}) for line in lines]
+
     def add_array(self, name: str, like: str, extension: str) -> None:
         """Add the node of an array in an extension, of the shape and type of another array."""
         node = deepcopy(self.at(like))
@@ -93,9 +136,7 @@ class Tree:
         entries.flow_style = False
         now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}.000"
         for line in lines:
-            entry = _node({"description": line, "time": now})
-            entry.tag = HISTORY_ENTRY
-            entries.value.append(entry)
+            entries.value.append(_entry({"description": line, "time": now}))
 
     def to_bytes(self) -> bytes:
         """Return the whole file."""
@@ -119,6 +160,18 @@ def _put(mapping: yaml.Node, name: str, node: yaml.Node) -> None:
             return
     place = next((i for i, (key, _) in enumerate(mapping.value) if key.value > name), None)
     mapping.value.insert(len(mapping.value) if place is None else place, (_node(name), node))
+
+
+def _entry(said: dict[str, str]) -> yaml.Node:
+    entry = _node(said)
+    entry.tag = HISTORY_ENTRY
+    return entry
+
+
+@lru_cache(maxsize=8192)
+def _scalar(_kind: type, value: Hashable) -> yaml.Node:
+    """Return the node of a scalar, not to be changed; 1, 1.0 and True have one each."""
+    return _node(value)
 
 
 def _node(value: object) -> yaml.Node:

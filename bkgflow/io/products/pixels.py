@@ -49,15 +49,15 @@ class Part:
     name : str
         EXTNAME of an array that may be edited; empty for all others.
     source : ByteRange, array or None
-        Where the array lies in the source; or the array itself, (ny, nx); None where nothing
-        follows.
+        Where the array lies in the source; or the array itself, (ny, nx) or a cube; None where
+        nothing follows.
     dtype : dtype or None
         The array's type in the product, in the machine's byte order.
     """
 
     head: bytes
     name: str = ""
-    source: ByteRange | NDArray[np.uint32] | None = None
+    source: ByteRange | NDArray[np.generic] | None = None
     dtype: Type | None = None
 
     @property
@@ -133,7 +133,7 @@ def _write_part(
 
 def _convert(
     stream: BinaryIO,
-    source: ByteRange | NDArray[np.uint32],
+    source: ByteRange | NDArray[np.generic],
     dtype: Type,
     descriptor: int,
     offset: int,
@@ -144,8 +144,8 @@ def _convert(
     rows = min(ny, max(1, PART_BYTES // (nx * dtype.itemsize)))
     pixels = np.empty((rows, nx), dtype)
     stored = np.empty((rows, nx), dtype.newbyteorder(">"))
-    singles: Iterable[ByteRange | NDArray[np.uint32]]
-    singles = planes(source) if isinstance(source, ByteRange) else [source]
+    singles: Iterable[ByteRange | NDArray[np.generic]]
+    singles = planes(source) if isinstance(source, ByteRange) else iter(source.reshape(-1, ny, nx))
     for integration, single in enumerate(singles):
         for start in range(0, ny, rows):
             stop = min(start + rows, ny)

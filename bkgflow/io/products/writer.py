@@ -21,7 +21,9 @@ from bkgflow.record import Record
 from bkgflow.verdict import State, Verdict
 
 __all__ = [
+    "ATTRIBUTES",
     "EDITED",
+    "NAMED",
     "Arrays",
     "Changes",
     "Edit",
@@ -51,6 +53,20 @@ EDITED: Mapping[str, np.dtype[np.generic]] = {
 }
 """EXTNAME and type, in a product, of the arrays that a background changes."""
 
+NAMED: Mapping[str, str] = {
+    "R_BKG": "ref_file.bkg.name",
+    "R_WAVRAN": "ref_file.wavelengthrange.name",
+    "CRDS_CTX": "ref_file.crds.context_used",
+    "SCATFILE": "source_catalog",
+    "SEGMFILE": "segmentation_map",
+    "DIRIMAGE": "direct_image",
+    "ASNTABLE": "asn.table_name",
+}
+"""Keywords that name what a product was made with, and where they are below ``meta``."""
+
+ATTRIBUTES: Mapping[str, str] = {"SCI": "data", "ERR": "err", "DQ": "dq"}
+"""What a data model calls them."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Changes:
@@ -66,12 +82,15 @@ class Changes:
         Becomes ``meta.background.scaling_factor``, the card BKGD_SCL.
     imprint : State or None
         Becomes ``meta.cal_step.imprint``, the card S_IMPRNT; None leaves it as it is.
+    keywords : tuple of (str, str)
+        Cards of the primary header, of `NAMED`, that say what was used: printable ASCII.
     """
 
     edits: Mapping[str, Edit] = field(default_factory=dict)
     mask: NDArray[np.uint32] | None = None
     scaling_factor: float | None = None
     imprint: State | None = None
+    keywords: tuple[tuple[str, str], ...] = ()
 
     def after(self, first: Mapping[str, Edit]) -> Changes:
         """Return the same, with edits that are made before these."""

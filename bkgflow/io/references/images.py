@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bkgflow.detector import Window
 from bkgflow.errors import FileError
 from bkgflow.io.fits.cards import Cards
+from bkgflow.io.fits.checksums import check_checksums
 from bkgflow.io.fits.hdus import ByteRange, Hdu, read_hdus
 from bkgflow.io.fits.planes import planes, read_rows
 from bkgflow.io.storage.location import Location, PathLike
@@ -104,6 +105,8 @@ def find_image(where: PathLike, names: Sequence[str], what: str, cure: str) -> S
     if begins_with(location, NPY_MAGIC, what):
         return _from_numpy(location, what, cure)
     hdus = _all_hdus(location, what, cure)
+    if any(hdu.has_checksum for hdu in hdus):
+        check_checksums(location)
     images = [hdu for hdu in hdus if _is_image(hdu)]
     chosen = [hdu for name in names for hdu in images if hdu.name == name][:1]
     chosen = chosen or [hdu for hdu in images if not _stands_beside(hdu.name)]
@@ -128,7 +131,7 @@ def _all_hdus(location: Location, what: str, cure: str) -> list[Hdu]:
             raise FileError(f"{what} must not be an empty file", file=location, cure=cure)
         stream.seek(0)
         try:
-            return [hdu for hdu, _ in read_hdus(location, stream)]
+            return list(read_hdus(location, stream))
         except FileError as problem:
             rule = f"{what} must be a FITS file that is all there, or a numpy file (.npy)"
             found = problem.value or problem.rule

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -195,7 +196,7 @@ class Location:
             If too many files are open already, and the limit cannot be raised.
         """
         try:
-            raw = _opened(self._there())
+            raw = _opened(self)
         except (OSError, ValueError) as problem:
             raise _not_readable(self, what, problem) from None
         with raw, unpacked(raw) as stream:
@@ -204,7 +205,7 @@ class Location:
     def read_bytes(self, what: str = "A file") -> bytes:
         """Return what is in a file, as it is; `FileError` where it cannot be read."""
         try:
-            with _opened(self._there()) as stream:
+            with _opened(self) as stream:
                 return stream.read()
         except (OSError, ValueError) as problem:
             raise _not_readable(self, what, problem) from None
@@ -250,14 +251,26 @@ def _split(item: object) -> list[Any]:
     return [each for part in parted(item) if part.strip() for each in expanded(part.strip())]
 
 
-def _opened(there: Path | Remote) -> BinaryIO:
+def _opened(location: Location) -> BinaryIO:
     """Open a file; where too many are open, once more after the limit is raised."""
     try:
-        return there.open("rb")
+        return _open(location)
     except OSError as problem:
         if problem.errno not in TOO_MANY or not raise_limit():
             raise
-    return there.open("rb")
+    return _open(location)
+
+
+def _open(location: Location) -> BinaryIO:
+    """Open a file; of a pipe or a device nobody knows when it ends, or whether it begins."""
+    if not location.is_local:
+        return location._there().open("rb")
+    # Without waiting for who writes into a pipe; of a file there is nothing to wait for.
+    raw = open(location.url, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
+    if stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
+        return raw
+    raw.close()
+    raise OSError("neither a file nor a link to one, but a pipe, a socket or a device")
 
 
 def _not_readable(location: Location, what: str, problem: Exception) -> FileError | RunError:

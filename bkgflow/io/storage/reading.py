@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +12,13 @@ from typing import BinaryIO, cast
 
 from bkgflow.errors import FileError
 
-__all__ = ["reading", "said", "understood", "unpacked"]
+__all__ = ["most_bytes", "reading", "said", "understood", "unpacked"]
 
 GZIP_MAGIC = b"\x1f\x8b"
+
+UNPACKED, FACTOR = 1 << 30, 64
+"""Bytes that any gzip file may unpack to, and how many times its size a larger one may: exposures
+become smaller by a factor of two or three, and of ten where they are simulated."""
 
 
 @contextmanager
@@ -26,6 +31,18 @@ def unpacked(raw: BinaryIO) -> Iterator[BinaryIO]:
         return
     with gzip.open(raw) as stream:
         yield cast(BinaryIO, stream)
+
+
+def most_bytes(stream: BinaryIO) -> int:
+    """Return how many bytes a file may unpack to; of a file that is not packed, those it has.
+
+    gzip packs zero bytes a thousandfold: a small file could keep a worker busy for ever.
+    """
+    packed = stream.fileobj if isinstance(stream, gzip.GzipFile) else stream
+    place = packed.tell()
+    size: int = packed.seek(0, os.SEEK_END)
+    packed.seek(place)
+    return size if packed is stream else max(UNPACKED, size * FACTOR)
 
 
 @contextmanager
