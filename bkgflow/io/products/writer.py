@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from bkgflow.errors import FileError, ShapeError
 from bkgflow.io.exposures.facts import ExposureFacts
+from bkgflow.io.exposures.source import VARIANCES
 from bkgflow.io.storage.location import Location
 from bkgflow.record import Record
 from bkgflow.verdict import State, Verdict
@@ -64,7 +65,9 @@ NAMED: Mapping[str, str] = {
 }
 """Keywords that name what a product was made with, and where they are below ``meta``."""
 
-ATTRIBUTES: Mapping[str, str] = {"SCI": "data", "ERR": "err", "DQ": "dq"}
+ATTRIBUTES: Mapping[str, str] = {"SCI": "data", "ERR": "err", "DQ": "dq"} | {
+    name: attribute for name, attribute in VARIANCES.items() if name in EDITED
+}
 """What a data model calls them."""
 
 
