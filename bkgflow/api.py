@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
+from bkgflow.arguments import StepArguments, shows_step_arguments
 from bkgflow.campaign.events import Listener
 from bkgflow.campaign.result import RunResult
 from bkgflow.campaign.runner import run_campaign, run_single
 from bkgflow.clusters.base import Cluster
 from bkgflow.clusters.choose import choose
-from bkgflow.errors import UsageError
+from bkgflow.errors import InputError, SettingsError, UsageError
 from bkgflow.explore.stack import combine, open_exposure, open_stack
 from bkgflow.io.models import Model
 from bkgflow.io.products.model import ModelWriter
 from bkgflow.io.references.folder import ReferenceFolder
+from bkgflow.io.references.parameters import read_parameters
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.publish import check_writable
 from bkgflow.kinds.table import KINDS
@@ -43,13 +45,15 @@ __all__ = [
 ]
 
 
+@shows_step_arguments
 def subtract(
     target: object,
     bkg_list: object = None,
     *,
     output_dir: PathLike | None = None,
     references: PathLike | None = None,
-    **step_arguments: object,
+    settings: PathLike | None = None,
+    **step_arguments: Unpack[StepArguments],
 ) -> Model:
     """Subtract the combined background from one exposure.
 
@@ -65,6 +69,9 @@ def subtract(
     references : path, optional
         A folder of reference files for slitless and SOSS exposures, matched by their keywords;
         CRDS is asked without one.
+    settings : path, optional
+        A parameter file of the step (ASDF or .cfg), as strun takes them; arguments that are given
+        here go before what it says.
     **step_arguments
         The names and defaults of the reference step (``sigma``, ``maxiters``, ``wfss_maxiter``,
         ``override_bkg``, …): see `bkgflow.settings.StepSettings`.
@@ -80,7 +87,7 @@ def subtract(
     BkgflowError
         With file, rule, value and cure, if an argument or an input is bad.
     """
-    planner = _planner(step_arguments, references)
+    planner, bkg_list = _single(step_arguments, references, settings, bkg_list)
     decided = plan_single(target, bkg_list, output_dir or ".", planner)
     if decided.units[0].companions:
         check_writable(decided.output)
@@ -89,12 +96,14 @@ def subtract(
     return writer.result
 
 
+@shows_step_arguments
 def subtract_to_file(
     target: PathLike,
     bkg_list: object = None,
     output_dir: PathLike = ".",
     references: PathLike | None = None,
-    **step_arguments: object,
+    settings: PathLike | None = None,
+    **step_arguments: Unpack[StepArguments],
 ) -> Path:
     """Do `subtract` and write the product, named as the pipeline names it; return its path.
 
@@ -103,20 +112,22 @@ def subtract_to_file(
     BkgflowError
         As `subtract`; and if the product cannot be written, or would replace an input.
     """
-    planner = _planner(step_arguments, references)
+    planner, bkg_list = _single(step_arguments, references, settings, bkg_list)
     check_writable(Location.of(output_dir))
     decided = plan_single(target, bkg_list, output_dir, planner)
     run_single(decided)
     return Path(output_dir) / decided.units[0].output
 
 
+@shows_step_arguments
 def plan(
     program: object,
     output: PathLike,
     *,
     memory: int = DEFAULT_MEMORY,
     references: PathLike | None = None,
-    **step_arguments: object,
+    settings: PathLike | None = None,
+    **step_arguments: Unpack[StepArguments],
 ) -> Plan:
     """Look at a program once and decide everything that a run will do.
 
@@ -128,7 +139,7 @@ def plan(
         Folder of the products; a run makes it if it is not there.
     memory : int
         Bytes of pixels that one combine task may hold at a time.
-    references : path, optional
+    references, settings : path, optional
         As for `subtract`.
     **step_arguments
         As for `subtract`.
@@ -144,7 +155,8 @@ def plan(
         If nothing can be planned. A unit with a bad input does not raise: it is QUARANTINED
         in the plan, with its error.
     """
-    return make_plan(program, output, _planner(step_arguments, references, memory))
+    arguments = _arguments(step_arguments, settings)
+    return make_plan(program, output, _planner(arguments, references, memory))
 
 
 def run(
@@ -237,10 +249,40 @@ def draw(target: PathLike, product: PathLike, picture: PathLike) -> Path:
     return draw_product(target, product, picture)
 
 
+def _arguments(given: Mapping[str, object], settings: PathLike | None) -> dict[str, object]:
+    """Return the arguments that were given, and those of a parameter file that were not.
+
+    What the file says is checked first, so that an error names it.
+    """
+    if settings is None:
+        return dict(given)
+    try:
+        found = read_parameters(settings)
+        StepSettings.of(**{name: each for name, each in found.items() if name != "bkg_list"})
+    except (InputError, SettingsError) as error:
+        # Whatever is wrong with it, nothing was started.
+        raise SettingsError(error.rule, file=settings, value=error.value, cure=error.cure) from None
+    return {**found, **given}
+
+
+def _single(
+    given: Mapping[str, object],
+    references: PathLike | None,
+    settings: PathLike | None,
+    bkg_list: object,
+) -> tuple[Planner, object]:
+    """Return who plans for one target, and its backgrounds: a parameter file may name them."""
+    arguments = _arguments(given, settings)
+    named = arguments.pop("bkg_list", None)
+    return _planner(arguments, references), named if bkg_list is None else bkg_list
+
+
 def _planner(
-    step_arguments: dict[str, object], references: PathLike | None, memory: int = DEFAULT_MEMORY
+    step_arguments: Mapping[str, object],
+    references: PathLike | None,
+    memory: int = DEFAULT_MEMORY,
 ) -> Planner:
     # Settings first: a wrong argument is said before any file is looked at.
-    settings = StepSettings.of(**step_arguments)
+    checked = StepSettings.of(**step_arguments)
     folder = None if references is None else ReferenceFolder(references)
-    return Planner(settings, KINDS, memory, folder)
+    return Planner(checked, KINDS, memory, folder)

@@ -12,9 +12,11 @@ from bkgflow.cli.demo import demo
 from bkgflow.cli.plan import plan
 from bkgflow.cli.run import run
 from bkgflow.cli.simulate import simulate
+from bkgflow.cli.spelling import Command, Commands
 from bkgflow.cli.subtract import subtract
 from bkgflow.cli.warm_up import warm_up
 from bkgflow.errors import BkgflowError, OutputError, UsageError
+from bkgflow.texts import columns_of, wrapped
 from bkgflow.version import VERSION
 
 __all__ = ["app", "main"]
@@ -24,6 +26,7 @@ STOPPED = 130
 
 app = typer.Typer(
     name="bkgflow",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -41,12 +44,12 @@ def _flowing(command: Callable[..., None]) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
-app.command(help=_flowing(subtract))(subtract)
-app.command(help=_flowing(plan))(plan)
-app.command(help=_flowing(run))(run)
+app.command(cls=Command, help=_flowing(subtract))(subtract)
+app.command(cls=Command, help=_flowing(plan))(plan)
+app.command(cls=Command, help=_flowing(run))(run)
 app.add_typer(simulate)
-app.command(help=_flowing(demo))(demo)
-app.command("warm-up", help=_flowing(warm_up))(warm_up)
+app.command(cls=Command, help=_flowing(demo))(demo)
+app.command("warm-up", cls=Command, help=_flowing(warm_up))(warm_up)
 
 
 def _show_version(wanted: bool) -> None:
@@ -69,12 +72,17 @@ def main() -> None:
     try:
         app(prog_name="bkgflow")
     except BkgflowError as error:
-        typer.echo(f"bkgflow: {error}", err=True)
+        _say(f"bkgflow: {error}")
         sys.exit(2 if isinstance(error, UsageError | OutputError) else 1)
     except OSError as problem:  # a full disk behind standard output, for one
-        typer.echo(f"bkgflow: the system says: {problem}. Mend that and try again.", err=True)
+        _say(f"bkgflow: the system says: {problem}. Mend that and try again.")
         sys.exit(1)
     except SystemExit as end:
         if end.code == STOPPED:
-            typer.echo("bkgflow: stopped; products that were written are whole", err=True)
+            _say("bkgflow: stopped; products that were written are whole")
         raise
+
+
+def _say(text: str) -> None:
+    """Say it on standard error: on a terminal in lines that fit, in a pipe in one line."""
+    typer.echo(wrapped(text, columns_of(sys.stderr)), err=True)

@@ -6,13 +6,13 @@ import inspect
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, Optional, get_args, get_type_hints
 
 import typer
 from pydantic.fields import FieldInfo
 
 from bkgflow.clusters.choose import CLUSTERS, SUMMARY, all_options
-from bkgflow.settings import StepSettings
+from bkgflow.settings import Several, StepSettings
 
 __all__ = [
     "STEP",
@@ -37,7 +37,7 @@ Program = Annotated[
     ),
 ]
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Say only what went wrong, and what was written.")
+    bool, typer.Option("--quiet", "-q", help="Say only what went wrong, and the summary.")
 ]
 References = Annotated[
     Path | None,
@@ -49,13 +49,21 @@ References = Annotated[
 ]
 
 
-def takes_step_arguments(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command an option for each of the step's arguments.
+SETTINGS = typer.Option(
+    help="A parameter file of the step (ASDF or .cfg, as strun takes them); what is given here "
+    "goes before what it says.",
+    metavar="FILE",
+    rich_help_panel=STEP,
+)
 
-    The command gets them all as one mapping, ``arguments``.
+
+def takes_step_arguments(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for each of the step's arguments, and one for a file of them.
+
+    The command gets those that were given as one mapping, ``arguments``.
     """
     made = [_step_option(name, field) for name, field in StepSettings.model_fields.items()]
-    return _takes(command, "arguments", made)
+    return _takes(command, "arguments", [_parameter("settings", str | None, None, SETTINGS), *made])
 
 
 def takes_cluster(command: Callable[..., None]) -> Callable[..., None]:
@@ -87,6 +95,8 @@ def _takes(
     @wraps(command)
     def wrapped(**values: object) -> None:
         taken = {parameter.name: values.pop(parameter.name) for parameter in made}
+        # What was not given may stand in a parameter file.
+        taken = {name: value for name, value in taken.items() if value not in (None, [])}
         command(**values, **{mapping: taken})
 
     # Typer reads the signature, and the annotations where it is wrapped once more.
@@ -103,12 +113,27 @@ def _step_option(name: str, field: FieldInfo) -> inspect.Parameter:
     if name.startswith(("wfss_", "soss_")):  # what all of them share, the panel says
         words = {"help": rest[0].upper() + rest[1:], "rich_help_panel": f"{STEP} for {whose}"}
     flag = [f"--{name.replace('_', '-')}"] if kind is bool else []
-    if isinstance(default, tuple):
-        kind, default = str, ",".join(f"{value:g}" for value in default)
-        words["metavar"] = "LOW,HIGH"
-    elif isinstance(default, str):
-        kind, words["metavar"] = str, "|".join(get_args(kind))
-    return _parameter(name, kind, default, typer.Option(*flag, **words))
+    words["show_default"] = default not in (None, False, ()) and str(default)
+    several = any(isinstance(each, Several) for each in field.metadata)
+    # Short ones: in 80 columns the names of the options need the room.
+    match default:
+        case bool():
+            words["metavar"] = ""
+        case (float(), *_):
+            kind, words["metavar"] = str, "LOW,HIGH"
+            words["show_default"] = ",".join(f"{value:g}" for value in default)
+        case str():
+            words["help"] += f" One of: {', '.join(get_args(kind))}."
+            kind, words["metavar"] = str, "WORD"
+        case _ if several or isinstance(default, tuple):
+            kind, words["metavar"] = list[str], "FILE" if default is None else "NAME"
+        case _:
+            numbers = {float: "X", int: "N"}
+            own = next((each for each in (kind, *get_args(kind)) if each in numbers), None)
+            words["metavar"] = numbers.get(own, "FILE") if own else "FILE"
+    # None stands for what was not given: that may stand in a parameter file.
+    kind = kind if kind == list[str] else Optional[kind]  # noqa: UP007 - typer takes no union
+    return _parameter(name, kind, None, typer.Option(*flag, **words))
 
 
 def _parameter(name: str, kind: Any, default: object, words: object) -> inspect.Parameter:

@@ -19,6 +19,12 @@ def plan(
         Path, typer.Option(help="Folder where the products would go.", metavar="DIR")
     ] = Path("bkgflow-out"),
     references: References = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            help="Plan for workers of a run with this --memory, such as 4GiB.", metavar="SIZE"
+        ),
+    ] = None,
     save: Annotated[
         Path | None, typer.Option(help="Also keep the plan as JSON.", metavar="FILE")
     ] = None,
@@ -31,10 +37,13 @@ def plan(
     2: wrong usage, or nothing to plan.
     """
     from bkgflow import api
+    from bkgflow.campaign.runner import task_memory
+    from bkgflow.clusters.local import Local
     from bkgflow.verdict import State
 
     asked = program if len(program) > 1 else program[0]
-    planned = api.plan(asked, output, references=references, **arguments)
+    held = task_memory(Local(memory=memory))
+    planned = api.plan(asked, output, memory=held, references=references, **arguments)
     api.show(planned)
     if save is not None:
         planned.save(save)

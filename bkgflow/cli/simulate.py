@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin,
 import typer
 from typer.core import TyperGroup
 
+from bkgflow.cli.spelling import Command
+
 if TYPE_CHECKING:
     from bkgflow.simulate import Simulated
     from bkgflow.simulate.arguments import Argument
@@ -69,7 +71,7 @@ def _commands() -> Commands:
 
     app = typer.Typer()
     for name, text in HELP.items():
-        app.command(name, help=text)(_command(name, getattr(bkgflow.simulate, f"simulate_{name}")))
+        app.command(name, cls=Command, help=text)(_command(name, getattr(bkgflow.simulate, f"simulate_{name}")))
     return typer.main.get_group(app).commands
 
 

@@ -20,10 +20,10 @@ def subtract(
         typer.Argument(metavar="TARGET", help="An exposure, or an association of one product."),
     ],
     bkg_list: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            help="Background exposures, separated by commas.",
-            metavar="FILE[,FILE…]",
+            help="Background exposures, separated by commas; may be given several times.",
+            metavar="FILES",
             rich_help_panel=STEP,
         ),
     ] = None,
@@ -48,6 +48,7 @@ def subtract(
     log = logging.getLogger("bkgflow")
     log.addHandler(handler)
     log.setLevel(logging.ERROR if quiet else logging.INFO)
+    backgrounds = ",".join(bkg_list) if bkg_list else None
     typer.echo(
-        api.subtract_to_file(target, bkg_list, output_dir, references=references, **arguments)
+        api.subtract_to_file(target, backgrounds, output_dir, references=references, **arguments)
     )

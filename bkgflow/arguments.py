@@ -1,0 +1,60 @@
+"""The step's arguments as Python shows them: to editors, to type checkers, at a prompt."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Sequence
+from typing import Literal, ParamSpec, TypedDict, TypeVar, get_type_hints
+
+from bkgflow.settings import StepSettings
+
+__all__ = ["StepArguments", "shows_step_arguments"]
+
+Path = str | os.PathLike[str]
+
+
+class StepArguments(TypedDict, total=False):
+    """The same arguments as they may be given: what editors and type checkers see.
+
+    A test holds names and defaults against `StepSettings`, which is where they come from.
+    """
+
+    sigma: float
+    maxiters: int | None
+    save_combined_background: bool
+    propagate_errors: bool
+    soss_source_percentile: float
+    soss_bkg_percentile: Sequence[float] | str | None
+    soss_fit: Literal["exposure", "file", "integration"]
+    wfss_mmag_extract: float | None
+    wfss_mask: Path | None
+    wfss_maxiter: int
+    wfss_rms_stop: float
+    wfss_outlier_percent: float
+    wfss_mask_mode: Literal["boxes", "residual", "auto"]
+    wfss_orders: Literal["extract", "all"]
+    override_bkg: Path | Sequence[Path] | None
+    override_wavelengthrange: Path | None
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def shows_step_arguments(function: Callable[P, R]) -> Callable[P, R]:
+    """Have a function that takes ``**StepArguments`` show each of them, with its default.
+
+    That is what a prompt completes; the function itself stays as it is.
+    """
+    own = inspect.signature(function)
+    parameters = [each for each in own.parameters.values() if each.kind != each.VAR_KEYWORD]
+    hints = get_type_hints(StepArguments)
+    for name, field in StepSettings.model_fields.items():
+        kind = inspect.Parameter.KEYWORD_ONLY
+        hint = hints.get(name, field.annotation)
+        parameters.append(
+            inspect.Parameter(name, kind, default=field.default, annotation=hint)
+        )
+    function.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return function
