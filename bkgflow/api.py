@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Unpack
 
 from bkgflow.arguments import StepArguments, shows_step_arguments
 from bkgflow.campaign.events import Listener
+from bkgflow.campaign.progress import notebook_cell, progress_in
 from bkgflow.campaign.result import RunResult
 from bkgflow.campaign.runner import run_campaign, run_single
 from bkgflow.clusters.base import Cluster
-from bkgflow.clusters.choose import choose
+from bkgflow.clusters.choose import ClusterArguments, choose, shows_cluster_arguments
 from bkgflow.errors import InputError, SettingsError, UsageError
 from bkgflow.explore.stack import combine, open_exposure, open_stack
 from bkgflow.io.models import Model
@@ -25,7 +26,7 @@ from bkgflow.planning.plan import Plan
 from bkgflow.planning.planner import DEFAULT_MEMORY, Planner, make_plan
 from bkgflow.planning.single import plan_single
 from bkgflow.report.drawing import draw_product
-from bkgflow.report.tables import print_table
+from bkgflow.report.tables import print_table, width_here
 from bkgflow.report.unit_tables import plan_table, run_table
 from bkgflow.settings import StepSettings
 
@@ -87,7 +88,7 @@ def subtract(
     BkgflowError
         With file, rule, value and cure, if an argument or an input is bad.
     """
-    planner, bkg_list = _single(step_arguments, references, settings, bkg_list)
+    planner, bkg_list = _single(step_arguments, references, settings, bkg_list, writes=False)
     decided = plan_single(target, bkg_list, output_dir or ".", planner)
     if decided.units[0].companions:
         check_writable(decided.output)
@@ -112,7 +113,7 @@ def subtract_to_file(
     BkgflowError
         As `subtract`; and if the product cannot be written, or would replace an input.
     """
-    planner, bkg_list = _single(step_arguments, references, settings, bkg_list)
+    planner, bkg_list = _single(step_arguments, references, settings, bkg_list, writes=True)
     check_writable(Location.of(output_dir))
     decided = plan_single(target, bkg_list, output_dir, planner)
     run_single(decided)
@@ -159,12 +160,14 @@ def plan(
     return make_plan(program, output, _planner(arguments, references, memory))
 
 
+@shows_cluster_arguments
 def run(
     plan: Plan,
     cluster: str | Client | Cluster = "local",
     *,
     listeners: Iterable[Listener] = (),
-    **options: object,
+    progress: bool = True,
+    **options: Unpack[ClusterArguments],
 ) -> RunResult:
     """Compute a plan and write its products, ``bkgflow.log`` and ``bkgflow-run.json``.
 
@@ -177,6 +180,8 @@ def run(
         such as ``tcp://host:8786``; or a client that is already connected.
     listeners : iterable of callables
         Told of every event (`bkgflow.campaign.events`) as it happens.
+    progress : bool
+        Whether a notebook's cell shows how the run goes on; elsewhere nothing does.
     **options
         Settings of the cluster: ``workers`` (int), the processes of a local cluster, or threads;
         ``memory`` ("4GiB"), the limit of each process of a local cluster.
@@ -195,7 +200,9 @@ def run(
     """
     if not isinstance(plan, Plan):
         raise _no_plan("A run takes a plan", plan)
-    return run_campaign(plan, choose(cluster, **options), listeners)
+    cell = notebook_cell() if progress else None
+    shown = [progress_in(cell, plan)] if cell is not None else []
+    return run_campaign(plan, choose(cluster, **options), [*listeners, *shown])
 
 
 def show(thing: Plan | RunResult) -> None:
@@ -208,9 +215,9 @@ def show(thing: Plan | RunResult) -> None:
     """
     match thing:
         case Plan():
-            print_table(plan_table(thing))
+            print_table(plan_table(thing, width_here()))
         case RunResult():
-            print_table(run_table(thing.plan, thing.verdicts, thing.seconds))
+            print_table(run_table(thing.plan, thing.verdicts, thing.seconds, width_here()))
         case _:
             raise _no_plan("A plan, or the result of a run, can be shown", thing)
 
@@ -249,19 +256,25 @@ def draw(target: PathLike, product: PathLike, picture: PathLike) -> Path:
     return draw_product(target, product, picture)
 
 
-def _arguments(given: Mapping[str, object], settings: PathLike | None) -> dict[str, object]:
+def _arguments(
+    given: Mapping[str, object], settings: PathLike | None, *, writes: bool = True
+) -> dict[str, object]:
     """Return the arguments that were given, and those of a parameter file that were not.
 
-    What the file says is checked first, so that an error names it.
+    What the file says is checked first, so that an error names it. Who writes products anyway
+    need not be told to.
     """
     if settings is None:
         return dict(given)
+    location = Location.of(settings)
     try:
-        found = read_parameters(settings)
+        found = read_parameters(location)
+        if writes:
+            found.pop("save_results", None)
         StepSettings.of(**{name: each for name, each in found.items() if name != "bkg_list"})
     except (InputError, SettingsError) as error:
         # Whatever is wrong with it, nothing was started.
-        raise SettingsError(error.rule, file=settings, value=error.value, cure=error.cure) from None
+        raise SettingsError(error.rule, file=location, value=error.value, cure=error.cure) from None
     return {**found, **given}
 
 
@@ -270,9 +283,11 @@ def _single(
     references: PathLike | None,
     settings: PathLike | None,
     bkg_list: object,
+    *,
+    writes: bool,
 ) -> tuple[Planner, object]:
     """Return who plans for one target, and its backgrounds: a parameter file may name them."""
-    arguments = _arguments(given, settings)
+    arguments = _arguments(given, settings, writes=writes)
     named = arguments.pop("bkg_list", None)
     return _planner(arguments, references), named if bkg_list is None else bkg_list
 

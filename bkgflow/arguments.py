@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, ParamSpec, TypedDict, TypeVar, get_type_hints
 
 from bkgflow.settings import StepSettings
 
-__all__ = ["StepArguments", "shows_step_arguments"]
+__all__ = ["StepArguments", "shows", "shows_step_arguments"]
 
 Path = str | os.PathLike[str]
 
@@ -43,18 +43,27 @@ R = TypeVar("R")
 
 
 def shows_step_arguments(function: Callable[P, R]) -> Callable[P, R]:
-    """Have a function that takes ``**StepArguments`` show each of them, with its default.
+    """Have a function that takes ``**StepArguments`` show each of them, with its default."""
+    hints = get_type_hints(StepArguments)
+    fields = StepSettings.model_fields.items()
+    return shows(
+        function,
+        {name: (hints.get(name, field.annotation), field.default) for name, field in fields},
+    )
+
+
+def shows(
+    function: Callable[P, R], arguments: Mapping[str, tuple[object, object]]
+) -> Callable[P, R]:
+    """Have a function show arguments, by name with type and default, in place of its ``**``.
 
     That is what a prompt completes; the function itself stays as it is.
     """
     own = inspect.signature(function)
-    parameters = [each for each in own.parameters.values() if each.kind != each.VAR_KEYWORD]
-    hints = get_type_hints(StepArguments)
-    for name, field in StepSettings.model_fields.items():
-        kind = inspect.Parameter.KEYWORD_ONLY
-        hint = hints.get(name, field.annotation)
-        parameters.append(
-            inspect.Parameter(name, kind, default=field.default, annotation=hint)
-        )
-    function.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+    left = [each for each in own.parameters.values() if each.kind != each.VAR_KEYWORD]
+    more = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
+        for name, (hint, default) in arguments.items()
+    ]
+    function.__signature__ = own.replace(parameters=[*left, *more])  # type: ignore[attr-defined]
     return function

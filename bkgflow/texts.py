@@ -38,6 +38,7 @@ def how_to_install(
     has: Callable[[str], object] = find_spec,
     which: Callable[[str], str | None] = shutil.which,
     python: str = sys.executable,
+    base: str = getattr(sys, "_base_executable", "python3"),
 ) -> str:
     """Return a command that installs a package where bkgflow runs.
 
@@ -50,8 +51,7 @@ def how_to_install(
         return f"{here} -m pip install {what}"
     if which("uv"):
         return f"uv pip install --python {here} {what}"
-    other = "python3" if which("python3") != python else "/usr/bin/python3"
-    return f"{other} -m pip --python {here} install {what}"
+    return f"{shlex.quote(base)} -m pip --python {here} install {what}"
 
 
 def columns_of(stream: TextIO) -> int | None:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Optional, get_args, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 from pydantic.fields import FieldInfo
@@ -71,11 +71,14 @@ def takes_cluster(command: Callable[..., None]) -> Callable[..., None]:
 
     The command gets them all as one mapping, ``where``, for `bkgflow.clusters.choose.choose`.
     """
-    words = typer.Option(help=f"Where it is computed: {SUMMARY}.")
+    words = typer.Option(help=f"Where it is computed: {SUMMARY}.", metavar="WHERE")
     made = [_parameter("cluster", str, next(iter(CLUSTERS)), words)]
     for name, (kind, option) in all_options().items():
         words = typer.Option(
-            help=option.help, min=option.least, metavar=option.metavar, show_default=option.default
+            help=option.help,
+            min=option.least,
+            metavar=option.metavar or ("N" if int in get_args(kind) else "WORD"),
+            show_default=option.default,
         )
         made.append(_parameter(name, kind, None, words))
     return _takes(command, "where", made)
@@ -107,13 +110,15 @@ def _takes(
 
 def _step_option(name: str, field: FieldInfo) -> inspect.Parameter:
     """Make the option of one step argument: its type, default and description are the field's."""
-    kind, default, text = field.annotation, field.default, field.description or ""
+    kind: Any = field.annotation
+    default, text = field.default, field.description or ""
     words: Values = {"help": text, "rich_help_panel": STEP}
     whose, _, rest = text.partition(": ")
     if name.startswith(("wfss_", "soss_")):  # what all of them share, the panel says
         words = {"help": rest[0].upper() + rest[1:], "rich_help_panel": f"{STEP} for {whose}"}
     flag = [f"--{name.replace('_', '-')}"] if kind is bool else []
-    words["show_default"] = default not in (None, False, ()) and str(default)
+    words["show_default"] = False  # typer would put what stands for None into brackets
+    said = default
     several = any(isinstance(each, Several) for each in field.metadata)
     # Short ones: in 80 columns the names of the options need the room.
     match default:
@@ -121,7 +126,7 @@ def _step_option(name: str, field: FieldInfo) -> inspect.Parameter:
             words["metavar"] = ""
         case (float(), *_):
             kind, words["metavar"] = str, "LOW,HIGH"
-            words["show_default"] = ",".join(f"{value:g}" for value in default)
+            said = ",".join(f"{value:g}" for value in default)
         case str():
             words["help"] += f" One of: {', '.join(get_args(kind))}."
             kind, words["metavar"] = str, "WORD"
@@ -131,8 +136,10 @@ def _step_option(name: str, field: FieldInfo) -> inspect.Parameter:
             numbers = {float: "X", int: "N"}
             own = next((each for each in (kind, *get_args(kind)) if each in numbers), None)
             words["metavar"] = numbers.get(own, "FILE") if own else "FILE"
+    if said not in (None, (), "") and said is not False:
+        words["help"] += f" Default: {said if isinstance(said, str) else f'{said:g}'}."
     # None stands for what was not given: that may stand in a parameter file.
-    kind = kind if kind == list[str] else Optional[kind]  # noqa: UP007 - typer takes no union
+    kind = kind if kind == list[str] else kind | None
     return _parameter(name, kind, None, typer.Option(*flag, **words))
 
 

@@ -71,7 +71,9 @@ def _commands() -> Commands:
 
     app = typer.Typer()
     for name, text in HELP.items():
-        app.command(name, cls=Command, help=text)(_command(name, getattr(bkgflow.simulate, f"simulate_{name}")))
+        app.command(name, cls=Command, help=text)(
+            _command(name, getattr(bkgflow.simulate, f"simulate_{name}"))
+        )
     return typer.main.get_group(app).commands
 
 

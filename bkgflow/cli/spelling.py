@@ -32,7 +32,19 @@ MAY_BE_NONE = {
 """What strun's users leave out by writing None."""
 
 
-class Command(TyperCommand):
+class _Narrow:
+    """Help in 80 columns: a flag has no value, so that nothing need stand for it."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the options and arguments, that of the help among them."""
+        found: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        for each in found:
+            if getattr(each, "is_flag", False):
+                each.metavar = ""
+        return found
+
+
+class Command(_Narrow, TyperCommand):
     """A command that takes strun's spellings, and every option once."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -46,7 +58,7 @@ class Command(TyperCommand):
         return super().parse_args(ctx, spelled(args, options))
 
 
-class Commands(TyperGroup):
+class Commands(_Narrow, TyperGroup):
     """The commands; where strun's users write the name of the step, the one that does it."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:

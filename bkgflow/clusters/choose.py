@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypedDict, TypeVar
 
+from bkgflow.arguments import shows
 from bkgflow.clusters.address import SCHEMES, Address, Connected
 from bkgflow.clusters.base import Cluster, Option, options_of
 from bkgflow.clusters.local import Here, Local, Threads
@@ -13,7 +14,17 @@ from bkgflow.errors import UsageError
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["CLUSTERS", "SUMMARY", "all_options", "choose"]
+__all__ = [
+    "CLUSTERS",
+    "SUMMARY",
+    "ClusterArguments",
+    "all_options",
+    "choose",
+    "shows_cluster_arguments",
+]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 CLUSTERS: dict[str, type[Here]] = {each.WORD: each for each in (Local, Threads)}
 """Clusters that have a word of their own; the first is the default of the command line."""
@@ -29,6 +40,19 @@ def all_options() -> dict[str, tuple[object, Option]]:
     for each in kinds:
         found = options_of(each) | found
     return found
+
+
+class ClusterArguments(TypedDict, total=False):
+    """Settings of clusters as editors and type checkers see them; see `all_options`."""
+
+    workers: int | None
+    memory: str | None
+
+
+def shows_cluster_arguments(function: Callable[P, R]) -> Callable[P, R]:
+    """Have a function that takes ``**ClusterArguments`` show each of them, for prompts."""
+    shown = {name: (kind, None) for name, (kind, _) in all_options().items()}
+    return shows(function, shown)
 
 
 def choose(cluster: str | Client | Cluster, **options: object) -> Cluster:

@@ -94,7 +94,8 @@ def open_stack(
     Dataset
         ``sci``, ``err`` float32 and ``dq`` uint32, dims exposure, (integration,) y, x. Where
         the exposures differ in integrations, missing ones are NaN; the coordinate
-        ``n_integrations`` says how many are real (0 for an image).
+        ``n_integrations`` says how many are real (0 for an image). The attribute ``paths`` has
+        a line for each exposure.
 
     Raises
     ------
@@ -125,7 +126,9 @@ def open_stack(
         exposure=("exposure", [each.name for each in facts]),
         n_integrations=("exposure", [each.n_integrations or 0 for each in facts]),
     )
-    attrs = {"paths": [str(each.location) for each in facts], "bkgflow_version": VERSION}
+    # Text, not a list: a file format may have no lists.
+    paths_read = "\n".join(str(each.location) for each in facts)
+    attrs = {"paths": paths_read, "bkgflow_version": VERSION}
     units = {each.bunit for each in facts}
     return _with_units(data.assign_attrs(attrs), units.pop() if len(units) == 1 else "")
 
@@ -237,6 +240,10 @@ def _read_stack(sources: Sequence[Source], integrations: int, layer: Layer, band
 def _with_units(data: xr.Dataset, unit: str) -> xr.Dataset:
     for layer, long_name in LONG_NAMES.items():
         data[layer].attrs["long_name"] = long_name
+    for name in {"dq", "n_used"} & set(data.data_vars):
+        # netCDF 3 has no unsigned numbers: this is its way to write them, and to read them back.
+        data[name].attrs["_Unsigned"] = "true"
+        data[name].encoding["dtype"] = f"i{data[name].dtype.itemsize}"
         if unit and layer != "dq":
             data[layer].attrs["units"] = unit
     return data

@@ -8,6 +8,7 @@ from bkgflow.detector import Window
 from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.location import Location
 from bkgflow.planning.keys import Key
+from bkgflow.texts import many
 from bkgflow.verdict import Verdict
 
 __all__ = ["References", "Shared", "Unit"]
@@ -65,6 +66,10 @@ class Shared:
     members: tuple[Location, ...]
     references: tuple[Location, ...] = ()
 
+    def __repr__(self) -> str:
+        """Short: at a prompt there may be hundreds."""
+        return f"<Shared {self.kind} {self.digest[:8]}: {many(len(self.members), 'exposure')}>"
+
     @property
     def digest(self) -> str:
         """What stands for its key, in units and graphs."""
@@ -108,6 +113,10 @@ class Unit:
     shared: str = ""
     references: References | None = None
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Short: at a prompt there may be thousands."""
+        return f"<Unit {self.name} → {self.output or 'none'}: {self.verdict.state}>"
 
     @property
     def digest(self) -> str:

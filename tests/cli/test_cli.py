@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import typer.main
 from astropy.io import fits
+from bkgflow.cli.progress import progress_of
 from rich.console import Console
 from stdatamodels.jwst import datamodels
 
@@ -21,7 +22,6 @@ import bkgflow
 from bkgflow import api
 from bkgflow.campaign.events import RunEnded, RunStarted, UnitEnded, UnitStarted
 from bkgflow.cli import app, main
-from bkgflow.cli.progress import progress_of
 from bkgflow.errors import InputError, UsageError
 from bkgflow.kinds.warm import warm_up
 from bkgflow.report.tables import as_text

@@ -68,6 +68,11 @@ class ExposureFacts:
     keywords: tuple[tuple[str, str], ...]
     source: SavedSource
 
+    def __repr__(self) -> str:
+        """Short: at a prompt there may be thousands."""
+        kind = self.exp_type or "of no type"
+        return f"<Exposure {self.name}: {kind}, {self.window}>"
+
     @property
     def name(self) -> str:
         """The file's name, without its folder."""

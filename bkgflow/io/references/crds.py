@@ -16,6 +16,7 @@ from bkgflow.errors import PlanError, ReferenceFileError, UsageError
 from bkgflow.io.exposures.facts import META_KEYS
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.reading import said
+from bkgflow.texts import how_to_install
 
 __all__ = ["crds_reference"]
 
@@ -85,9 +86,10 @@ def _package() -> ModuleType:
         return import_module("crds")
     except ImportError:
         raise UsageError(
-            "Reference files that are neither named nor in a folder come from CRDS",
-            value="the package crds is not installed",
-            cure="Install it (pip install 'bkgflow[crds]'), name a folder with references, or "
+            "Reference files must be named, lie in a folder, or come from CRDS, for which the "
+            "package crds must be installed",
+            value="it is not installed",
+            cure=f"Install it ({how_to_install('crds')}), name a folder with references, or "
             "the files with override_bkg and override_wavelengthrange",
         ) from None
 

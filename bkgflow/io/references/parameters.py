@@ -49,15 +49,14 @@ def read_parameters(path: PathLike) -> Parameters:
     return found
 
 
-def _is_the_step(tree: Mapping[str, Any]) -> bool:
-    names = {str(tree.get("class", "")).rpartition(".")[2], str(tree.get("name", ""))}
-    return bool(names & set(STEP_NAMES))
+def _is_the_step(*names: object) -> bool:
+    return not {str(name).rpartition(".")[2] for name in names}.isdisjoint(STEP_NAMES)
 
 
 def _of_tree(tree: Mapping[str, Any]) -> Parameters | None:
     """Find the step in the tree of a step or of a pipeline, of the present or the older layout."""
     parameters = tree["parameters"]
-    if _is_the_step(tree | {"class": tree.get("class") or parameters.get("class", "")}):
+    if _is_the_step(tree.get("name"), tree.get("class"), parameters.get("class")):
         return {name: each for name, each in parameters.items() if name not in {"class", "name"}}
     older = parameters.get("steps", {})
     steps = [*tree.get("steps", []), *({"name": k, "parameters": v} for k, v in older.items())]
@@ -73,8 +72,9 @@ def _of_lines(text: str) -> Parameters | None:
             section = sections.setdefault(name, {})
         else:
             section[name] = _value(value)
-    if _is_the_step(sections[""]):
-        return {k: v for k, v in sections[""].items() if k not in {"class", "name"}}
+    top = sections[""]
+    if _is_the_step(top.get("name"), top.get("class")):
+        return {name: each for name, each in top.items() if name not in {"class", "name"}}
     return next((sections[name] for name in STEP_NAMES if name in sections), None)
 
 
