@@ -175,7 +175,7 @@ def _settings_error(model: type[BaseModel], problem: ValidationError) -> Setting
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return SettingsError(
-            f"An argument must be one of the step's; {name} is none of them",
+            f"An argument must be one of the step's; {name} is not an argument of it",
             value=f"{name}={first['input']!r}",
             cure=_suggestion(name, list(model.model_fields)),
         )

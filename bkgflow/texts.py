@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import sys
@@ -55,13 +54,8 @@ def how_to_install(
 
 
 def columns_of(stream: TextIO) -> int | None:
-    """Return how many columns a stream has; None where lines may have any length, as in a pipe.
-
-    ``COLUMNS`` in the environment says it for a pipe as well.
-    """
-    if os.environ.get("COLUMNS", "").isdigit() or stream.isatty():
-        return max(shutil.get_terminal_size().columns, LEAST)
-    return None
+    """Return how many columns a terminal has; None where lines may have any length, as in a pipe."""
+    return max(shutil.get_terminal_size().columns, LEAST) if stream.isatty() else None
 
 
 def wrapped(text: str, width: int | None, indent: str = "") -> str:

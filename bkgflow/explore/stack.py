@@ -240,10 +240,9 @@ def _read_stack(sources: Sequence[Source], integrations: int, layer: Layer, band
 def _with_units(data: xr.Dataset, unit: str) -> xr.Dataset:
     for layer, long_name in LONG_NAMES.items():
         data[layer].attrs["long_name"] = long_name
-    for name in {"dq", "n_used"} & set(data.data_vars):
-        # netCDF 3 has no unsigned numbers: this is its way to write them, and to read them back.
-        data[name].attrs["_Unsigned"] = "true"
-        data[name].encoding["dtype"] = f"i{data[name].dtype.itemsize}"
         if unit and layer != "dq":
             data[layer].attrs["units"] = unit
+    # netCDF 3 has no unsigned numbers: this is its way to write them, and to read them back.
+    data["dq"].attrs["_Unsigned"] = "true"
+    data["dq"].encoding["dtype"] = "i4"
     return data

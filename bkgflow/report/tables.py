@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -47,8 +48,12 @@ def fits(columns: Sequence[str], rows: Sequence[Sequence[object]], width: int) -
 
 
 def width_here() -> int:
-    """Return how wide what is printed on standard output may be."""
-    return columns_of(sys.stdout) or PLAIN_WIDTH
+    """Return how wide a table on standard output may be.
+
+    In a pipe, as wide as it likes, unless ``COLUMNS`` in the environment says how wide.
+    """
+    asked = os.environ.get("COLUMNS", "")
+    return int(asked) if asked.isdigit() and int(asked) else columns_of(sys.stdout) or PLAIN_WIDTH
 
 
 def as_text(what: RenderableType, width: int = PLAIN_WIDTH) -> str:

@@ -122,7 +122,7 @@ def test_units_and_provenance(write_exposure):
     }
     assert data.sci.attrs == {"long_name": "science", "units": "DN/s"}
     assert data.err.attrs == {"long_name": "uncertainty", "units": "DN/s"}
-    assert data.dq.attrs == {"long_name": "data quality"}
+    assert data.dq.attrs == {"long_name": "data quality", "_Unsigned": "true"}
     assert "from 0" in data.x.attrs["long_name"]
     json.dumps(data.attrs)
 
