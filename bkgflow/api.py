@@ -199,7 +199,7 @@ def run(
         If the log or the result cannot be written.
     """
     if not isinstance(plan, Plan):
-        raise _no_plan("A run takes a plan", plan)
+        raise _no_plan("A run must be given a plan", plan)
     cell = notebook_cell() if progress else None
     shown = [progress_in(cell, plan)] if cell is not None else []
     return run_campaign(plan, choose(cluster, **options), [*listeners, *shown])
@@ -219,7 +219,7 @@ def show(thing: Plan | RunResult) -> None:
         case RunResult():
             print_table(run_table(thing.plan, thing.verdicts, thing.seconds, width_here()))
         case _:
-            raise _no_plan("A plan, or the result of a run, can be shown", thing)
+            raise _no_plan("What is shown must be a plan, or the result of a run", thing)
 
 
 def _no_plan(rule: str, thing: object) -> UsageError:

@@ -109,7 +109,7 @@ def _association_files(program: object) -> list[Location]:
         except OSError as error:  # a name that is too long, a folder that may not be entered
             problem = str(error.strerror)
         if problem:
-            rule = "A program is an association that is there, or a folder of them"
+            rule = "A program must be an association that is there, or a folder of them"
             raise PlanError(rule, file=path, value=problem, cure="Check the path")
         return _in_folder(path)
     if isinstance(program, list | tuple | set | Iterator):
@@ -117,7 +117,7 @@ def _association_files(program: object) -> list[Location]:
         if items and all(isinstance(item, str | PathLike) for item in items):
             return [path for item in items for path in _in_folder(Location.of(item))]
     raise PlanError(
-        "A program is an association, a folder of associations, or a list of these",
+        "A program must be an association, a folder of associations, or a list of these",
         value=repr(program)[:200],
         cure=f"Give a path, a list of paths, or a folder that holds {PATTERN}",
     )
@@ -131,7 +131,7 @@ def _in_folder(folder: Location) -> list[Location]:
         files = folder.listing()
     except OSError as problem:
         raise PlanError(
-            "A program's folder may be read",
+            "A program's folder must be readable",
             file=folder,
             value=problem.strerror,
             cure="Check the path and the permissions",
@@ -139,7 +139,7 @@ def _in_folder(folder: Location) -> list[Location]:
     found = [each for each in files if fnmatchcase(each.name, PATTERN)]
     if not found:
         raise PlanError(
-            f"A program's folder holds associations named {PATTERN}",
+            f"A program's folder must hold associations named {PATTERN}",
             file=folder,
             value=f"{len(files)} files, none of that name",
             cure="Give the folder of the associations, or an association itself",
@@ -162,14 +162,14 @@ def _raw_products(path: Location) -> list[object]:
         json.dumps(content, ensure_ascii=False).encode()
     except UnicodeEncodeError as problem:
         half = repr(problem.object[problem.start :][:1])
-        rule = "The names in an association are whole characters"
+        rule = "The names in an association must be of whole characters"
         raise refused(rule, value=half, cure=AGAIN) from None
     except (ValueError, RecursionError) as problem:  # not JSON, or a number of 5000 digits
         cure = f"{AGAIN}, or mend the line"
-        raise refused("An association is JSON", value=problem, cure=cure) from None
+        raise refused("An association must be JSON", value=problem, cure=cure) from None
     products = content.get("products") if isinstance(content, dict) else None
     if not isinstance(products, list) or not products:
-        rule = "An association has a list of products with at least one in it"
+        rule = "An association must have a list of products with at least one in it"
         raise refused(rule, value=f"products = {products!r}", cure=AGAIN)
     return products
 
@@ -182,7 +182,7 @@ def _product(path: Location, name: str, raw: object) -> Product:
     science = members.pop("science", [])
     if len(science) != 1:
         raise refused(
-            f"Product {name} has exactly one science member",
+            f"Product {name} must have exactly one science member",
             value=f"{len(science)}: {', '.join(science) or 'none'}",
             cure="Give every science exposure a product of its own",
         )
@@ -191,7 +191,7 @@ def _product(path: Location, name: str, raw: object) -> Product:
     paths = [_inside(path, name, expname) for expname in backgrounds]
     if target in paths:
         raise refused(
-            f"The target of product {name} is not one of its own backgrounds",
+            f"The target of product {name} must not be one of its own backgrounds",
             value=science[0],
             cure="Remove it from the background members",
         )
@@ -213,7 +213,7 @@ def _members(path: Location, name: str, raw: object) -> list[tuple[str, str]]:
         isinstance(m, dict) and m.get("expname") and m.get("exptype") for m in members
     ):
         raise AssociationError(
-            f"Product {name} lists its members, each with expname and exptype",
+            f"Product {name} must list its members, each with expname and exptype",
             file=path,
             value=f"members = {members!r}"[:200],
             cure=AGAIN,
@@ -224,12 +224,12 @@ def _members(path: Location, name: str, raw: object) -> list[tuple[str, str]]:
 def _inside(path: Location, name: str, expname: str) -> Location:
     """Return the member's location; it must lie in the association's folder or below."""
     if "\0" in expname:
-        rule = f"The members of product {name} have names that a file can have"
+        rule = f"The members of product {name} must have names that a file can have"
         raise AssociationError(rule, file=path, value=repr(expname), cure=AGAIN)
     member = PurePosixPath(expname)
     if member.is_absolute() or ".." in member.parts:
         raise AssociationError(
-            f"The members of product {name} lie in the association's folder or below it",
+            f"The members of product {name} must lie in the association's folder or below it",
             file=path,
             value=expname,
             cure="Put the exposures beside the association, or link them there",

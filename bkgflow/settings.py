@@ -180,13 +180,29 @@ def _settings_error(model: type[BaseModel], problem: ValidationError) -> Setting
             cure=_suggestion(name, list(model.model_fields)),
         )
     field = model.model_fields[name.split(".")[0]]
-    complaint = first["msg"].removeprefix("Value error, ")
-    rule = complaint.replace("Input should", f"{name} must")
+    rule = _words(first["type"], first["msg"]).replace("Input should", f"{name} must")
+    if name not in rule:
+        rule = f"Of {name}, {rule}"
     return SettingsError(
-        rule if rule.startswith(name) else f"{name}: {rule[0].lower()}{rule[1:]}",
+        rule,
         value=f"{name}={first['input']!r}"[:200],
         cure=f"{(field.description or '').removesuffix('.')}. The default is {field.default}",
     )
+
+
+def _words(kind: str, message: str) -> str:
+    """Return pydantic's words for a complaint, or better ones: "Input should be …"."""
+    known = {
+        "bool": "be yes or no (True or False)",
+        "float": "be a number",
+        "int": "be a whole number",
+        "string": "be text or a path",
+        "tuple": "be a pair of numbers",
+    }
+    words = known.get(kind.removesuffix("_type").removesuffix("_parsing"))
+    if kind == "int_from_float":
+        words = known["int"]
+    return f"Input should {words}" if words else message.removeprefix("Value error, ")
 
 
 def _suggestion(name: str, known: list[str]) -> str:

@@ -54,7 +54,7 @@ def how_to_install(
 
 
 def columns_of(stream: TextIO) -> int | None:
-    """Return how many columns a terminal has; None where lines may have any length, as in a pipe."""
+    """Return how many columns a terminal has; None in a pipe, whose lines have any length."""
     return max(shutil.get_terminal_size().columns, LEAST) if stream.isatty() else None
 
 

@@ -109,13 +109,13 @@ def open_stack(
     paths = [paths] if isinstance(paths, PathLike) else list(paths)
     if not paths:
         raise SettingsError(
-            "A stack has at least one exposure", value="none", cure="Give one or more paths"
+            "A stack must have at least one exposure", value="none", cure="Give one or more paths"
         )
     facts = [inspect(path) for path in paths]
     window = window or enclosing([each.window for each in facts])
     if not any(each.window.overlap(window) for each in facts):
         raise WindowError(
-            "The window of a stack holds pixels of at least one exposure",
+            "The window of a stack must hold pixels of at least one exposure",
             value=f"{window}; the exposures cover {enclosing([f.window for f in facts])}",
             cure="Give a window that overlaps them, or none",
         )

@@ -65,7 +65,7 @@ def _only_product(location: Location) -> Product:
         raise error
     if len(association.products) > 1:
         raise AssociationError(
-            "A single subtraction takes an association of one product",
+            "A single subtraction must be given an association of one product",
             file=location,
             value=f"{len(association.products)} products",
             cure="Use bkgflow run (bkgflow.plan and bkgflow.run) for all of them",

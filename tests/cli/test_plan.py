@@ -58,5 +58,5 @@ def test_show_prints_tables(folder, capsys):
     assert "subtract background 1" in capsys.readouterr().out
     bkgflow.show(bkgflow.run(plan, cluster="threads"))
     assert "2 units: 2 COMPLETE" in capsys.readouterr().out
-    with pytest.raises(UsageError, match="can be shown"):
+    with pytest.raises(UsageError, match="What is shown must be a plan"):
         bkgflow.show("program")

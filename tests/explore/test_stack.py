@@ -403,5 +403,5 @@ def test_bad_clips_are_refused_before_anything_is_computed(exposures, bad):
 
 
 def test_an_image_alone_is_no_stack(exposures):
-    with pytest.raises(ShapeError, match="A stack has the shape"):
+    with pytest.raises(ShapeError, match="A stack must have the shape"):
         bkgflow.combine(bkgflow.open_exposure(exposures[0])).compute()

@@ -65,7 +65,7 @@ def test_the_first_card_of_a_keyword_counts():
 
 
 def test_a_card_without_a_value():
-    with pytest.raises(FileError, match=r"x\.fits.*card A has a value"):
+    with pytest.raises(FileError, match=r"x\.fits.*card A must have a value"):
         Cards("x.fits", header_of(b"A       = 'never closed")).get("A")
 
 

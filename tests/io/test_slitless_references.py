@@ -295,7 +295,7 @@ def test_masks_that_cannot_be_used(tmp_path):
     with pytest.raises(FileError, match="no 2-D image"):
         read_mask(path, SHAPE)
     asdf.AsdfFile({"other": 1}).write_to(tmp_path / "m.asdf")
-    with pytest.raises(FileError, match="has mask"):
+    with pytest.raises(FileError, match="must have mask"):
         read_mask(tmp_path / "m.asdf", SHAPE)
     asdf.AsdfFile({"mask": np.array([["a", "b"]])}).write_to(tmp_path / "m.asdf")
     with pytest.raises(FileError, match="whole numbers"):
@@ -377,7 +377,7 @@ def test_references_that_cannot_be_used(tmp_path):
     path = write_reference(tmp_path / "sky.fits", good)
     with fits.open(path, mode="update") as units:
         units["DQ"].data = units["DQ"].data[:5]
-    with pytest.raises(ShapeError, match="DQ has the shape of SCI"):
+    with pytest.raises(ShapeError, match="DQ must have the shape of SCI"):
         read_templates(path, window, instrument="NIRCAM")
 
 

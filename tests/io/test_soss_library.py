@@ -64,7 +64,7 @@ def test_an_exposure_of_other_columns_is_refused():
 
 def test_a_reference_of_another_shape_is_refused(write_library):
     path = write_library(np.ones((2, 256, 2000)))
-    with pytest.raises(ShapeError, match="holds templates") as caught:
+    with pytest.raises(ShapeError, match="must hold templates") as caught:
         read_library(path)
     assert caught.value.file == str(path)
     assert "(2, 256, 2000)" in caught.value.value

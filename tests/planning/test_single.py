@@ -73,7 +73,7 @@ def test_a_plan_with_a_model_is_not_saved(as_paths, tmp_path):
     planner = Planner(StepSettings(), KINDS)
     with datamodels.open(str(target)) as model:
         plan = plan_single(model, [background], tmp_path, planner)
-    with pytest.raises(PlanError, match=r"A plan that is saved names files.*Save the model"):
+    with pytest.raises(PlanError, match=r"A plan that is saved must name files.*Save the model"):
         plan.save(tmp_path / "plan.json")
     assert not (tmp_path / "plan.json").exists()
     saved = plan_single(target, [background], tmp_path, planner)

@@ -105,7 +105,7 @@ class ExposureFacts:
         for keyword, value in zip(("GWA_XTIL", "GWA_YTIL"), self.gwa, strict=True):
             if value is None or not math.isfinite(value):
                 raise MetadataError(
-                    f"A NIRSpec exposure says its grating wheel's tilt in {keyword}",
+                    f"A NIRSpec exposure must say its grating wheel's tilt in {keyword}",
                     file=self.location,
                     value="missing" if value is None else value,
                     cure="Put the keyword in from the telemetry, or run the pipeline's first "

@@ -105,7 +105,7 @@ def _common_shape(location: Location, hdus: dict[str, Hdu]) -> tuple[int, ...]:
     model = str(hdus["PRIMARY"].header.get("DATAMODL", ""))
     if model.startswith("Multi"):
         raise FileError(
-            "An exposure is one image or one cube",
+            "An exposure must be one image or one cube",
             file=location,
             value=f"a {model}, slits cut out of an exposure",
             cure="Give the exposure itself, as it was before it was cut",
@@ -114,7 +114,7 @@ def _common_shape(location: Location, hdus: dict[str, Hdu]) -> tuple[int, ...]:
         if name not in hdus or not hdus[name].data.shape:
             among = ", ".join(key for key in hdus if key) or "none"
             raise FileError(
-                "An exposure has the extensions SCI, ERR and DQ",
+                "An exposure must have the extensions SCI, ERR and DQ",
                 file=location,
                 value=f"{name} has no array" if name in hdus else f"no {name} among {among}",
                 cure="Give a rate or rateints product of the pipeline's first stage",
@@ -123,14 +123,14 @@ def _common_shape(location: Location, hdus: dict[str, Hdu]) -> tuple[int, ...]:
         kind = str(header.get("XTENSION", "IMAGE"))
         if kind != "IMAGE":
             raise FileError(
-                "SCI, ERR and DQ are image extensions",
+                "SCI, ERR and DQ must be image extensions",
                 file=location,
                 value=f"{name} is a {kind}",
                 cure="Unpack a compressed file (funpack), or make the product again",
             )
         if data.bitpix > 0 and header.get("BLANK") is not None:
             raise FileError(
-                "Pixels without a value are NaN",
+                "Pixels without a value must be NaN",
                 file=location,
                 value=f"{name} holds whole numbers, one of which stands for none (BLANK)",
                 cure="Store the array as float32",
@@ -138,7 +138,7 @@ def _common_shape(location: Location, hdus: dict[str, Hdu]) -> tuple[int, ...]:
     shape = hdus["SCI"].data.shape
     if len(shape) not in (2, 3) or 0 in shape:
         raise ShapeError(
-            "SCI is an image (ny, nx) or a cube (n_integrations, ny, nx)",
+            "SCI must be an image (ny, nx) or a cube (n_integrations, ny, nx)",
             file=location,
             value=shape,
             cure="Give a rate or rateints product, not a ramp",
@@ -146,7 +146,7 @@ def _common_shape(location: Location, hdus: dict[str, Hdu]) -> tuple[int, ...]:
     for name in ARRAYS[1:]:
         if hdus[name].data.shape != shape:
             raise ShapeError(
-                f"{name} has the shape of SCI",
+                f"{name} must have the shape of SCI",
                 file=location,
                 value=f"SCI {shape}, {name} {hdus[name].data.shape}",
                 cure="Make the product again; its extensions do not belong together",

@@ -124,7 +124,7 @@ def _common_shape(model: JwstDataModel, name: str) -> tuple[int, ...]:
         array = getattr(model, attribute, None)
         if array is None:
             raise FileError(
-                "An exposure has SCI, ERR and DQ",
+                "An exposure must have SCI, ERR and DQ",
                 file=name,
                 value=f"no {layer} in the {type(model).__name__}",
                 cure="Give a rate or rateints product of the pipeline's first stage",
@@ -133,7 +133,7 @@ def _common_shape(model: JwstDataModel, name: str) -> tuple[int, ...]:
     shape: tuple[int, ...] = shapes["SCI"]
     if len(set(shapes.values())) > 1 or len(shape) not in (2, 3) or 0 in shape:
         raise ShapeError(
-            "SCI, ERR and DQ are images or cubes of one shape",
+            "SCI, ERR and DQ must be images or cubes of one shape",
             file=name,
             value=", ".join(f"{layer} {shape}" for layer, shape in shapes.items()),
             cure="Make the arrays of the model agree",

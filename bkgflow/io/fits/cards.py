@@ -52,7 +52,7 @@ class Cards:
             block = stream.read(BLOCK)
             if len(block) < BLOCK:
                 raise FileError(
-                    "A FITS header ends with END in a whole block",
+                    "A FITS header must end with END in a whole block",
                     file=file,
                     value=f"no END before byte {stream.tell()}",
                     cure="Fetch the file again; it was cut off or has bytes behind its end",
@@ -82,7 +82,7 @@ class Cards:
             return value
         except (VerifyError, ValueError):
             raise FileError(
-                f"The header's card {keyword} has a value as FITS writes them",
+                f"The header's card {keyword} must have a value as FITS writes them",
                 file=self._file,
                 value=card.decode("latin-1").rstrip(),
                 cure="Correct the card, or fetch the file again",
@@ -95,7 +95,7 @@ class Cards:
             return value
         found = "missing" if value is None else repr(value)
         raise FileError(
-            f"The header says {keyword}, a whole number",
+            f"The header must say {keyword}, a whole number",
             file=self._file,
             value=f"extension {self.get('EXTNAME', 'PRIMARY')}: {found}",
             cure="Fetch the file again",

@@ -115,7 +115,7 @@ def read_hdus(path: PathLike, stream: BinaryIO) -> Iterator[tuple[Hdu, int]]:
         hdu, position = _read_hdu(path, stream, position)
         if position > end:
             raise FileError(
-                f"The file holds all of its extension {hdu.name or 'without a name'}",
+                f"The file must hold all of its extension {hdu.name or 'without a name'}",
                 file=path,
                 value=f"{end} bytes of {position}",
                 cure="Fetch the file again; it was cut off",
@@ -167,7 +167,7 @@ def _size(header: Cards, data: ByteRange) -> int:
 
 def _unreadable(path: PathLike, what: str) -> FileError:
     return FileError(
-        "An exposure is a FITS file",
+        "An exposure must be a FITS file",
         file=path,
         value=what,
         cure="Fetch the file again, or give the right one",

@@ -68,20 +68,20 @@ def read_catalog(path: PathLike) -> SourceCatalog:
     refused = partial(FileError, file=path)
     with Location.of(path).open("A source catalog") as stream:
         raw = stream.read()
-    with understood("A source catalog is an ECSV table", path, CURE):
+    with understood("A source catalog must be an ECSV table", path, CURE):
         # As lines: astropy takes a text of one line for the name of a file.
         table = QTable.read(raw.decode("utf-8").splitlines(), format="ascii.ecsv")
     missing = ", ".join(name for name in COLUMNS if name not in table.colnames)
     if missing:
-        rule = f"A source catalog has the columns {', '.join(COLUMNS)}"
+        rule = f"A source catalog must have the columns {', '.join(COLUMNS)}"
         raise refused(rule, value=f"no {missing}", cure=CURE)
     if not len(table):
         raise refused(
-            "A source catalog holds at least one source",
+            "A source catalog must hold at least one source",
             value="0 rows",
             cure="Give a catalog with sources, or a mask (wfss_mask) of the background pixels",
         )
-    with understood("Labels and magnitudes are numbers, corners are sky coordinates", path, CURE):
+    with understood("Labels and magnitudes must be numbers, corners sky coordinates", path, CURE):
         corners = [table[name].icrs for name in CORNERS]
         catalog = SourceCatalog(
             label=np.asarray(table["label"], np.int64),
@@ -90,7 +90,7 @@ def read_catalog(path: PathLike) -> SourceCatalog:
             dec=np.stack([_plain(corner.dec.deg) for corner in corners], axis=-1),
         )
     if not np.isfinite(catalog.ra + catalog.dec).any():
-        rule = "The sources of a catalog have positions on the sky"
+        rule = "The sources of a catalog must have positions on the sky"
         raise refused(rule, value=f"all {len(catalog)} boxes are NaN", cure=CURE)
     return catalog
 

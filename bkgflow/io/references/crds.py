@@ -72,7 +72,7 @@ def crds_reference(reftype: str, keywords: Mapping[str, str]) -> tuple[Location 
     elif answer.startswith(NOT_FOUND):
         values = ", ".join(f"{name}={value}" for name, value in keywords.items())
         raise ReferenceFileError(
-            f"CRDS has a {reftype} file for the exposure",
+            f"CRDS must have a {reftype} file for the exposure",
             value=f"{found} for {values} in {context}",
             cure=f"Use a newer CRDS_CONTEXT, or name a file with override_{reftype}",
         )
@@ -104,7 +104,7 @@ def _guarded(question: Callable[..., Answer], *args: object, **options: object) 
         what = "neither a server nor a cache with a configuration" if left else said(problem)
         settings = ", ".join(f"{name}={os.environ.get(name, 'unset')}" for name in SETTINGS)
         raise kind(
-            "CRDS answers which reference files to use",
+            "CRDS must answer which reference files to use",
             value=f"{what} ({settings})",
             cure="Set CRDS_PATH to a filled cache and CRDS_SERVER_URL to a server that can be "
             "reached, CRDS_CONTEXT to a context they have, or name a folder with references",

@@ -60,7 +60,7 @@ class _Entry:
         moment = _moment(self.useafter) if self.useafter else datetime.min
         if moment is None:
             raise ReferenceFileError(
-                "USEAFTER is a date such as 2024-05-01T00:00:00",
+                "USEAFTER must be a date such as 2024-05-01T00:00:00",
                 file=self.location,
                 value=self.useafter,
                 cure="Correct the keyword",
@@ -87,7 +87,7 @@ class ReferenceFolder:
             files = [each for each in self.location.listing() if each.name.endswith(NAMES)]
         except OSError as problem:
             raise UsageError(
-                "The folder of reference files is there and may be read",
+                "The folder of reference files must be there and readable",
                 file=self.location,
                 value=problem.strerror,
                 cure="Correct the path given as references",
@@ -112,7 +112,7 @@ class ReferenceFolder:
         if not fits:
             wanted = ", ".join(f"{name}={keywords[name]}" for name in MATCHED if name in keywords)
             raise refused(
-                f"The reference folder holds a {reftype} file for {wanted or 'the exposure'}",
+                f"The reference folder must hold a {reftype} file for {wanted or 'the exposure'}",
                 value=self._found(reftype, kind, keywords),
                 cure=f"Add the file, correct its keywords, {or_name}",
             )
@@ -121,7 +121,7 @@ class ReferenceFolder:
         ready = [entry for entry in fits if moment is None or entry.date() <= moment]
         if not ready:
             raise refused(
-                f"A {reftype} file may be used from its USEAFTER on, and the exposure was taken "
+                f"A {reftype} file must have been in use (USEAFTER) when the exposure was taken, "
                 f"{exposed}",
                 value=", ".join(f"{entry.location.name} from {entry.useafter}" for entry in fits),
                 cure=f"Add an earlier file, {or_name}",
@@ -129,7 +129,7 @@ class ReferenceFolder:
         ranked = sorted(((len(entry.accepts), entry.date()), entry.location) for entry in ready)
         if len(ranked) > 1 and ranked[-1][0] == ranked[-2][0]:
             raise refused(
-                f"One {reftype} file fits an exposure best",
+                f"One {reftype} file must fit an exposure best",
                 value=f"{ranked[-2][1].name} and {ranked[-1][1].name} fit equally well",
                 cure="Remove one of them, give them different USEAFTER dates or more of "
                 f"{', '.join(MATCHED)}, {or_name}",
@@ -195,7 +195,7 @@ def _fits(location: Location) -> Callable[[str, str], object]:
 
 def _asdf(location: Location) -> Callable[[str, str], object]:
     """Return what tells the value of a key below ``meta``."""
-    with understood("A reference file can be read", location, "Fetch the file again"):
+    with understood("A reference file must be readable", location, "Fetch the file again"):
         tree = asdf.util.load_yaml(location.path)  # the head of the file alone
     meta = look_up(tree, "meta")
     return lambda _, key: look_up(meta, key)

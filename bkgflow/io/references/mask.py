@@ -49,19 +49,19 @@ def read_mask(path: PathLike, shape: tuple[int, int]) -> NDArray[np.bool_]:
     values, any_number = (_from_asdf(path), True) if is_asdf else _from_fits(path)
     if values.shape != shape:
         raise ShapeError(
-            "A mask has the shape of its exposure",
+            "A mask must have the shape of its exposure",
             file=path,
             value=f"mask {values.shape}, exposure {shape}",
             cure="Cut the mask to the exposure's window",
         )
     refused = partial(FileError, file=path, cure=CURE)
     if values.dtype.kind not in "biuf":
-        raise refused("The values of a mask are whole numbers", value=f"type {values.dtype}")
+        raise refused("The values of a mask must be whole numbers", value=f"type {values.dtype}")
     if not np.isfinite(values).all():
-        raise refused("The values of a mask are whole numbers", value=_some(values))
+        raise refused("The values of a mask must be whole numbers", value=_some(values))
     background: NDArray[np.bool_] = values != 0
     if not any_number and not np.array_equal(values, background):
-        raise refused("An image that serves as a mask holds 0 and 1 alone", value=_some(values))
+        raise refused("An image that serves as a mask must hold 0 and 1 alone", value=_some(values))
     return background
 
 
@@ -85,7 +85,7 @@ def _from_fits(path: PathLike) -> tuple[Values, bool]:
     name = "MASK" if "MASK" in images else next(iter(images), None)
     if name is None or (name != "MASK" and len(images) > 1):
         raise FileError(
-            "A mask file has an image extension MASK, or one image alone",
+            "A mask file must have an image extension MASK, or one image alone",
             file=path,
             value=f"the images {', '.join(images)}" if images else "no 2-D image",
             cure=CURE,
@@ -100,10 +100,13 @@ def _from_fits(path: PathLike) -> tuple[Values, bool]:
 def _from_asdf(path: PathLike) -> Values:
     with Location.of(path).open("A mask") as stream:
         raw = io.BytesIO(stream.read())
-    with understood("A mask is a readable FITS or ASDF file", path, CURE), asdf.open(raw) as tree:
+    with (
+        understood("A mask must be a readable FITS or ASDF file", path, CURE),
+        asdf.open(raw) as tree,
+    ):
         mask = np.array(tree["mask"]) if "mask" in tree else None
     if mask is None:
-        raise FileError("An ASDF mask file has mask", file=path, value="none", cure=CURE)
+        raise FileError("An ASDF mask file must have mask", file=path, value="none", cure=CURE)
     return mask
 
 

@@ -67,7 +67,7 @@ def read_templates(
     several = [paths] if isinstance(paths, PathLike) else list(paths)
     if not several:
         raise FileError(
-            "A slitless exposure has a reference background",
+            "A slitless exposure must have a reference background",
             value="none",
             cure="Give one with override_bkg",
         )
@@ -81,7 +81,7 @@ def _read(path: PathLike, window: Window, instrument: str) -> Templates:
     frame = _frame(path, hdus, instrument)
     if not frame.contains(window):
         raise WindowError(
-            "The reference background covers the exposure",
+            "The reference background must cover the exposure",
             file=path,
             value=f"the reference has {frame}, the exposure {window}",
             cure="Give a reference of the same or a larger part of the detector (override_bkg)",
@@ -95,7 +95,7 @@ def _read(path: PathLike, window: Window, instrument: str) -> Templates:
     for number, component in enumerate(sci, start=1):
         if not (np.isfinite(component) & (component != 0)).any():
             raise BackgroundError(
-                "A reference background has a value other than 0 within the exposure's window",
+                "A reference background must not be 0 everywhere in the exposure's window",
                 file=path,
                 value=f"component {number} of {len(sci)} is 0 or not finite everywhere",
                 cure="Give another reference (override_bkg)",
@@ -108,7 +108,7 @@ def _frame(path: PathLike, hdus: dict[str, Hdu], instrument: str) -> Window:
     shape = hdus["SCI"].data.shape if "SCI" in hdus else ()
     if len(shape) not in (2, 3) or 0 in shape:
         raise FileError(
-            "A reference background has SCI, (ny, nx) or (n_templates, ny, nx)",
+            "A reference background must have SCI, (ny, nx) or (n_templates, ny, nx)",
             file=path,
             value=f"SCI of shape {shape}" if shape else f"no SCI among {', '.join(hdus)}",
             cure="Give a wfssbkg reference (override_bkg)",
@@ -127,7 +127,7 @@ def _flags(path: PathLike, hdus: dict[str, Hdu], local: Window) -> NDArray[np.ui
     data, shape = hdus["DQ"].data, hdus["SCI"].data.shape
     if data.shape not in (shape, shape[-2:]):
         raise ShapeError(
-            "DQ has the shape of SCI",
+            "DQ must have the shape of SCI",
             file=path,
             value=f"SCI {shape}, DQ {data.shape}",
             cure="Give another reference (override_bkg)",

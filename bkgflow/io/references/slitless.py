@@ -108,7 +108,7 @@ def slitless_inputs(
     """
     if facts.n_integrations is not None:
         raise ShapeError(
-            "A slitless exposure is an image (ny, nx)",
+            "A slitless exposure must be an image (ny, nx)",
             file=facts.location,
             value=facts.shape,
             cure="Give the rate product, not the rateints",
@@ -120,7 +120,7 @@ def slitless_inputs(
     if mask is None and catalog is not None:
         if wavelengthrange is None:
             raise FileError(
-                "Boxes of sources need a wavelengthrange reference",
+                "Boxes of sources must have a wavelengthrange reference",
                 file=facts.location,
                 value="none",
                 cure="Give one with override_wavelengthrange, or a mask with wfss_mask",
@@ -193,7 +193,7 @@ def source_corners(
             unknown.append(order)
     if not known or (unknown and not skip_unknown):
         raise MetadataError(
-            "The exposure's WCS has every order that is to be boxed",
+            "The exposure's WCS must have every order that is to be boxed",
             file=facts.location,
             value=f"no order {', '.join(map(str, unknown))}",
             cure="Assign the WCS anew, or give the wavelengthrange reference that belongs to it",
@@ -209,7 +209,7 @@ def _sky_to_grism(facts: ExposureFacts) -> Model:
     wcs = facts.source.wcs()
     if wcs is None:
         raise MetadataError(
-            "A slitless exposure with a source catalog has a WCS",
+            "A slitless exposure with a source catalog must have a WCS",
             file=facts.location,
             value="none",
             cure=f"{ASSIGN} first",
@@ -222,7 +222,7 @@ def _sky_to_grism(facts: ExposureFacts) -> Model:
         found = str(problem)[:200] or type(problem).__name__
     if found:
         raise MetadataError(
-            "The WCS of a slitless exposure leads from (ra, dec, wavelength, order) to the "
+            "The WCS of a slitless exposure must lead from (ra, dec, wavelength, order) to the "
             "detector",
             file=facts.location,
             value=found,

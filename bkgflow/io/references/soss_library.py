@@ -54,7 +54,7 @@ def read_library(where: PathLike) -> NDArray[np.float32]:
     if data is None:
         cure = "Fetch the reference again, or name the right one"
         with (
-            understood("A SOSS background reference opens as a SossBkgModel", location, cure),
+            understood("A SOSS background reference must open as a SossBkgModel", location, cure),
             datamodels.SossBkgModel(os.fspath(location)) as model,
         ):
             templates = np.array(model.data, np.float32)
@@ -63,7 +63,7 @@ def read_library(where: PathLike) -> NDArray[np.float32]:
     shape = templates.shape
     if len(shape) != 3 or not shape[0] or shape[2] != COLUMNS:
         raise ShapeError(
-            f"A SOSS background reference holds templates: (n, {TALL}, {COLUMNS})",
+            f"A SOSS background reference must hold templates: (n, {TALL}, {COLUMNS})",
             file=location,
             value=shape,
             cure="Name a reference of the type BKG made for NIS_SOSS",
@@ -110,7 +110,7 @@ def cut_library(
     rows, columns = shape[-2:]
     if columns != library.shape[2]:
         raise ShapeError(
-            "A SOSS exposure has the columns of its background reference",
+            "A SOSS exposure must have the columns of its background reference",
             value=f"{columns}, reference {library.shape[2]}",
             cure="Give the whole subarray as the pipeline wrote it",
         )
