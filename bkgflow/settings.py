@@ -172,37 +172,37 @@ class StepSettings(BaseModel):
 def _settings_error(model: type[BaseModel], problem: ValidationError) -> SettingsError:
     """Turn pydantic's first complaint into rule, value and cure."""
     first = problem.errors()[0]
-    name = ".".join(str(part) for part in first["loc"])
+    name = str(first["loc"][0])
     if first["type"] == "extra_forbidden":
         return SettingsError(
             f"An argument must be one of the step's; {name} is not an argument of it",
             value=f"{name}={first['input']!r}",
             cure=_suggestion(name, list(model.model_fields)),
         )
-    field = model.model_fields[name.split(".")[0]]
-    rule = _words(first["type"], first["msg"]).replace("Input should", f"{name} must")
-    if name not in rule:
-        rule = f"Of {name}, {rule}"
+    field = model.model_fields[name]
     return SettingsError(
-        rule,
+        _rule(name, first["type"], first["msg"]),
         value=f"{name}={first['input']!r}"[:200],
         cure=f"{(field.description or '').removesuffix('.')}. The default is {field.default}",
     )
 
 
-def _words(kind: str, message: str) -> str:
-    """Return pydantic's words for a complaint, or better ones: "Input should be …"."""
+def _rule(name: str, kind: str, message: str) -> str:
+    """Return what must hold: pydantic's words for a complaint, or better ones."""
     known = {
-        "bool": "be yes or no (True or False)",
-        "float": "be a number",
-        "int": "be a whole number",
-        "string": "be text or a path",
-        "tuple": "be a pair of numbers",
+        "bool": "yes or no (True or False)",
+        "float": "a number",
+        "int": "a whole number (an integer)",
+        "int_from_float": "a whole number (an integer)",
+        "missing": "a pair of numbers",
+        "string": "text or a path",
+        "too_long": "a pair of numbers",
+        "tuple": "a pair of numbers",
     }
     words = known.get(kind.removesuffix("_type").removesuffix("_parsing"))
-    if kind == "int_from_float":
-        words = known["int"]
-    return f"Input should {words}" if words else message.removeprefix("Value error, ")
+    rule = f"{name} must be {words}" if words else message.removeprefix("Value error, ")
+    rule = rule.replace("Input should", f"{name} must")
+    return rule if name in rule else f"Of {name}, {rule}"
 
 
 def _suggestion(name: str, known: list[str]) -> str:

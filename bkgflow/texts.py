@@ -7,6 +7,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterable
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from typing import TextIO
 
@@ -31,11 +32,19 @@ def listed(names: Iterable[str], most: int = MOST) -> str:
     return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
 
 
+def _installer() -> str:
+    """Return what installed bkgflow: "pip", "uv", or nothing where that is not known."""
+    try:
+        return (distribution("bkgflow").read_text("INSTALLER") or "").strip()
+    except PackageNotFoundError:
+        return ""
+
+
 def how_to_install(
     package: str,
     *,
     has: Callable[[str], object] = find_spec,
-    which: Callable[[str], str | None] = shutil.which,
+    installer: Callable[[], str] = _installer,
     python: str = sys.executable,
     base: str = getattr(sys, "_base_executable", "python3"),
 ) -> str:
@@ -48,7 +57,7 @@ def how_to_install(
     here, what = shlex.quote(python), shlex.quote(package)
     if has("pip"):
         return f"{here} -m pip install {what}"
-    if which("uv"):
+    if installer() == "uv":
         return f"uv pip install --python {here} {what}"
     return f"{shlex.quote(base)} -m pip --python {here} install {what}"
 

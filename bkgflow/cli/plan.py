@@ -22,7 +22,9 @@ def plan(
     memory: Annotated[
         str | None,
         typer.Option(
-            help="Plan for workers of a run with this --memory, such as 4GiB.", metavar="SIZE"
+            help="Memory limit that each worker of the run will have, such as 4GiB: a plan "
+            "that does not fit is refused.",
+            metavar="SIZE",
         ),
     ] = None,
     save: Annotated[
@@ -37,15 +39,17 @@ def plan(
     2: wrong usage, or nothing to plan.
     """
     from bkgflow import api
-    from bkgflow.campaign.runner import task_memory
+    from bkgflow.campaign.runner import check_memory, task_memory
     from bkgflow.clusters.local import Local
     from bkgflow.verdict import State
 
     asked = program if len(program) > 1 else program[0]
-    held = task_memory(Local(memory=memory))
+    workers = Local(memory=memory)
+    held = task_memory(workers)
     planned = api.plan(asked, output, memory=held, references=references, **arguments)
     api.show(planned)
     if save is not None:
         planned.save(save)
+    check_memory(planned, workers)
     if any(unit.verdict.state == State.QUARANTINED for unit in planned.units):
         raise typer.Exit(1)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin,
 import typer
 from typer.core import TyperGroup
 
-from bkgflow.cli.spelling import Command
+from bkgflow.cli.spelling import Command, Narrow
 
 if TYPE_CHECKING:
     from bkgflow.simulate import Simulated
@@ -39,7 +39,7 @@ Commands = MutableMapping[str, Any]  # typer has click's Command to itself
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write to.")]
 
 
-class _Scenes(TyperGroup):
+class _Scenes(Narrow, TyperGroup):
     """Makes the commands when they are asked for: their functions take long to import."""
 
     @property

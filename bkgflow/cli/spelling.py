@@ -18,7 +18,7 @@ from bkgflow.errors import UsageError
 from bkgflow.settings import StepSettings
 from bkgflow.strun import FALSE, NONE, STEP_NAMES, TRUE, foreign, refused
 
-__all__ = ["Command", "Commands", "spelled"]
+__all__ = ["Command", "Commands", "Narrow", "spelled"]
 
 ALIASES = {"output-dir": "output", "output": "output-dir", "config-file": "settings"}
 """Options that are called otherwise by other commands, or by strun."""
@@ -32,7 +32,7 @@ MAY_BE_NONE = {
 """What strun's users leave out by writing None."""
 
 
-class _Narrow:
+class Narrow:
     """Help in 80 columns: a flag has no value, so that nothing need stand for it."""
 
     def get_params(self, ctx: Any) -> list[Any]:
@@ -44,7 +44,7 @@ class _Narrow:
         return found
 
 
-class Command(_Narrow, TyperCommand):
+class Command(Narrow, TyperCommand):
     """A command that takes strun's spellings, and every option once."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -58,7 +58,7 @@ class Command(_Narrow, TyperCommand):
         return super().parse_args(ctx, spelled(args, options))
 
 
-class Commands(_Narrow, TyperGroup):
+class Commands(Narrow, TyperGroup):
     """The commands; where strun's users write the name of the step, the one that does it."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:

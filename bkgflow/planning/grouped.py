@@ -98,8 +98,11 @@ def _group(state: State, told: list[tuple[str, str, str]]) -> Group:
 
 
 def first_lines(groups: list[Group]) -> list[str]:
-    """Return the first groups, a line each, and how many are left."""
-    lines = [next(group.lines()) for group in groups[:MOST]]
-    lines = [line if len(line) <= MOST_LETTERS else f"{line[:MOST_LETTERS]}…" for line in lines]
+    """Return what the first groups say, and how many are left."""
+    lines = []
+    for group in groups[:MOST]:
+        first, *others = group.lines()
+        cut = first if len(first) <= MOST_LETTERS else f"{first[:MOST_LETTERS]}…"
+        lines += [cut, *(f"  {each}" for each in others)]
     left = len(groups) - MOST
     return [*lines, f"… and {many(left, 'more reason')}"] if left > 0 else lines

@@ -13,7 +13,16 @@ from rich.table import Table
 
 from bkgflow.texts import columns_of
 
-__all__ = ["as_text", "counted", "fits", "human_bytes", "make_table", "print_table", "width_here"]
+__all__ = [
+    "PLAIN_WIDTH",
+    "as_text",
+    "counted",
+    "fits",
+    "human_bytes",
+    "make_table",
+    "print_table",
+    "width_here",
+]
 
 PLAIN_WIDTH = 10_000
 """Columns of a table that is not drawn on a terminal: as wide as its longest line, so that
