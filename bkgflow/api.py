@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Unpack
 
 from bkgflow.arguments import StepArguments, shows_step_arguments
 from bkgflow.campaign.events import Listener
-from bkgflow.campaign.progress import notebook_cell, progress_in
+from bkgflow.campaign.progress import notebook_cell, progress_in, said_in
 from bkgflow.campaign.result import RunResult
-from bkgflow.campaign.runner import run_campaign, run_single
+from bkgflow.campaign.runner import compile_for, run_campaign, run_single
 from bkgflow.clusters.base import Cluster
 from bkgflow.clusters.choose import ClusterArguments, choose, shows_cluster_arguments
 from bkgflow.errors import InputError, SettingsError, UsageError
@@ -92,6 +92,8 @@ def subtract(
     decided = plan_single(target, bkg_list, output_dir or ".", planner)
     if decided.units[0].companions:
         check_writable(decided.output)
+    if (cell := notebook_cell()) is not None:
+        compile_for(decided, said_in(cell))
     writer = ModelWriter(target if isinstance(target, Model) else None)
     run_single(decided, writer)
     return writer.result
@@ -200,9 +202,14 @@ def run(
     """
     if not isinstance(plan, Plan):
         raise _no_plan("A run must be given a plan", plan)
+    where = choose(cluster, **options)
     cell = notebook_cell() if progress else None
-    shown = [progress_in(cell, plan)] if cell is not None else []
-    return run_campaign(plan, choose(cluster, **options), [*listeners, *shown])
+    if cell is None:
+        return run_campaign(plan, where, listeners)
+    if where.here:
+        # Before the run, which would do it without a word in the cell.
+        compile_for(plan, said_in(cell))
+    return run_campaign(plan, where, [*listeners, progress_in(cell, plan)])
 
 
 def show(thing: Plan | RunResult) -> None:

@@ -30,7 +30,7 @@ from bkgflow.report.tables import counted
 from bkgflow.texts import listed, many
 from bkgflow.verdict import State
 
-__all__ = ["Cell", "notebook_cell", "progress_in", "progress_of", "waiting"]
+__all__ = ["Cell", "notebook_cell", "progress_in", "progress_of", "said_in", "waiting"]
 
 Say = Callable[[str], object]
 
@@ -101,6 +101,11 @@ def waiting(*, quiet: bool, console: Console | None = None) -> Iterator[Say]:
         yield say
     finally:
         bar.stop()
+
+
+def said_in(cell: Cell) -> Say:
+    """Return what says a sentence in a notebook's cell, before something that takes long."""
+    return lambda text: cell(escape(text))
 
 
 def progress_in(cell: Cell, plan: Plan, clock: Callable[[], float] = time.monotonic) -> Listener:

@@ -72,10 +72,10 @@ def test_a_reference_of_another_shape_is_refused(write_library):
 
 def test_what_is_no_reference_is_refused(tmp_path):
     path = tmp_path / "library.fits"
-    with pytest.raises(FileError, match="opens as a SossBkgModel"):
+    with pytest.raises(FileError, match="must open as a SossBkgModel"):
         read_library(path)
     path.write_bytes(b"SIMPLE  = no")
-    with pytest.raises(FileError, match="opens as a SossBkgModel"):
+    with pytest.raises(FileError, match="must open as a SossBkgModel"):
         read_library(path)
     with datamodels.ImageModel((256, 2048)) as flat:
         flat.save(str(path))

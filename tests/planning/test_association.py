@@ -62,7 +62,7 @@ def test_not_there(tmp_path):
 
 def test_not_json(tmp_path):
     error = refused(write(tmp_path, "{ 'products': "))
-    assert "is JSON" in error.rule
+    assert "must be JSON" in error.rule
     assert "line 1" in error.value
 
 
@@ -75,7 +75,7 @@ def test_not_text(tmp_path):
 def test_a_number_that_python_does_not_read(tmp_path):
     path = tmp_path / "x_asn.json"
     path.write_text('{"products": ' + "1" * 5000 + "}")
-    assert "is JSON" in refused(path).rule
+    assert "must be JSON" in refused(path).rule
 
 
 @pytest.mark.parametrize("name", ["expname", "name"])
@@ -159,7 +159,7 @@ def test_a_program_behind_a_url(tmp_path):
 
 @pytest.mark.parametrize("program", [[], 3])
 def test_no_program(program):
-    with pytest.raises(PlanError, match="A program is"):
+    with pytest.raises(PlanError, match="A program must be"):
         load_program(program)
 
 

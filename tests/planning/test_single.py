@@ -215,7 +215,7 @@ def test_pixels_without_a_background_keep_value_and_error(caplog):
     assert (np.delete(result.err.ravel(), 15) == 5).all()
     np.testing.assert_array_equal(result.dq, 1)
     assert result.meta.bkgflow.unsubtracted_pixels == 1
-    assert "1 pixels have no valid background" in caplog.text
+    assert "1 pixel has no valid background" in caplog.text
 
 
 def test_an_image_from_a_cube_and_a_cube_from_an_image():

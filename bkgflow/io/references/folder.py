@@ -121,7 +121,7 @@ class ReferenceFolder:
         ready = [entry for entry in fits if moment is None or entry.date() <= moment]
         if not ready:
             raise refused(
-                f"A {reftype} file must have been in use (USEAFTER) when the exposure was taken, "
+                f"A {reftype} file must not be used before its USEAFTER, and the exposure was taken "
                 f"{exposed}",
                 value=", ".join(f"{entry.location.name} from {entry.useafter}" for entry in fits),
                 cure=f"Add an earlier file, {or_name}",

@@ -210,7 +210,7 @@ def check_writable(folder: PathLike) -> None:
 def not_writable(path: PathLike, problem: OSError) -> OutputError:
     """Return the error for a path that cannot be written, from what the system said."""
     return OutputError(
-        "The output folder must be one that products can be written to",
+        "It must be possible to write products to the output folder",
         file=path,
         value=problem.strerror or str(problem),
         cure="Give another folder, or mend its permissions or its free space",
