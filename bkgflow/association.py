@@ -16,6 +16,7 @@ from pathlib import PurePosixPath
 
 from bkgflow.errors import AssociationError, FileError, PlanError
 from bkgflow.io.storage.location import Location
+from bkgflow.texts import many
 
 __all__ = ["Association", "Product", "load", "load_program"]
 
@@ -202,8 +203,8 @@ def _product(path: Location, name: str, raw: object) -> Product:
         for kind, expnames in members.items()
         for expname in expnames
     )
-    notes = (f"{repeated} repeated background members count once",) if repeated else ()
-    return Product(name, target, unique, others, notes)
+    words = f"{many(repeated, 'repeated background member')} left out: each must count once"
+    return Product(name, target, unique, others, (words,) if repeated else ())
 
 
 def _members(path: Location, name: str, raw: object) -> list[tuple[str, str]]:

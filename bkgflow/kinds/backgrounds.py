@@ -8,6 +8,7 @@ from bkgflow.errors import BackgroundError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.planning.conflicts import own_background
 from bkgflow.planning.kind import Prepared
+from bkgflow.texts import many
 from bkgflow.verdict import Verdict
 
 __all__ = ["choose_backgrounds"]
@@ -51,7 +52,8 @@ def choose_backgrounds(target: ExposureFacts, backgrounds: Sequence[ExposureFact
         if each not in used
     ]
     if len(unique) < len(backgrounds):
-        notes.append(f"{len(backgrounds) - len(unique)} repeated background(s) count once")
+        repeated = many(len(backgrounds) - len(unique), "repeated background")
+        notes.append(f"{repeated} left out: each file must count once")
     return Prepared(target, Verdict.planned(), used, notes=tuple(notes))
 
 

@@ -44,7 +44,7 @@ def test_readme_has_blocks_of_both_languages():
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_readme_works_as_pasted(tmp_path, cluster):
     """The shell's blocks one after the other, then Python's as a script, in one empty folder."""
     user = environment(tmp_path)

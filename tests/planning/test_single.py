@@ -504,7 +504,9 @@ def test_a_background_by_two_names_counts_once(as_paths, tmp_path):
     link.symlink_to(background)
     result = bkgflow.subtract(target, [background, link], propagate_errors=True)
     np.testing.assert_allclose(result.err, np.hypot(0.5, 0.5), rtol=1e-6)
-    assert "1 repeated background(s) count once" in result.meta.bkgflow.notes[0]
+    assert (
+        "1 repeated background left out: each file must count once" in result.meta.bkgflow.notes[0]
+    )
 
 
 @pytest.mark.parametrize(

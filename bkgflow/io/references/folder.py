@@ -121,8 +121,8 @@ class ReferenceFolder:
         ready = [entry for entry in fits if moment is None or entry.date() <= moment]
         if not ready:
             raise refused(
-                f"A {reftype} file must not be used before its USEAFTER, and the exposure was taken "
-                f"{exposed}",
+                f"A {reftype} file must not be used before its USEAFTER, and the exposure was "
+                f"taken {exposed}",
                 value=", ".join(f"{entry.location.name} from {entry.useafter}" for entry in fits),
                 cure=f"Add an earlier file, {or_name}",
             )
