@@ -51,10 +51,12 @@ $(BIN)/python:
 	$(PYTHON) -m venv --without-pip $(VENV)
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing bkgflow into $(VENV): a minute or two, the first time"
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[plot]'
 	@touch $@
 
 $(VENV)/.tested: pyproject.toml constraints.txt $(VENV)/.installed
+	@echo "Installing what the tests need into $(VENV): some minutes, the first time"
 	$(PIP) install --quiet --constraint constraints.txt --editable '.[test]'
 	@touch $@
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
+from bkgflow.arguments import StepArguments, shows_step_arguments
 from bkgflow.campaign.events import Listener
+from bkgflow.campaign.progress import notebook_cell, progress_in, said_in
 from bkgflow.campaign.result import RunResult
-from bkgflow.campaign.runner import run_campaign, run_single
-from bkgflow.clusters.choose import choose
-from bkgflow.errors import UsageError
+from bkgflow.campaign.runner import compile_for, run_campaign, run_single
+from bkgflow.clusters.choose import ClusterArguments, choose, shows_cluster_arguments
+from bkgflow.errors import InputError, SettingsError, UsageError
 from bkgflow.io.models import is_model
 from bkgflow.io.products.model import ModelWriter
 from bkgflow.io.references.folder import ReferenceFolder
+from bkgflow.io.references.parameters import read_parameters
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.publish import check_writable
 from bkgflow.kinds.table import KINDS
@@ -23,7 +26,7 @@ from bkgflow.planning.program import make_plan
 from bkgflow.planning.single import plan_single
 from bkgflow.programs.passed_over import summed_up
 from bkgflow.programs.search_path import SearchPath
-from bkgflow.report.tables import print_table
+from bkgflow.report.tables import print_table, width_here
 from bkgflow.report.unit_tables import plan_table, run_table
 from bkgflow.settings import StepSettings
 
@@ -40,6 +43,7 @@ __all__ = [
 ]
 
 
+@shows_step_arguments
 def subtract(
     target: object,
     bkg_list: object = None,
@@ -49,7 +53,8 @@ def subtract(
     references: PathLike | None = None,
     data: PathLike | Sequence[PathLike] = (),
     confine: PathLike | None = None,
-    **step_arguments: object,
+    settings: PathLike | None = None,
+    **step_arguments: Unpack[StepArguments],
 ) -> Model:
     """Subtract the combined background from one exposure.
 
@@ -71,6 +76,9 @@ def subtract(
         CRDS is asked without one.
     data, confine
         As for `plan`.
+    settings : path, optional
+        A parameter file of the step (ASDF or .cfg), as strun takes them; arguments that are given
+        here go before what it says.
     **step_arguments
         The names and defaults of the reference step (``sigma``, ``maxiters``, ``wfss_maxiter``,
         ``override_bkg``, …): see `bkgflow.settings.StepSettings`.
@@ -86,15 +94,21 @@ def subtract(
     BkgflowError
         With file, rule, value and cure, if an argument or an input is bad.
     """
-    planner = _planner(step_arguments, references, search=SearchPath.of(data, confine))
+    search = SearchPath.of(data, confine)
+    planner, bkg_list = _single(
+        step_arguments, references, settings, bkg_list, search, writes=False
+    )
     decided = plan_single(target, bkg_list, output_dir or ".", planner, imprints)
     if decided.units[0].companions:
         check_writable(decided.output)
+    if (cell := notebook_cell()) is not None:
+        compile_for(decided, said_in(cell))
     writer = ModelWriter(target if is_model(target) else None)
     run_single(decided, writer)
     return writer.result
 
 
+@shows_step_arguments
 def subtract_to_file(
     target: PathLike,
     bkg_list: object = None,
@@ -103,7 +117,8 @@ def subtract_to_file(
     imprints: object = None,
     data: PathLike | Sequence[PathLike] = (),
     confine: PathLike | None = None,
-    **step_arguments: object,
+    settings: PathLike | None = None,
+    **step_arguments: Unpack[StepArguments],
 ) -> Path:
     """Do `subtract` and write the product, named as the pipeline names it; return its path.
 
@@ -112,13 +127,15 @@ def subtract_to_file(
     BkgflowError
         As `subtract`; and if the product cannot be written, or would replace an input.
     """
-    planner = _planner(step_arguments, references, search=SearchPath.of(data, confine))
+    search = SearchPath.of(data, confine)
+    planner, bkg_list = _single(step_arguments, references, settings, bkg_list, search, writes=True)
     check_writable(Location.of(output_dir))
     decided = plan_single(target, bkg_list, output_dir, planner, imprints)
     run_single(decided)
     return Path(output_dir) / decided.units[0].output
 
 
+@shows_step_arguments
 def plan(
     program: object,
     output: PathLike,
@@ -128,7 +145,8 @@ def plan(
     references: PathLike | None = None,
     data: PathLike | Sequence[PathLike] = (),
     confine: PathLike | None = None,
-    **step_arguments: object,
+    settings: PathLike | None = None,
+    **step_arguments: Unpack[StepArguments],
 ) -> Plan:
     """Look at a program once and decide everything that a run will do.
 
@@ -144,7 +162,7 @@ def plan(
         none of their own.
     memory : int
         Bytes of pixels that one combine task may hold at a time.
-    references : path, optional
+    references, settings : path, optional
         As for `subtract`.
     data : path or paths
         Folders where the members of associations are looked for, with all below them, where they
@@ -165,18 +183,22 @@ def plan(
         If nothing can be planned. A unit with a bad input does not raise: it is QUARANTINED
         in the plan, with its error.
     """
+    arguments = _arguments(step_arguments, settings)
+    named = arguments.pop("bkg_list", None)
     search = SearchPath.of(data, confine)
-    planner = _planner(step_arguments, references, memory, search)
-    return make_plan(program, output, planner, bkg_list)
+    planner = _planner(arguments, references, memory, search)
+    return make_plan(program, output, planner, named if bkg_list is None else bkg_list)
 
 
+@shows_cluster_arguments
 def run(
     plan: Plan,
     cluster: object = "local",
     *,
     listeners: Iterable[Listener] = (),
     check_space: bool = True,
-    **options: object,
+    progress: bool = True,
+    **options: Unpack[ClusterArguments],
 ) -> RunResult:
     """Compute a plan and write its products, ``bkgflow.log`` and ``bkgflow-run.json``.
 
@@ -193,6 +215,8 @@ def run(
         Told of every event (`bkgflow.campaign.events`) as it happens.
     check_space : bool
         Whether the disk must have room for all products before the first one is made.
+    progress : bool
+        Whether a notebook's cell shows how the run goes on; elsewhere nothing does.
     **options
         Settings of the cluster: ``workers`` (int), the processes of a local cluster, or threads;
         ``memory`` ("4GiB"), the limit of each process of a local cluster; ``wait`` (seconds), for
@@ -218,8 +242,16 @@ def run(
         comes at once. SIGTERM and SIGHUP end a script likewise (SystemExit).
     """
     if not isinstance(plan, Plan):
-        raise _no_plan("A run takes a plan", plan)
-    return run_campaign(plan, choose(cluster, **options), listeners, room=check_space)
+        raise _no_plan("A run must be given a plan", plan)
+    where = choose(cluster, **options)
+    cell = notebook_cell() if progress else None
+    if cell is None:
+        return run_campaign(plan, where, listeners, room=check_space)
+    if where.here:
+        # Before the run, which would do it without a word in the cell.
+        compile_for(plan, said_in(cell))
+    told = [*listeners, progress_in(cell, plan)]
+    return run_campaign(plan, where, told, room=check_space)
 
 
 def show(thing: Plan | RunResult) -> None:
@@ -232,12 +264,12 @@ def show(thing: Plan | RunResult) -> None:
     """
     match thing:
         case Plan():
-            print_table(plan_table(thing), summed_up(thing.passed_over))
+            print_table(plan_table(thing, width_here()), summed_up(thing.passed_over))
         case RunResult():
-            table = run_table(thing.plan, thing.verdicts, thing.seconds)
+            table = run_table(thing.plan, thing.verdicts, thing.seconds, width_here())
             print_table(table, summed_up(thing.plan.passed_over))
         case _:
-            raise _no_plan("A plan, or the result of a run, can be shown", thing)
+            raise _no_plan("What is shown must be a plan, or the result of a run", thing)
 
 
 def _no_plan(rule: str, thing: object) -> UsageError:
@@ -276,13 +308,51 @@ def draw(target: PathLike, product: PathLike, picture: PathLike) -> Path:
     return draw_product(target, product, picture)
 
 
+def _arguments(
+    given: Mapping[str, object], settings: PathLike | None, *, writes: bool = True
+) -> dict[str, object]:
+    """Return the arguments that were given, and those of a parameter file that were not.
+
+    What the file says is checked first, so that an error names it. Who writes products anyway
+    need not be told to.
+    """
+    if settings is None:
+        return dict(given)
+    location = Location.of(settings)
+    try:
+        found = read_parameters(location)
+        if writes:
+            found.pop("save_results", None)
+        StepSettings.of(**{name: each for name, each in found.items() if name != "bkg_list"})
+    except (InputError, SettingsError) as error:
+        # Whatever is wrong with it, nothing was started.
+        raise SettingsError(error.rule, file=location, value=error.value, cure=error.cure) from None
+    return {**found, **given}
+
+
+def _single(
+    given: Mapping[str, object],
+    references: PathLike | None,
+    settings: PathLike | None,
+    bkg_list: object,
+    search: SearchPath,
+    *,
+    writes: bool,
+) -> tuple[Planner, object]:
+    """Return who plans for one target, and its backgrounds: a parameter file may name them."""
+    arguments = _arguments(given, settings, writes=writes)
+    named = arguments.pop("bkg_list", None)
+    planner = _planner(arguments, references, search=search)
+    return planner, named if bkg_list is None else bkg_list
+
+
 def _planner(
-    step_arguments: dict[str, object],
+    step_arguments: Mapping[str, object],
     references: PathLike | None,
     memory: int = DEFAULT_MEMORY,
     search: SearchPath | None = None,
 ) -> Planner:
     # Settings first: a wrong argument is said before any file is looked at.
-    settings = StepSettings.of(**step_arguments)
+    checked = StepSettings.of(**step_arguments)
     folder = None if references is None else ReferenceFolder(references)
-    return Planner(settings, KINDS, memory, folder, search=search or SearchPath())
+    return Planner(checked, KINDS, memory, folder, search=search or SearchPath())

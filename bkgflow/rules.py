@@ -42,7 +42,7 @@ class ClipRule:
         """Check the bounds."""
         _must(
             (self.centre, self.spread) == ("median", "std"),
-            "A clip is around the median, by the standard deviation",
+            "A clip must be around the median, by the standard deviation",
             f"{self.centre}, {self.spread}",
             'Give centre="median" and spread="std"',
         )
@@ -105,7 +105,7 @@ class ScaleRule:
         """Raise MetadataError where ``rms_stop`` needs the dispersion axis, and it is not known."""
         if self.rms_stop > 0 and dispersion_axis not in (1, 2):
             raise MetadataError(
-                "wfss_rms_stop needs the dispersion axis of the exposure, 1 or 2",
+                "wfss_rms_stop needs the dispersion axis of the exposure, which must be 1 or 2",
                 file=file,
                 value=f"DISPAXIS {dispersion_axis}",
                 cure="Run the pipeline's assign_wcs step, which sets DISPAXIS, or leave out "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -19,8 +21,9 @@ from pydantic import (
 from bkgflow.errors import SettingsError
 from bkgflow.matching import known_names
 from bkgflow.rules import ClipRule, ScaleRule, SossRule
+from bkgflow.strun import without_foreign
 
-__all__ = ["StepSettings"]
+__all__ = ["Several", "StepSettings"]
 
 MOST_ROUNDS = 2**31 - 1
 """More than this and a kernel's counter would overflow."""
@@ -28,12 +31,28 @@ MOST_ROUNDS = 2**31 - 1
 
 def _in_order(percentiles: tuple[float, float]) -> tuple[float, float]:
     if not percentiles[0] < percentiles[1]:
-        raise ValueError("the first percentile is below the second")
+        raise ValueError("the first percentile must be below the second")
     return percentiles
 
 
-def _split(text: object) -> object:
-    return text.split(",") if isinstance(text, str) else text
+DEFAULT_PERCENTILES = (25.0, 50.0)
+
+
+def _split(given: object) -> object:
+    if given is None:  # the reference step's own default
+        return DEFAULT_PERCENTILES
+    return given.split(",") if isinstance(given, str) else given
+
+
+def _as_text(given: object) -> object:
+    """Paths of any type as text; several of them with commas."""
+    if isinstance(given, list | tuple):
+        return ",".join(str(_as_text(each)) for each in given) or None
+    return os.fspath(given) if isinstance(given, os.PathLike) else given
+
+
+class Several:
+    """Marks an argument that may be given several times: its values are joined with commas."""
 
 
 def _names(given: object) -> object:
@@ -53,6 +72,11 @@ Percentiles = Annotated[
     tuple[Percentile, Percentile], BeforeValidator(_split), AfterValidator(_in_order)
 ]
 """Two of them, the lower first; also as strun's users write them, with a comma."""
+
+File = Annotated[str | None, BeforeValidator(_as_text)]
+
+Files = Annotated[str | None, BeforeValidator(_as_text), Several()]
+"""Paths with commas, or a sequence of them."""
 
 
 RARE = ("allow_mismatch", "allow_subtracted", "bkg_tilt", "bkg_outlier")
@@ -123,7 +147,7 @@ class StepSettings(BaseModel):
         "of the step, left and right.",
     )
     soss_bkg_percentile: Percentiles = Field(
-        (25.0, 50.0),
+        DEFAULT_PERCENTILES,
         description="SOSS: ratios of data to template between these percentiles are the sky.",
     )
     soss_fit: Literal["exposure", "file", "integration"] = Field(
@@ -139,7 +163,7 @@ class StepSettings(BaseModel):
     wfss_mmag_extract: float | None = Field(
         None, description="Slitless: only sources brighter than this AB magnitude are masked."
     )
-    wfss_mask: str | None = Field(
+    wfss_mask: File = Field(
         None, description="Slitless: a file with a mask of the background pixels, instead of boxes."
     )
     wfss_maxiter: int = Field(
@@ -164,10 +188,10 @@ class StepSettings(BaseModel):
         gt=0,
         description="Slitless: fail where the factor's error is more than this share of it.",
     )
-    override_bkg: str | None = Field(
+    override_bkg: Files = Field(
         None, description="Slitless, SOSS: the reference background; several with commas, or N/A."
     )
-    override_wavelengthrange: str | None = Field(
+    override_wavelengthrange: File = Field(
         None, description="Slitless: the wavelengthrange reference, or N/A."
     )
 
@@ -178,10 +202,11 @@ class StepSettings(BaseModel):
         Raises
         ------
         SettingsError
-            If a name is unknown or a value is out of bounds.
+            If a name is unknown or a value is out of bounds. Arguments that every step of the
+            reference pipeline has are passed over where they say what bkgflow does anyway.
         """
         try:
-            return cls.model_validate(arguments)
+            return cls.model_validate(without_foreign(arguments))
         except ValidationError as problem:
             raise _settings_error(cls, problem) from None
 
@@ -226,16 +251,39 @@ def _settings_error(model: type[BaseModel], problem: ValidationError) -> Setting
     # Beside names and places in a list, pydantic names the choices that it made of our types.
     own, *inner = first["loc"]
     name = ".".join(str(part) for part in (own, *(p for p in inner if isinstance(p, int))))
+    name = str(first["loc"][0])
     if first["type"] == "extra_forbidden":
         return SettingsError(
-            f"{name} is not an argument of the step",
+            f"An argument must be one of the step's; {name} is not an argument of it",
             value=f"{name}={first['input']!r}",
-            cure=f"Use one of: {', '.join(model.model_fields)}",
+            cure=_suggestion(name, list(model.model_fields)),
         )
-    field = model.model_fields[name.split(".")[0]]
-    complaint = first["msg"][0].lower() + first["msg"][1:]
+    field = model.model_fields[name]
     return SettingsError(
-        f"{name}: {complaint}",
-        value=f"{name}={first['input']!r}",
-        cure=f"{field.description} The default is {field.default}",
+        _rule(name, first["type"], first["msg"]),
+        value=f"{name}={first['input']!r}"[:200],
+        cure=f"{(field.description or '').removesuffix('.')}. The default is {field.default}",
     )
+
+
+def _rule(name: str, kind: str, message: str) -> str:
+    """Return what must hold: pydantic's words for a complaint, or better ones."""
+    known = {
+        "bool": "yes or no (True or False)",
+        "float": "a number",
+        "int": "a whole number (an integer)",
+        "int_from_float": "a whole number (an integer)",
+        "missing": "a pair of numbers",
+        "string": "text or a path",
+        "too_long": "a pair of numbers",
+        "tuple": "a pair of numbers",
+    }
+    words = known.get(kind.removesuffix("_type").removesuffix("_parsing"))
+    rule = f"{name} must be {words}" if words else message.removeprefix("Value error, ")
+    rule = rule.replace("Input should", f"{name} must")
+    return rule if name in rule else f"Of {name}, {rule}"
+
+
+def _suggestion(name: str, known: list[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    return f"Use {close[0]}" if close else f"Use one of: {', '.join(known)}"

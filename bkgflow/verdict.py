@@ -14,6 +14,9 @@ from bkgflow.record import Record, history
 
 __all__ = ["State", "Verdict"]
 
+MOST = 200
+"""Letters of a reason at a prompt."""
+
 
 class State(StrEnum):
     """Where a unit stands. COMPLETE, SKIPPED and FAILED go into ``S_BKDSUB`` of its product."""
@@ -83,6 +86,11 @@ class Verdict:
     products: tuple[str, ...] = ()
     sizes: tuple[int, ...] = field(default=(), compare=False)
     worker: str = field(default="", compare=False)
+
+    def __repr__(self) -> str:
+        """Short: the record has hundreds of values."""
+        reason = f": {self.reason}" if len(self.reason) <= MOST else f": {self.reason[:MOST]}…"
+        return f"<Verdict {self.state}{reason if self.reason else ''}>"
 
     @classmethod
     def quarantined(cls, error: BkgflowError) -> Verdict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic_core import to_json
 
@@ -12,12 +13,17 @@ from bkgflow.errors import OutputError
 from bkgflow.io.storage.location import PathLike
 from bkgflow.io.storage.publish import elsewhere, write_text
 from bkgflow.io.storage.space import Reserve
+from bkgflow.planning.frames import Row, frame_of, html_of
+from bkgflow.planning.grouped import first_lines, grouped
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.unit import Unit
 from bkgflow.programs.passed_over import summed_up
 from bkgflow.record import plain
-from bkgflow.report.tables import counted
+from bkgflow.report.unit_tables import remarks, summary
 from bkgflow.verdict import State, Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["RESULT_FILE", "RunResult", "all_blocked"]
 
@@ -27,16 +33,15 @@ RESULT_FILE = "bkgflow-run.json"
 LAYOUT = 2
 """Of that file. 1 had no layout number, and none of: started, stopped, notes."""
 
-MOST_LINES = 5
-"""Of units that went wrong, in a result that is printed."""
+COLUMNS = ("target", "state", "reason", "product", "kind", "remarks", "association")
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
     """The end of every unit of a plan, in the plan's order.
 
-    Printing it says in a few lines how the run went; `bkgflow.show` shows it as a table; `save`
-    keeps it as JSON.
+    Printing it says in a few lines how the run went; `failed` are the units that went wrong;
+    `bkgflow.show` shows a table, `to_frame` gives one of pandas, `save` keeps it as JSON.
 
     Attributes
     ----------
@@ -102,26 +107,50 @@ class RunResult:
         """Return each unit with its end."""
         return list(zip(self.plan.units, self.verdicts, strict=True))
 
+    @property
+    def failed(self) -> list[tuple[Unit, Verdict]]:
+        """The units that went wrong, each with its end: FAILED, QUARANTINED or BLOCKED."""
+        return [(unit, verdict) for unit, verdict in self.pairs() if not verdict.state.good]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the units as a pandas table, one row each, in the plan's order.
+
+        Columns: target (str), state (str), reason (str), product (str, the path; empty where none
+        was written), kind (str), remarks (str), association (str).
+        """
+        return frame_of(self._rows(), COLUMNS)
+
+    def _rows(self) -> list[Row]:
+        return [
+            {
+                "target": unit.name,
+                "state": verdict.state.value,
+                "reason": verdict.reason,
+                "product": next(iter(verdict.products), ""),
+                "kind": unit.kind,
+                "remarks": "; ".join(remarks(verdict)),
+                "association": unit.association,
+            }
+            for unit, verdict in self.pairs()
+        ]
+
     def __str__(self) -> str:
         """How it went, in a few lines: counts, time, folder, and what went wrong."""
-        bad = [
-            f"{unit.name} {verdict.state}: {verdict.reason}"
-            for unit, verdict in self.pairs()
-            if not verdict.state.good
-        ]
         lines = [
-            f"{len(self.verdicts)} units: {counted(self.counts)}",
-            f"{self.seconds:.1f} s, products in {self.plan.output}",
+            *summary(self.plan, self.verdicts, self.seconds),
             *([f"ended early: {self.stopped}"] if self.stopped else []),
             *self.notes,
-            *bad[:MOST_LINES],
+            *first_lines(grouped(self.failed)),
+            *summed_up(self.plan.passed_over),
         ]
-        if len(bad) > MOST_LINES:
-            lines.append(f"… and {len(bad) - MOST_LINES} more")
-        lines += summed_up(self.plan.passed_over)
         return "\n".join(lines)
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the same, and a table of units; those that went wrong first."""
+        wrong_first = sorted(self._rows(), key=lambda row: State(str(row["state"])).good)
+        return html_of(str(self), wrong_first, COLUMNS[:4])
 
     def to_dict(self) -> dict[str, object]:
         """Return all of it as plain values, for JSON."""

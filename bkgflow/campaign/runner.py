@@ -212,9 +212,9 @@ def run_single(plan: Plan, writer: ProductWriter = FILES) -> None:
         log.info("combined background written to %s", path)
 
 
-def check_memory(plan: Plan, executor: Executor) -> None:
+def check_memory(plan: Plan, workers: Executor | Cluster) -> None:
     """Refuse a plan of which one task alone is too large for a worker; nothing was computed."""
-    limit, task = executor.worker_memory, plan.costs.task
+    limit, task = workers.worker_memory, plan.costs.task
     if limit is not None and task > limit:
         raise UsageError(
             "A task must fit into the memory of a worker",

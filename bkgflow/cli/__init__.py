@@ -15,9 +15,11 @@ from bkgflow.cli.demo import demo
 from bkgflow.cli.plan import plan
 from bkgflow.cli.run import run
 from bkgflow.cli.simulate import simulate
+from bkgflow.cli.spelling import Command, Commands
 from bkgflow.cli.subtract import subtract
 from bkgflow.cli.warm_up import warm_up
 from bkgflow.errors import BkgflowError, OutputError, UsageError
+from bkgflow.texts import columns_of, wrapped
 from bkgflow.version import VERSION
 
 __all__ = ["app", "main"]
@@ -27,6 +29,7 @@ STOPPED = 130
 
 app = typer.Typer(
     name="bkgflow",
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -44,12 +47,12 @@ def _flowing(command: Callable[..., None]) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
-app.command(help=_flowing(subtract))(subtract)
-app.command(help=_flowing(plan))(plan)
-app.command(help=_flowing(run))(run)
+app.command(cls=Command, help=_flowing(subtract))(subtract)
+app.command(cls=Command, help=_flowing(plan))(plan)
+app.command(cls=Command, help=_flowing(run))(run)
 app.add_typer(simulate)
-app.command(help=_flowing(demo))(demo)
-app.command("warm-up", help=_flowing(warm_up))(warm_up)
+app.command(cls=Command, help=_flowing(demo))(demo)
+app.command("warm-up", cls=Command, help=_flowing(warm_up))(warm_up)
 
 
 def _show_version(wanted: bool) -> None:
@@ -95,7 +98,8 @@ def main() -> None:
 def _say(line: str) -> None:
     """Write a line to standard error, or nowhere if the terminal is gone."""
     with suppress(OSError):
-        typer.echo(f"bkgflow: {line}", err=True)
+        # On a terminal in lines that fit, in a pipe in one line.
+        typer.echo(wrapped(f"bkgflow: {line}", columns_of(sys.stderr)), err=True)
     for name in ("stdout", "stderr"):
         try:
             getattr(sys, name).flush()

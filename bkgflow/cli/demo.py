@@ -29,14 +29,16 @@ def demo(
     from bkgflow.cli.run import execute
     from bkgflow.io.storage.location import Location
     from bkgflow.io.storage.publish import copy_file
+    from bkgflow.report.pictures import check_drawing
 
+    check_drawing()
     program, references = out / "program", out / "references"
-    typer.echo(f"Simulating a program in {program}")
+    typer.echo(f"Simulating a program in {program}: some ten seconds")
     written = _simulated(program, size)
     for path in (path for each in written for path in each.references):
         copy_file(path, references / path.name)
     first = {str(Location.of(each.associations[0])) for each in written}
-    # It says what it compiles, and shows a bar.
+    typer.echo("Subtracting its backgrounds; the first run on a machine compiles kernels first")
     result = execute(
         [str(path) for each in written for path in each.associations],
         out / "products",
@@ -44,6 +46,7 @@ def demo(
         references=references,
         arguments={"save_combined_background": True, "soss_fit": "integration"},
     )
+    typer.echo("Drawing")
     drawn = [
         api.draw(unit.target, path, out / "pictures" / f"{Path(path).stem}.png")
         for unit, verdict in result.pairs()

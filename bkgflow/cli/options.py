@@ -12,7 +12,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from bkgflow.clusters.choose import CLUSTERS, SUMMARY, all_options
-from bkgflow.settings import StepSettings
+from bkgflow.settings import Several, StepSettings
 
 __all__ = [
     "STEP",
@@ -43,7 +43,7 @@ Program = Annotated[
     ),
 ]
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Say only what went wrong, and what was written.")
+    bool, typer.Option("--quiet", "-q", help="Say only what went wrong, and the summary.")
 ]
 References = Annotated[
     Path | None,
@@ -93,13 +93,21 @@ Imprints = Annotated[
 ]
 
 
-def takes_step_arguments(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command an option for each of the step's arguments.
+SETTINGS = typer.Option(
+    help="A parameter file of the step (ASDF or .cfg, as strun takes them); what is given here "
+    "goes before what it says.",
+    metavar="FILE",
+    rich_help_panel=STEP,
+)
 
-    The command gets them all as one mapping, ``arguments``.
+
+def takes_step_arguments(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for each of the step's arguments, and one for a file of them.
+
+    The command gets those that were given as one mapping, ``arguments``.
     """
     made = [_step_option(name, field) for name, field in StepSettings.model_fields.items()]
-    return _takes(command, "arguments", made)
+    return _takes(command, "arguments", [_parameter("settings", str | None, None, SETTINGS), *made])
 
 
 def takes_cluster(command: Callable[..., None]) -> Callable[..., None]:
@@ -107,11 +115,14 @@ def takes_cluster(command: Callable[..., None]) -> Callable[..., None]:
 
     The command gets them all as one mapping, ``where``, for `bkgflow.clusters.choose.choose`.
     """
-    words = typer.Option(help=f"Where it is computed: {SUMMARY}.")
+    words = typer.Option(help=f"Where it is computed: {SUMMARY}.", metavar="WHERE")
     made = [_parameter("cluster", str, next(iter(CLUSTERS)), words)]
     for name, (kind, option) in all_options().items():
         words = typer.Option(
-            help=option.help, min=option.least, metavar=option.metavar, show_default=option.default
+            help=option.help,
+            min=option.least,
+            metavar=option.metavar or ("N" if int in get_args(kind) else "WORD"),
+            show_default=option.default,
         )
         made.append(_parameter(name, kind, None, words))
     return _takes(command, "where", made)
@@ -131,6 +142,8 @@ def _takes(
     @wraps(command)
     def wrapped(**values: object) -> None:
         taken = {parameter.name: values.pop(parameter.name) for parameter in made}
+        # What was not given may stand in a parameter file.
+        taken = {name: value for name, value in taken.items() if value not in (None, [])}
         command(**values, **{mapping: taken})
 
     # Typer reads the signature, and the annotations where it is wrapped once more.
@@ -141,23 +154,40 @@ def _takes(
 
 def _step_option(name: str, field: FieldInfo) -> inspect.Parameter:
     """Make the option of one step argument: its type, default and description are the field's."""
-    kind, default, text = field.annotation, field.default, field.description or ""
+    kind: Any = field.annotation
+    default, text = field.default, field.description or ""
     words: Values = {"help": text, "rich_help_panel": STEP}
     whose, _, rest = text.partition(": ")
     if name.startswith(("wfss_", "soss_")):  # what all of them share, the panel says
         words = {"help": rest[0].upper() + rest[1:], "rich_help_panel": f"{STEP} for {whose}"}
     flag = [_flag(name, default)] if kind is bool else []
-    if default == ():  # names: the option may be there several times, with commas too
-        kind, default = list[str] | None, None
-        words |= {"metavar": "NAME[,NAME…]", "show_default": False}
-    elif isinstance(default, tuple):
-        kind, default = str, ",".join(f"{value:g}" for value in default)
-        words["metavar"] = "LOW,HIGH"
-    elif isinstance(default, float) and kind is not float:  # one number, or several
-        kind, default, words["metavar"] = str, f"{default:g}", "PERCENT|LEFT,RIGHT"
-    elif isinstance(default, str):
-        kind, words["metavar"] = str, "|".join(get_args(kind))
-    return _parameter(name, kind, default, typer.Option(*flag, **words))
+    words["show_default"] = False  # typer would put what stands for None into brackets
+    said = default
+    several = any(isinstance(each, Several) for each in field.metadata)
+    # Short ones: in 80 columns the names of the options need the room.
+    match default:
+        case bool():
+            words["metavar"] = ""
+        case (float(), *_):
+            kind, words["metavar"] = str, "LOW,HIGH"
+            said = ",".join(f"{value:g}" for value in default)
+        case float() if kind is not float:  # one number, or several
+            kind, words["metavar"] = str, "X[,X]"
+        case str():
+            words["help"] += f" One of: {', '.join(get_args(kind))}."
+            kind, words["metavar"] = str, "WORD"
+        case _ if several or isinstance(default, tuple):
+            kind, words["metavar"] = list[str], "FILE" if default is None else "NAME"
+        case _:
+            numbers = {float: "X", int: "N"}
+            own = next((each for each in (kind, *get_args(kind)) if each in numbers), None)
+            words["metavar"] = numbers.get(own, "FILE") if own else "FILE"
+    if said not in (None, (), "") and said is not False:
+        said = "yes" if said is True else said
+        words["help"] += f" Default: {said if isinstance(said, str) else f'{said:g}'}."
+    # None stands for what was not given: that may stand in a parameter file.
+    kind = kind if kind == list[str] else kind | None
+    return _parameter(name, kind, None, typer.Option(*flag, **words))
 
 
 def _flag(name: str, default: object) -> str:

@@ -30,6 +30,14 @@ def plan(
     data: Data = None,
     confine: Confine = None,
     bkg_list: BkgList = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            help="Memory limit that each worker of the run will have, such as 4GiB: a plan "
+            "that does not fit is refused.",
+            metavar="SIZE",
+        ),
+    ] = None,
     save: Annotated[
         Path | None, typer.Option(help="Also keep the plan as JSON.", metavar="FILE")
     ] = None,
@@ -42,12 +50,17 @@ def plan(
     2: wrong usage, or nothing to plan.
     """
     from bkgflow import api
+    from bkgflow.campaign.runner import check_memory, task_memory
+    from bkgflow.clusters.local import Local
     from bkgflow.verdict import State
 
     asked = program if len(program) > 1 else program[0]
+    workers = Local(memory=memory)
+    held = task_memory(workers)
     planned = api.plan(
         asked,
         output,
+        memory=held,
         references=references,
         data=data or (),
         confine=confine,
@@ -57,5 +70,6 @@ def plan(
     api.show(planned)
     if save is not None:
         planned.save(save)
+    check_memory(planned, workers)
     if any(unit.verdict.state == State.QUARANTINED for unit in planned.units):
         raise typer.Exit(1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,7 +60,10 @@ def run(
     second one ends it at once. Exit code 2, too, where the result cannot be kept there.
     """
     from bkgflow import api
+    from bkgflow.report.pictures import check_drawing
 
+    if pictures:
+        check_drawing()
     given = {"data": data or (), "confine": confine, "bkg_list": bkg_list}
     result = execute(
         program,
@@ -93,26 +96,44 @@ def execute(
 ) -> RunResult:
     """Plan and run a program with progress and summary."""
     from bkgflow import api
+    from bkgflow.campaign.progress import progress_of, waiting
     from bkgflow.campaign.runner import compile_for, task_memory
     from bkgflow.campaign.signals import Stopped
-    from bkgflow.cli.progress import progress_of
     from bkgflow.clusters.choose import choose
 
     cluster = choose(**where)
     asked = program if len(program) > 1 else program[0]
     memory = task_memory(cluster)
     planned = api.plan(asked, output, memory=memory, references=references, **arguments)
-    if cluster.here and not quiet:
+    if cluster.here:
         # Before the bar is shown: it may take a minute.
-        compile_for(planned, partial(typer.echo, err=True))
+        with waiting(quiet=quiet) as say:
+            compile_for(planned, say)
     try:
         with progress_of(planned, quiet=quiet) as progress:
-            result = api.run(planned, cluster, listeners=[progress], check_space=check_space)
+            result = api.run(
+                planned, cluster, listeners=[progress], progress=False, check_space=check_space
+            )
     except Stopped as stop:
         if stop.result is not None:
             typer.echo(f"bkgflow: {stop.result.summary}", err=True)
         raise
-    api.show(result)
+    if quiet:
+        _say_briefly(result)
+    else:
+        api.show(result)
     for note in (*result.notes, *([f"ended early: {result.stopped}"] if result.stopped else [])):
         typer.echo(f"bkgflow: {note}", err=True)
     return result
+
+
+def _say_briefly(result: RunResult) -> None:
+    """Say what went wrong on standard error, once each, and the summary on standard output."""
+    from bkgflow.report.tables import PLAIN_WIDTH
+    from bkgflow.report.unit_tables import summary, what_went_wrong
+    from bkgflow.texts import columns_of
+
+    for text in what_went_wrong(result.failed, columns_of(sys.stderr) or PLAIN_WIDTH):
+        typer.echo(text, err=True)
+    for line in summary(result.plan, result.verdicts, result.seconds):
+        typer.echo(line)

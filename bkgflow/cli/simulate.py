@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin,
 import typer
 from typer.core import TyperGroup
 
+from bkgflow.cli.spelling import Command, Narrow
+
 if TYPE_CHECKING:
     from bkgflow.simulate import Simulated
     from bkgflow.simulate.arguments import Argument
@@ -37,7 +39,7 @@ Commands = MutableMapping[str, Any]  # typer has click's Command to itself
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write to.")]
 
 
-class _Scenes(TyperGroup):
+class _Scenes(Narrow, TyperGroup):
     """Makes the commands when they are asked for: their functions take long to import."""
 
     @property
@@ -69,7 +71,9 @@ def _commands() -> Commands:
 
     app = typer.Typer()
     for name, text in HELP.items():
-        app.command(name, help=text)(_command(name, getattr(bkgflow.simulate, f"simulate_{name}")))
+        app.command(name, cls=Command, help=text)(
+            _command(name, getattr(bkgflow.simulate, f"simulate_{name}"))
+        )
     return typer.main.get_group(app).commands
 
 

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, ParamSpec, TypedDict, TypeVar
 
+from bkgflow.arguments import shows
 from bkgflow.clusters.address import SCHEMES, Address, Attached, Connected
 from bkgflow.clusters.base import Cluster, Option, options_of
 from bkgflow.clusters.local import Here, Local, Threads
 from bkgflow.errors import UsageError
 
-__all__ = ["CLUSTERS", "SUMMARY", "all_options", "choose"]
+__all__ = [
+    "CLUSTERS",
+    "SUMMARY",
+    "ClusterArguments",
+    "all_options",
+    "choose",
+    "shows_cluster_arguments",
+]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 CLUSTERS: dict[str, type[Here]] = {each.WORD: each for each in (Local, Threads)}
 """Clusters that have a word of their own; the first is the default of the command line."""
@@ -26,6 +37,20 @@ def all_options() -> dict[str, tuple[object, Option]]:
     for each in kinds:
         found |= {name: of for name, of in options_of(each).items() if name not in found}
     return found
+
+
+class ClusterArguments(TypedDict, total=False):
+    """Settings of clusters as editors and type checkers see them; see `all_options`."""
+
+    workers: int | None
+    memory: str | None
+    wait: float | None
+
+
+def shows_cluster_arguments(function: Callable[P, R]) -> Callable[P, R]:
+    """Have a function that takes ``**ClusterArguments`` show each of them, for prompts."""
+    shown = {name: (kind, None) for name, (kind, _) in all_options().items()}
+    return shows(function, shown)
 
 
 def choose(cluster: object, **options: object) -> Cluster:

@@ -111,7 +111,8 @@ def open_stack(
     Dataset
         ``sci``, ``err`` float32 and ``dq`` uint32, dims exposure, (integration,) y, x. Where
         the exposures differ in integrations, missing ones are NaN; the coordinate
-        ``n_integrations`` says how many are real (0 for an image).
+        ``n_integrations`` says how many are real (0 for an image). The attribute ``paths`` has
+        a line for each exposure.
 
     Raises
     ------
@@ -128,7 +129,7 @@ def open_stack(
     paths = [paths] if isinstance(paths, PathLike) else list(paths)
     if not paths:
         raise SettingsError(
-            "A stack has at least one exposure", value="none", cure="Give one or more paths"
+            "A stack must have at least one exposure", value="none", cure="Give one or more paths"
         )
     facts = [inspect(path) for path in paths]
     wanted = None if target is None else inspect(target)
@@ -138,7 +139,7 @@ def open_stack(
         window = wanted.window if wanted else enclosing([each.window for each in facts])
     if not any(each.window.overlap(window) for each in facts):
         raise WindowError(
-            "The window of a stack holds pixels of at least one exposure",
+            "The window of a stack must hold pixels of at least one exposure",
             value=f"{window}; the exposures cover {enclosing([f.window for f in facts])}",
             cure="Give a window that overlaps them, or none",
         )
@@ -158,7 +159,9 @@ def open_stack(
     if any(leakage):
         names = [each.name if each else "" for each in leakage]
         data = data.assign_coords(imprint=("exposure", names))
-    attrs = {"paths": [str(each.location) for each in facts], "bkgflow_version": VERSION}
+    # Text, not a list: a file format may have no lists.
+    paths_read = "\n".join(str(each.location) for each in facts)
+    attrs = {"paths": paths_read, "bkgflow_version": VERSION}
     units = {each.bunit for each in facts}
     return _with_units(data.assign_attrs(attrs), units.pop() if len(units) == 1 else "")
 
@@ -289,4 +292,7 @@ def _with_units(data: xr.Dataset, unit: str) -> xr.Dataset:
         data[layer].attrs["long_name"] = long_name
         if unit and layer != "dq":
             data[layer].attrs["units"] = unit
+    # netCDF 3 has no unsigned numbers: this is its way to write them, and to read them back.
+    data["dq"].attrs["_Unsigned"] = "true"
+    data["dq"].encoding["dtype"] = "i4"
     return data

@@ -82,7 +82,7 @@ def _as_error(problem: Exception, attempts: int) -> BkgflowError:
     if isinstance(problem, BkgflowError):
         return problem
     return RunError(
-        "A task ends without an unforeseen error",
+        "A task must end without an unforeseen error",
         file=getattr(problem, "filename", None),
         value=f"{type(problem).__name__}: {problem} (attempt {attempts})"[:500],
         cure="Run it again; if it fails again, report it with the log",

@@ -151,7 +151,7 @@ def spell_out(hdus: fits.HDUList) -> list[int]:
 def not_a_model(path: PathLike, problem: Exception) -> FileError:
     """Return the error for a file that no data model can be made of, from what was raised."""
     return FileError(
-        "An exposure opens as a JWST data model",
+        "An exposure must open as a JWST data model",
         file=path,
         value=said(problem),
         cure="Fetch the file again, or make it again with the pipeline",

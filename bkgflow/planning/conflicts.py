@@ -72,14 +72,14 @@ def without_conflicts(
                 askers = sorted({Path(other.association).name for other in writers[name]})
                 what = f"{len(writers[name])} different units would write {name}"
                 yield ConflictError(
-                    "Every unit writes a file of its own",
+                    "Every unit must write a file of its own",
                     file=unit.target,
                     value=f"{what} ({', '.join(askers)})",
                     cure="Run these associations into different output folders",
                 )
             if (output / name).real() in inputs:
                 yield ConflictError(
-                    "No product is written over an exposure of the program",
+                    "No product must be written over an exposure of the program",
                     file=unit.target,
                     value=str(output / name),
                     cure="Give another output folder",

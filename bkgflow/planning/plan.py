@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -13,15 +14,24 @@ from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.source import check_savable
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import write_text
+from bkgflow.planning.frames import Row, frame_of, html_of
+from bkgflow.planning.grouped import first_lines, grouped
 from bkgflow.planning.kind import Facts
 from bkgflow.planning.unit import Shared, Unit
 from bkgflow.programs.passed_over import PassedOver, summed_up
 from bkgflow.settings import StepSettings
+from bkgflow.texts import many
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Costs", "Plan"]
 
-MOST_LINES = 5
-"""Of units that cannot be done, in a plan that is printed."""
+COLUMNS = ("target", "product", "kind", "state", "reason", "shared", "association")
+
+EXPOSURE_COLUMNS = (
+    "name", "exp_type", "instrument", "detector", "window", "integrations", "bunit", "location",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +59,8 @@ class Costs:
 class Plan:
     """A program's work, decided.
 
-    Printing it says in a few lines what will be done; `bkgflow.show` shows it as a table; `save`
-    keeps it as JSON.
+    Printing it says in a few lines what will be done; `bkgflow.show` shows it as a table;
+    `to_frame` gives one of pandas; `save` keeps it as JSON.
 
     Attributes
     ----------
@@ -128,21 +138,66 @@ class Plan:
                 cure="Plan the program again",
             ) from None
 
+    def to_frame(self) -> pd.DataFrame:
+        """Return the units as a pandas table, one row each, in the plan's order.
+
+        Columns: target (str), product (str), kind (str), state (str), reason (str), shared (str,
+        the digest of the result that it waits for), association (str).
+        """
+        return frame_of(self._rows(), COLUMNS)
+
+    def exposures_to_frame(self) -> pd.DataFrame:
+        """Return the exposures that are read as a pandas table, one row each.
+
+        Columns: name (str), exp_type (str), instrument (str), detector (str), window (str),
+        integrations (int; 0 for an image), bunit (str), location (str).
+        """
+        rows = [
+            {
+                "name": each.name,
+                "exp_type": each.exp_type,
+                "instrument": each.instrument,
+                "detector": each.detector,
+                "window": str(each.window),
+                "integrations": each.n_integrations or 0,
+                "bunit": each.bunit,
+                "location": str(each.location),
+            }
+            for each in self.exposures
+        ]
+        return frame_of(rows, EXPOSURE_COLUMNS)
+
+    def _rows(self) -> list[Row]:
+        return [
+            {
+                "target": unit.name,
+                "product": unit.output,
+                "kind": unit.kind,
+                "state": unit.verdict.state.value,
+                "reason": unit.verdict.reason,
+                "shared": unit.shared,
+                "association": unit.association,
+            }
+            for unit in self.units
+        ]
+
     def __str__(self) -> str:
         """What will be done, in a few lines."""
-        states = ", ".join(f"{number} {state}" for state, number in sorted(self.counts().items()))
+        states = ", ".join(f"{number:,} {state}" for state, number in sorted(self.counts().items()))
         lines = [
-            f"Plan of {len(self.units)} units ({states or 'none'}) into {self.output}",
-            f"{len(self.exposures)} exposures, {len(self.shared)} shared results",
+            f"Plan of {many(len(self.units), 'unit')} ({states or 'none'}) into {self.output}",
+            f"{many(len(self.exposures), 'exposure')}, {many(len(self.shared), 'shared result')}",
         ]
-        stopped = [unit.verdict.reason for unit in self.units if unit.verdict.error is not None]
-        lines += stopped[:MOST_LINES]
-        if len(stopped) > MOST_LINES:
-            lines.append(f"… and {len(stopped) - MOST_LINES} more")
+        wrong = ((u, u.verdict) for u in self.units if u.verdict.error is not None)
+        lines += first_lines(grouped(wrong))
         lines += summed_up(self.passed_over)
         return "\n".join(lines)
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the same, and a table of the first units."""
+        return html_of(str(self), self._rows(), COLUMNS[:5])
 
 
 def _adapter() -> TypeAdapter[Plan]:

@@ -107,7 +107,7 @@ def _only_product(target: object, planner: Planner) -> tuple[str, Product]:
         raise error
     if len(association.products) > 1:
         raise AssociationError(
-            "A single subtraction must have an association of one product",
+            "A single subtraction must be given an association of one product",
             file=association.location,
             value=f"{len(association.products)} products",
             cure="Use bkgflow run (bkgflow.plan and bkgflow.run) for all of them",

@@ -8,6 +8,7 @@ from bkgflow.detector import Window
 from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.location import Location
 from bkgflow.planning.keys import Key
+from bkgflow.texts import many
 from bkgflow.verdict import State, Verdict
 
 __all__ = ["IMPRINT_BYTES", "Imprint", "References", "Shared", "Unit"]
@@ -97,6 +98,10 @@ class Shared:
         imprints = self.imprints or (None,) * len(self.members)
         return tuple(zip(self.members, imprints, strict=True))
 
+    def __repr__(self) -> str:
+        """Short: at a prompt there may be hundreds."""
+        return f"<Shared {self.kind} {self.digest[:8]}: {many(len(self.members), 'exposure')}>"
+
     @property
     def digest(self) -> str:
         """What stands for its key, in units and graphs."""
@@ -149,6 +154,10 @@ class Unit:
     mismatches: tuple[str, ...] = ()
     imprint: Imprint | None = None
     keywords: tuple[tuple[str, str], ...] = ()
+
+    def __repr__(self) -> str:
+        """Short: at a prompt there may be thousands."""
+        return f"<Unit {self.name} → {self.output or 'none'}: {self.verdict.state}>"
 
     @property
     def digest(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,12 +13,20 @@ from numpy.typing import NDArray
 from bkgflow.errors import UsageError
 from bkgflow.io.storage.location import PathLike
 from bkgflow.io.storage.publish import whole
+from bkgflow.texts import how_to_install
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["Panel", "SkyScales", "draw_panels", "fit_panels", "subtraction_panels"]
+__all__ = [
+    "Panel",
+    "SkyScales",
+    "check_drawing",
+    "draw_panels",
+    "fit_panels",
+    "subtraction_panels",
+]
 
 STRETCH = 4.0
 """Black and white stand this many robust standard deviations from the median: the sky is seen,
@@ -117,6 +126,24 @@ def fit_panels(
     ]
 
 
+def check_drawing() -> None:
+    """Refuse to draw where matplotlib is missing: before there is work whose pictures are wanted.
+
+    Raises
+    ------
+    UsageError
+        If it is not installed.
+    """
+    try:
+        import_module("matplotlib")
+    except ImportError:
+        raise UsageError(
+            "matplotlib must be installed for pictures",
+            value="it is not installed",
+            cure=f"Install it ({how_to_install('matplotlib')}), or do without pictures",
+        ) from None
+
+
 def draw_panels(
     panels: Sequence[Panel],
     path: PathLike,
@@ -135,14 +162,9 @@ def draw_panels(
     OutputError
         If the picture cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise UsageError(
-            "Pictures are drawn with matplotlib",
-            value="it is not installed",
-            cure="Install bkgflow with its plot extra: pip install 'bkgflow[plot]'",
-        ) from None
+    check_drawing()
+    from matplotlib.figure import Figure
+
     ny, nx = panels[0].image.shape
     count = len(panels)
     stacked = series is not None or nx > 3 * ny

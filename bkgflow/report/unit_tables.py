@@ -3,36 +3,105 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from rich.console import Group as Lines
+from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from bkgflow.kinds.table import KINDS
+from bkgflow.planning.grouped import grouped
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.unit import Unit
 from bkgflow.record import ImageFound
-from bkgflow.report.tables import counted, human_bytes, make_table
+from bkgflow.report.tables import PLAIN_WIDTH, counted, fits, human_bytes, make_table
+from bkgflow.texts import many, wrapped
 from bkgflow.verdict import Verdict
 
-__all__ = ["plan_table", "remarks", "run_table"]
+__all__ = ["plan_table", "remarks", "run_table", "summary", "what_went_wrong"]
+
+LEAST_WORDS = 21
+"""Columns that a few words need; in less they would stand one below the other."""
 
 
-def plan_table(plan: Plan) -> Table:
-    """Return one row for each shared result and each unit, and what they cost."""
+def plan_table(plan: Plan, width: int = PLAIN_WIDTH) -> RenderableType:
+    """Return one row for each shared result and each unit, and what they cost.
+
+    What cannot be done, or is not, is told below: once for all that it is the same for.
+    """
     verdicts = [unit.verdict for unit in plan.units]
     counts = Counter("to do" if each.to_do else each.state.value for each in verdicts)
     names, costs = _names(plan), plan.costs
-    return make_table(
-        f"Plan: {len(plan.units)} units ({counted(counts)}) into {plan.output}",
-        ("Target or background", "Product", "What is done"),
-        [
-            *_shared_rows(plan, names),
-            *((unit.name, unit.output, _what(unit, names)) for unit in plan.units),
-        ],
-        caption=f"reads {human_bytes(costs.read)}, writes {human_bytes(costs.written)}; "
-        f"a shared task holds up to {human_bytes(costs.shared_task)}, "
-        f"a unit's task {human_bytes(costs.unit_task)}",
+    total = many(len(plan.units), "unit")
+    words = [
+        f"reads {human_bytes(costs.read)}, writes {human_bytes(costs.written)}; a shared task "
+        f"holds up to {human_bytes(costs.shared_task)}, a unit's task "
+        f"{human_bytes(costs.unit_task)}",
+        *_reasons(zip(plan.units, verdicts, strict=True), width),
+    ]
+    rows = [(unit, _what(unit, names)) for unit in plan.units]
+    tables: list[RenderableType] = [_units(("Target", "Product", "What is done"), rows, width)]
+    if plan.shared:
+        shared = make_table(None, ("Shared", "What is done"), _shared_rows(plan, names))
+        tables = [shared, Text(), *tables]
+    return _page(f"Plan: {total} ({counted(counts)}) into {plan.output}", tables, words)
+
+
+def run_table(
+    plan: Plan, verdicts: Sequence[Verdict], seconds: float, width: int = PLAIN_WIDTH
+) -> RenderableType:
+    """Return one row for each unit: how it ended, by its verdict, in a run of so many seconds.
+
+    Reasons are told below, once for all units that they are the same for.
+    """
+    rows = [(unit, verdict.state) for unit, verdict in zip(plan.units, verdicts, strict=True)]
+    table = _units(("Target", "Product", "State"), rows, width)
+    first, last = summary(plan, verdicts, seconds)
+    reasons = _reasons(zip(plan.units, verdicts, strict=True), width)
+    return _page(first, [table], [last, *reasons])
+
+
+def summary(plan: Plan, verdicts: Sequence[Verdict], seconds: float) -> tuple[str, str]:
+    """Return two lines: how many units ended how, and where their products are."""
+    counts = counted(Counter(each.state.value for each in verdicts))
+    return (
+        f"{many(len(verdicts), 'unit')}: {counts}",
+        f"{seconds:.1f} s, products in {plan.output}",
     )
+
+
+def what_went_wrong(pairs: Iterable[tuple[Unit, Verdict]], width: int = PLAIN_WIDTH) -> list[str]:
+    """Return why units are not done, each reason once; nothing of those that went well."""
+    return list(_reasons(((unit, each) for unit, each in pairs if not each.state.good), width))
+
+
+def _page(title: str, tables: Sequence[RenderableType], words: Sequence[str]) -> Lines:
+    return Lines(Text(title), *tables, *(Text(word) for word in words))
+
+
+def _reasons(pairs: Iterable[tuple[Unit, Verdict]], width: int) -> Iterator[str]:
+    for group in grouped(pairs, remarks):
+        first, *others = group.lines()
+        room = width if width < PLAIN_WIDTH else None
+        yield "\n".join((wrapped(first, room), *(wrapped(each, room, "  ") for each in others)))
+
+
+def _units(columns: tuple[str, str, str], rows: Sequence[tuple[Unit, str]], width: int) -> Table:
+    """Return a table of units that fits: with whole names of products, their ends, or none."""
+    whole = [(unit.name, unit.output, what) for unit, what in rows]
+    ends = [(unit.name, _end(unit), what) for unit, what in rows]
+    for each in (whole, ends):
+        narrow = [(*row[:2], row[2][:LEAST_WORDS]) for row in each]
+        if fits(columns, narrow, width):
+            return make_table(None, columns, each)
+    return make_table(None, (columns[0], columns[2]), [(name, what) for name, _, what in whole])
+
+
+def _end(unit: Unit) -> str:
+    """Return the end of a product's name, where the rest is the target's: "…_bsub.fits"."""
+    rest, _, end = unit.output.rpartition("_")
+    return f"…_{end}" if rest and unit.name.startswith(f"{rest}_") else unit.output
 
 
 def _names(plan: Plan) -> dict[str, str]:
@@ -46,18 +115,16 @@ def _names(plan: Plan) -> dict[str, str]:
     return names
 
 
-def _shared_rows(plan: Plan, names: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+def _shared_rows(plan: Plan, names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     sharing = plan.sharing()
     for shared in plan.shared:
-        targets = sharing[shared.digest]
         imprints = len({each for each in shared.imprints if each})
-        less = f" less {imprints} imprint(s)" if imprints else ""
+        less = f" less {many(imprints, 'imprint')}" if imprints else ""
         skies = "".join(f"{sky.name} to " for sky in shared.references)
         yield (
             names[shared.digest],
-            "(shared)" if targets > 1 else "",
-            f"{KINDS.named(shared.kind).verb} {skies}{len(shared.members)} exposures{less} "
-            f"over {shared.window}, once, for {targets} target(s)",
+            f"{KINDS.named(shared.kind).verb} {skies}{many(len(shared.members), 'exposure')}{less} "
+            f"over {shared.window}, once, for {many(sharing[shared.digest], 'target')}",
         )
 
 
@@ -65,24 +132,11 @@ def _what(unit: Unit, names: Mapping[str, str]) -> str:
     imprint = unit.imprint.location if unit.imprint else None
     if not unit.verdict.to_do:
         less = f"; its imprint {imprint.name} is subtracted" if imprint else ""
-        return f"{unit.verdict.state}: {unit.verdict.reason}{less}"
+        return f"{unit.verdict.state.value}{less}"
     if unit.shared:
         return f"subtract {f'imprint {imprint.name}, ' if imprint else ''}{names[unit.shared]}"
     skies = unit.references.background if unit.references else ()
     return f"scale and subtract {', '.join(sky.name for sky in skies)}"
-
-
-def run_table(plan: Plan, verdicts: Sequence[Verdict], seconds: float) -> Table:
-    """Return one row for each unit: how it ended, by its verdict, in a run of so many seconds."""
-    return make_table(
-        f"{len(verdicts)} units: {counted(Counter(each.state.value for each in verdicts))}",
-        ("Target", "State", "Product", "Word"),
-        [
-            (unit.name, verdict.state, unit.output, verdict.reason or "; ".join(remarks(verdict)))
-            for unit, verdict in zip(plan.units, verdicts, strict=True)
-        ],
-        caption=f"{seconds:.1f} s, products in {plan.output}",
-    )
 
 
 def remarks(verdict: Verdict) -> list[str]:
@@ -93,9 +147,10 @@ def remarks(verdict: Verdict) -> list[str]:
         return [*words, *found.fit_warnings]
     if found is None:
         return words
-    if number := found.unsubtracted_pixels:
-        have, are = ("pixel has", "is") if number == 1 else ("pixels have", "are")
-        words.append(f"{number} {have} no valid background and {are} valid in the target")
+    if found.unsubtracted_pixels:
+        number = many(found.unsubtracted_pixels, "pixel has", "pixels have")
+        are = "is" if found.unsubtracted_pixels == 1 else "are"
+        words.append(f"{number} no valid background and {are} valid in the target")
     if found.unused_backgrounds:
         words.append(f"no valid pixel in {', '.join(found.unused_backgrounds)}")
     return [*words, *(found.warnings or ()), *(found.error_notes or ())]

@@ -72,7 +72,7 @@ def test_a_program_on_two_worker_processes(survey, cluster, tmp_path):
     imaging, nods = survey
     plan = bkgflow.plan([*imaging.associations, *nods.associations], tmp_path / "out")
     assert sorted(plan.sharing().values()) == [1, 1, 1, 1, 1, 24]
-    assert "once, for 24 target(s)" in as_text(plan_table(plan))
+    assert "once, for 24 targets" in as_text(plan_table(plan))
     with Client(cluster) as client:
         client.register_plugin(Finished())
         result = bkgflow.run(plan, cluster=client)

@@ -122,7 +122,7 @@ def test_units_and_provenance(write_exposure):
     }
     assert data.sci.attrs == {"long_name": "science", "units": "DN/s"}
     assert data.err.attrs == {"long_name": "uncertainty", "units": "DN/s"}
-    assert data.dq.attrs == {"long_name": "data quality"}
+    assert data.dq.attrs == {"long_name": "data quality", "_Unsigned": "true"}
     assert "from 0" in data.x.attrs["long_name"]
     json.dumps(data.attrs)
 
@@ -194,7 +194,7 @@ def test_a_stack_of_images(tmp_path):
     assert list(stack.exposure.values) == ["0_rate.fits", "1_rate.fits", "2_rate.fits"]
     assert list(stack.n_integrations.values) == [0, 0, 0]
     assert (stack.x.values[0], stack.y.values[0]) == (10, 20)
-    assert stack.attrs["paths"] == [str(path) for path in paths]
+    assert stack.attrs["paths"].splitlines() == [str(path) for path in paths]
     assert_chunks(stack, (3,), (6,), (5,))
     for name, dtype in LAYERS.items():
         expected = np.stack([read(path)[0][name] for path in paths])
@@ -405,5 +405,5 @@ def test_bad_clips_are_refused_before_anything_is_computed(exposures, bad):
 
 
 def test_an_image_alone_is_no_stack(exposures):
-    with pytest.raises(ShapeError, match="A stack has the shape"):
+    with pytest.raises(ShapeError, match="A stack must have the shape"):
         bkgflow.combine(bkgflow.open_exposure(exposures[0])).compute()

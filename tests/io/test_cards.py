@@ -65,13 +65,13 @@ def test_the_first_card_of_a_keyword_counts():
 
 
 def test_a_card_without_a_value():
-    with pytest.raises(FileError, match=r"x\.fits.*card A has a value"):
+    with pytest.raises(FileError, match=r"x\.fits.*card A must have a value"):
         Cards("x.fits", header_of(b"A       = 'never closed")).get("A")
 
 
 @pytest.mark.parametrize("card", [b"NAXIS   = 'two'", b"NAXIS   = T", b"OTHER   = 1"])
 def test_a_whole_number_that_is_none(card):
-    with pytest.raises(FileError, match="says NAXIS, a whole number"):
+    with pytest.raises(FileError, match="must say NAXIS, a whole number"):
         Cards("x.fits", header_of(card)).whole("NAXIS")
 
 
@@ -79,5 +79,5 @@ def test_a_whole_number_that_is_none(card):
     "raw", [b"", b"A       = 1", header_of(b"A       = 1").replace(b"END", b"EMD")]
 )
 def test_a_header_without_an_end(raw):
-    with pytest.raises(FileError, match="ends with END"):
+    with pytest.raises(FileError, match="must end with END"):
         Cards.read("x.fits", io.BytesIO(raw))

@@ -95,7 +95,7 @@ def test_a_file_that_is_no_model(tmp_path):
     path = tmp_path / "t_rate.fits"
     path.write_text("not FITS at all")
     with (
-        pytest.raises(FileError, match="is a FITS file"),
+        pytest.raises(FileError, match="must be a FITS file"),
         FitsWriter().open(target_of(path, (6, 6))),
     ):
         pass

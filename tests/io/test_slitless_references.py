@@ -377,7 +377,7 @@ def test_references_that_cannot_be_used(tmp_path):
     path = write_reference(tmp_path / "sky.fits", good)
     with fits.open(path, mode="update") as units:
         units["DQ"].data = units["DQ"].data[:5]
-    with pytest.raises(ShapeError, match="DQ has the shape of SCI"):
+    with pytest.raises(ShapeError, match="DQ must have the shape of SCI"):
         read_templates(path, window, instrument="NIRCAM")
 
 

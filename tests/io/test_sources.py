@@ -191,7 +191,7 @@ def test_a_plan_with_models_is_not_saved():
     facts = in_memory(make((20, 30)), None)
     with pytest.raises(PlanError, match=r"jw1_rate\.fits, a model in memory"):
         check_savable([facts.source])
-    with pytest.raises(ValueError, match="A plan that is saved names files"):
+    with pytest.raises(ValueError, match="A plan that is saved must name files"):
         TypeAdapter(ExposureFacts).dump_json(facts)
 
 

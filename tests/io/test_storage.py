@@ -71,7 +71,7 @@ def test_what_is_there_can_be_asked_for(folder):
 
 def test_what_is_no_text_is_said(folder):
     file = put(folder / "a.json", b"\xff")
-    with pytest.raises(FileError, match="A list is a text file") as caught:
+    with pytest.raises(FileError, match="A list must be a text file") as caught:
         file.read_text("A list")
     assert caught.value.file == str(file)
 

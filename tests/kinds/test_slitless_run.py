@@ -210,7 +210,7 @@ def test_a_stop_by_rms_without_a_dispersion_axis_names_the_exposure(niriss, tmp_
         ("err", 0.0, "FAILED", "ERR is 0 or not finite"),
         ("err", np.nan, "FAILED", "ERR is 0 or not finite"),
         ("data", np.nan, "FAILED", "SCI is not finite"),
-        ("wcs", None, "QUARANTINED", "has a WCS"),
+        ("wcs", None, "QUARANTINED", "must have a WCS"),
     ],
 )
 def test_bad_exposures_end_with_a_reason(niriss, tmp_path, what, value, outcome, word):

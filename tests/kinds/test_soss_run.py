@@ -240,7 +240,7 @@ def test_a_plan_with_fits_survives_its_file(series, tmp_path):
         ({"soss_source_percentile": 101}, "less than or equal to 100"),
         ({"soss_source_percentile": -1}, "greater than or equal to 0"),
         ({"soss_bkg_percentile": (50, 25)}, "below the second"),
-        ({"soss_bkg_percentile": "25"}, "field required"),
+        ({"soss_bkg_percentile": "25"}, "a pair of numbers"),
         ({"soss_bkg_percentile": (0, 120)}, "less than or equal to 100"),
         ({"soss_fit": "together"}, "'exposure'"),
     ],

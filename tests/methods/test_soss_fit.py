@@ -266,7 +266,7 @@ def test_without_a_pixel_below_the_threshold_nothing_is_subtracted(series):
 def test_a_library_of_another_shape_is_refused(series):
     sci, dq, library = series
     for wrong in (library[:, :95], library[:, :, :2000], library[0], library[:, :, :700]):
-        with pytest.raises(ShapeError, match="A SOSS library has"):
+        with pytest.raises(ShapeError, match="A SOSS library must have"):
             fit_soss([ArraySegment(sci, dq)], wrong)
     with pytest.raises(ShapeError, match="same rows and columns"):
         fit_soss([ArraySegment(sci, dq), ArraySegment(sci[:, :90], dq[:, :90])], library)

@@ -73,7 +73,7 @@ def test_a_plan_with_a_model_is_not_saved(as_paths, tmp_path):
     planner = Planner(StepSettings(), KINDS)
     with datamodels.open(str(target)) as model:
         plan = plan_single(model, [background], tmp_path, planner)
-    with pytest.raises(PlanError, match=r"A plan that is saved names files.*Save the model"):
+    with pytest.raises(PlanError, match=r"A plan that is saved must name files.*Save the model"):
         plan.save(tmp_path / "plan.json")
     assert not (tmp_path / "plan.json").exists()
     saved = plan_single(target, [background], tmp_path, planner)
@@ -502,7 +502,9 @@ def test_a_background_by_two_names_counts_once(as_paths, tmp_path):
     link.symlink_to(background)
     result = bkgflow.subtract(target, [background, link], propagate_errors=True)
     np.testing.assert_allclose(result.err, np.hypot(0.5, 0.5), rtol=1e-6)
-    assert "1 repeated background(s) count once" in result.meta.bkgflow.notes[0]
+    assert (
+        "1 repeated background left out: each file must count once" in result.meta.bkgflow.notes[0]
+    )
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,11 @@ class ExposureFacts:
     segment: Segment = UNKNOWN
     absent: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        """Short: at a prompt there may be thousands."""
+        kind = self.exp_type or "of no type"
+        return f"<Exposure {self.name}: {kind}, {self.window}>"
+
     @property
     def name(self) -> str:
         """The file's name, without its folder."""
@@ -145,7 +150,7 @@ class ExposureFacts:
         for keyword, value in zip(("GWA_XTIL", "GWA_YTIL"), self.gwa, strict=True):
             if value is None or not math.isfinite(value):
                 raise MetadataError(
-                    f"A NIRSpec exposure says its grating wheel's tilt in {keyword}",
+                    f"A NIRSpec exposure must say its grating wheel's tilt in {keyword}",
                     file=self.location,
                     value="missing" if value is None else value,
                     cure="Put the keyword in from the telemetry, or run the pipeline's first "

@@ -172,7 +172,7 @@ def _check_whole(location: Location, hdus: Hdus) -> None:
     model = str(hdus["PRIMARY"].header.get("DATAMODL", ""))
     if model.startswith("Multi"):
         raise FileError(
-            "An exposure is one image or one cube",
+            "An exposure must be one image or one cube",
             file=location,
             value=f"a {model}, slits cut out of an exposure",
             cure="Give the exposure itself, as it was before it was cut",
@@ -222,7 +222,7 @@ def _common_shape(location: Location, arrays: Sequence[Array | None]) -> tuple[i
     shape = shapes["SCI"]
     if len(shape) not in (2, 3) or 0 in shape:
         raise ShapeError(
-            "SCI is an image (ny, nx) or a cube (n_integrations, ny, nx)",
+            "SCI must be an image (ny, nx) or a cube (n_integrations, ny, nx)",
             file=location,
             value=shape,
             cure="Give a rate or rateints product, not a ramp",
@@ -230,7 +230,7 @@ def _common_shape(location: Location, arrays: Sequence[Array | None]) -> tuple[i
     for name, other in shapes.items():
         if other != shape:
             raise ShapeError(
-                f"{name} has the shape of SCI",
+                f"{name} must have the shape of SCI",
                 file=location,
                 value=f"SCI {shape}, {name} {other}",
                 cure="Make the product again; its extensions do not belong together",

@@ -185,7 +185,7 @@ def _common_shape(model: JwstDataModel, name: str) -> tuple[int, ...]:
     shape: tuple[int, ...] = shapes["SCI"]
     if len(set(shapes.values())) > 1 or len(shape) not in (2, 3) or 0 in shape:
         raise ShapeError(
-            "SCI, ERR and DQ are images or cubes of one shape",
+            "SCI, ERR and DQ must be images or cubes of one shape",
             file=name,
             value=", ".join(f"{layer} {shape}" for layer, shape in shapes.items()),
             cure="Make the arrays of the model agree",

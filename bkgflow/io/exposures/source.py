@@ -174,7 +174,7 @@ def check_savable(sources: Iterable[Source]) -> None:
     for source in sources:
         if source.format not in FORMATS:
             raise PlanError(
-                "A plan that is saved names files",
+                "A plan that is saved must name files",
                 value=f"{source.name}, a model in memory",
                 cure="Save the model, and plan with its path",
             )

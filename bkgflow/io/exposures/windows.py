@@ -64,7 +64,7 @@ def window_of(
         full = full_frame(instrument, (ny, nx))
         if full is None:
             raise WindowError(
-                "A subarray says where it lies on the detector",
+                "A subarray must say where it lies on the detector",
                 file=file,
                 value=f"no {', '.join(missing)}; the array is {ny}×{nx}, not a full frame",
                 cure="Put SUBSTRT1/2 and SUBSIZE1/2 into the primary header",
@@ -73,13 +73,13 @@ def window_of(
     x, y, columns, rows = (_whole(file, *each) for each in keywords.items())
     if (rows, columns) != (ny, nx):
         raise ShapeError(
-            "SUBSIZE2 × SUBSIZE1 is the shape of the array",
+            "SUBSIZE2 × SUBSIZE1 must be the shape of the array",
             file=file,
             value=f"SUBSIZE2 × SUBSIZE1 = {rows}×{columns}, the array is {ny}×{nx}",
             cure="Correct the keywords, or make the product again",
         )
     if x < 1 or y < 1:
-        rule = "SUBSTRT1 and SUBSTRT2 count the detector's pixels from 1"
+        rule = "SUBSTRT1 and SUBSTRT2 must count the detector's pixels from 1"
         raise WindowError(rule, file=file, value=f"{x}, {y}", cure="Correct the keywords")
     return Window(x - 1, y - 1, nx, ny)
 
@@ -87,7 +87,7 @@ def window_of(
 def _whole(file: str | PathLike[str], name: str, value: object) -> int:
     found = whole_number(value)
     if found is None:
-        rule, cure = f"{name} is a whole number", "Correct the keyword"
+        rule, cure = f"{name} must be a whole number", "Correct the keyword"
         raise WindowError(rule, file=file, value=repr(value), cure=cure)
     return found
 

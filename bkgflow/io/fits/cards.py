@@ -103,7 +103,7 @@ class Cards:
             return value
         except (VerifyError, ValueError):
             raise FileError(
-                f"The header's card {keyword} has a value as FITS writes them",
+                f"The header's card {keyword} must have a value as FITS writes them",
                 file=self._file,
                 value=card.decode("latin-1").rstrip(),
                 cure="Correct the card, or fetch the file again",
@@ -130,7 +130,7 @@ class Cards:
             return value
         found = "missing" if value is None else repr(value)
         raise FileError(
-            f"The header says {keyword}, a whole number",
+            f"The header must say {keyword}, a whole number",
             file=self._file,
             value=f"extension {self.get('EXTNAME', 'PRIMARY')}: {found}",
             cure="Fetch the file again",

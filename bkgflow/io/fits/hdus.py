@@ -168,7 +168,7 @@ def read_hdus(path: PathLike, stream: BinaryIO) -> Iterator[Hdu]:
         # A packed file is unpacked as far as is asked for, and tells its length by ending.
         if hdu.stop > most or not _reaches(stream, hdu.stop):
             raise FileError(
-                f"The file holds all of its extension {hdu.name or 'without a name'}",
+                f"The file must hold all of its extension {hdu.name or 'without a name'}",
                 file=path,
                 value=f"{most if hdu.stop > most else stream.tell()} bytes of {hdu.stop}",
                 cure="Fetch the file again; it was cut off, or a header is damaged",
@@ -238,7 +238,7 @@ def _size(header: Cards, data: ByteRange) -> int:
 
 def _unreadable(path: PathLike, what: str) -> FileError:
     return FileError(
-        "An exposure is a FITS file",
+        "An exposure must be a FITS file",
         file=path,
         value=what,
         cure="Fetch the file again, or give the right one",

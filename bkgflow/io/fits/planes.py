@@ -88,7 +88,7 @@ def _scratch(size: int) -> NDArray[np.uint8]:
 def ended_early(stream: BinaryIO) -> FileError:
     """Return the error for a file that is shorter than its headers say."""
     return FileError(
-        "The data are as long as the header says",
+        "The data must be as long as the header says",
         file=getattr(stream, "name", None),
         value="the file ended early",
         cure="Fetch the file again; it changed or was cut since it was planned",

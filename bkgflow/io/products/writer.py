@@ -188,7 +188,7 @@ def check_arrays(
     shape = shapes.get("SCI", target.window.shape)
     if shape[-2:] != target.window.shape:
         raise ShapeError(
-            "The target is as large as it was when it was planned",
+            "The target must be as large as it was when it was planned",
             file=target.location,
             value=f"{shape[-2:]}, planned {target.window.shape}",
             cure="Plan the program again",
@@ -196,7 +196,7 @@ def check_arrays(
     missing = set(changes.edits).difference(shapes)
     if missing:
         raise FileError(
-            "What a background is subtracted from are image extensions",
+            "What a background is subtracted from must be image extensions",
             file=target.location,
             value=f"no {', '.join(sorted(missing))}",
             cure="Give a rate or rateints product of the pipeline's first stage",

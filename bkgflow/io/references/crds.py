@@ -16,6 +16,7 @@ from bkgflow.errors import PlanError, ReferenceFileError, UsageError
 from bkgflow.io.exposures.facts import META_KEYS
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.reading import said
+from bkgflow.texts import how_to_install
 
 __all__ = ["crds_reference"]
 
@@ -71,7 +72,7 @@ def crds_reference(reftype: str, keywords: Mapping[str, str]) -> tuple[Location 
     elif answer.startswith(NOT_FOUND):
         values = ", ".join(f"{name}={value}" for name, value in keywords.items())
         raise ReferenceFileError(
-            f"CRDS has a {reftype} file for the exposure",
+            f"CRDS must have a {reftype} file for the exposure",
             value=f"{found} for {values} in {context}",
             cure=f"Use a newer CRDS_CONTEXT, or name a file with override_{reftype}",
         )
@@ -85,9 +86,10 @@ def _package() -> ModuleType:
         return import_module("crds")
     except ImportError:
         raise UsageError(
-            "Reference files that are neither named nor in a folder come from CRDS",
-            value="the package crds is not installed",
-            cure="Install it (pip install 'bkgflow[crds]'), name a folder with references, or "
+            "Reference files must be named, lie in a folder, or come from CRDS, for which the "
+            "package crds must be installed",
+            value="it is not installed",
+            cure=f"Install it ({how_to_install('crds')}), name a folder with references, or "
             "the files with override_bkg and override_wavelengthrange",
         ) from None
 
@@ -102,7 +104,7 @@ def _guarded(question: Callable[..., Answer], *args: object, **options: object) 
         what = "neither a server nor a cache with a configuration" if left else said(problem)
         settings = ", ".join(f"{name}={os.environ.get(name, 'unset')}" for name in SETTINGS)
         raise kind(
-            "CRDS answers which reference files to use",
+            "CRDS must answer which reference files to use",
             value=f"{what} ({settings})",
             cure="Set CRDS_PATH to a filled cache and CRDS_SERVER_URL to a server that can be "
             "reached, CRDS_CONTEXT to a context they have, or name a folder with references",

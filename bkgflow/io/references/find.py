@@ -92,7 +92,7 @@ def _named(reftype: str, override: Override) -> Reference:
         return _of(reftype, [], "override", "")
     if not names or NOT_APPLICABLE in upper:
         raise ReferenceFileError(
-            f"override_{reftype} names reference files, or is N/A alone",
+            f"override_{reftype} must name reference files, or be N/A alone",
             value=repr(override),
             cure="Give a path, a comma list of paths, or N/A",
         )
@@ -103,7 +103,7 @@ def _of(reftype: str, found: Sequence[Location], origin: Origin, context: str) -
     for location in found:
         if not location.is_file():
             raise ReferenceFileError(
-                f"A {reftype} reference is a file",
+                f"A {reftype} reference must be a file",
                 file=location,
                 value="no such file" if not location.exists() else "a folder",
                 cure=f"Correct override_{reftype}" if origin == "override" else "Fetch it again",

@@ -58,7 +58,7 @@ class _Entry:
         moment = _moment(self.useafter) if self.useafter else datetime.min
         if moment is None:
             raise ReferenceFileError(
-                "USEAFTER is a date such as 2024-05-01T00:00:00",
+                "USEAFTER must be a date such as 2024-05-01T00:00:00",
                 file=self.location,
                 value=self.useafter,
                 cure="Correct the keyword",
@@ -85,7 +85,7 @@ class ReferenceFolder:
             files = [each for each in self.location.listing() if each.name.endswith(NAMES)]
         except OSError as problem:
             raise UsageError(
-                "The folder of reference files is there and may be read",
+                "The folder of reference files must be there and readable",
                 file=self.location,
                 value=problem.strerror,
                 cure="Correct the path given as references",
@@ -110,7 +110,7 @@ class ReferenceFolder:
         if not fits:
             wanted = ", ".join(f"{name}={keywords[name]}" for name in MATCHED if name in keywords)
             raise refused(
-                f"The reference folder holds a {reftype} file for {wanted or 'the exposure'}",
+                f"The reference folder must hold a {reftype} file for {wanted or 'the exposure'}",
                 value=self._found(reftype, kind, keywords),
                 cure=f"Add the file, correct its keywords, {or_name}",
             )
@@ -119,15 +119,15 @@ class ReferenceFolder:
         ready = [entry for entry in fits if moment is None or entry.date() <= moment]
         if not ready:
             raise refused(
-                f"A {reftype} file may be used from its USEAFTER on, and the exposure was taken "
-                f"{exposed}",
+                f"A {reftype} file must not be used before its USEAFTER, and the exposure was "
+                f"taken {exposed}",
                 value=", ".join(f"{entry.location.name} from {entry.useafter}" for entry in fits),
                 cure=f"Add an earlier file, {or_name}",
             )
         ranked = sorted(((len(entry.accepts), entry.date()), entry.location) for entry in ready)
         if len(ranked) > 1 and ranked[-1][0] == ranked[-2][0]:
             raise refused(
-                f"One {reftype} file fits an exposure best",
+                f"One {reftype} file must fit an exposure best",
                 value=f"{ranked[-2][1].name} and {ranked[-1][1].name} fit equally well",
                 cure="Remove one of them, give them different USEAFTER dates or more of "
                 f"{', '.join(MATCHED)}, {or_name}",

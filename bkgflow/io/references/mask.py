@@ -58,9 +58,9 @@ def read_mask(path: PathLike, window: Window, instrument: str = "") -> NDArray[n
     values = _cut(path, found, window, instrument)
     refused = partial(FileError, file=path, cure=CURE)
     if values.dtype.kind not in "biuf":
-        raise refused("The values of a mask are whole numbers", value=f"type {values.dtype}")
+        raise refused("The values of a mask must be whole numbers", value=f"type {values.dtype}")
     if not np.isfinite(values).all():
-        raise refused("The values of a mask are whole numbers", value=_some(values))
+        raise refused("The values of a mask must be whole numbers", value=_some(values))
     background: NDArray[np.bool_] = values != 0
     if not found.any_number and not np.array_equal(values, background):
         raise refused("An image that serves as a mask holds 0 and 1 alone", value=_some(values))

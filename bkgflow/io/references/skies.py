@@ -71,7 +71,7 @@ def read_templates(
     several = [paths] if isinstance(paths, PathLike) else list(paths)
     if not several:
         raise FileError(
-            "A slitless exposure has a reference background",
+            "A slitless exposure must have a reference background",
             value="none",
             cure="Give one with override_bkg",
         )
@@ -85,7 +85,7 @@ def _read(path: PathLike, window: Window, instrument: str) -> Templates:
     frame = _frame(image, window, instrument)
     if not frame.contains(window):
         raise WindowError(
-            "The reference background covers the exposure",
+            "The reference background must cover the exposure",
             file=path,
             value=f"the reference has {frame}, the exposure {window}",
             cure="Give a reference of the same or a larger part of the detector (override_bkg)",
@@ -95,7 +95,7 @@ def _read(path: PathLike, window: Window, instrument: str) -> Templates:
     for number, component in enumerate(sci, start=1):
         if not (np.isfinite(component) & (component != 0)).any():
             raise BackgroundError(
-                "A reference background has a value other than 0 within the exposure's window",
+                "A reference background must not be 0 everywhere in the exposure's window",
                 file=path,
                 value=f"component {number} of {len(sci)} is 0 or not finite everywhere",
                 cure="Give another reference (override_bkg)",

@@ -109,7 +109,7 @@ def slitless_inputs(
     """
     if facts.n_integrations is not None:
         raise ShapeError(
-            "A slitless exposure is an image (ny, nx)",
+            "A slitless exposure must be an image (ny, nx)",
             file=facts.location,
             value=facts.shape,
             cure="Give the rate product, not the rateints",
@@ -121,7 +121,7 @@ def slitless_inputs(
     if mask is None and catalog is not None:
         if wavelengthrange is None:
             raise FileError(
-                "Boxes of sources need a wavelengthrange reference",
+                "Boxes of sources must have a wavelengthrange reference",
                 file=facts.location,
                 value="none",
                 cure="Give one with override_wavelengthrange, or a mask with wfss_mask",
@@ -202,7 +202,7 @@ def source_corners(
             unknown.append(order)
     if not known or (unknown and not skip_unknown):
         raise MetadataError(
-            "The exposure's WCS has every order that is to be boxed",
+            "The exposure's WCS must have every order that is to be boxed",
             file=facts.location,
             value=f"no order {', '.join(map(str, unknown))}",
             cure="Assign the WCS anew, or give the wavelengthrange reference that belongs to it",

@@ -100,7 +100,7 @@ def cut_library(
     rows, columns = shape[-2:]
     if columns != library.shape[2]:
         raise ShapeError(
-            "A SOSS exposure has the columns of its background reference",
+            "A SOSS exposure must have the columns of its background reference",
             value=f"{columns}, reference {library.shape[2]}",
             cure="Give the whole subarray as the pipeline wrote it",
         )

@@ -39,7 +39,7 @@ def blocking_filter(facts: ExposureFacts) -> str:
     keyword = FILTER_KEYWORDS.get(facts.instrument)
     if keyword is None:
         raise MetadataError(
-            f"A slitless exposure is of {', '.join(FILTER_KEYWORDS)}",
+            f"A slitless exposure must be of {', '.join(FILTER_KEYWORDS)}",
             file=facts.location,
             value=f"INSTRUME = {facts.instrument or 'missing'}",
             cure="Correct INSTRUME, or take the exposure out of the program",
@@ -47,7 +47,7 @@ def blocking_filter(facts: ExposureFacts) -> str:
     name = facts.keyword(keyword)
     if not name:
         raise MetadataError(
-            f"A slitless exposure of {facts.instrument} names its filter in {keyword}",
+            f"A slitless exposure of {facts.instrument} must name its filter in {keyword}",
             file=facts.location,
             value="missing",
             cure=f"Put {keyword} into the primary header",
@@ -86,7 +86,7 @@ def wavelength_ranges(
     refused = partial(MetadataError, file=path)
     if filter_name not in names:
         raise refused(
-            f"The wavelengthrange reference holds the filter {filter_name}",
+            f"The wavelengthrange reference must hold the filter {filter_name}",
             value=f"it holds {', '.join(sorted(names)) or 'none'}",
             cure="Give the reference of this instrument and grism (override_wavelengthrange), or "
             "correct the exposure's FILTER or PUPIL",
@@ -94,7 +94,7 @@ def wavelength_ranges(
     missing = [order for order in wanted if order not in listed]
     if missing:
         raise refused(
-            f"The wavelengthrange reference has a range for every order of {filter_name}",
+            f"The wavelengthrange reference must have a range for every order of {filter_name}",
             value=f"none for {', '.join(map(str, missing))}",
             cure="Give another reference (override_wavelengthrange)",
         )
@@ -103,7 +103,7 @@ def wavelength_ranges(
 
 def _content(path: PathLike) -> tuple[Rows, Rows]:
     """Return the rows (order, filter, min, max) and (filter, orders) of the reference."""
-    rule = "A wavelengthrange reference is a readable ASDF file"
+    rule = "A wavelengthrange reference must be a readable ASDF file"
     cure = "Fetch it again, or give another with override_wavelengthrange"
     with understood(rule, path, cure), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -113,7 +113,7 @@ def _content(path: PathLike) -> tuple[Rows, Rows]:
             extract = [list(row) for row in model.extract_orders or ()]
     if "WFSS" not in kind:
         raise FileError(
-            "The wavelengthrange reference is for slitless spectroscopy (WFSS)",
+            "The wavelengthrange reference must be for slitless spectroscopy (WFSS)",
             file=path,
             value=f"EXP_TYPE = {kind or 'missing'}",
             cure="Give the reference of this grism (override_wavelengthrange)",

@@ -216,7 +216,7 @@ class Location:
         try:
             return raw.decode("utf-8")
         except UnicodeDecodeError:
-            rule, cure = f"{what} is a text file", "Give the right file"
+            rule, cure = f"{what} must be a text file", "Give the right file"
             raise FileError(rule, file=self, value="not UTF-8 text", cure=cure) from None
 
     def make_folder(self) -> None:
@@ -282,7 +282,7 @@ def _not_readable(location: Location, what: str, problem: Exception) -> FileErro
             cure="Raise the limit (ulimit -n), or use fewer threads",
         )
     return FileError(
-        f"{what} is a readable file",
+        f"{what} must be a readable file",
         file=location,
         value=getattr(problem, "strerror", None) or problem,
         cure="Check the path and the permissions",

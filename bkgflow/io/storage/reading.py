@@ -58,7 +58,7 @@ def reading(stream: BinaryIO) -> Iterator[None]:
         yield
     except (OSError, EOFError, zlib.error) as problem:
         raise FileError(
-            "An exposure is a FITS file that can be read to its end",
+            "An exposure must be a FITS file that can be read to its end",
             file=getattr(stream, "name", None),
             value=str(problem) or type(problem).__name__,
             cure="Fetch the file again, or mend the file system that it is on",

@@ -43,7 +43,7 @@ class Remote:
             system, path = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError) as problem:
             raise UsageError(
-                "A URL has a scheme that fsspec knows",
+                "A URL must have a scheme that fsspec knows",
                 file=url,
                 value=str(problem),
                 cure="Correct the URL, or install the package that the message names",

@@ -116,7 +116,7 @@ def combine(
     chosen = np.arange(len(sci)) if members is None else np.asarray(members, np.int64)
     if not chosen.size or chosen.min() < 0 or chosen.max() >= len(sci):
         raise ShapeError(
-            "Members are some of the exposures, counted from 0",
+            "Members must be some of the exposures, counted from 0",
             value=f"{chosen.tolist()} of {len(sci)}",
             cure="Name at least one, each below the number of exposures",
         )
@@ -202,7 +202,7 @@ def _checked_shape(sci: Reals, err: Reals | None, dq: Words) -> tuple[int, int]:
     """Return (ny, nx)."""
     if sci.ndim != 3 or not 1 <= len(sci) <= MOST_EXPOSURES:
         raise ShapeError(
-            f"A stack has the shape (n, ny, nx) with n from 1 to {MOST_EXPOSURES}",
+            f"A stack must have the shape (n, ny, nx) with n from 1 to {MOST_EXPOSURES}",
             value=sci.shape,
             cure="Stack the images along a new first axis",
         )

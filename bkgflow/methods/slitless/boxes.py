@@ -37,7 +37,7 @@ def grism_boxes(
     """
     if x.shape != y.shape or x.ndim != 4:
         raise ShapeError(
-            "Corners have the shape (sources, orders, wavelengths, corners), x as y",
+            "Corners must have the shape (sources, orders, wavelengths, corners), x as y",
             value=f"x {x.shape}, y {y.shape}",
             cure="Transform all corners at all wavelengths",
         )

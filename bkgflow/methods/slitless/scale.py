@@ -181,7 +181,7 @@ def _as_stack(sci: Reals, err: Reals, mask: Bools, templates: Reals) -> Reals:
     shapes = {sci.shape, err.shape, mask.shape, stack.shape[1:]}
     if len(shapes) > 1 or sci.ndim != 2 or stack.ndim != 3 or not len(stack):
         raise ShapeError(
-            "SCI, ERR, mask and every template are images of one shape",
+            "SCI, ERR, mask and every template must be images of one shape",
             value=f"SCI {sci.shape}, ERR {err.shape}, mask {mask.shape}, "
             f"templates {templates.shape}",
             cure="Cut all of them to the exposure's window",

@@ -115,7 +115,7 @@ def _check_library(segments: Sequence[Segment], library: Floats) -> None:
     if library.ndim == 3 and library.shape[1:] == frame and frame[1] > STEP_STOP + 1:
         return
     raise ShapeError(
-        f"A SOSS library has the rows and columns of the exposure, more than {STEP_STOP + 1} "
+        f"A SOSS library must have the rows and columns of the exposure, more than {STEP_STOP + 1} "
         "columns",
         value=f"library {library.shape}, exposure {frame}",
         cure="Cut the library to the exposure's subarray",

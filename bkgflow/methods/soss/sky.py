@@ -114,7 +114,8 @@ def subtract_soss(sci: Reals, library: Floats, fit: SossFit, first: int = 0) -> 
     n = fit.scales.shape[1]
     if cube.shape[1:] != library.shape[1:] or (n > 1 and first + len(cube) > n):
         raise ShapeError(
-            "SCI has the rows and columns of the library and no more integrations than the fit",
+            "SCI must have the rows and columns of the library and no more integrations "
+            "than the fit",
             value=f"SCI {sci.shape} from {first}, library {library.shape}, fit of {n}",
             cure="Fit the segment that is subtracted from, with the same library",
         )

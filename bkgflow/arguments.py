@@ -1,0 +1,76 @@
+"""The step's arguments as Python shows them: to editors, to type checkers, at a prompt."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal, ParamSpec, TypedDict, TypeVar, get_type_hints
+
+from bkgflow.settings import StepSettings
+
+__all__ = ["StepArguments", "shows", "shows_step_arguments"]
+
+Path = str | os.PathLike[str]
+
+
+class StepArguments(TypedDict, total=False):
+    """The same arguments as they may be given: what editors and type checkers see.
+
+    A test holds names and defaults against `StepSettings`, which is where they come from.
+    """
+
+    sigma: float
+    maxiters: int | None
+    save_combined_background: bool
+    propagate_errors: bool
+    imprint_subtract: bool
+    allow_mismatch: str | Sequence[str]
+    allow_subtracted: bool
+    bkg_tilt: Literal["skip", "leave_out"]
+    bkg_outlier: float
+    soss_source_percentile: float | Sequence[float] | str
+    soss_bkg_percentile: Sequence[float] | str | None
+    soss_fit: Literal["exposure", "file", "integration"]
+    soss_max_error: float | None
+    wfss_mmag_extract: float | None
+    wfss_mask: Path | None
+    wfss_maxiter: int
+    wfss_rms_stop: float
+    wfss_outlier_percent: float
+    wfss_mask_mode: Literal["boxes", "residual", "auto"]
+    wfss_orders: Literal["extract", "all"]
+    wfss_max_error: float | None
+    override_bkg: Path | Sequence[Path] | None
+    override_wavelengthrange: Path | None
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def shows_step_arguments(function: Callable[P, R]) -> Callable[P, R]:
+    """Have a function that takes ``**StepArguments`` show each of them, with its default."""
+    hints = get_type_hints(StepArguments)
+    fields = StepSettings.model_fields.items()
+    return shows(
+        function,
+        {name: (hints.get(name, field.annotation), field.default) for name, field in fields},
+    )
+
+
+def shows(
+    function: Callable[P, R], arguments: Mapping[str, tuple[object, object]]
+) -> Callable[P, R]:
+    """Have a function show arguments, by name with type and default, in place of its ``**``.
+
+    That is what a prompt completes; the function itself stays as it is.
+    """
+    own = inspect.signature(function)
+    left = [each for each in own.parameters.values() if each.kind != each.VAR_KEYWORD]
+    more = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
+        for name, (hint, default) in arguments.items()
+    ]
+    function.__signature__ = own.replace(parameters=[*left, *more])  # type: ignore[attr-defined]
+    return function

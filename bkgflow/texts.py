@@ -1,0 +1,81 @@
+"""Words that every room needs: numbers with their nouns, and how something is installed here."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable, Iterable
+from importlib.metadata import PackageNotFoundError, distribution
+from importlib.util import find_spec
+from typing import TextIO
+
+__all__ = ["columns_of", "how_to_install", "listed", "many", "wrapped"]
+
+LEAST = 40
+"""Columns: with fewer, every line would be a word."""
+
+MOST = 3
+"""Names in a sentence; the others are counted."""
+
+
+def many(number: int, noun: str, nouns: str = "") -> str:
+    """Write a number with its noun: "1 unit", "2 units", "3,000 units"."""
+    return f"{number:,} {noun if number == 1 else nouns or f'{noun}s'}"
+
+
+def listed(names: Iterable[str], most: int = MOST) -> str:
+    """Write names with commas; of more than the most, the first ones and how many are left."""
+    names = list(names)
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
+
+
+def _installer() -> str:
+    """Return what installed bkgflow: "pip", "uv", or nothing where that is not known."""
+    try:
+        return (distribution("bkgflow").read_text("INSTALLER") or "").strip()
+    except PackageNotFoundError:
+        return ""
+
+
+def how_to_install(
+    package: str,
+    *,
+    has: Callable[[str], object] = find_spec,
+    installer: Callable[[], str] = _installer,
+    python: str = sys.executable,
+    base: str = getattr(sys, "_base_executable", "python3"),
+) -> str:
+    """Return a command that installs a package where bkgflow runs.
+
+    It names the interpreter, so that no other environment gets the package. An environment may
+    have been made without pip, as the one of ``make``: then uv does it, or the pip of another
+    Python.
+    """
+    here, what = shlex.quote(python), shlex.quote(package)
+    if has("pip"):
+        return f"{here} -m pip install {what}"
+    if installer() == "uv":
+        return f"uv pip install --python {here} {what}"
+    return f"{shlex.quote(base)} -m pip --python {here} install {what}"
+
+
+def columns_of(stream: TextIO) -> int | None:
+    """Return how many columns a terminal has; None in a pipe, whose lines have any length."""
+    return max(shutil.get_terminal_size().columns, LEAST) if stream.isatty() else None
+
+
+def wrapped(text: str, width: int | None, indent: str = "") -> str:
+    """Break a text into lines of a width between its words; no path or name is broken."""
+    if width is None:
+        return indent + text
+    return textwrap.fill(
+        text,
+        width,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -1,0 +1,84 @@
+"""bkgflow subtract: what it prints, what it writes, and how it ends."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from stdatamodels.jwst import datamodels
+
+from tests.helpers.commands import names
+
+
+@pytest.mark.parametrize("option", ["--bkg-list", "--bkg_list", "--bkg_list="])
+def test_subtract(option, folder, bkgflow_):
+    value = "b1_rate.fits,b2_rate.fits"
+    given = [option + value] if option.endswith("=") else [option, value]
+    code, out, err = bkgflow_("subtract", "t1_rate.fits", *given)
+    assert (code, out, err) == (0, "t1_bsub.fits\n", "")
+    with datamodels.open(folder / "t1_bsub.fits") as model:
+        np.testing.assert_array_equal(model.data, 90)
+        np.testing.assert_array_equal(model.dq, 2)
+        assert model.meta.cal_step.bkg_subtract == "COMPLETE"
+        assert model.meta.filename == "t1_bsub.fits"
+
+
+@pytest.mark.parametrize("dash", ["-", "_"])
+def test_every_argument_of_the_step_reaches_it(dash, folder, bkgflow_):
+    code, out, _ = bkgflow_(
+        "subtract",
+        "t1_rate.fits",
+        f"--bkg{dash}list=b1_rate.fits",
+        "--sigma=2.5",
+        "--maxiters=4",
+        f"--save{dash}combined{dash}background",
+        f"--propagate{dash}errors",
+        f"--output{dash}dir=new/below",
+    )
+    assert (code, out) == (0, f"{Path('new/below/t1_bsub.fits')}\n")
+    assert names("new/below") == ["t1_bsub.fits", "t1_combinedbackground.fits"]
+    with datamodels.open("new/below/t1_bsub.fits") as model:
+        assert model.meta.bkgflow.settings.instance == {
+            "sigma": 2.5,
+            "maxiters": 4,
+            "save_combined_background": True,
+            "propagate_errors": True,
+        }
+        np.testing.assert_allclose(model.err, np.hypot(0.5, 0.5), rtol=1e-6)
+    with datamodels.open("new/below/t1_combinedbackground.fits") as model:
+        np.testing.assert_array_equal(model.data, 8)
+
+
+def test_subtract_an_association(folder, bkgflow_):
+    code, out, _ = bkgflow_("subtract", "program/2_asn.json", "--output-dir", "out")
+    assert (code, out) == (0, f"{Path('out/t2_bsub.fits')}\n")
+    with datamodels.open("out/t2_bsub.fits") as model:
+        np.testing.assert_array_equal(model.data, 190)
+
+
+def test_subtract_a_cube(folder, bkgflow_):
+    code, out, _ = bkgflow_("subtract", "c_rateints.fits", "--bkg-list", "b1_rate.fits")
+    assert (code, out) == (0, "c_bsubints.fits\n")
+
+
+def test_subtract_says_what_is_odd_unless_it_is_quiet(folder, bkgflow_):
+    code, out, err = bkgflow_("subtract", "t1_rate.fits")
+    assert (code, out) == (0, "t1_bsub.fits\n")
+    assert "WARNING" in err
+    assert "SKIPPED no background exposure was given" in err
+    logging.getLogger("bkgflow").handlers.clear()
+    code, out, err = bkgflow_("subtract", "t2_rate.fits", "-q")
+    assert (code, out, err) == (0, "t2_bsub.fits\n", "")
+
+
+@pytest.mark.parametrize("empty", ["", ",", " , "])
+def test_an_empty_list_is_no_list(empty, folder, bkgflow_):
+    code, _, err = bkgflow_("subtract", "t1_rate.fits", "--bkg-list", empty)
+    assert code == 0
+    assert "SKIPPED no background" in err
+
+
+def test_a_target_among_its_backgrounds(folder, bkgflow_):
+    code, _, err = bkgflow_("subtract", "t1_rate.fits", "--bkg-list=b1_rate.fits,./t1_rate.fits")
+    assert code == 1
+    assert "not be its own background" in err
