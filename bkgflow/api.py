@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -12,23 +12,20 @@ from bkgflow.campaign.progress import notebook_cell, progress_in, said_in
 from bkgflow.campaign.result import RunResult
 from bkgflow.campaign.runner import compile_for, run_campaign, run_single
 from bkgflow.clusters.choose import ClusterArguments, choose, shows_cluster_arguments
-from bkgflow.errors import InputError, SettingsError, UsageError
+from bkgflow.errors import UsageError
 from bkgflow.io.models import is_model
 from bkgflow.io.products.model import ModelWriter
-from bkgflow.io.references.folder import ReferenceFolder
-from bkgflow.io.references.parameters import read_parameters
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.publish import check_writable
-from bkgflow.kinds.table import KINDS
+from bkgflow.parameters import merged, planner_of, single
 from bkgflow.planning.plan import Plan
-from bkgflow.planning.planner import DEFAULT_MEMORY, Planner
+from bkgflow.planning.planner import DEFAULT_MEMORY
 from bkgflow.planning.program import make_plan
 from bkgflow.planning.single import plan_single
 from bkgflow.programs.passed_over import summed_up
 from bkgflow.programs.search_path import SearchPath
 from bkgflow.report.tables import print_table, width_here
 from bkgflow.report.unit_tables import plan_table, run_table
-from bkgflow.settings import StepSettings
 
 if TYPE_CHECKING:
     from stdatamodels.jwst.datamodels import JwstDataModel as Model
@@ -95,9 +92,7 @@ def subtract(
         With file, rule, value and cure, if an argument or an input is bad.
     """
     search = SearchPath.of(data, confine)
-    planner, bkg_list = _single(
-        step_arguments, references, settings, bkg_list, search, writes=False
-    )
+    planner, bkg_list = single(step_arguments, references, settings, bkg_list, search, writes=False)
     decided = plan_single(target, bkg_list, output_dir or ".", planner, imprints)
     if decided.units[0].companions:
         check_writable(decided.output)
@@ -128,7 +123,7 @@ def subtract_to_file(
         As `subtract`; and if the product cannot be written, or would replace an input.
     """
     search = SearchPath.of(data, confine)
-    planner, bkg_list = _single(step_arguments, references, settings, bkg_list, search, writes=True)
+    planner, bkg_list = single(step_arguments, references, settings, bkg_list, search, writes=True)
     check_writable(Location.of(output_dir))
     decided = plan_single(target, bkg_list, output_dir, planner, imprints)
     run_single(decided)
@@ -183,10 +178,10 @@ def plan(
         If nothing can be planned. A unit with a bad input does not raise: it is QUARANTINED
         in the plan, with its error.
     """
-    arguments = _arguments(step_arguments, settings)
+    arguments = merged(step_arguments, settings)
     named = arguments.pop("bkg_list", None)
     search = SearchPath.of(data, confine)
-    planner = _planner(arguments, references, memory, search)
+    planner = planner_of(arguments, references, memory, search)
     return make_plan(program, output, planner, named if bkg_list is None else bkg_list)
 
 
@@ -306,53 +301,3 @@ def draw(target: PathLike, product: PathLike, picture: PathLike) -> Path:
     from bkgflow.report.drawing import draw_product
 
     return draw_product(target, product, picture)
-
-
-def _arguments(
-    given: Mapping[str, object], settings: PathLike | None, *, writes: bool = True
-) -> dict[str, object]:
-    """Return the arguments that were given, and those of a parameter file that were not.
-
-    What the file says is checked first, so that an error names it. Who writes products anyway
-    need not be told to.
-    """
-    if settings is None:
-        return dict(given)
-    location = Location.of(settings)
-    try:
-        found = read_parameters(location)
-        if writes:
-            found.pop("save_results", None)
-        StepSettings.of(**{name: each for name, each in found.items() if name != "bkg_list"})
-    except (InputError, SettingsError) as error:
-        # Whatever is wrong with it, nothing was started.
-        raise SettingsError(error.rule, file=location, value=error.value, cure=error.cure) from None
-    return {**found, **given}
-
-
-def _single(
-    given: Mapping[str, object],
-    references: PathLike | None,
-    settings: PathLike | None,
-    bkg_list: object,
-    search: SearchPath,
-    *,
-    writes: bool,
-) -> tuple[Planner, object]:
-    """Return who plans for one target, and its backgrounds: a parameter file may name them."""
-    arguments = _arguments(given, settings, writes=writes)
-    named = arguments.pop("bkg_list", None)
-    planner = _planner(arguments, references, search=search)
-    return planner, named if bkg_list is None else bkg_list
-
-
-def _planner(
-    step_arguments: Mapping[str, object],
-    references: PathLike | None,
-    memory: int = DEFAULT_MEMORY,
-    search: SearchPath | None = None,
-) -> Planner:
-    # Settings first: a wrong argument is said before any file is looked at.
-    checked = StepSettings.of(**step_arguments)
-    folder = None if references is None else ReferenceFolder(references)
-    return Planner(checked, KINDS, memory, folder, search=search or SearchPath())

@@ -76,7 +76,7 @@ BkgList = Annotated[
     typer.Option(
         help="Background exposures, separated by commas; patterns, and @FILE, a file of lines; "
         "may be given several times.",
-        metavar="FILE[,FILE…]",
+        metavar="FILES",
         rich_help_panel=STEP,
         show_default=False,
     ),
@@ -86,7 +86,7 @@ Imprints = Annotated[
     typer.Option(
         help="Imprint exposures of NIRSpec IFU and MSA, separated by commas; patterns, and @FILE, "
         "a file of lines; may be given several times.",
-        metavar="FILE[,FILE…]",
+        metavar="FILES",
         rich_help_panel=STEP,
         show_default=False,
     ),
@@ -160,13 +160,15 @@ def _step_option(name: str, field: FieldInfo) -> inspect.Parameter:
     whose, _, rest = text.partition(": ")
     if name.startswith(("wfss_", "soss_")):  # what all of them share, the panel says
         words = {"help": rest[0].upper() + rest[1:], "rich_help_panel": f"{STEP} for {whose}"}
-    flag = [_flag(name, default)] if kind is bool else []
+    flag = [f"--{name.replace('_', '-')}"] if kind is bool and not default else []
     words["show_default"] = False  # typer would put what stands for None into brackets
     said = default
     several = any(isinstance(each, Several) for each in field.metadata)
     # Short ones: in 80 columns the names of the options need the room.
     match default:
-        case bool():
+        case True:  # a flag could not turn it off
+            kind, words["metavar"], said = str, "on|off", "on"
+        case False:
             words["metavar"] = ""
         case (float(), *_):
             kind, words["metavar"] = str, "LOW,HIGH"
@@ -183,17 +185,10 @@ def _step_option(name: str, field: FieldInfo) -> inspect.Parameter:
             own = next((each for each in (kind, *get_args(kind)) if each in numbers), None)
             words["metavar"] = numbers.get(own, "FILE") if own else "FILE"
     if said not in (None, (), "") and said is not False:
-        said = "yes" if said is True else said
         words["help"] += f" Default: {said if isinstance(said, str) else f'{said:g}'}."
     # None stands for what was not given: that may stand in a parameter file.
     kind = kind if kind == list[str] else kind | None
     return _parameter(name, kind, None, typer.Option(*flag, **words))
-
-
-def _flag(name: str, default: object) -> str:
-    """Return the flag of a setting that is on or off; what is on can be turned off."""
-    words = name.replace("_", "-")
-    return f"--{words}/--no-{words}" if default else f"--{words}"
 
 
 def _parameter(name: str, kind: Any, default: object, words: object) -> inspect.Parameter:

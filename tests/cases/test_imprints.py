@@ -348,7 +348,7 @@ def command(monkeypatch, capsys):
 
 
 def test_imprints_on_the_command_line(folder, tmp_path, command):
-    """`--imprints` of one target; `--no-imprint-subtract` of a program."""
+    """`--imprints` of one target; `--imprint-subtract=off` of a program."""
     imprints = f"{folder / 'si_rate.fits'},{folder / 'bi_rate.fits'}"
     background = str(folder / "b_rate.fits")
     code, out = command(
@@ -359,7 +359,7 @@ def test_imprints_on_the_command_line(folder, tmp_path, command):
     np.testing.assert_array_equal(product_of(out.strip())["sci"], SOURCE)
     associate(folder)
     for flag, left in (("", SOURCE), ("--imprint-subtract", SOURCE),
-                       ("--no-imprint-subtract", SOURCE + LEAKAGE - MORE)):  # fmt: skip
+                       ("--imprint-subtract=off", SOURCE + LEAKAGE - MORE)):  # fmt: skip
         to = tmp_path / f"run{flag}"
         code, _ = command("run", str(folder), "--output", str(to), "--cluster", "threads",
                             *([flag] if flag else []))  # fmt: skip

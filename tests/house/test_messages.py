@@ -15,8 +15,10 @@ from tests.helpers.sources import Module, modules, report
 ERRORS = {name for name in errors.__all__ if inspect.isclass(getattr(errors, name))}
 
 PASSED_ON = {
-    "api.py: error.rule": "the rule of the error that is raised again, with a file",
-    "association.py: problem.rule": "the rule of the error that is raised again",
+    "parameters.py: error.rule": "the rule of the error that is raised again, with a file",
+    "clusters/refusals.py: first.rule": "the rule of the first of several errors",
+    "programs/program.py: error.rule": "the rule of the error that is raised again",
+    "programs/program.py: problem.rule": "the rule of the error that is raised again",
     "errors.py: rule": "an error that comes back from JSON or from another process",
     "io/storage/reading.py: rule": "whoever opens a file says which rule it breaks",
     "rules.py: rule": "the rules stand where the function is called",

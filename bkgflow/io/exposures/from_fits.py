@@ -196,7 +196,7 @@ def _array(location: Location, hdus: Hdus, name: str) -> Array | None:
         )  # fmt: skip
     if isinstance(found, ByteRange) and found.bitpix > 0 and hdu.header.get("BLANK") is not None:
         raise FileError(
-            "Pixels without a value are NaN",
+            "Pixels without a value must be NaN",
             file=location,
             value=f"{name} holds whole numbers, one of which stands for none (BLANK)",
             cure="Store the array as float32",

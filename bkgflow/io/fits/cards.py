@@ -69,7 +69,7 @@ class Cards:
                     found = f"END and {'zero' if zeros else 'other'} bytes"
                     break
         raise FileError(
-            "A FITS header ends with END and blanks, in a whole block",
+            "A FITS header must end with END and blanks, in a whole block",
             file=file,
             value=f"{found} before byte {stream.tell()}",
             cure="Fetch the file again; it was cut off, damaged, or has bytes behind its end",

@@ -17,7 +17,7 @@ from bkgflow.io.storage.reading import understood
 
 __all__ = ["RULE", "Tiles", "open_tiles", "read_tiles"]
 
-RULE = "A compressed image can be unpacked"
+RULE = "A compressed image must be one that can be unpacked"
 CURE = "Fetch the file again, or unpack it (funpack)"
 
 

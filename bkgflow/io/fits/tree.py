@@ -69,7 +69,7 @@ def read_wcs(location: Location) -> WCS | None:
         return None
     with location.open() as stream, reading(stream):
         content = io.BytesIO(read_tree(location, stream, hdu))
-    rule = "The ASDF tree of an exposure can be read"
+    rule = "The ASDF tree of an exposure must be readable"
     cure = "Fetch the file again, or make it again with the pipeline"
     with understood(rule, location, cure), warnings.catch_warnings(), unvalidated():
         warnings.simplefilter("ignore")  # of versions of asdf's extensions, for every tag

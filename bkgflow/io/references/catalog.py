@@ -93,7 +93,7 @@ def read_catalog(path: PathLike) -> SourceCatalog:
             dec=np.stack([_plain(dec) for _, dec in pairs], axis=-1),
         )
     if len(catalog) and not np.isfinite(catalog.ra + catalog.dec).any():
-        rule = "The sources of a catalog have positions on the sky"
+        rule = "The sources of a catalog must have positions on the sky"
         raise refused(rule, value=f"all {len(catalog)} boxes are NaN", cure=CURE)
     return catalog
 

@@ -195,7 +195,7 @@ def _asdf(location: Location) -> Callable[[str, str], object]:
     """Return what tells the value of a key below ``meta``."""
     import asdf
 
-    with understood("A reference file can be read", location, "Fetch the file again"):
+    with understood("A reference file must be readable", location, "Fetch the file again"):
         tree = asdf.util.load_yaml(location.path)  # the head of the file alone
     meta = look_up(tree, "meta")
     return lambda _, key: look_up(meta, key)

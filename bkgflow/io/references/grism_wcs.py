@@ -29,7 +29,7 @@ def check_wcs(facts: ExposureFacts) -> None:
 
 def _no_wcs(facts: ExposureFacts) -> MetadataError:
     return MetadataError(
-        "A slitless exposure with a source catalog has a WCS",
+        "A slitless exposure with a source catalog must have a WCS",
         file=facts.location,
         value="none, as in rate files of the archive",
         cure=f"{ASSIGN} first, or mask what stands out of the sky (wfss_mask_mode=residual), "
@@ -50,7 +50,7 @@ def sky_to_grism(facts: ExposureFacts) -> Model:
         found = str(problem)[:200] or type(problem).__name__
     if found:
         raise MetadataError(
-            "The WCS of a slitless exposure leads from (ra, dec, wavelength, order) to the "
+            "The WCS of a slitless exposure must lead from (ra, dec, wavelength, order) to the "
             "detector",
             file=facts.location,
             value=found,

@@ -63,7 +63,7 @@ def read_mask(path: PathLike, window: Window, instrument: str = "") -> NDArray[n
         raise refused("The values of a mask must be whole numbers", value=_some(values))
     background: NDArray[np.bool_] = values != 0
     if not found.any_number and not np.array_equal(values, background):
-        raise refused("An image that serves as a mask holds 0 and 1 alone", value=_some(values))
+        raise refused("An image that serves as a mask must hold 0 and 1 alone", value=_some(values))
     return background
 
 
@@ -140,13 +140,16 @@ def _from_asdf(path: PathLike) -> _Found:
         raw = io.BytesIO(stream.read())
     import asdf
 
-    with understood("A mask is a readable FITS or ASDF file", path, CURE), asdf.open(raw) as tree:
+    with (
+        understood("A mask must be a readable FITS or ASDF file", path, CURE),
+        asdf.open(raw) as tree,
+    ):
         mask = np.array(tree["mask"]) if "mask" in tree else None
         where = look_up(tree.tree, "meta.subarray")
         x, y, columns, rows = (look_up(where, key) for key in ASDF_KEYS)
     if mask is None or mask.ndim != 2:
         value = "none" if mask is None else f"an array {mask.shape}"
-        raise FileError("An ASDF mask file has mask, 2-D", file=path, value=value, cure=CURE)
+        raise FileError("An ASDF mask file must have mask, 2-D", file=path, value=value, cure=CURE)
     return _Found(mask, True, (x, y), (columns, rows))
 
 

@@ -124,7 +124,7 @@ def _flags(image: StoredImage, local: Window) -> NDArray[np.uint32]:
     data, shape = hdus["DQ"].data, image.shape
     if data.shape not in (shape, shape[-2:]):
         raise ShapeError(
-            "DQ has the shape of SCI",
+            "DQ must have the shape of SCI",
             file=image.location,
             value=f"SCI {shape}, DQ {data.shape}",
             cure="Give another reference (override_bkg)",

@@ -80,7 +80,7 @@ def common_frame(segments: Sequence[Segment]) -> tuple[int, int]:
     frames = {segment.shape[1:] for segment in segments}
     if len(frames) != 1:
         raise ShapeError(
-            "The segments of one time series have the same rows and columns",
+            "The segments of one time series must have the same rows and columns",
             value=sorted(frames),
             cure="Fit only segments of one exposure together",
         )
@@ -106,7 +106,7 @@ def stream(segments: Sequence[Segment]) -> Iterator[tuple[int, Words, Words]]:
             stop += len(sci)
         if stop - start != n:
             raise ShapeError(
-                "The chunks of a segment hold all of its integrations, each time it is read",
+                "The chunks of a segment must hold all of its integrations, each time it is read",
                 value=f"{stop - start} of {n}",
                 cure="Check the file: it changed or was cut",
             )
