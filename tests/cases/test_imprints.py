@@ -358,7 +358,7 @@ def test_imprints_on_the_command_line(folder, tmp_path, command):
     assert code == 0
     np.testing.assert_array_equal(product_of(out.strip())["sci"], SOURCE)
     associate(folder)
-    for flag, left in (("", SOURCE), ("--imprint-subtract", SOURCE),
+    for flag, left in (("", SOURCE), ("--imprint-subtract=on", SOURCE),
                        ("--imprint-subtract=off", SOURCE + LEAKAGE - MORE)):  # fmt: skip
         to = tmp_path / f"run{flag}"
         code, _ = command("run", str(folder), "--output", str(to), "--cluster", "threads",
