@@ -19,6 +19,9 @@ from tests.helpers.pace import FAST
 from tests.helpers.schemas import keep_parsed_schemas
 from tests.helpers.warm import compile_kernels
 
+# Tables are as wide as they like, whatever the terminal is that the tests were started from.
+os.environ.pop("COLUMNS", None)
+
 # The peer asks a reference server for step parameters unless it is told not to.
 os.environ["STPIPE_DISABLE_CRDS_STEPPARS"] = "true"
 

@@ -11,6 +11,7 @@ from bkgflow.kinds.matching import check_alike, check_unsubtracted, once
 from bkgflow.planning.conflicts import own_background
 from bkgflow.planning.kind import Prepared
 from bkgflow.settings import StepSettings
+from bkgflow.texts import many
 from bkgflow.verdict import Verdict
 
 __all__ = ["check_together", "choose_backgrounds"]
@@ -54,7 +55,8 @@ def choose_backgrounds(
         if each not in used
     ]
     if len(unique) < len(backgrounds):
-        notes.append(f"{len(backgrounds) - len(unique)} repeated background(s) count once")
+        repeated = many(len(backgrounds) - len(unique), "repeated background")
+        notes.append(f"{repeated} left out: each exposure must count once")
     return Prepared(target, Verdict.planned(), used, notes=tuple(notes), mismatches=mismatches)
 
 

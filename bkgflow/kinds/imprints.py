@@ -21,6 +21,7 @@ from bkgflow.io.storage.location import Location
 from bkgflow.kinds.matching import check_alike
 from bkgflow.methods.image import join_flags, subtract_imprint
 from bkgflow.planning.kind import Prepared
+from bkgflow.texts import many
 from bkgflow.verdict import State
 
 __all__ = [
@@ -59,7 +60,8 @@ def choose_imprints(prepared: Prepared, given: Given, allowed: Collection[str] =
         return prepared
     target, notes = prepared.target, list[str]()
     if len(unique) < len(given):
-        notes.append(f"{len(given) - len(unique)} repeated imprint(s) count once")
+        repeated = many(len(given) - len(unique), "repeated imprint")
+        notes.append(f"{repeated} left out: each exposure must count once")
     found: dict[str, list[str]] = {"before": [], "none": []}
     imprints: dict[Location, ExposureFacts] = {}
     for exposure in (target, *prepared.used):

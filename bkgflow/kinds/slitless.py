@@ -32,6 +32,7 @@ from bkgflow.methods.slitless import (
     subtract_scaled,
 )
 from bkgflow.planning.kind import Prepared, Request
+from bkgflow.programs.search_path import check_confined
 from bkgflow.record import SlitlessFound
 from bkgflow.settings import StepSettings
 from bkgflow.verdict import State
@@ -79,15 +80,17 @@ class SlitlessKind(Kind):
         if settings.wfss_mask_mode == "residual":
             return to_be_fitted(request, chosen([background]))
         catalog = _catalog(request)
+        check_confined(catalog, request.confine)
         keywords, override = dict(request.target.keywords), settings.override_wavelengthrange
         ranges = find_reference(
             "wavelengthrange", keywords, override=override, folder=request.folder
         )
         if not ranges.applicable:
             return skipped(request, 'the wavelengthrange reference is "N/A" for this exposure')
-        check_wcs(request.target)  # here: nobody should wait for a run to be told
         both, [path] = [background, ranges], ranges.locations[:1]
-        return to_be_fitted(request, chosen(both, wavelengthrange=path, catalog=catalog))
+        fitted = to_be_fitted(request, chosen(both, wavelengthrange=path, catalog=catalog))
+        check_wcs(request.target)  # here: nobody should wait for a run to be told
+        return fitted
 
     def held(self, target: ExposureFacts) -> int:
         """The whole exposure and its reference."""

@@ -25,7 +25,7 @@ class Request:
     """A target, and what an association or a call gives beside it.
 
     References are looked for in the folder; without one, in CRDS. An imprint that cannot be used
-    is there as its error: it stops those alone who need it.
+    is there as its error: it stops those alone who need it. No file may lie outside of ``confine``.
     """
 
     target: ExposureFacts
@@ -33,6 +33,7 @@ class Request:
     catalogs: tuple[Location, ...] = ()
     folder: ReferenceFolder | None = None
     imprints: tuple[ExposureFacts | BkgflowError, ...] = ()
+    confine: Location | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,7 @@ class Planner:
             tuple(catalogs),
             self.references,
             (*used, *map(self._found, members)),
+            self.search.confine,
         )
         try:
             prepared = kind.prepare(request, self.settings)
@@ -119,8 +120,6 @@ class Planner:
             # Of a member that is nowhere more is known: where it was looked for.
             known = self.looked_at.get(Location(error.file or ""))
             raise (known if isinstance(known, BkgflowError) else error) from None
-        if prepared.references and prepared.references.catalog:
-            check_confined(prepared.references.catalog, self.search.confine)
         left_alone = [f"imprint {each.name} is left alone" for each in given if each not in used]
         left_alone += (
             f"{name} member {each.name} is left alone" for name, each in others if not wanted(name)

@@ -300,4 +300,4 @@ def test_open_stack_holds_its_members_against_each_other_and_the_target(tmp_path
     stack = bkgflow.open_stack(paths, target=small)
     assert stack.sci.shape == (2, 4, 5)
     assert len(bkgflow.open_stack([*paths, other], allow_mismatch=["filter"]).exposure) == 3
-    assert Path(stack.attrs["paths"][0]).name == "2_rate.fits"
+    assert Path(stack.attrs["paths"].splitlines()[0]).name == "2_rate.fits"

@@ -226,7 +226,7 @@ REFUSED = {
     "an END that is none": (with_bytes(END + b" " * 77, b"EMD" + b" " * 77), ""),
     "more behind END": (with_bytes(END + b" " * 77, END + b" " * 76 + b"x"), "END and other bytes"),
     "bytes behind its end": (lambda raw: raw + b"and more" * 100, "begins an extension"),
-    "its last block cut": (lambda raw: raw[:-100], "holds all of its extension ASDF"),
+    "its last block cut": (lambda raw: raw[:-100], "must hold all of its extension ASDF"),
     "mandatory cards in another order": (swapped, "as the standard has them"),
 }
 

@@ -71,7 +71,9 @@ def test_copies_among_the_backgrounds_count_once(tmp_path):
     result = bkgflow.subtract(target, [one, copy, other])
     mean = (sky(2).astype(float) + sky(3)) / 2
     np.testing.assert_allclose(result.data, sky(1, 15) - mean, rtol=1e-5, atol=1e-5)
-    assert result.meta.bkgflow.notes.instance == ["1 repeated background(s) count once"]
+    assert result.meta.bkgflow.notes.instance == [
+        "1 repeated background left out: each exposure must count once"
+    ]
     assert result.meta.bkgflow.backgrounds.instance == ["b_rate.fits", "c_rate.fits"]
 
 

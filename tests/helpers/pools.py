@@ -12,7 +12,7 @@ from jwst.associations.exceptions import AssociationError
 from jwst.associations.main import Main
 from jwst.associations.tests.helpers import combine_pools
 
-from tests.helpers.programs import expose_many
+from tests.helpers.program_folders import expose_many
 
 PEER = Path(combine_pools.__code__.co_filename).parent / "data"
 

@@ -295,7 +295,7 @@ def test_masks_that_cannot_be_used(tmp_path):
     with pytest.raises(FileError, match="PRIMARY without an array"):
         read_mask(path, FRAME)
     asdf.AsdfFile({"other": 1}).write_to(tmp_path / "m.asdf")
-    with pytest.raises(FileError, match="has mask"):
+    with pytest.raises(FileError, match="must have mask"):
         read_mask(tmp_path / "m.asdf", FRAME)
     asdf.AsdfFile({"mask": np.array([["a", "b"]])}).write_to(tmp_path / "m.asdf")
     with pytest.raises(FileError, match="whole numbers"):

@@ -503,7 +503,8 @@ def test_a_background_by_two_names_counts_once(as_paths, tmp_path):
     result = bkgflow.subtract(target, [background, link], propagate_errors=True)
     np.testing.assert_allclose(result.err, np.hypot(0.5, 0.5), rtol=1e-6)
     assert (
-        "1 repeated background left out: each file must count once" in result.meta.bkgflow.notes[0]
+        "1 repeated background left out: each exposure must count once"
+        in result.meta.bkgflow.notes[0]
     )
 
 

@@ -7,8 +7,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import asdf
-
 from bkgflow.errors import FileError
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.reading import understood
@@ -39,6 +37,8 @@ def read_parameters(path: PathLike) -> Parameters:
     raw = location.read_bytes("A parameter file")
     if raw.startswith(b"#ASDF"):
         with understood(RULE, location, CURE):
+            import asdf
+
             found = _of_tree(asdf.util.load_yaml(location.path))
     else:
         text = location.read_text("A parameter file of another format than ASDF")
