@@ -87,7 +87,7 @@ def write_both(path, folder, *, amended=None, threads=1, changes=LOWERED, writer
 
 def lasting(flat):
     """A model's tree without what says when it was written and by which name."""
-    volatile = ("meta.date", "meta.filename", "_fits_hash")
+    volatile = ("meta.date", "meta.filename", "_fits_hash", "asdf_library.version")
     return {
         key: str(value) if key == "meta.wcs" else value
         for key, value in flat.items()

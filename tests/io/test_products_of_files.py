@@ -365,7 +365,7 @@ def test_pipeline_products_are_the_models(real_data, tmp_path):
     layouts = sorted((real_data / "layouts").glob("*.fits*"))
     assert layouts
     for path in layouts:
-        assert_same(*write_both(path, tmp_path))
+        assert_opens_the_same(*write_both(path, tmp_path))
 
 
 def test_compressed_files_are_read_through(write_exposure, tmp_path):

@@ -44,7 +44,7 @@ NODES: Mapping[str, tuple[type, ...]] = {
     "meta.background": (yaml.MappingNode, NoneType),
     "history": (yaml.MappingNode, NoneType),
     "history.entries": (yaml.SequenceNode, NoneType),
-    HASH: (yaml.ScalarNode,),
+    HASH: (yaml.ScalarNode, NoneType),
 }
 """Of which kinds the nodes are that a product changes."""
 
@@ -89,8 +89,6 @@ class Written:
         """Whether all is where it is looked for, and of the type that it has in a product."""
         images = self.images
         if "SCI" not in images or not _is_known(self.model):
-            return False
-        if self.primary.get("DATE") is None or self.primary.get("FILENAME") is None:
             return False
         # An array of another type than the model's is cast by the model.
         if any(images[name].native != EDITED[name] for name in EDITED if name in images):
@@ -166,7 +164,8 @@ def parts_from_file(
     date, state, tree = now.isoformat(timespec="milliseconds"), verdict.state.value, written.tree
     factor, mask = changes.scaling_factor, changes.mask
     primary = fits.Header.fromstring(without_sums(written.primary.raw))
-    primary["DATE"], primary["FILENAME"] = date, filename
+    _set_card(primary, "DATE", date)
+    _set_card(primary, "FILENAME", filename)
     if changes.imprint is not None:
         _set_card(primary, "S_IMPRNT", changes.imprint.value)
         tree.set("meta.cal_step.imprint", changes.imprint.value)
@@ -245,7 +244,9 @@ def _set_card(primary: fits.Header, keyword: str, value: str | float) -> None:
     at = keywords.index(keyword)
     section, comment = known[keyword]
     card = (keyword, value, comment)
-    before = next(each for each in reversed(keywords[:at]) if each in primary)
+    first = "EXTEND" if "EXTEND" in primary else "NAXIS"
+    before = next((each for each in reversed(keywords[:at]) if each in primary), first)
+    known = {first: (ROOT, ""), **known}
     later = (each for each in keywords[at:] if each in primary and known[each][0] == section)
     first_of_section = next(later, None)
     if section in (known[before][0], ROOT):  # what is in no section has no title
