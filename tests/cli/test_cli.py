@@ -355,8 +355,9 @@ def test_show_prints_tables(folder, capsys):
         bkgflow.show("program")
 
 
-def test_a_result_that_cannot_be_written_leaves_the_last_one(folder, bkgflow_):
+def test_a_result_that_cannot_be_written_leaves_the_last_one(folder, bkgflow_, monkeypatch):
     """It is written whole: half of a result is worse than an old one."""
+    monkeypatch.setattr("tempfile.tempdir", str(folder))  # where it is kept instead
     arguments = ("run", "program", "--output=out", "--cluster=threads")
     assert bkgflow_(*arguments)[0] == 0
     (folder / "out" / "bkgflow-run.json").unlink()
