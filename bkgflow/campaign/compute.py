@@ -21,6 +21,7 @@ from bkgflow.graph.build import build
 from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.products.writer import ProductWriter
 from bkgflow.planning.plan import Plan
+from bkgflow.verdict import Verdict
 
 __all__ = ["FILES", "Computed", "Work", "compute", "new_run", "run_plan"]
 
@@ -44,6 +45,8 @@ class Work:
         That one task may use; 1 where many run side by side.
     notes : tuple of str
         What is to be said of the run already.
+    files : bool
+        Whether products are files, which are looked for; no model in memory is one.
     """
 
     run: str
@@ -52,6 +55,7 @@ class Work:
     writer: ProductWriter = FILES
     threads: int = 1
     notes: tuple[str, ...] = ()
+    files: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,8 @@ def run_plan(
     listeners: Iterable[Listener] = (),
     writer: ProductWriter = FILES,
     threads: int = 1,
+    *,
+    files: bool = True,
 ) -> RunResult:
     """Compute a plan and publish its products; nothing else is left behind.
 
@@ -86,7 +92,7 @@ def run_plan(
     ----------
     plan, executor
         What to do, and where.
-    listeners, writer, threads
+    listeners, writer, threads, files
         See `Work`.
 
     Raises
@@ -94,7 +100,8 @@ def run_plan(
     KeyboardInterrupt
         If that stopped it.
     """
-    computed = compute(Work(new_run(), plan, tuple(listeners), writer, threads), executor)
+    work = Work(new_run(), plan, tuple(listeners), writer, threads, files=files)
+    computed = compute(work, executor)
     if computed.stop is not None:
         raise computed.stop
     return computed.result
@@ -114,7 +121,8 @@ def compute(
     """
     plan, began, started = work.plan, time.monotonic(), datetime.now(UTC)
     products = Products(plan.output)
-    tally = Tally(work.run, plan, announcer(work.listeners), products.looked_at)
+    look = products.looked_at if work.files else _as_it_is
+    tally = Tally(work.run, plan, announcer(work.listeners), look)
     stop, reason = None, ""
     try:
         _computed(work, executor, tally, prepare)
@@ -153,6 +161,10 @@ def compute(
         ),
         stop,
     )
+
+
+def _as_it_is(verdict: Verdict) -> Verdict:
+    return verdict
 
 
 def _computed(work: Work, executor: Executor, tally: Tally, prepare: Callable[[], object]) -> None:

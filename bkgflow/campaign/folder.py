@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import PurePath
 
 from bkgflow.errors import OutputError, RunError, StorageError
 from bkgflow.io.storage.leftovers import clear_dead
@@ -120,8 +119,6 @@ class Products:
         """Return how a unit ended, now that its files were looked for."""
         sizes = verdict.sizes or (UNKNOWN,) * len(verdict.products)
         for path, size in zip(verdict.products, sizes, strict=True):
-            if not PurePath(path).is_absolute():
-                continue  # a model in memory
             found = self._size(Location.of(path), size)
             if not _same(found, size):
                 return Verdict.blocked(self._error(path, size, found, verdict.worker))

@@ -201,7 +201,9 @@ def run_single(plan: Plan, writer: ProductWriter = FILES) -> None:
     threads = os.cpu_count() or 1
     compile_for(plan, log.info)
     with opened_ahead(writer, plan.facts()[plan.units[0].target]) as ahead:
-        result = run_plan(plan, ThreadExecutor(threads), writer=ahead, threads=threads)
+        # Files are this process's own, or there are none: nobody need look for them.
+        here = ThreadExecutor(threads)
+        result = run_plan(plan, here, writer=ahead, threads=threads, files=False)
     [(unit, verdict)] = result.pairs()
     if verdict.error is not None:
         raise verdict.error

@@ -85,12 +85,6 @@ def test_nobody_waits_for_files_of_a_folder_that_is_gone(tmp_path):
     assert "no such folder any more" in error.value
 
 
-def test_what_is_no_file_is_not_looked_for(tmp_path):
-    products = Products(Location.of(tmp_path), sleep=None)
-    verdict = Verdict(State.COMPLETE).published(("a model",), (-1,))
-    assert products.looked_at(verdict) is verdict and products.lost() == set()
-
-
 def test_a_log_that_cannot_be_written_says_one_word(tmp_path, capsys):
     with log_file(Location.of(tmp_path / "bkgflow.log")) as file:
         log.info("first")

@@ -107,7 +107,7 @@ def test_a_disk_that_fills_stops_the_run_once_with_a_whole_result(full, crowd, t
         stopped_once(found, said)
         assert found.counts["COMPLETE"] >= 1
         assert "No space left on device" in found.result["stopped"]
-        assert said.count("An output folder must take products") <= 8
+        assert said.count("It must be possible to write products to the output folder") <= 8
         assert "ended early: the output folder takes no more products" in said
 
 

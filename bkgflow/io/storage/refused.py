@@ -35,7 +35,7 @@ def not_writable(
     if problem.errno in FULL | GONE:
         kind = StorageError
     return kind(
-        "An output folder must take products",
+        "It must be possible to write products to the output folder",
         file=path,
         value=value,
         cure="Give another folder, or mend its permissions or its free space",
