@@ -26,7 +26,7 @@ KEPT_BYTES = 80
 
 
 @lru_cache(maxsize=8192)
-def builtin(keyword: str) -> bool:
+def _builtin(keyword: str) -> bool:
     """Whether a keyword is of FITS itself, so that no tree keeps it."""
     from stdatamodels.fits_support import is_builtin_fits_keyword
 
@@ -119,10 +119,10 @@ def _keep_others(tree: Tree, hdu: Hdu, known: set[str]) -> None:
     others = []
     for raw in hdu.header:
         keyword = raw[:8].rstrip().decode("ascii")
-        if keyword in known or builtin(keyword) or keyword in dropped:
+        if keyword in known or _builtin(keyword) or keyword in dropped:
             continue
         card = Card.fromstring(raw)
-        if builtin(card.keyword) or card.keyword in known:
+        if _builtin(card.keyword) or card.keyword in known:
             continue
         value = "" if isinstance(card.value, Undefined) else card.value
         others.append([card.keyword, value, card.comment])
