@@ -6,7 +6,6 @@ let through (2 for the target, other numbers for its backgrounds).
 
 import gzip
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +14,11 @@ from astropy.io import fits
 from stdatamodels.jwst import datamodels
 
 import bkgflow
-from bkgflow.cli import main
 from bkgflow.errors import BackgroundError, FileError, ShapeError, WindowError
 from tests.helpers.exposures import make_model, write_association
 from tests.helpers.imprints import nirspec, save_as
 from tests.helpers.pace import few_fast
+from tests.helpers.program_folders import command
 
 SOURCE, SKY, LEAKAGE, MORE = 5.0, 3.0, 2.0, 3.5
 
@@ -334,24 +333,11 @@ def test_a_saved_plan_has_its_imprints(folder, tmp_path):
     assert "imprint" in json.dumps(json.loads((tmp_path / "plan.json").read_text())["units"])
 
 
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """Call the command as a shell does: exit code and standard output."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["bkgflow", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return end.value.code or 0, capsys.readouterr().out
-
-    return call
-
-
-def test_imprints_on_the_command_line(folder, tmp_path, command):
+def test_imprints_on_the_command_line(folder, tmp_path):
     """`--imprints` of one target; `--no-imprint-subtract` of a program."""
     imprints = f"{folder / 'si_rate.fits'},{folder / 'bi_rate.fits'}"
     background = str(folder / "b_rate.fits")
-    code, out = command(
+    code, out, _ = command(
         "subtract", str(folder / "s_rate.fits"), "--bkg-list", background,
         "--imprints", imprints, "--output-dir", str(tmp_path / "one"),
     )  # fmt: skip
@@ -361,7 +347,7 @@ def test_imprints_on_the_command_line(folder, tmp_path, command):
     for flag, left in (("", SOURCE), ("--imprint-subtract", SOURCE),
                        ("--no-imprint-subtract", SOURCE + LEAKAGE - MORE)):  # fmt: skip
         to = tmp_path / f"run{flag}"
-        code, _ = command("run", str(folder), "--output", str(to), "--cluster", "threads",
+        code, *_ = command("run", str(folder), "--output", str(to), "--cluster", "threads",
                             *([flag] if flag else []))  # fmt: skip
         assert code == 0
         np.testing.assert_array_equal(product_of(to / "s_bsub.fits")["sci"], left)
