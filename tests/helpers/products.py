@@ -86,8 +86,8 @@ def write_both(path, folder, *, amended=None, threads=1, changes=LOWERED, writer
 
 
 def lasting(flat):
-    """A model's tree without what says when it was written and by which name."""
-    volatile = ("meta.date", "meta.filename", "_fits_hash")
+    """A model's tree without what says when it was written, by which name, and by whom."""
+    volatile = ("meta.date", "meta.filename", "_fits_hash", "asdf_library.version")
     return {
         key: str(value) if key == "meta.wcs" else value
         for key, value in flat.items()

@@ -365,7 +365,10 @@ def test_pipeline_products_are_the_models(real_data, tmp_path):
     layouts = sorted((real_data / "layouts").glob("*.fits*"))
     assert layouts
     for path in layouts:
-        assert_same(*write_both(path, tmp_path))
+        streamed, whole = write_both(path, tmp_path)
+        # Headers that others wrote stay as they are; a data model would write its own.
+        kept = as_written(Location.of(path)) is not None
+        (assert_opens_the_same if kept else assert_same)(streamed, whole)
 
 
 def test_compressed_files_are_read_through(write_exposure, tmp_path):
