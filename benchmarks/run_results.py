@@ -15,7 +15,7 @@ RESULT = "bkgflow-run.json"
 STATES = ("state", "outcome")
 """What the word for a unit's end is called."""
 
-FREE = ("run", "seconds", "version", *STATES)
+FREE = ("run", "started", "seconds", "version", *STATES)
 """Of a run's result, what may differ, or is compared apart."""
 
 

@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+from astropy.io import fits
 
 import bkgflow
 from bkgflow.campaign.events import RunStarted
@@ -50,7 +51,9 @@ def folder(tmp_path):
     write_program(tmp_path / "my_program", targets=2)
     for number, name in enumerate(["t0", "b", "b"], 1):
         source = tmp_path / "my_program" / f"{name}_rate.fits"
-        (tmp_path / f"exp_00{number}_rate.fits").write_bytes(source.read_bytes())
+        exposure = tmp_path / f"exp_00{number}_rate.fits"
+        exposure.write_bytes(source.read_bytes())
+        fits.setval(exposure, "FILENAME", value=exposure.name)  # else a copy, not an exposure
     return tmp_path
 
 

@@ -6,7 +6,6 @@ let through (2 for the target, other numbers for its backgrounds).
 
 import gzip
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +14,11 @@ from astropy.io import fits
 from stdatamodels.jwst import datamodels
 
 import bkgflow
-from bkgflow.cli import main
 from bkgflow.errors import BackgroundError, FileError, ShapeError, WindowError
 from tests.helpers.exposures import make_model, write_association
 from tests.helpers.imprints import nirspec, save_as
 from tests.helpers.pace import few_fast
+from tests.helpers.program_folders import command as call
 
 SOURCE, SKY, LEAKAGE, MORE = 5.0, 3.0, 2.0, 3.5
 
@@ -335,16 +334,9 @@ def test_a_saved_plan_has_its_imprints(folder, tmp_path):
 
 
 @pytest.fixture
-def command(monkeypatch, capsys):
+def command():
     """Call the command as a shell does: exit code and standard output."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["bkgflow", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return end.value.code or 0, capsys.readouterr().out
-
-    return call
+    return lambda *arguments: call(*arguments)[:2]
 
 
 def test_imprints_on_the_command_line(folder, tmp_path, command):

@@ -18,6 +18,7 @@ from tests.helpers.program_folders import (
     result,
     run,
 )
+from tests.helpers.slitless import MODES, exposure
 
 
 @pytest.fixture
@@ -30,6 +31,14 @@ def here(tmp_path, monkeypatch):
 def pair(folder):
     """Write a target of 100 and a background of 10."""
     return expose(folder / "t_rate.fits", 100), expose(folder / "b_rate.fits", 10)
+
+
+def expose_slitless(path, catalog=None):
+    """Write a slitless exposure with a WCS, which it must have to use a catalog."""
+    path.parent.mkdir(exist_ok=True)
+    with exposure(MODES["NIS-R"], (6, 6)) as model:
+        model.meta.source_catalog = catalog
+        model.save(str(path))
 
 
 def test_absolute_paths_are_read(here):
@@ -141,7 +150,7 @@ def test_a_missing_member_costs_its_unit_and_says_where_it_was_looked_for(here):
 
 
 def test_a_missing_catalog_says_where_it_was_looked_for(here):
-    expose(here / "program" / "t_rate.fits", 1, EXP_TYPE="NIS_WFSS")
+    expose_slitless(here / "program" / "t_rate.fits")
     associate(here / "program" / "x_asn.json", "t_rate.fits", (), [("x_cat.ecsv", "sourcecat")])
     for name in ("sky.fits", "ranges.asdf"):
         shutil.copy("program/t_rate.fits", name)
@@ -274,9 +283,7 @@ def test_confine_holds_for_associations_lists_and_catalogs(here):
         "program/t_rate.fits", "out", bkg_list="secret/b_rate.fits", confine="program"
     )
     assert "With confine" in plan.units[0].verdict.reason
-    expose(
-        here / "program" / "w_rate.fits", 1, EXP_TYPE="NIS_WFSS", SCATFILE="../secret/x_cat.ecsv"
-    )
+    expose_slitless(here / "program" / "w_rate.fits", catalog="../secret/x_cat.ecsv")
     (here / "sky.fits").write_bytes((here / "program" / "b_rate.fits").read_bytes())
     shutil.copy("sky.fits", "ranges.asdf")
     plan = bkgflow.plan("program/w_rate.fits", "out", override_bkg="sky.fits", confine="program",
