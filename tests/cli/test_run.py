@@ -160,7 +160,8 @@ def test_the_bar_names_what_runs_and_what_went_wrong(folder):
     assert "t2_rate.fits" in last and "t1_rate.fits" not in last
 
 
-def test_a_result_that_cannot_be_written_leaves_the_last_one(folder, bkgflow_):
+def test_a_result_that_cannot_be_written_leaves_the_last_one(folder, bkgflow_, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(folder))  # where it is kept instead
     """It is written whole: half of a result is worse than an old one."""
     arguments = ("run", "program", "--output=out", "--cluster=threads")
     assert bkgflow_(*arguments)[0] == 0
