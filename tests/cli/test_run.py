@@ -161,8 +161,8 @@ def test_the_bar_names_what_runs_and_what_went_wrong(folder):
 
 
 def test_a_result_that_cannot_be_written_leaves_the_last_one(folder, bkgflow_, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(folder))  # where it is kept instead
     """It is written whole: half of a result is worse than an old one."""
+    monkeypatch.setattr("tempfile.tempdir", str(folder))  # where it is kept instead
     arguments = ("run", "program", "--output=out", "--cluster=threads")
     assert bkgflow_(*arguments)[0] == 0
     (folder / "out" / "bkgflow-run.json").unlink()
