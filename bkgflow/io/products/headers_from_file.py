@@ -8,6 +8,7 @@ the hash is made anew, and everything else stays what it was, byte by byte.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -231,7 +232,10 @@ def _hash(headers: Iterable[bytes]) -> str:
 
 
 def _raw(header: fits.Header) -> bytes:
-    return str(header.tostring(padding=True)).encode("ascii")
+    with warnings.catch_warnings():
+        # Of comments that are cut behind a long value: stdatamodels cuts them too.
+        warnings.simplefilter("ignore", fits.verify.VerifyWarning)
+        return str(header.tostring(padding=True)).encode("ascii")
 
 
 def _set_card(primary: fits.Header, keyword: str, value: str | float) -> None:
