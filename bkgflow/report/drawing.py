@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,13 +11,15 @@ from numpy.typing import NDArray
 
 from bkgflow.detector import DO_NOT_USE, REFERENCE_PIXEL
 from bkgflow.explore.stack import open_exposure
+from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.models import open_model
 from bkgflow.io.references.mask import product_mask
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.kinds.segments import SEGMENT
 from bkgflow.methods.soss.regions import fit_regions
-from bkgflow.record import Found, Scale, SossFound
+from bkgflow.record import Found, ImageFound, Scale, SlitlessFound, SossFound
 from bkgflow.report.pictures import Panel, SkyScales, draw_panels, fit_panels, subtraction_panels
+from bkgflow.texts import many
 from bkgflow.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -24,12 +27,32 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_product", "found_in", "panels_of"]
 
+SHOWN = ("DETECTOR", "FILTER", "PUPIL", "GRATING", "CHANNEL", "BAND")
+"""Keywords in the title of a picture, after the instrument."""
+
 
 def draw_product(target: PathLike, product: PathLike, picture: PathLike) -> Path:
     """Draw a target and its product as PNG; see `bkgflow.draw`."""
     product = Location.of(product)
     panels, series = panels_of(target, product)
-    return draw_panels(panels, picture, product.name, series)
+    title = f"{product.name}\n{', '.join(_words(target, product))}"
+    return draw_panels(panels, picture, title, series)
+
+
+def _words(target: PathLike, product: Location) -> Iterator[str]:
+    """Yield what a reader wants to know beside a name: how it was taken, what was done."""
+    facts, (found, _, _) = inspect(target), found_in(product)
+    shown = (facts.keyword(name) for name in SHOWN)
+    yield " ".join(value for value in (facts.instrument, *shown) if value not in ("", "N/A"))
+    match found:
+        case ImageFound(unsubtracted_pixels=number):
+            yield "background exposures combined and subtracted"
+            if number:
+                yield f"{many(number, 'pixel')} without a valid background"
+        case SlitlessFound(scaling_factors=factors) if factors:
+            yield f"sky scaled by {', '.join(f'{each:.4g}' for each in factors)}"
+        case SossFound(template=template) if template is not None:
+            yield f"sky template {template + 1} of the library, scaled on both sides of its step"
 
 
 def panels_of(target: PathLike, product: Location) -> tuple[list[Panel], list[SkyScales] | None]:
@@ -48,13 +71,14 @@ def panels_of(target: PathLike, product: Location) -> tuple[list[Panel], list[Sk
     found, _, _ = found_in(product)
     if isinstance(found, SossFound) and found.source_threshold is not None:
         regions = _regions(exposure, found.source_threshold, sky)
-        fitted = Panel("fit regions", regions, (-1.0, 1.0), "left < 0 < right", "RdBu_r")
-        return fit_panels(before, fitted, sky, after, unit), _scales(product)
+        title = "where the sky was fitted: share of the integrations"
+        fitted = Panel(title, regions, (-1.0, 1.0), "left < 0 < right", "RdBu_r")
+        return fit_panels(before, fitted, sky, after, unit, regions != 0), _scales(product)
     mask = product_mask(product, sky.shape)
     if mask is None:
         return subtraction_panels(before, sky, after, unit), None
     title = f"mask: {mask.mean():.0%} background"
-    fitted = Panel(title, mask.astype(np.float32), (0.0, 1.0), unit)
+    fitted = Panel(title, mask.astype(np.float32), (0.0, 1.0), "0: source, 1: background")
     return fit_panels(before, fitted, sky, after, unit, mask), None
 
 

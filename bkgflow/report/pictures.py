@@ -35,6 +35,12 @@ and sources are white."""
 MAD_TO_SIGMA = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
 
+DPI = 150
+
+MOST_PIXELS = {"beside": (400, 400), "stacked": (200, 1000)}
+"""Rows and columns of an image as it is drawn, as many as the picture has room for: of more, some
+would be left out, traces among them."""
+
 SIDES = (("left", "tab:blue"), ("right", "tab:red"))
 
 Image = NDArray[np.floating]
@@ -48,7 +54,7 @@ class Panel(NamedTuple):
     title : str
         Above it.
     image : (ny, nx)
-        NaN is drawn red.
+        NaN is drawn red. Large images are drawn as means over a few pixels.
     limits : (float, float)
         The values that are drawn black and white.
     unit : str
@@ -114,7 +120,7 @@ def fit_panels(
     unit : str
         At the colour bars.
     mask : (ny, nx) bool, optional
-        True for the background, which alone decides about the grey scales; else all does.
+        True where the sky is seen, which alone decides about the grey scales; else all does.
     """
     sky = mask if mask is not None and mask.any() else slice(None)
     limits = _limits(before[sky])
@@ -169,26 +175,33 @@ def draw_panels(
     count = len(panels)
     stacked = series is not None or nx > 3 * ny
     height = 0.8 + 2.0 * count + (0.0 if series is None else 2.2)
-    size = (9.0, height) if stacked else (4.6 * count, 5.0)
+    size = (9.0, height) if stacked else (4.6 * count, 4.4)
     figure = Figure(figsize=size, layout="constrained")
+    most = MOST_PIXELS["stacked" if stacked else "beside"]
+    panels = [each._replace(image=_averaged(each.image, most)) for each in panels]
+    if any(not np.isfinite(panel.image).all() for panel in panels):
+        title += "; red: no valid value"
     figure.suptitle(title, fontsize=11)
     rows = count + (series is not None)
     axes = figure.subplots(rows if stacked else 1, 1 if stacked else count, squeeze=False).flat
     for axis, panel in zip(axes, panels, strict=False):
-        _draw_image(figure, axis, panel, stacked=stacked)
+        _draw_image(figure, axis, panel, (ny, nx), stacked=stacked)
     if series is not None:
         _draw_scales(axes[count], series)
     with whole(path) as part:
-        figure.savefig(part, dpi=110, format="png")
+        figure.savefig(part, dpi=DPI, format="png")
     return Path(path)
 
 
-def _draw_image(figure: Figure, axis: Axes, panel: Panel, *, stacked: bool) -> None:
+def _draw_image(
+    figure: Figure, axis: Axes, panel: Panel, shape: tuple[int, int], *, stacked: bool
+) -> None:
     from matplotlib import colormaps
 
-    low, high = panel.limits
+    (ny, nx), (low, high) = shape, panel.limits
     drawn = axis.imshow(
         panel.image,
+        extent=(-0.5, nx - 0.5, -0.5, ny - 0.5),
         origin="lower",
         cmap=panel.colours or colormaps["gray"].with_extremes(bad="firebrick"),
         vmin=low,
@@ -202,6 +215,22 @@ def _draw_image(figure: Figure, axis: Axes, panel: Panel, *, stacked: bool) -> N
     figure.colorbar(drawn, ax=axis, shrink=1.0 if stacked else 0.65, label=panel.unit)
 
 
+def _averaged(image: Image, most: tuple[int, int]) -> Image:
+    """Return means of the valid pixels in rectangles, so that none of an image is left out."""
+    steps = [-(-length // room) for length, room in zip(image.shape, most, strict=True)]
+    if steps == [1, 1]:
+        return image
+    (ny, nx), (high, wide) = image.shape, steps
+    padded = np.full((-(-ny // high) * high, -(-nx // wide) * wide), np.nan, np.float32)
+    padded[:ny, :nx] = image
+    blocks = padded.reshape(-1, high, padded.shape[1] // wide, wide)
+    valid = np.isfinite(blocks)
+    number = valid.sum(axis=(1, 3))
+    total = np.where(valid, blocks, 0).sum(axis=(1, 3), dtype=np.float64)
+    mean: Image = np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
+    return mean
+
+
 def _draw_scales(axis: Axes, series: Sequence[SkyScales]) -> None:
     """Draw both scales over the integrations, with a line where a segment begins."""
     for number, (first, *curves) in enumerate(series):
@@ -211,7 +240,7 @@ def _draw_scales(axis: Axes, series: Sequence[SkyScales]) -> None:
             axis.errorbar(time, scales, errors, fmt="o-", ms=3, lw=1, color=colour, label=label)
         if number:
             axis.axvline(first - 0.5, color="grey", lw=0.8, ls=":")
-    axis.set_title("scales", fontsize=10)
+    axis.set_title("scales, with their whole errors (1 sigma)", fontsize=10)
     axis.set_xlabel("integration")
     axis.set_ylabel("sky / template")
     axis.legend(loc="best", fontsize=8)
