@@ -1,14 +1,12 @@
 """Workers that bkgflow starts itself: from scripts as pasted, and only where they are worth it."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
 from dataclasses import replace
 
 import pytest
-from astropy.io import fits
 
 import bkgflow
 from bkgflow.campaign.events import RunStarted
@@ -38,33 +36,11 @@ def run_script(folder, text):
     return done.stdout
 
 
-def readme_block():
-    """The block of README that shows bkgflow from Python."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    [block] = re.findall(r"From Python:\n\n```python\n(.*?)```", text, re.DOTALL)
-    return block
-
-
 @pytest.fixture
 def folder(tmp_path):
-    """A working folder with the files that README's block names."""
+    """A working folder with a small program."""
     write_program(tmp_path / "my_program", targets=2)
-    for number, name in enumerate(["t0", "b", "b"], 1):
-        source = tmp_path / "my_program" / f"{name}_rate.fits"
-        exposure = tmp_path / f"exp_00{number}_rate.fits"
-        exposure.write_bytes(source.read_bytes())
-        fits.setval(exposure, "FILENAME", value=exposure.name)  # else a copy, not an exposure
     return tmp_path
-
-
-@pytest.mark.slow
-def test_readmes_block_works_as_pasted(folder):
-    out = run_script(folder, readme_block())
-    assert "2 units: 2 COMPLETE" in out
-    assert sorted(path.name for path in (folder / "my_products").glob("*.fits")) == [
-        "t0_bsub.fits",
-        "t1_bsub.fits",
-    ]
 
 
 @pytest.mark.slow

@@ -87,11 +87,15 @@ def write_exposures(folder: Path, rows: Mapping[str, Mapping[str, str]]) -> None
         for member in product["members"]
         if member["expname"].endswith(("_rate.fits", "_rateints.fits"))
     }
+    stems = sorted({name.rpartition("_")[0] for name in names})
     for number, name in enumerate(sorted(names)):
         stem, _, suffix = name.removesuffix(".fits").rpartition("_")
+        # Pools leave out some of the numbers that tell exposures apart, and all of their times.
+        minute, second = divmod(stems.index(stem), 60)
+        began = {"TIME-OBS": f"{12 + minute // 60:02d}:{minute % 60:02d}:{second:02d}"}
         shape = (2, 8, 8) if suffix == "rateints" else (8, 8)
         row = rows[f"{stem}_uncal.fits"]
-        expose_many(folder / name, np.full(shape, number, np.float32), **keywords(row))
+        expose_many(folder / name, np.full(shape, number, np.float32), **keywords(row) | began)
 
 
 def keywords(row: Mapping[str, str]) -> dict[str, object]:

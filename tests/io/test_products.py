@@ -197,9 +197,18 @@ def test_targets_may_lie_behind_a_url(write_exposure, tmp_path, amend):
     assert_same(product, save_whole(path, tmp_path / "as_model.fits"))
 
 
+def models_held():
+    """The images that are in memory as models, by their ids."""
+    # By type: asked itself, a proxy of what is gone would raise.
+    everything = gc.get_objects()
+    return {id(each) for each in everything if issubclass(type(each), datamodels.ImageModel)}
+
+
 @pytest.mark.parametrize("amend", [True, False])
 def test_nothing_of_a_target_is_held_while_its_product_waits(slitless, tmp_path, amend):
     changes = replace(SKY, mask=SKY.mask.copy())
+    gc.collect()
+    before = models_held()  # of other tests
     with FitsWriter(amend=amend).open(target_of(slitless)) as opened:
         draft = opened.product(changes, DONE, Location.of(tmp_path / "t_bsub.fits"))
         mask = weakref.ref(changes.mask)
@@ -208,9 +217,7 @@ def test_nothing_of_a_target_is_held_while_its_product_waits(slitless, tmp_path,
         assert mask() is None
     del opened
     gc.collect()
-    # By type: asked itself, a proxy of what is gone would raise.
-    held = [each for each in gc.get_objects() if issubclass(type(each), datamodels.ImageModel)]
-    assert not held
+    assert models_held() <= before
     assert len(pickle.dumps(draft)) < 1000
     draft.publish()
 
