@@ -5,20 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bkgflow.io.exposures.setup import EXPOSURE_NUMBERS
 from bkgflow.io.exposures.windows import whole_number
 
 __all__ = ["SEGMENT_KEYS", "UNKNOWN", "Segment", "read_segment"]
 
-NUMBERS = {
-    "PROGRAM": "observation.program_number",
-    "OBSERVTN": "observation.observation_number",
-    "VISIT": "observation.visit_number",
-    "VISITGRP": "observation.visit_group",
-    "SEQ_ID": "observation.sequence_id",
-    "ACT_ID": "observation.activity_id",
-    "EXPOSURE": "observation.exposure_number",
-    "DETECTOR": "instrument.detector",
-}
+NUMBERS = EXPOSURE_NUMBERS | {"DETECTOR": "instrument.detector"}
 """What all segments of an exposure have in common, and no other exposure has."""
 
 NEEDED = ("PROGRAM", "OBSERVTN", "VISIT", "EXPOSURE")

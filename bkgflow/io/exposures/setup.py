@@ -11,6 +11,7 @@ from bkgflow.matching import TABLE, normal, rules_for
 __all__ = [
     "COMBINED",
     "DATE_KEYS",
+    "EXPOSURE_NUMBERS",
     "SETUP_KEYS",
     "exposure_id",
     "read_setup",
@@ -21,7 +22,7 @@ __all__ = [
 Primary = Callable[[str], Hashable]
 """Returns the value of a keyword of the primary header; None where it is missing."""
 
-NUMBERS = {
+EXPOSURE_NUMBERS = {
     "PROGRAM": "observation.program_number",
     "OBSERVTN": "observation.observation_number",
     "VISIT": "observation.visit_number",
@@ -60,7 +61,7 @@ UNDONE = {"GAINFACT": "S_GANSCL", "FRMDIVSR": "S_GRPSCL"}
 
 SETUP_KEYS = {
     **{rule.keyword: rule.key for rule in TABLE if rule.keyword != "BUNIT"},
-    **NUMBERS,
+    **EXPOSURE_NUMBERS,
     **DATE_KEYS,
     **SUBTRACTED,
     **STRIPES,
@@ -77,7 +78,7 @@ DONE = "COMPLETE"
 FILE_NAME = re.compile(
     r"jw(\d{5})(\d{3})(\d{3})_(\d{2})(\d)(\w{2})_(\d{5})(?:-seg(\d{3}))?_(\w+?)_"
 )
-"""The pipeline's name of an exposure: the numbers of `NUMBERS`, a segment, the detector."""
+"""The pipeline's name of an exposure: its `EXPOSURE_NUMBERS`, a segment, the detector."""
 
 
 def read_setup(primary: Primary, instrument: str, window: Window) -> tuple[tuple[str, str], ...]:
@@ -137,7 +138,7 @@ def exposure_id(primary: Primary) -> str:
     name = str(primary("FILENAME") or "")
     if COMBINED in name:
         return ""
-    numbers = [normal(primary(keyword)).lstrip("0") for keyword in NUMBERS]
+    numbers = [normal(primary(keyword)).lstrip("0") for keyword in EXPOSURE_NUMBERS]
     detector, segment = normal(primary("DETECTOR")), normal(primary("EXSEGNUM")).lstrip("0")
     if any(primary(keyword) in (None, "") for keyword in NEEDED):
         found = FILE_NAME.match(name)
