@@ -19,7 +19,7 @@ demo: $(VENV)/.installed ## Simulate a small mixed program, run it here, show wh
 test: $(VENV)/.tested ## Run every test, on all cores
 	$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
 
-test-fast: $(VENV)/.tested ## Run the tests that take no time, in every room: a minute or so
+test-fast: $(VENV)/.tested ## Run the tests that take little time, in every room: some minutes
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow' --hypothesis-profile fast $(PYTEST_ARGS)
 
 bench: $(VENV)/.tested ## Speed and memory beside the reference step, side by side

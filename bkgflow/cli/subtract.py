@@ -52,16 +52,21 @@ def subtract(
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     log = logging.getLogger("bkgflow")
     log.addHandler(handler)
+    before = log.level
     log.setLevel(logging.ERROR if quiet else logging.INFO)
-    typer.echo(
-        api.subtract_to_file(
-            target,
-            bkg_list,
-            output_dir,
-            references=references,
-            imprints=imprints,
-            data=data or (),
-            confine=confine,
-            **arguments,
+    try:
+        typer.echo(
+            api.subtract_to_file(
+                target,
+                bkg_list,
+                output_dir,
+                references=references,
+                imprints=imprints,
+                data=data or (),
+                confine=confine,
+                **arguments,
+            )
         )
-    )
+    finally:  # a process may call several commands
+        log.removeHandler(handler)
+        log.setLevel(before)

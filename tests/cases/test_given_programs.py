@@ -13,22 +13,11 @@ from tests.helpers.program_folders import (
     association,
     command,
     expose,
+    pair,
     products,
     result,
     run,
 )
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch):
-    """The working folder."""
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def pair(folder):
-    """Write a target of 100 and a background of 10."""
-    return expose(folder / "t_rate.fits", 100), expose(folder / "b_rate.fits", 10)
 
 
 @pytest.mark.parametrize("form", ["comma", "pattern", "home", "list", "again", "sequence", "array"])

@@ -32,6 +32,11 @@ def expose(path: Path, value: float, **keywords: object) -> Path:
     return expose_many(path, np.full((6, 6), value, np.float32), **keywords)
 
 
+def pair(folder):
+    """Write a target of 100 and a background of 10."""
+    return expose(folder / "t_rate.fits", 100), expose(folder / "b_rate.fits", 10)
+
+
 def expose_many(path: Path, values: np.ndarray, **keywords: object) -> Path:
     """Write an exposure of many values, an image or a cube."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -72,13 +72,17 @@ def _is_valid(keyword: Keyword, _kind: type, value: Hashable) -> bool:
     return True
 
 
+class _ListsOfHdusError(Exception):
+    """A schema says of which HDUs a list is made, and not where each value is."""
+
+
 @lru_cache
 def keywords_of(model: str) -> tuple[Keyword, ...] | None:
     """Return the keywords of a class of data models; None where lists of HDUs are among them."""
     schema = _schema_of(model)
     try:
         return tuple(_keywords(schema, ""))
-    except NotImplementedError:
+    except _ListsOfHdusError:
         return None
 
 
@@ -87,7 +91,7 @@ def _keywords(schema: Schema, path: str) -> Iterator[Keyword]:
     if any(each in schema for each in ("allOf", "oneOf", "not")) or (
         schema.get("type") == "array" and "fits_hdu" in str(schema.get("items"))
     ):
-        raise NotImplementedError
+        raise _ListsOfHdusError
     if "fits_keyword" in schema:
         hdu = schema.get("fits_hdu") or PRIMARY
         yield Keyword(hdu, schema["fits_keyword"], path, schema)
