@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from bkgflow.campaign.events import Event, Listener, UnitEnded, UnitStarted
 from bkgflow.campaign.log import log
+from bkgflow.campaign.signals import deferred
 from bkgflow.errors import StorageError
 from bkgflow.planning.plan import Plan
 from bkgflow.verdict import State, Verdict
@@ -57,15 +58,18 @@ class Tally:
         self.announce(UnitStarted(self.run, unit))
 
     def end(self, unit: str, verdict: Verdict) -> None:
-        """Take down how a unit ended.
+        """Take down how a unit ended: the first that is heard of it counts.
 
         Raises
         ------
         OutputLostError
             If no other can end better: the disk is full, gone or read-only.
         """
+        if unit in self.verdicts:
+            return
         seen = self._look(verdict)
-        self._keep(unit, seen)
+        with deferred():  # a signal must not come between a verdict and its announcement
+            self._keep(unit, seen)
         if isinstance(seen.error, StorageError):
             raise OutputLostError(seen.error)
 

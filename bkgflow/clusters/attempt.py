@@ -17,9 +17,9 @@ from distributed.client import ClosedClientError
 
 from bkgflow.clusters.crew import Limits
 from bkgflow.clusters.drain import let_end
-from bkgflow.clusters.executor import OnEnd, OnStart
+from bkgflow.clusters.executor import LOST, OnEnd, OnStart
 from bkgflow.clusters.failure import Failure, Left
-from bkgflow.clusters.on_worker import Ended, admitted_only, end_unit
+from bkgflow.clusters.on_worker import Ended, admitted_only, end_unit, stop
 from bkgflow.clusters.trial import Trial
 from bkgflow.clusters.watch import Notice, Stuck, Watch
 from bkgflow.errors import FileError, RunError
@@ -74,7 +74,14 @@ class Attempt:
                 self.result.failed[unit] = Failure(None, unit in self.begun)
             self.left = {}
         except BaseException:  # the run is stopped: what has begun comes to its end
-            let_end(self.client, self.left, self.begun, self.said, partial(self._ended, on_end))
+            let_end(
+                self.client,
+                partial(stop, self.topic),
+                self.left,
+                self.begun,
+                self.said,
+                partial(self._ended, on_end),
+            )
             raise
         finally:
             self.watch.stop()
@@ -140,11 +147,9 @@ class Attempt:
             if unseen := self._unseen(ended):
                 self._fail(unit, unseen)
                 continue
-            # The cluster releases a result as soon as nobody here holds its future.
-            del self.left[unit]
             if ended.verdict.state.good:
                 self.watch.good_end()
-            on_end(unit, ended.verdict)
+            self._end(unit, ended, on_end)
 
     def _gathered(self, futures: list[Future]) -> Iterator[tuple[str, Ended]]:
         """Fetch results together: one by one they would take milliseconds each."""
@@ -162,8 +167,14 @@ class Attempt:
     def _ended(self, on_end: OnEnd, future: Future) -> None:
         """Take a result that came after the run was stopped."""
         for unit, ended in self._gathered([future]):
-            del self.left[unit]
-            on_end(unit, ended.verdict)
+            if ended.verdict != LOST:  # it never began
+                self._end(unit, ended, on_end)
+
+    def _end(self, unit: str, ended: Ended, on_end: OnEnd) -> None:
+        """Pass on how a unit ended, then forget it: stopped in between, it is passed on twice."""
+        on_end(unit, ended.verdict)
+        # The cluster releases a result as soon as nobody here holds its future.
+        del self.left[unit]
 
     def _ask_again(self, future: Future) -> None:
         again = partial(future.add_done_callback, self.said.put)

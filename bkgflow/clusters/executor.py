@@ -26,7 +26,8 @@ OnStart = Callable[[str], None]
 that had begun it died."""
 
 OnEnd = Callable[[str, Verdict], None]
-"""Called once with the digest of a unit and how it ended."""
+"""Called with the digest of a unit and how it ended: once, or once more where the run was stopped
+while it was being called."""
 
 LOST = Verdict.blocked(
     "the run ended before its turn: the cluster went away or the run was stopped"
@@ -107,7 +108,8 @@ class ThreadExecutor(Executor):
 
         def after(key: Hashable, *_: object) -> None:
             if key in graph.ends:
-                on_end(graph.ends[key], ended.pop(key))
+                on_end(graph.ends[key], ended[key])
+                del ended[key]  # not before: the run may be stopped here
 
         ends = {
             key: (partial(finish, key, task), *upstream)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from distributed import Reschedule, get_worker, secede
 
+from bkgflow.clusters.executor import LOST
 from bkgflow.errors import OutputError
 from bkgflow.graph.finish import Finished, published
 from bkgflow.io.storage.location import Location
@@ -26,6 +27,7 @@ __all__ = [
     "admitted_only",
     "clear",
     "end_unit",
+    "stop",
     "visit",
 ]
 
@@ -63,9 +65,20 @@ class Ended(NamedTuple):
     worker: str
 
 
+_stopped: set[str] = set()
+"""The topics of attempts that were stopped: of these nothing begins any more."""
+
+
+def stop(topic: str) -> None:
+    """Let no unit of an attempt begin in this process any more."""
+    _stopped.add(topic)
+
+
 def end_unit(topic: str, unit: str, task: Callable[..., Finished], *upstream: object) -> Ended:
-    """Say that a unit begins, then compute and publish it."""
+    """Say that a unit begins, then compute and publish it; but not in a run that was stopped."""
     worker = get_worker()
+    if topic in _stopped:
+        return Ended(LOST, worker.address)
     worker.log_event(topic, ("begins", unit))
     return Ended(published(task, *upstream, leave=_beside_the_thread), worker.address)
 

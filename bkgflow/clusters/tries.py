@@ -49,8 +49,9 @@ class Tries:
         return chosen
 
     def end(self, unit: str) -> None:
-        """A unit has ended, and is not left any more."""
-        if self.left.pop(unit).alone:
+        """A unit has ended, and is not left any more; to say so twice changes nothing."""
+        history = self.left.pop(unit, None)
+        if history is not None and history.alone:
             self._lone_failures = 0
 
     def fail(self, unit: str, failure: Failure) -> dict[str, Verdict]:

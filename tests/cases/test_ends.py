@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from benchmarks.fault_tools import ended, found_in, processes_of
 from bkgflow.campaign.events import RunStarted, UnitEnded
 from bkgflow.campaign.signals import Stopped
 from bkgflow.clusters.executor import ThreadExecutor
+from bkgflow.clusters.local import Local
 from bkgflow.errors import OutputError
 from bkgflow.io.storage.lock import LOCK, Holder
 from bkgflow.io.storage.owner import Owner
@@ -81,6 +83,32 @@ def test_a_signal_ends_a_run_with_a_whole_result_and_no_hidden_folders(
     assert "products that were written are whole" in said
     log = (out / "bkgflow.log").read_text()
     assert f"the run ends early: stopped by {name}" in log and "the run ended after" in log
+
+
+class StopsAt:
+    """A listener that is slow at one end, so that more come meanwhile, and stops the next."""
+
+    def __init__(self, number):
+        self.number, self.ends = number, 0
+
+    def __call__(self, event):
+        if isinstance(event, UnitEnded) and event.verdict.state == "COMPLETE":
+            self.ends += 1
+            if self.ends == self.number:
+                time.sleep(0.5)
+            elif self.ends == self.number + 1:
+                raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("number", [1, 4])
+def test_news_that_came_together_with_the_stop_is_not_lost(number, crowd, tmp_path):
+    plan = bkgflow.plan(crowd, tmp_path / "out")
+    cluster = Local(workers=2)
+    with pytest.raises(KeyboardInterrupt):
+        bkgflow.run(plan, cluster, listeners=[StopsAt(number)], progress=False)
+    found = is_in_order(tmp_path / "out", "")
+    assert found.counts["COMPLETE"] > number
+    assert found.counts["BLOCKED"] > 0
 
 
 def test_a_second_signal_ends_a_run_at_once(crowd, tmp_path):
