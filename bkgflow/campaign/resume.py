@@ -193,6 +193,8 @@ class _Look:
             return Cause.LEFT, (kept.verdict.reason if kept.verdict else "interrupted",)
         if not kept.kind:  # its headers were refused: there was nothing that could be compared
             return Cause.INPUTS, (f"refused before: {kept.verdict.reason}",)
+        if kept.digest != unit.digest and not kept.key.parts:
+            return Cause.UNKNOWN, ("made from something else; the ledger was made again since",)
         return None
 
     def _valid(self, unit: Unit, kept: Kept, excused: tuple[str, ...]) -> Choice:

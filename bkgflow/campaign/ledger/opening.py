@@ -16,6 +16,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import QueuePool
 
+from bkgflow.campaign.ledger.condition import check_file, not_whole
 from bkgflow.campaign.ledger.schema import HEAD, tables
 from bkgflow.errors import LedgerError, UsageError
 from bkgflow.io.storage.disks import is_network_disk
@@ -101,6 +102,7 @@ def open_database(url: URL, *, write: bool) -> Database:
     notes: list[str] = []
     if local:
         where = str(url.database)
+        check_file(Location.of(where))
         network = is_network_disk(Location.of(where).parent)
         if network and write:
             notes.append(
@@ -162,6 +164,8 @@ def _check_whole(connection: Connection, where: str) -> None:
 def _check_version(connection: Connection, where: str, *, write: bool) -> None:
     """See that the tables are those of this bkgflow, or make or renew them."""
     names = set(inspect(connection).get_table_names())
+    if connection.dialect.name == "sqlite" and names and not names & set(tables.tables):
+        raise not_whole(where, f"tables of another program: {', '.join(sorted(names))}"[:200])
     found = None
     if "alembic_version" in names:
         found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()

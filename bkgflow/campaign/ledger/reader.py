@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, select
 from sqlalchemy.exc import DBAPIError
 
+from bkgflow.campaign.ledger.condition import not_whole
 from bkgflow.campaign.ledger.opening import Database, not_usable
 from bkgflow.campaign.ledger.rows import Kept, KeptFile, RunRow, verdict_from
 from bkgflow.campaign.ledger.schema import attempts, campaigns, events, products, results, runs
@@ -153,6 +154,10 @@ def _answering(database: Database) -> Iterator[Connection]:
             yield connection
     except DBAPIError as problem:
         raise not_usable(problem, database.where) from None
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError, StopIteration) as odd:
+        # What no ledger holds: bytes in it are not those that were written.
+        said = f"what stands in it cannot be read ({type(odd).__name__}: {odd})"
+        raise not_whole(database.where, said[:200]) from None
 
 
 def _run(row: Row[Any]) -> RunRow:

@@ -25,7 +25,7 @@ from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.owner import Owner
 from bkgflow.io.storage.refused import not_writable
 
-__all__ = ["LOCK", "Holder", "check_held", "hold"]
+__all__ = ["LOCK", "Holder", "check_held", "hold", "living"]
 
 LOCK = ".bkgflow-lock"
 """Name of the file, in the folder that it is for."""
@@ -116,6 +116,27 @@ def hold(folder: Location, run: str) -> Iterator[Holder | None]:
         with suppress(OSError):
             for each in missing:
                 each.rmdir()
+
+
+def living(folder: Location) -> Holder | None:
+    """Return the run that holds a folder now, as far as its lock tells; nothing is locked.
+
+    For who only reads there: the answer may be old when it comes.
+    """
+    path = folder.path / LOCK
+    holder = _read(path)
+    if holder is None:
+        return None
+    if holder.owner.here:
+        return None if holder.owner.dead else holder
+    try:
+        age = _age(path)
+    except OSError:  # the folder takes no file by which its disk would tell the time
+        try:
+            age = time.time() - path.stat().st_mtime
+        except OSError:
+            return None
+    return holder if age < SILENT else None
 
 
 def check_held(folder: Location, run: str) -> None:
