@@ -248,12 +248,13 @@ def _fitting(units: list[Kept], asked_for: str, folder: Location) -> list[Kept]:
         found = [each for each in units if any(fit(name) for name in _names(each) if name)]
         if found:
             return found
-    close = get_close_matches(path, [each.unit for each in units], MOST, 0.3)
+    names = [each.unit for each in units]
+    close = get_close_matches(path, names, MOST, 0.3) or names[:MOST]
     raise UsageError(
         "A unit must be named by its product, its target, or a part of these",
         file=folder,
         value=asked_for,
-        cure=f"Give, for example, {' or '.join(close)}" if close else "bkgflow list shows campaigns",
+        cure=f"Give, for example, {' or '.join(close)}" if close else "The campaign has no units",
     )
 
 
