@@ -8,7 +8,21 @@ from typing import TYPE_CHECKING
 from bkgflow import version as _version
 
 if TYPE_CHECKING:
-    from bkgflow.api import choices, draw, plan, run, show, subtract
+    from bkgflow.api import (
+        choices,
+        clean,
+        diff,
+        draw,
+        explain,
+        export,
+        list_campaigns,
+        plan,
+        rebuild,
+        run,
+        show,
+        subtract,
+        verify,
+    )
     from bkgflow.campaign.result import RunResult
     from bkgflow.detector import Window
     from bkgflow.errors import BkgflowError
@@ -27,14 +41,21 @@ __all__ = [
     "Window",
     "__version__",
     "choices",
+    "clean",
     "combine",
+    "diff",
     "draw",
+    "explain",
+    "export",
+    "list_campaigns",
     "open_exposure",
     "open_stack",
     "plan",
+    "rebuild",
     "run",
     "show",
     "subtract",
+    "verify",
 ]
 
 _HOME = {

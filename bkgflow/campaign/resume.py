@@ -172,6 +172,9 @@ class _Look:
         if (cause := self._before_all(unit, kept)) is not None:
             return Choice(unit, True, cause[0], cause[1], kept)
         assert kept is not None
+        if unit.digest != kept.digest and not kept.key.parts:
+            words = "made from something else; the ledger was made again since"
+            return Choice(unit, True, Cause.UNKNOWN, (words,), kept)
         changed = self._changes(unit, kept)
         counts = [each for each in changed if each[0] in self.resume.rerun_on]
         if counts:
@@ -193,8 +196,6 @@ class _Look:
             return Cause.LEFT, (kept.verdict.reason if kept.verdict else "interrupted",)
         if not kept.kind:  # its headers were refused: there was nothing that could be compared
             return Cause.INPUTS, (f"refused before: {kept.verdict.reason}",)
-        if kept.digest != unit.digest and not kept.key.parts:
-            return Cause.UNKNOWN, ("made from something else; the ledger was made again since",)
         return None
 
     def _valid(self, unit: Unit, kept: Kept, excused: tuple[str, ...]) -> Choice:

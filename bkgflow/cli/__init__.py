@@ -11,12 +11,19 @@ from contextlib import suppress
 import typer
 
 from bkgflow.campaign.signals import exit_code, received, stoppable
+from bkgflow.cli.clean import clean
 from bkgflow.cli.demo import demo
+from bkgflow.cli.diff import diff
+from bkgflow.cli.explain import explain
+from bkgflow.cli.export import export
+from bkgflow.cli.list import list_
 from bkgflow.cli.plan import plan
+from bkgflow.cli.rebuild import rebuild
 from bkgflow.cli.run import run
 from bkgflow.cli.simulate import simulate
 from bkgflow.cli.spelling import Command, Commands
 from bkgflow.cli.subtract import subtract
+from bkgflow.cli.verify import verify
 from bkgflow.cli.warm_up import warm_up
 from bkgflow.errors import BkgflowError, OutputError, UsageError
 from bkgflow.texts import columns_of, wrapped
@@ -50,6 +57,13 @@ def _flowing(command: Callable[..., None]) -> str:
 app.command(cls=Command, help=_flowing(subtract))(subtract)
 app.command(cls=Command, help=_flowing(plan))(plan)
 app.command(cls=Command, help=_flowing(run))(run)
+app.command(cls=Command, help=_flowing(explain))(explain)
+app.command(cls=Command, help=_flowing(verify))(verify)
+app.command(cls=Command, help=_flowing(export))(export)
+app.command(cls=Command, help=_flowing(diff))(diff)
+app.command("list", cls=Command, help=_flowing(list_))(list_)
+app.command(cls=Command, help=_flowing(clean))(clean)
+app.command(cls=Command, help=_flowing(rebuild))(rebuild)
 app.add_typer(simulate)
 app.command(cls=Command, help=_flowing(demo))(demo)
 app.command("warm-up", cls=Command, help=_flowing(warm_up))(warm_up)

@@ -149,10 +149,11 @@ def difference_panels(one: Image, other: Image, names: tuple[str, str], unit: st
     # Where few pixels differ, the others are all zero: then the largest decides.
     half = float(np.quantile(valid, 0.995) or valid.max()) if valid.size else 0.0
     half = half or 1.0
+    title = f"{names[1]} − {names[0]}: purple < 0 < orange"
     return [
         Panel(f"{names[0]}: median {_median(one):.4g}", one, limits, unit),
         Panel(f"{names[1]}: median {_median(other):.4g}", other, limits, unit),
-        Panel(f"{names[1]} − {names[0]}", added, (-half, half), unit, "RdBu_r"),
+        Panel(title, added, (-half, half), unit, "PuOr_r"),  # red is what has no valid value
     ]
 
 

@@ -240,9 +240,8 @@ def _change(pair: Pair) -> Change:
         alone = a or b
         assert alone is not None
         state = alone.state.value
-        return Change(
-            alone.name, state if a else "", state if b else "", *(_file(each) for each in pair)
-        )
+        states = (state, "") if a else ("", state)
+        return Change(alone.name, *states, _file(a), _file(b))
     make = partial(
         Change,
         b.name if a.file is None and b.file is not None else a.name,

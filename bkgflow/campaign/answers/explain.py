@@ -17,6 +17,7 @@ from bkgflow.errors import UsageError
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.planning.frames import Row, frame_of, html_of
 from bkgflow.report.tables import human_bytes
+from bkgflow.report.unit_tables import remarks
 from bkgflow.texts import many
 from bkgflow.verdict import State
 
@@ -110,7 +111,7 @@ class Explanation:
     @property
     def stale(self) -> bool:
         """Whether its product, or an input, is not as it was when it ended."""
-        return any(each.now for each in (*self.parts, *self.files))
+        return any(each.now for each in self.parts) or any(each.now for each in self.files)
 
     def to_dict(self) -> dict[str, object]:
         """Return all of it as plain values, for JSON."""
@@ -239,12 +240,17 @@ def _fitting(units: list[Kept], asked_for: str, folder: Location) -> list[Kept]:
     """Return the units of a name; else those that fit a pattern; else those with such a part."""
     word = asked_for.strip()
     path = Location.of(word).name if "/" in word else word
-    fits = (
-        lambda name: bool(word) and name in {word, path},
-        lambda name: bool(word) and (fnmatch(name, word) or fnmatch(name, path)),
-        lambda name: bool(path) and path.lower() in name.lower(),
-    )
-    for fit in fits:
+
+    def is_it(name: str) -> bool:
+        return name in {word, path}
+
+    def fits(name: str) -> bool:
+        return fnmatch(name, word) or fnmatch(name, path)
+
+    def has_it(name: str) -> bool:
+        return bool(path) and path.lower() in name.lower()
+
+    for fit in (is_it, fits, has_it):
         found = [each for each in units if any(fit(name) for name in _names(each) if name)]
         if found:
             return found
@@ -274,8 +280,7 @@ def _explained(
     changed = [f"{each.name}: {each.now}" for each in parts if each.now]
     changed += [f"{each.file}: {each.now}" for each in files if each.now]
     took = None if kept.begun is None or kept.ended is None else kept.ended - kept.begun
-    found = verdict.record.found if verdict is not None and verdict.record is not None else None
-    warnings = getattr(found, "warnings", None) or getattr(found, "fit_warnings", ())
+    warnings = remarks(verdict) if verdict is not None else []
     return Explanation(
         unit=kept.unit,
         state=kept.state.value,

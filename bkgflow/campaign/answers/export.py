@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING
 
 from bkgflow.campaign.answers.asked import asked, time_of
@@ -173,6 +173,6 @@ def _scales(found: Found | None) -> tuple[list[float], int | None]:
 
 
 def _mean(scale: Scale) -> float:
-    values = list(chain(scale if isinstance(scale, tuple) else (scale,)))
-    valid = [each for each in values if each == each]  # NaN where an integration has no fit
+    values = scale if isinstance(scale, tuple) else (scale,)
+    valid = [each for each in values if not math.isnan(each)]  # an integration without a fit
     return sum(valid) / len(valid) if valid else float("nan")

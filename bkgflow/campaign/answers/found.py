@@ -22,7 +22,17 @@ if TYPE_CHECKING:
 
 __all__ = ["Campaigns", "FoundCampaign", "list_campaigns"]
 
-COLUMNS = ("folder", "campaign", "units", "labels", "last_run", "user", "running", "size", "trouble")
+COLUMNS = (
+    "folder",
+    "campaign",
+    "units",
+    "labels",
+    "last_run",
+    "user",
+    "running",
+    "size",
+    "trouble",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from bkgflow.campaign.answers.asked import Tell, side_by_side
+from bkgflow.campaign.ledger.restore import Product
 from bkgflow.campaign.ledger.rows import KeptFile
 from bkgflow.campaign.result import RESULT_FILE
 from bkgflow.errors import BkgflowError
@@ -17,7 +18,7 @@ from bkgflow.io.storage.space import stamps_in
 from bkgflow.kinds.table import KINDS
 from bkgflow.verdict import State, Verdict
 
-__all__ = ["LeftOut", "Product", "earlier_run", "products_of"]
+__all__ = ["LeftOut", "earlier_run", "products_of"]
 
 WRITTEN = {State.COMPLETE, State.SKIPPED, State.FAILED}
 """States that a product may be in."""
@@ -29,33 +30,6 @@ class LeftOut:
 
     file: str
     why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Product:
-    """A product, and what lies beside it.
-
-    Attributes
-    ----------
-    name : str
-        Its file name, by which a ledger calls its unit.
-    digest, shared : str
-        Of the key of its unit, and of the result that this shared.
-    files : tuple of KeptFile
-        Itself first.
-    target, association, product : str
-        As a run has told; empty where none did.
-    """
-
-    name: str
-    digest: str
-    shared: str
-    kind: str
-    verdict: Verdict
-    files: tuple[KeptFile, ...] = ()
-    target: str = ""
-    association: str = ""
-    product: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,17 +125,19 @@ def products_of(
     return products, sorted(left_out, key=lambda each: each.file)
 
 
-def earlier_run(output: Location) -> dict[str, dict[str, str]]:
-    """Return what the result of the last run says of targets, by the digests of their units."""
+def earlier_run(output: Location, products: list[Product]) -> list[Product]:
+    """Return products with what the result of the last run says of their targets."""
     try:
         units = json.loads((output / RESULT_FILE).read_text())["units"]
-        return {
-            str(each["key"]): {
-                "target": str(each["target"]),
-                "association": str(each["association"]),
-                "product": str(each["product_name"]),
-            }
+        said = {
+            str(each["key"]): (each["target"], each["association"], each["product_name"])
             for each in units
         }
     except (BkgflowError, ValueError, KeyError, TypeError):
-        return {}
+        return products
+    return [_told(each, said[each.digest]) if each.digest in said else each for each in products]
+
+
+def _told(product: Product, said: tuple[object, object, object]) -> Product:
+    target, association, name = map(str, said)
+    return replace(product, target=target, association=association, product=name)

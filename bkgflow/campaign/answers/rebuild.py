@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from bkgflow.campaign.answers.asked import Tell
-from bkgflow.campaign.answers.found_products import LeftOut, Product, earlier_run, products_of
+from bkgflow.campaign.answers.found_products import LeftOut, earlier_run, products_of
 from bkgflow.campaign.compute import new_run
 from bkgflow.campaign.ledger.opening import Database, open_database
 from bkgflow.campaign.ledger.reader import Reader, campaigns_in
-from bkgflow.campaign.ledger.restore import WHY, restore
+from bkgflow.campaign.ledger.restore import WHY, Product, restore
 from bkgflow.campaign.place import PLACE_FILE, Place
 from bkgflow.errors import LedgerError, UsageError
 from bkgflow.io.storage.beside import put_beside
@@ -74,8 +74,8 @@ class Rebuilt:
                 f"The ledger {self.ledger} is made again: {many(self.units, 'unit')} "
                 f"({counted(self.counts)}) with {many(self.files, 'file')}."
             )
-        for each in self.kept:
-            yield f"What was there before is kept as {each}"
+        for file in self.kept:
+            yield f"What was there before is kept as {file}"
         yield from self.notes
         if self.left_out:
             yield f"{many(len(self.left_out), 'file')} left out:"
@@ -189,8 +189,7 @@ def _as_it_is(place: Place, database: Database, kept: list[Location], *, lost: b
 
 def _again(place: Place, run: str, kept: list[Location], tell: Tell | None) -> Rebuilt:
     found, left_out = products_of(place.output, tell)
-    told = earlier_run(place.output)
-    found = [replace(each, **told.get(each.digest, {})) for each in found]
+    found = earlier_run(place.output, found)
     url = place.database
     notes = []
     others: list[str] = []
@@ -200,7 +199,7 @@ def _again(place: Place, run: str, kept: list[Location], tell: Tell | None) -> R
             kept += put_beside(Location.of(str(url.database)), "damaged")
     database = open_database(url, write=True)
     try:
-        restore(database, place, run, found)
+        restore(database, place.campaign, place.output, run, found)
         place.save()
         where = database.where
     finally:

@@ -108,7 +108,7 @@ class Verified:
 
     def _lines(self) -> Iterator[str]:
         if self.running:
-            yield f"{self.running}; what it has published, and not yet taken down, counts as unknown"
+            yield f"{self.running}; what it has just published may count as unknown"
         good = len(self.files) - len(self.wrong)
         how = "there, as large as the ledger says, and" if self.quick else "as the ledger says, and"
         verbs = ("is", "opens") if good == 1 else ("are", "open")
@@ -179,12 +179,7 @@ class _Look:
     def _wrong(self, file: KeptFile) -> tuple[str, str]:
         """Return what is wrong with a file, and its checksum where it was read."""
         location = self.output / file.file
-        stamp = self.there.get(file.file)
-        if stamp is None:
-            return "it is a folder" if location.is_dir() else "it is missing", ""
-        if stamp.size != file.size:
-            return f"it has {stamp.size:,} bytes, the ledger says {file.size:,}", ""
-        if why := _not_opened(location):
+        if why := self._not_there(file, location) or _not_opened(location):
             return why, ""
         if self.quick:
             return "", ""
@@ -194,6 +189,14 @@ class _Look:
         if file.checksum and checksum != file.checksum:
             return f"its bytes are not those that were written ({checksum})", checksum
         return "" if file.checksum else _sums(location), checksum
+
+    def _not_there(self, file: KeptFile, location: Location) -> str:
+        stamp = self.there.get(file.file)
+        if stamp is None:
+            return "it is a folder" if location.is_dir() else "it is missing"
+        if stamp.size != file.size:
+            return f"it has {stamp.size:,} bytes, the ledger says {file.size:,}"
+        return ""
 
 
 def _not_opened(location: Location) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert
 from sqlalchemy.exc import DBAPIError
@@ -26,39 +26,44 @@ from bkgflow.io.storage.owner import Owner
 from bkgflow.verdict import Verdict
 from bkgflow.version import VERSION
 
-__all__ = ["WHY", "Restored", "Where", "restore"]
+__all__ = ["WHY", "Product", "restore"]
 
 WHY = "rebuilt from its product"
 """Why a unit stands as it does that nobody but its product knows of."""
 
-
-class Where(Protocol):
-    """Where a campaign is."""
-
-    @property
-    def output(self) -> Location:
-        """The folder of its products."""
-
-    @property
-    def campaign(self) -> str:
-        """Its id."""
+Row = dict[str, object]
 
 
-class Restored(Protocol):
-    """A unit as its product tells it."""
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A product, and what lies beside it.
+
+    Attributes
+    ----------
+    name : str
+        Its file name, by which a ledger calls its unit.
+    digest, shared : str
+        Of the key of its unit, and of the result that this shared.
+    files : tuple of KeptFile
+        Itself first.
+    target, association, product : str
+        As a run has told; empty where none did.
+    """
 
     name: str
     digest: str
     shared: str
     kind: str
     verdict: Verdict
-    files: tuple[KeptFile, ...]
-    target: str
-    association: str
-    product: str
+    files: tuple[KeptFile, ...] = ()
+    target: str = ""
+    association: str = ""
+    product: str = ""
 
 
-def restore(database: Database, where: Where, run: str, found: Sequence[Restored]) -> None:
+def restore(
+    database: Database, campaign: str, output: Location, run: str, found: Sequence[Product]
+) -> None:
     """Write units and their files, in the place of all that the ledger has of the campaign.
 
     Their keys have no parts: these are in no product. The digests tell whether a plan's unit is
@@ -69,13 +74,13 @@ def restore(database: Database, where: Where, run: str, found: Sequence[Restored
     LedgerError
         If the database does not take it.
     """
-    own = {"campaign": where.campaign}
+    own: Row = {"campaign": campaign}
     try:
         with database.engine.begin() as connection:
             for table in (attempts, products, events, results, units, runs, campaigns):
-                connection.execute(delete(table).where(table.c.campaign == where.campaign))
+                connection.execute(delete(table).where(table.c.campaign == campaign))
             now = time.time()
-            made = {"output": str(where.output), "created": now, "labels": "{}"}
+            made: Row = {"output": str(output), "created": now, "labels": "{}"}
             connection.execute(insert(campaigns), [own | made])
             _run(connection, own | {"run": run}, len(found), now)
             _units(connection, own, run, found)
@@ -83,8 +88,8 @@ def restore(database: Database, where: Where, run: str, found: Sequence[Restored
         raise not_usable(problem, database.where) from None
 
 
-def _run(connection: Connection, own: dict[str, str], number: int, now: float) -> None:
-    row = {
+def _run(connection: Connection, own: Row, number: int, now: float) -> None:
+    row: Row = {
         "version": VERSION,
         "process": str(Owner.me()),
         "user": "",
@@ -97,14 +102,19 @@ def _run(connection: Connection, own: dict[str, str], number: int, now: float) -
         "asked": "{}",
     }
     connection.execute(insert(runs), [own | row])
-    event = {"number": 1, "time": now, "unit": None, "event": "says", "state": None, "worker": ""}
+    event: Row = {
+        "number": 1,
+        "time": now,
+        "unit": None,
+        "event": "says",
+        "state": None,
+        "worker": "",
+    }
     words = f"the ledger was made again from the products of {number} units"
     connection.execute(insert(events), [own | event | {"words": words}])
 
 
-def _units(
-    connection: Connection, own: dict[str, str], run: str, found: Sequence[Restored]
-) -> None:
+def _units(connection: Connection, own: Row, run: str, found: Sequence[Product]) -> None:
     if not found:
         return
     connection.execute(

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,8 @@ from bkgflow.io.fits.planes import planes, read_rows
 from bkgflow.io.storage.location import Location
 
 __all__ = ["PixelChange", "compare_pixels", "mean_image"]
+
+Number = TypeVar("Number", np.float64, np.uint32)
 
 BAND = 1 << 22
 """Bytes of rows that are read at a time from each file."""
@@ -99,8 +101,8 @@ def _dq_changes(streams: tuple[BinaryIO, BinaryIO], first: Hdus, second: Hdus) -
 def _bands(
     streams: tuple[BinaryIO, BinaryIO],
     arrays: tuple[ByteRange, ByteRange],
-    kind: type[np.generic],
-) -> Iterator[tuple[NDArray[np.generic], NDArray[np.generic]]]:
+    kind: type[Number],
+) -> Iterator[tuple[NDArray[Number], NDArray[Number]]]:
     """Yield the same rows of two arrays of one shape, until all were there."""
     for pair in zip(planes(arrays[0]), planes(arrays[1]), strict=True):
         ny, nx = pair[0].shape[-2:]

@@ -61,7 +61,9 @@ def read_said(location: Location) -> Said:
 def _record(location: Location, content: bytes) -> Mapping[str, object] | None:
     try:
         node = Tree(content).at("meta.bkgflow")
-        found = None if node is None else yaml.constructor.SafeConstructor().construct_document(node)
+        found = (
+            None if node is None else yaml.constructor.SafeConstructor().construct_document(node)
+        )
     except (ValueError, yaml.YAMLError, RecursionError) as problem:
         raise FileError(
             "The tree of a product must be readable",
