@@ -1,6 +1,7 @@
 """Cleaning a campaign's folder: what nobody wants any more, and nothing else."""
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -11,7 +12,9 @@ from tests.helpers.exposures import write_association
 
 
 def files(folder):
-    return {each.name: each.read_bytes() for each in folder.iterdir() if each.is_file()}
+    """Bytes of all files, without those in which a database keeps its locks."""
+    there = [each for each in folder.iterdir() if each.is_file()]
+    return {each.name: each.read_bytes() for each in there if "sqlite" not in each.name}
 
 
 def products(folder):
@@ -116,17 +119,33 @@ def test_old_logs_go_and_the_new_one_stays(campaign):
 
 
 def test_an_input_in_the_output_folder_is_never_touched(campaign):
-    """A file that units were made from stays, though an earlier program had written it."""
+    """What has the name of a file that units were made from stays, wherever that lies."""
     out = campaign / "out"
-    asked = [("p0", "t0_rate.fits", [str(out / "t1_bsub.fits")])]
+    shutil.copy(campaign / "program" / "b_rate.fits", campaign / "program" / "t1_bsub.fits")
+    asked = [("p0", "t0_rate.fits", ["t1_bsub.fits"])]
     write_association(campaign / "program" / "x_asn.json", asked)
-    bkgflow.run(bkgflow.plan(campaign / "program", out), "threads", workers=1, progress=False)
+    assert run_campaign(campaign).ok
     shown = [os.path.basename(each.file) for each in bkgflow.clean(out).unwanted]
     assert "t2_bsub.fits" in shown
     assert "t1_bsub.fits" not in shown
     bkgflow.clean(out, yes=True)
     assert (out / "t1_bsub.fits").exists()
     assert (campaign / "program" / "t0_rate.fits").exists()
+
+
+def test_the_product_of_a_unit_that_is_refused_now_stays(campaign):
+    """The program still has it, though the ledger calls it otherwise as long as it is refused."""
+    out = campaign / "out"
+    background = campaign / "program" / "b_rate.fits"
+    background.rename(campaign / "away.fits")
+    result = run_campaign(campaign, save_combined_background=True)
+    assert result.counts == {"QUARANTINED": 3}
+    before = products(out)
+    assert bkgflow.clean(out, yes=True).unwanted == ()
+    (campaign / "program" / "x_asn.json").write_text("{")
+    bkgflow.run(bkgflow.plan(campaign / "program", out), "threads", workers=1, progress=False)
+    assert bkgflow.clean(out, yes=True).unwanted == ()
+    assert products(out) == before
 
 
 def test_files_that_nobody_knows_stay(campaign):

@@ -139,7 +139,10 @@ def test_pixels_are_compared_as_numpy_compares_them(shape, tmp_path):
     other[chosen] += generator.normal(size=int(chosen.sum())).astype("f4")
     one[generator.random(shape) < 0.05] = np.nan
     other[generator.random(shape) < 0.05] = np.nan
-    flags = generator.integers(0, 4, shape).astype("u4"), generator.integers(0, 4, shape).astype("u4")
+    flags = (
+        generator.integers(0, 4, shape).astype("u4"),
+        generator.integers(0, 4, shape).astype("u4"),
+    )
     for name, sci, dq in (("a", one, flags[0]), ("b", other, flags[1])):
         write_fits(tmp_path / f"{name}.fits", sci, dq=dq)
     found = compare_pixels(*(Location.of(tmp_path / f"{name}.fits") for name in "ab"))

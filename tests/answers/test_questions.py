@@ -11,6 +11,7 @@ import bkgflow
 from bkgflow.campaign.ledger.opening import open_database
 from bkgflow.campaign.place import Place
 from bkgflow.errors import LedgerError, UsageError
+from bkgflow.io.fits.hdus import walk
 from bkgflow.io.storage.location import Location
 from tests.helpers.answers import ledger_of, make_campaign, plan_campaign, run_campaign
 from tests.helpers.exposures import write_association
@@ -19,7 +20,7 @@ from tests.helpers.exposures import write_association
 def spoil_pixels(path):
     """Change a byte among the pixels; size and time stay."""
     stat, data = path.stat(), bytearray(path.read_bytes())
-    data[data.index(b"XTENSION") + 2880 * 2 + 100] ^= 255
+    data[walk(path)["SCI"].data.offset + 100] ^= 255
     path.write_bytes(data)
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
@@ -206,11 +207,12 @@ def test_an_export_is_read_by_others_as_it_was(form, campaign, bkgflow_):
     assert list(read["checksum"]) == list(frame["checksum"])
 
 
+@pytest.mark.slow
 def test_an_export_has_scales_and_errors(tmp_path):
-    from bkgflow.simulate import simulate_slitless
+    from bkgflow.simulate import simulate_wfss
 
-    made = simulate_slitless(tmp_path / "in", size=128)
-    plan = bkgflow.plan(made.folder, tmp_path / "out", references=made.folder)
+    made = simulate_wfss(tmp_path / "in", size=256)
+    plan = bkgflow.plan(made.folder, tmp_path / "out", references=made.folder / "references")
     assert any(unit.kind == "slitless" for unit in plan.units)
     bkgflow.run(plan, "threads", workers=1, progress=False)
     frame = bkgflow.export(tmp_path / "out").to_frame()

@@ -129,6 +129,10 @@ def _folders(folder: Location) -> tuple[Location, ...]:
     return folder, folder / PICTURES
 
 
+def _name(path: str) -> str:
+    return Location.of(path).name if path else ""
+
+
 @dataclass(frozen=True, slots=True)
 class _Search:
     """A folder beside its ledger.
@@ -162,6 +166,8 @@ class _Search:
             for part in key.parts
             if isinstance(part.value, Identity)
         }
+        errors = [unit.verdict.error for unit in units if unit.verdict and unit.verdict.error]
+        inputs |= {_name(each.file) for each in errors if each.file}
         targets = {Location.of(unit.target).real() for unit in units if unit.target}
         return cls(folder, units, listed, stamps_in(folder), inputs, targets)
 
@@ -203,6 +209,17 @@ class _Search:
             if ROTATED.fullmatch(name):
                 yield name, "an old log"
 
+    def _wanted(self, unit: Kept) -> bool:
+        """Whether the program still has a unit: by its name, or refused, without that name."""
+        if unit.unit in self.listed:
+            return True
+        own = {_name(unit.target), _name(unit.association)} - {""}
+        return any(
+            own & {_name(each.target), _name(each.association)}
+            for each in self.units
+            if each.unit in self.listed and not each.kind
+        )
+
     def _superseded(self) -> Iterator[tuple[str, str]]:
         """Yield products of units that are no more, and of older versions."""
         for unit in self.units:
@@ -210,7 +227,7 @@ class _Search:
             for file in unit.files:
                 if not self._as_written(file):
                     continue  # somebody else's, or damaged: not for us to remove
-                if unit.unit not in self.listed and unit.why != WHY:
+                if not self._wanted(unit) and unit.why != WHY:
                     # Of one that was rebuilt, nobody knows whether the campaign made it.
                     yield file.file, "the program has no such unit any more"
                 elif file.digest != unit.digest and newer:

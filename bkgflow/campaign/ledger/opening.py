@@ -178,12 +178,12 @@ def _check_version(connection: Connection, where: str, *, write: bool) -> None:
             value=found,
             cure="Use the newer bkgflow that wrote it, or give another output folder",
         )
+    if found is None and names & set(tables.tables):
+        raise _damaged(where, "tables without a version")
     if not write:
         value = "nothing in it" if not names else f"version {found}"
         cure = "Run the campaign with this bkgflow, which renews it"
         raise LedgerError("A ledger must have its tables", file=where, value=value, cure=cure)
-    if found is None and names & set(tables.tables):
-        raise _damaged(where, "tables without a version")
     _renew(connection, found)
 
 

@@ -153,6 +153,8 @@ def _answering(database: Database) -> Iterator[Connection]:
         with database.engine.connect() as connection:
             yield connection
     except DBAPIError as problem:
+        if "decode to UTF-8" in str(problem.orig):  # no lock, and no other trouble that passes
+            raise not_whole(database.where, problem.orig) from None
         raise not_usable(problem, database.where) from None
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError, StopIteration) as odd:
         # What no ledger holds: bytes in it are not those that were written.
