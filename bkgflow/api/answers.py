@@ -12,7 +12,7 @@ from bkgflow.campaign.answers import verify as verifying
 from bkgflow.campaign.answers.asked import Tell
 from bkgflow.campaign.answers.clean import Cleaned
 from bkgflow.campaign.answers.diff import WORST, Differences
-from bkgflow.campaign.answers.explain import Explained
+from bkgflow.campaign.answers.explanation import Explained
 from bkgflow.campaign.answers.export import Exported
 from bkgflow.campaign.answers.found import Campaigns
 from bkgflow.campaign.answers.rebuild import Rebuilt

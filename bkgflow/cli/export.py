@@ -1,4 +1,4 @@
-"""``bkgflow export``: a campaign as a table."""
+"""``bkgflow export``: a campaign written as a table into a file."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Cleaning a campaign's folder: what nobody wants any more, and nothing else."""
 
-import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import bkgflow
 from bkgflow.io.storage.owner import Owner
@@ -68,7 +68,7 @@ def test_products_of_units_that_are_no_more_go(campaign, bkgflow_):
     kept = bkgflow.clean(out, keep_products=True)
     assert kept.unwanted == ()
     shown = bkgflow.clean(out)
-    names = sorted(os.path.basename(each.file) for each in shown.unwanted)
+    names = sorted(Path(each.file).name for each in shown.unwanted)
     assert names == [
         "t1_bsub.fits", "t1_combinedbackground.fits", "t2_bsub.fits", "t2_combinedbackground.fits",
     ]  # fmt: skip
@@ -125,7 +125,7 @@ def test_an_input_in_the_output_folder_is_never_touched(campaign):
     asked = [("p0", "t0_rate.fits", ["t1_bsub.fits"])]
     write_association(campaign / "program" / "x_asn.json", asked)
     assert run_campaign(campaign).ok
-    shown = [os.path.basename(each.file) for each in bkgflow.clean(out).unwanted]
+    shown = [Path(each.file).name for each in bkgflow.clean(out).unwanted]
     assert "t2_bsub.fits" in shown
     assert "t1_bsub.fits" not in shown
     bkgflow.clean(out, yes=True)

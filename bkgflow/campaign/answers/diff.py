@@ -22,7 +22,7 @@ from bkgflow.texts import many
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Change", "Differences", "diff"]
+__all__ = ["WORST", "Change", "Differences", "diff"]
 
 WORST = 4
 """Pictures, unless it is said otherwise."""
