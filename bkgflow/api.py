@@ -11,6 +11,7 @@ from bkgflow.campaign.events import Listener
 from bkgflow.campaign.progress import notebook_cell, progress_in, said_in
 from bkgflow.campaign.result import RunResult
 from bkgflow.campaign.runner import compile_for, run_campaign, run_single
+from bkgflow.campaign.watchers import watchers
 from bkgflow.clusters.choose import ClusterArguments, choose, shows_cluster_arguments
 from bkgflow.errors import UsageError
 from bkgflow.io.models import is_model
@@ -193,9 +194,13 @@ def run(
     listeners: Iterable[Listener] = (),
     check_space: bool = True,
     progress: bool = True,
+    notify: str | Sequence[str] | None = None,
+    metrics: int | str | None = None,
     **options: Unpack[ClusterArguments],
 ) -> RunResult:
-    """Compute a plan and write its products, ``bkgflow.log`` and ``bkgflow-run.json``.
+    """Compute a plan and write its products; beside them its log, its events and its result.
+
+    They are in ``bkgflow.log``, ``bkgflow-events.jsonl`` and ``bkgflow-run.json``.
 
     Parameters
     ----------
@@ -207,11 +212,20 @@ def run(
         such as ``tcp://host:8786``; a client that is already connected; or anything with a
         ``scheduler_address``, such as a `distributed.LocalCluster` or a ``SLURMCluster``.
     listeners : iterable of callables
-        Told of every event (`bkgflow.campaign.events`) as it happens.
+        Told of every event (`bkgflow.campaign.events`), each in a thread of its own. After the
+        run one has 5 s, or its own ``patience``, to hear the rest.
     check_space : bool
         Whether the disk must have room for all products before the first one is made.
     progress : bool
         Whether a notebook's cell shows how the run goes on; elsewhere nothing does.
+    notify : str or sequence of str, optional
+        Who is told of the first unit that goes wrong, and of the end, in JSON
+        (`bkgflow.campaign.notify`): a URL of http or https, by POST; or a command, on its standard
+        input, with a summary in a line as its last argument. One that fails or hangs is a line in
+        the log.
+    metrics : int or str, optional
+        ``PORT`` or ``HOST:PORT`` where metrics are served for Prometheus while the run lasts;
+        without a host, to this machine alone. Needs ``prometheus_client``.
     **options
         Settings of the cluster: ``workers`` (int), the processes of a local cluster, or threads;
         ``memory`` ("4GiB"), the limit of each process of a local cluster; ``wait`` (seconds), for
@@ -226,7 +240,8 @@ def run(
     ------
     UsageError
         If this is no plan, there is no such cluster, its workers are not like this process (their
-        bkgflow, the inputs and the output folder that they see), or a task is too large for them.
+        bkgflow, the inputs and the output folder that they see), or a task is too large for them;
+        if nobody can be notified so, or no metrics be served there.
     RunError
         If no worker comes.
     OutputError
@@ -239,14 +254,15 @@ def run(
     if not isinstance(plan, Plan):
         raise _no_plan("A run must be given a plan", plan)
     where = choose(cluster, **options)
-    cell = notebook_cell() if progress else None
-    if cell is None:
-        return run_campaign(plan, where, listeners, room=check_space)
-    if where.here:
-        # Before the run, which would do it without a word in the cell.
-        compile_for(plan, said_in(cell))
-    told = [*listeners, progress_in(cell, plan)]
-    return run_campaign(plan, where, told, room=check_space)
+    with watchers(plan, notify, metrics) as others:
+        told = [*listeners, *others]
+        cell = notebook_cell() if progress else None
+        if cell is not None:
+            if where.here:
+                # Before the run, which would do it without a word in the cell.
+                compile_for(plan, said_in(cell))
+            told.append(progress_in(cell, plan))
+        return run_campaign(plan, where, told, room=check_space)
 
 
 def show(thing: Plan | RunResult) -> None:

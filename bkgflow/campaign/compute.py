@@ -47,6 +47,8 @@ class Work:
         What is to be said of the run already.
     files : bool
         Whether products are files, which are looked for; no model in memory is one.
+    caught_up : callable
+        Waits until the listeners have heard what happened, for a while.
     """
 
     run: str
@@ -56,6 +58,7 @@ class Work:
     threads: int = 1
     notes: tuple[str, ...] = ()
     files: bool = True
+    caught_up: Callable[[], object] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,7 @@ def compute(
         if not reason and LOST in verdicts:
             reason = LOST.reason
         seconds = time.monotonic() - began
-        tally.announce(RunEnded(work.run, seconds))
+        tally.announce(RunEnded(work.run, seconds, reason))
     return Computed(
         RunResult(
             plan,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import replace
 
+from bkgflow.campaign.audience import Audience
 from bkgflow.campaign.compute import FILES, Computed, Work, compute, new_run, run_plan
+from bkgflow.campaign.event_lines import EVENTS_FILE, event_lines
 from bkgflow.campaign.events import Event, Listener, Notice
 from bkgflow.campaign.folder import check_space, cleared, result_size
-from bkgflow.campaign.log import log, log_events, log_file, log_remarks
+from bkgflow.campaign.log import LogHandler, log, log_events, log_file, log_remarks
 from bkgflow.campaign.result import RESULT_FILE, RunResult, all_blocked
 from bkgflow.campaign.signals import Stopped, deferred, stoppable
 from bkgflow.campaign.tally import announcer
@@ -21,6 +23,7 @@ from bkgflow.io.products.ahead import opened_ahead
 from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.products.writer import ProductWriter
 from bkgflow.io.storage.leftovers import clear_run
+from bkgflow.io.storage.lines import Lines
 from bkgflow.io.storage.lock import hold
 from bkgflow.io.storage.publish import LocalPublish
 from bkgflow.io.storage.space import Reserve
@@ -38,11 +41,17 @@ __all__ = [
 
 MIB = 1 << 20
 
+LOG_PATIENCE = 60.0
+"""Seconds that the log has, after the run, to be complete: a disk may be slow."""
+
 
 def run_campaign(
     plan: Plan, cluster: Cluster, listeners: Iterable[Listener] = (), *, room: bool = True
 ) -> RunResult:
     """Run a plan to its end, with its log and its result beside the products.
+
+    Listeners are told in threads of their own, and have a few seconds after the end
+    (`bkgflow.campaign.audience`).
 
     Parameters
     ----------
@@ -65,14 +74,21 @@ def run_campaign(
         If SIGTERM or SIGHUP stopped it, and nobody but bkgflow handles them; likewise.
     """
     run = new_run()
-    with stoppable(), hold(plan.output, run) as before:
+    with stoppable(), hold(plan.output, run) as before, closing(Audience(listeners)) as audience:
         try:
             notes = cleared(plan.output, before)
             if room:
                 notes += check_space(plan)
             by = LocalPublish(run=run)
             kept = Reserve.of(plan.output / RESULT_FILE, result_size(plan), by)
-            work = Work(run, plan, tuple(listeners), FitsWriter(by), notes=tuple(notes))
+            work = Work(
+                run,
+                plan,
+                (audience,),
+                FitsWriter(by),
+                notes=tuple(notes),
+                caught_up=audience.close,
+            )
             computed = _run(work, cluster, kept)
         finally:
             clear_run(plan.output, run)
@@ -161,19 +177,36 @@ def _logged(
         else:
             executor.compile(_kinds_of(plan))
 
-    with log_file(plan.output / "bkgflow.log") as file:
+    with (
+        log_file(plan.output / "bkgflow.log") as file,
+        closing(Lines(plan.output / EVENTS_FILE)) as lines,
+        closing(Audience((log_events(plan), event_lines(plan, lines)), LOG_PATIENCE)) as logged,
+    ):
         for note in work.notes:
             log.warning("%s", note)
-        logged = log_events(plan)
         for event in early:  # what was said before there was a log
             logged(event)
-        told = (logged, *work.listeners)
+        told: tuple[Listener, ...] = (logged, *work.listeners)
         computed = compute(replace(work, listeners=told), executor, prepare)
-        result = computed.result
-        if file.trouble:
-            result = replace(result, notes=(*result.notes, file.trouble))
-        with deferred():
-            return replace(computed, result=result.kept(kept))
+        try:
+            with deferred():
+                logged.close()
+                more = _missing(file, lines)
+                result = replace(computed.result, notes=(*computed.result.notes, *more))
+                computed = replace(computed, result=result.kept(kept))
+                work.caught_up()  # when all is kept: it may take some seconds
+        except KeyboardInterrupt as stop:
+            computed = replace(computed, stop=computed.stop or stop)
+        return computed
+
+
+def _missing(file: LogHandler, lines: Lines) -> list[str]:
+    """Return what is missing in the log and in the events beside it."""
+    more = [file.trouble] if file.trouble else []
+    if lines.trouble:
+        more.append(f"{EVENTS_FILE} ends early: {lines.trouble}")
+        log.warning("%s", more[-1])
+    return more
 
 
 def compile_for(plan: Plan, say: Callable[[str], object]) -> None:

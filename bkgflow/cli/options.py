@@ -20,6 +20,8 @@ __all__ = [
     "Confine",
     "Data",
     "Imprints",
+    "Metrics",
+    "Notify",
     "Program",
     "Quiet",
     "References",
@@ -44,6 +46,29 @@ Program = Annotated[
 ]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Say only what went wrong, and the summary.")
+]
+WATCHING = "Watching"
+"""The panel of what tells others of a run."""
+
+Notify = Annotated[
+    str | None,
+    typer.Option(
+        help="Tell of the first unit that goes wrong and of the end, in JSON: POST to this URL, or "
+        "run this command, with JSON on standard input and a summary as last argument.",
+        metavar="TARGET",
+        rich_help_panel=WATCHING,
+        show_default=False,
+    ),
+]
+Metrics = Annotated[
+    str | None,
+    typer.Option(
+        help="Serve metrics for Prometheus at this port while the run lasts; HOST:PORT for more "
+        "than this machine.",
+        metavar="PORT",
+        rich_help_panel=WATCHING,
+        show_default=False,
+    ),
 ]
 References = Annotated[
     Path | None,

@@ -12,6 +12,8 @@ from bkgflow.cli.options import (
     BkgList,
     Confine,
     Data,
+    Metrics,
+    Notify,
     Program,
     Quiet,
     References,
@@ -45,6 +47,8 @@ def run(
             help="Begin only if the disk has room for all products.",
         ),
     ] = True,
+    notify: Notify = None,
+    metrics: Metrics = None,
     quiet: Quiet = False,
     *,
     where: Values,
@@ -53,8 +57,9 @@ def run(
     """Subtract the backgrounds of a whole program and write every product.
 
     A unit with a bad input is reported and the others go on. Beside the products there will
-    be bkgflow.log and bkgflow-run.json, which says how every unit ended. Exit code 0: all done
-    or skipped; 1: some unit failed; 2: wrong usage, or nothing to plan.
+    be bkgflow.log, bkgflow-events.jsonl, the same for programs, and bkgflow-run.json, which says
+    how every unit ended. Exit code 0: all done or skipped; 1: some unit failed; 2: wrong usage,
+    or nothing to plan.
 
     Ctrl-C, SIGTERM and SIGHUP end it in order, with a result, and exit code 130, 143 or 129; a
     second one ends it at once. Exit code 2, too, where the result cannot be kept there.
@@ -73,6 +78,7 @@ def run(
         arguments=given | arguments,
         quiet=quiet,
         check_space=check_space,
+        watching={"notify": notify, "metrics": metrics},
     )
     if pictures:
         for unit, verdict in result.pairs():
@@ -93,14 +99,18 @@ def execute(
     arguments: Values,
     quiet: bool = False,
     check_space: bool = True,
+    watching: Values | None = None,
 ) -> RunResult:
     """Plan and run a program with progress and summary."""
     from bkgflow import api
     from bkgflow.campaign.progress import progress_of, waiting
     from bkgflow.campaign.runner import compile_for, task_memory
     from bkgflow.campaign.signals import Stopped
+    from bkgflow.campaign.watchers import check_watchers
     from bkgflow.clusters.choose import choose
 
+    watching = watching or {}
+    check_watchers(**watching)  # planning may take minutes
     cluster = choose(**where)
     asked = program if len(program) > 1 else program[0]
     memory = task_memory(cluster)
@@ -112,7 +122,12 @@ def execute(
     try:
         with progress_of(planned, quiet=quiet) as progress:
             result = api.run(
-                planned, cluster, listeners=[progress], progress=False, check_space=check_space
+                planned,
+                cluster,
+                listeners=[progress],
+                progress=False,
+                check_space=check_space,
+                **watching,
             )
     except Stopped as stop:
         if stop.result is not None:
