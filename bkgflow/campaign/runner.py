@@ -10,7 +10,7 @@ from dataclasses import replace
 from bkgflow.campaign.audience import Audience
 from bkgflow.campaign.compute import FILES, Computed, Work, compute, new_run, run_plan
 from bkgflow.campaign.event_lines import EVENTS_FILE, event_lines
-from bkgflow.campaign.events import Event, Listener, Notice
+from bkgflow.campaign.events import Event, Listener, Notice, RunEnded
 from bkgflow.campaign.folder import check_space, cleared, result_size
 from bkgflow.campaign.log import LogHandler, log, log_events, log_file, log_remarks
 from bkgflow.campaign.result import RESULT_FILE, RunResult, all_blocked
@@ -141,8 +141,15 @@ def _run(work: Work, cluster: Cluster, kept: Reserve) -> Computed:
 
 def _never_begun(work: Work, kept: Reserve, reason: str) -> RunResult:
     """Keep the result of a run that ended before any of its units."""
-    with log_file(work.plan.output / "bkgflow.log"):
+    ended = RunEnded(work.run, 0.0, reason)
+    with (
+        log_file(work.plan.output / "bkgflow.log"),
+        closing(Lines(work.plan.output / EVENTS_FILE)) as lines,
+    ):
         log.error("run %s ends before it began: %s", work.run, reason)
+        event_lines(work.plan, lines)(ended)
+    for listener in work.listeners:
+        listener(ended)
     return all_blocked(work.plan, work.run, reason, work.notes).kept(kept)
 
 

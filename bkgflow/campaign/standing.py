@@ -95,7 +95,8 @@ class Standing:
         """What it waits for, in a few words; empty where units are computed, or none is left."""
         if self.running or self.done >= self.total:
             return ""
-        return self._waits or "waits for results that units share"
+        # Later on there is a moment without a unit now and then, which means nothing.
+        return self._waits or ("" if self._begun else "waits for results that units share")
 
     def facts(self) -> str:
         """Return how fast it goes, how long it will take, the bytes, and what it waits for."""

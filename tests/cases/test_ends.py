@@ -156,6 +156,8 @@ def test_a_signal_while_worker_processes_start_blocks_every_unit(crowd, tmp_path
     assert code == 143
     assert is_in_order(out, said).counts == {"BLOCKED": UNITS}
     assert "ends before it began: stopped by SIGTERM" in (out / "bkgflow.log").read_text()
+    [line] = (out / "bkgflow-events.jsonl").read_text().splitlines()
+    assert json.loads(line)["reason"] == "stopped by SIGTERM"
 
 
 def test_a_signal_that_is_ignored_stays_ignored(crowd, tmp_path):
