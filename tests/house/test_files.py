@@ -19,7 +19,7 @@ from tests.helpers.sources import Module, modules, report
 
 FREE = {
     "os": {
-        "PathLike", "cpu_count", "environ", "fsdecode", "fsencode", "fspath", "getenv", "getpid",
+        "PathLike", "cpu_count", "environ", "fsdecode", "fsencode", "fspath", "getenv", "getpid", "killpg",
         "getuid", "linesep", "name", "pathsep", "process_cpu_count", "sched_getaffinity", "sep",
         "strerror", "sysconf", "urandom", "_exit",
         # What is done to an open file, by its number.
