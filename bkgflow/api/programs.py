@@ -17,6 +17,7 @@ from bkgflow.campaign.runner import run_campaign
 from bkgflow.campaign.session import preview
 from bkgflow.campaign.single import compile_for
 from bkgflow.clusters.choose import ClusterArguments, choose, shows_cluster_arguments
+from bkgflow.errors import UsageError
 from bkgflow.io.storage.checksum import with_checksums
 from bkgflow.io.storage.location import PathLike
 from bkgflow.parameters import merged, planner_of
@@ -28,7 +29,7 @@ from bkgflow.programs.search_path import SearchPath
 if TYPE_CHECKING:
     pass
 
-from bkgflow.api.shown import no_plan
+from bkgflow.api.shown import MAKE_A_PLAN
 
 __all__ = ["choices", "plan", "run"]
 
@@ -168,8 +169,7 @@ def run(
         After Ctrl-C, when what was done is kept and said in ``bkgflow-run.json``; a second one
         comes at once. SIGTERM and SIGHUP end a script likewise (SystemExit).
     """
-    if not isinstance(plan, Plan):
-        raise no_plan("A run must be given a plan", plan)
+    _check_plan(plan)
     where = choose(cluster, **options)
     resume = Resume(fresh, tuple(only), retry_failed, tuple(rerun_on))
     begin = partial(
@@ -215,7 +215,11 @@ def choices(
     LedgerError
         If there is a ledger that cannot be read.
     """
-    if not isinstance(plan, Plan):
-        raise no_plan("Choices must be made of a plan", plan)
+    _check_plan(plan)
     resume = Resume(fresh, tuple(only), retry_failed, tuple(rerun_on))
     return preview(plan, resume, os.fspath(ledger))
+
+
+def _check_plan(thing: object) -> None:
+    if not isinstance(thing, Plan):
+        raise UsageError("A run must be given a plan", value=repr(thing)[:200], cure=MAKE_A_PLAN)

@@ -1,4 +1,4 @@
-"""A plan run to its end, with everything that a run leaves behind; and one unit, here and now."""
+"""A plan run to its end, with everything that a run leaves behind."""
 
 from __future__ import annotations
 

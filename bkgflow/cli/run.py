@@ -82,7 +82,7 @@ def run(
         check_drawing()
     given = {"data": data or (), "confine": confine, "bkg_list": bkg_list, "checksum": checksum}
     if dry_run:
-        show_choices(program, output, where, references, given | arguments, campaign, verbose)
+        _show_choices(program, output, where, references, given | arguments, campaign, verbose)
         return
     result = execute(
         program,
@@ -158,7 +158,7 @@ def execute(
     return result
 
 
-def show_choices(
+def _show_choices(
     program: list[str],
     output: Path,
     where: Values,

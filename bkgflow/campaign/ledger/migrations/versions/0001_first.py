@@ -1,4 +1,4 @@
-"""The first tables."""
+"""The tables with which ledgers began."""
 
 from __future__ import annotations
 
