@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 
 from bkgflow.campaign.events import (
+    Attempted,
     Event,
     Listener,
     Notice,
@@ -41,7 +42,8 @@ def event_lines(plan: Plan, lines: Lines) -> Listener:
 
     Every line has ``time`` (UTC, ISO 8601, milliseconds), ``run`` and ``event``. Those of units
     have ``unit`` (file name of the target), ``key`` (the digest of its key) and ``attempt`` (from
-    1; 0 where it was not computed); the end of a unit has ``state``, ``reason``, ``error`` (its
+    1; 0 where it was not computed); the end of an attempt has ``state``, ``reason``, ``worker`` and
+    ``seconds``; the end of a unit has ``state``, ``reason``, ``error`` (its
     parts, or null), ``worker``, ``seconds`` since its last start (or null) and ``bytes`` written.
     """
     names = {unit.digest: unit.name for unit in plan.units}
@@ -55,7 +57,7 @@ def event_lines(plan: Plan, lines: Lines) -> Listener:
                 attempt = attempts[event.unit] = attempt + 1
                 starts[event.unit] = event.at
             case UnitTried():
-                attempt = attempts[event.unit] = max(attempt, event.attempt)
+                attempt = attempts[event.unit] = event.attempt.number
             case UnitEnded():
                 attempts.pop(event.unit, None)
         return {"unit": names.get(event.unit, ""), "key": event.unit, "attempt": attempt}
@@ -65,8 +67,10 @@ def event_lines(plan: Plan, lines: Lines) -> Listener:
         match event:
             case RunStarted():
                 more = {"version": plan.version, "units": event.units, "where": event.where}
-            case UnitStarted() | UnitTried():
+            case UnitStarted():
                 more = of_unit(event)
+            case UnitTried():
+                more = of_unit(event) | _attempt(event.attempt)
             case UnitEnded():
                 began = starts.pop(event.unit, None)
                 seconds = None if began is None else round(max(event.at - began, 0.0), 3)
@@ -87,6 +91,15 @@ def _end(verdict: Verdict) -> dict[str, object]:
         "error": None if verdict.error is None else verdict.error.to_dict(),
         "worker": verdict.worker,
         "bytes": written(verdict),
+    }
+
+
+def _attempt(attempt: Attempted) -> dict[str, object]:
+    return {
+        "state": attempt.state,
+        "reason": attempt.reason,
+        "worker": attempt.process,
+        "seconds": round(attempt.seconds, 3),
     }
 
 

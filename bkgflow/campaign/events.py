@@ -8,10 +8,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from bkgflow.verdict import Verdict
 
 __all__ = [
+    "Attempted",
     "Event",
     "Happened",
     "Listener",
@@ -57,13 +59,37 @@ class UnitStarted(Happened):
     unit: str
 
 
+class Attempted(Protocol):
+    """One attempt at a unit that has ended: its number from 1, where it was, and how it ended."""
+
+    @property
+    def number(self) -> int:
+        """The first is 1."""
+
+    @property
+    def process(self) -> str:
+        """Which process it was, and on which host, in words."""
+
+    @property
+    def seconds(self) -> float:
+        """That it took."""
+
+    @property
+    def state(self) -> str:
+        """The word for a `State`, or one for an attempt that came to no verdict."""
+
+    @property
+    def reason(self) -> str:
+        """Why, in a sentence; empty where all is well."""
+
+
 @dataclass(frozen=True, slots=True)
 class UnitTried(Happened):
-    """A unit will be tried again: ``attempt`` is the number of the attempt that failed."""
+    """An attempt at a unit has ended; where it is not tried again, its end comes next."""
 
     run: str
     unit: str
-    attempt: int
+    attempt: Attempted
 
 
 @dataclass(frozen=True, slots=True)

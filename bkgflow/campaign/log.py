@@ -123,9 +123,10 @@ def log_events(plan: Plan) -> Listener:
                     say(logging.INFO, "passed over %s (%s)", each, each.location)
             case UnitStarted():
                 say(logging.INFO, "%s: begins", units[event.unit].target)
-            case UnitTried():
+            case UnitTried(attempt=attempt) if attempt.state not in State.__members__:
+                words = "%s: attempt %d ended %s: %s"
                 target = units[event.unit].target
-                say(logging.WARNING, "%s: attempt %d failed", target, event.attempt)
+                say(logging.WARNING, words, target, attempt.number, attempt.state, attempt.reason)
             case UnitEnded(unit=digest, verdict=verdict):
                 unit, level = units[digest], LEVELS.get(verdict.state, logging.ERROR)
                 log_remarks(unit, verdict, partial(say, logging.WARNING))

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -29,7 +30,7 @@ def read(path):
 
 
 def test_a_run_leaves_its_events_and_another_one_adds_its_own(plan, tmp_path):
-    runs = [bkgflow.run(plan, "threads") for _ in range(2)]
+    runs = [bkgflow.run(plan, "threads", fresh=True) for _ in range(2)]
     lines = read(tmp_path / "out" / EVENTS_FILE)
     assert list(dict.fromkeys(line["run"] for line in lines)) == [each.run for each in runs]
     first = [line for line in lines if line["run"] == runs[0].run]
@@ -55,10 +56,13 @@ def test_a_unit_that_goes_wrong_has_its_attempts_and_the_parts_of_its_error(plan
     listen = event_lines(plan, lines)
     first, second = (unit.digest for unit in plan.units)
     error = FileError("A file must be\nwhole", file="a\udcffb.fits", value="“x”", cure="Mend it")
+    attempt = types.SimpleNamespace(
+        number=1, process="process 7 on node-1", seconds=1.0, state="LOST", reason="it went away"
+    )
     for event in (
         RunStarted("r", 2, "here", at=0.0),
         UnitStarted("r", first, at=1.0),
-        UnitTried("r", first, 1, at=2.0),
+        UnitTried("r", first, attempt, at=2.0),
         UnitStarted("r", first, at=3.0),
         UnitEnded("r", first, Verdict.quarantined(error), at=4.5),
         UnitEnded("r", second, Verdict.blocked("stopped"), at=5.0),
@@ -72,6 +76,8 @@ def test_a_unit_that_goes_wrong_has_its_attempts_and_the_parts_of_its_error(plan
         "run_started", "unit_started", "unit_tried", "unit_started", "unit_ended", "unit_ended",
         "notice", "run_ended",
     ]  # fmt: skip
+    assert found[2]["attempt"] == 1 and found[2]["worker"] == "process 7 on node-1"
+    assert (found[2]["state"], found[2]["reason"]) == ("LOST", "it went away")
     end, never = found[4:6]
     assert end["attempt"] == 2 and end["seconds"] == 1.5 and end["state"] == "QUARANTINED"
     assert end["error"] == error.to_dict()

@@ -123,7 +123,9 @@ def test_good_workers_are_trusted_and_nothing_of_the_trial_stays(program, nodes,
     assert result.counts == {"COMPLETE": 3}
     assert said.notices == []
     names = [
+        "bkgflow-campaign.json",
         "bkgflow-events.jsonl",
+        "bkgflow-ledger.sqlite",
         "bkgflow-run.json",
         "bkgflow.log",
         *(f"t{n}_bsub.fits" for n in range(3)),

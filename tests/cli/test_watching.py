@@ -107,7 +107,8 @@ def test_metrics_are_scraped_while_a_run_goes_on_and_gone_when_it_has_ended(fold
                     assert time.monotonic() < until
                 last.append(scraped(port))
 
-    result = bkgflow.run(plan, "threads", listeners=[Late()], metrics=f"127.0.0.1:{port}")
+    where = f"127.0.0.1:{port}"
+    result = bkgflow.run(plan, "threads", listeners=[Late()], metrics=where, fresh=True)
     [found] = last
     assert found['bkgflow_units{state="COMPLETE"}'] == 2
     assert found['bkgflow_units{state="PLANNED"}'] == 0
