@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bkgflow.cli.drawing import draw_pictures
 from bkgflow.cli.options import (
     BkgList,
     Confine,
@@ -59,7 +60,6 @@ def run(
     Ctrl-C, SIGTERM and SIGHUP end it in order, with a result, and exit code 130, 143 or 129; a
     second one ends it at once. Exit code 2, too, where the result cannot be kept there.
     """
-    from bkgflow import api
     from bkgflow.report.pictures import check_drawing
 
     if pictures:
@@ -75,9 +75,7 @@ def run(
         check_space=check_space,
     )
     if pictures:
-        for unit, verdict in result.pairs():
-            for path in verdict.products[:1]:
-                api.draw(unit.target, path, output / "pictures" / f"{Path(path).stem}.png")
+        draw_pictures(result.pairs(), output / "pictures", quiet=quiet)
     if not result.in_place:
         raise typer.Exit(2)
     if not result.ok:
