@@ -23,9 +23,11 @@ DASK = [sys.executable, "-m", "dask"]
 
 HEAVY = """
 import psutil
-ballast = bytearray((1740 << 20) - psutil.Process().memory_info().rss)
-for i in range(0, len(ballast), 4096):
-    ballast[i] = 1
+def dask_setup(worker):
+    ballast = bytearray((1740 << 20) - psutil.Process().memory_info().rss)
+    for i in range(0, len(ballast), 4096):
+        ballast[i] = 1
+    worker.ballast = ballast
 """
 """Memory that a worker of 2 GiB holds outside of what it computes: dask pauses it at 80%, 1638 MiB,
 and ends it at 95%, 1945 MiB."""
