@@ -286,6 +286,8 @@ def test_a_bad_unit_does_not_stop_the_others(mixed, where, request, tmp_path):
     assert sorted(path.name for path in out.iterdir()) == [
         "a_bsub.fits",
         "bkg_bsub.fits",
+        "bkgflow-campaign.json",
+        "bkgflow-ledger.sqlite",
         "bkgflow-run.json",
         "bkgflow.log",
         "good_bsub.fits",

@@ -114,8 +114,7 @@ def test_news_that_came_together_with_the_stop_is_not_lost(number, crowd, tmp_pa
 def test_a_second_signal_ends_a_run_at_once(crowd, tmp_path):
     out = tmp_path / "out"
     slow = "import time, bkgflow.campaign.result as r\n"
-    slow += "kept = r.RunResult.kept\n"
-    slow += "r.RunResult.kept = lambda *a: (print('keeping', flush=True), time.sleep(60))\n"
+    slow += "r.RunResult.store = lambda *a: (print('keeping', flush=True), time.sleep(60))\n"
     slow += "from bkgflow.cli import main; main()"
     with command(*arguments(crowd, out), out=out, command=(sys.executable, "-c", slow)) as running:
         assert running.wait_for_products(1)
@@ -132,7 +131,7 @@ def test_a_second_signal_ends_a_run_at_once(crowd, tmp_path):
 
 @pytest.mark.parametrize(("name", "code"), [("SIGTERM", 143), ("SIGINT", 130)])
 def test_a_signal_while_planning_leaves_nothing(name, code, crowd, tmp_path):
-    waits = "import time, bkgflow.api as api\n"
+    waits = "import time, bkgflow.api.programs as api\n"
     waits += "api.plan = lambda *a, **o: (print('planning', flush=True), time.sleep(60))\n"
     waits += "from bkgflow.cli import main; main()"
     out = tmp_path / "out"

@@ -89,7 +89,7 @@ def test_products_that_replace_older_ones_need_no_room_of_their_own(crowd, tmp_p
         plan = bkgflow.plan(crowd, out)
         assert bkgflow.run(plan, "threads", workers=1).notes == ()
         (folder / "more").write_bytes(bytes(1_000_000))
-        result = bkgflow.run(plan, "threads", workers=1)
+        result = bkgflow.run(plan, "threads", workers=1, fresh=True)
         assert result.ok and result.in_place
         assert "older products are replaced" in result.notes[0]
 
