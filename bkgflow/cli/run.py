@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bkgflow.cli.drawing import draw_pictures
 from bkgflow.cli.options import (
     BkgList,
     Checksum,
@@ -79,7 +80,6 @@ def run(
     Ctrl-C, SIGTERM and SIGHUP end it in order, with a result, and exit code 130, 143 or 129; a
     second one ends it at once. Exit code 2, too, where the result cannot be kept there.
     """
-    from bkgflow import api
     from bkgflow.report.pictures import check_drawing
 
     if pictures:
@@ -101,9 +101,7 @@ def run(
         watching=watching,
     )
     if pictures:
-        for unit, verdict in result.pairs():
-            for path in verdict.products[:1]:
-                api.draw(unit.target, path, output / "pictures" / f"{Path(path).stem}.png")
+        draw_pictures(result.pairs(), output / "pictures", quiet=quiet)
     if not result.in_place:
         raise typer.Exit(2)
     if not result.ok:

@@ -209,6 +209,7 @@ def test_pictures_that_cannot_be_written(folder, bkgflow_):
     (folder / "out").mkdir()
     (folder / "out" / "pictures").touch()
     code, _, err = bkgflow_("run", "program", "--output=out", "--cluster=threads", "--pictures")
-    assert code == 2
-    assert "pictures" in err
+    assert code == 0  # the products are there
+    assert "bkgflow: t1_bsub.png could not be drawn: " in err
+    assert err.count("could not be drawn") == 2
     assert "t1_bsub.fits" in names("out")
