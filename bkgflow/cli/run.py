@@ -104,10 +104,8 @@ def run(
         for unit, verdict in result.pairs():
             for path in verdict.products[:1]:
                 api.draw(unit.target, path, output / "pictures" / f"{Path(path).stem}.png")
-    if not result.in_place:
-        raise typer.Exit(2)
-    if not result.ok:
-        raise typer.Exit(1)
+    if not (result.in_place and result.ok):
+        raise typer.Exit(1 if result.in_place else 2)
 
 
 def execute(
