@@ -62,6 +62,8 @@ class RunResult:
         ends early.
     file : str
         Where the result was kept; empty if it was not.
+    kept : frozenset of str
+        Units that had ended in an earlier run and stay as they are, by the digests of their keys.
     """
 
     plan: Plan
@@ -72,6 +74,7 @@ class RunResult:
     stopped: str = ""
     notes: tuple[str, ...] = ()
     file: str = ""
+    kept: frozenset[str] = frozenset()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -137,7 +140,7 @@ class RunResult:
     def __str__(self) -> str:
         """How it went, in a few lines: counts, time, folder, and what went wrong."""
         lines = [
-            *summary(self.plan, self.verdicts, self.seconds),
+            *summary(self.plan, self.verdicts, self.seconds, len(self.kept)),
             *([f"ended early: {self.stopped}"] if self.stopped else []),
             *self.notes,
             *first_lines(grouped(self.failed)),
@@ -165,7 +168,10 @@ class RunResult:
             "notes": list(self.notes),
             "counts": self.counts,
             "passed_over": [each.to_dict() for each in self.plan.passed_over],
-            "units": [_plain(unit, verdict) for unit, verdict in self.pairs()],
+            "units": [
+                _plain(unit, verdict) | {"kept": unit.digest in self.kept}
+                for unit, verdict in self.pairs()
+            ],
         }
 
     def save(self, path: PathLike) -> None:
@@ -178,7 +184,7 @@ class RunResult:
         """
         write_text(path, self._text())
 
-    def kept(self, reserve: Reserve) -> RunResult:
+    def store(self, reserve: Reserve) -> RunResult:
         """Write it into room that was reserved beside the products; return it with where it is.
 
         Where that cannot be written, it goes among the machine's temporary files, with a note:

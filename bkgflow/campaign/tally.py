@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from bkgflow.campaign.events import Event, Listener, UnitEnded, UnitStarted
+from bkgflow.campaign.keeper import Keeper
 from bkgflow.campaign.log import log
 from bkgflow.campaign.signals import deferred
-from bkgflow.errors import StorageError
+from bkgflow.errors import LedgerError, StorageError
 from bkgflow.planning.plan import Plan
 from bkgflow.verdict import State, Verdict
 
@@ -40,10 +41,13 @@ class Tally:
         plan: Plan,
         announce: Listener,
         look: Callable[[Verdict], Verdict],
+        keeper: Keeper | None = None,
     ) -> None:
         self.run, self.plan = run, plan
+        self.keeper = keeper or Keeper()
         self.verdicts: dict[str, Verdict] = {}
         self.announce, self._look = announce, look
+        self.lost: LedgerError | None = None
         self._begun: set[str] = set()
 
     def refused(self) -> None:
@@ -55,6 +59,7 @@ class Tally:
     def start(self, unit: str) -> None:
         """Take down that a unit begins."""
         self._begun.add(unit)
+        self.keeper.begun(unit)
         self.announce(UnitStarted(self.run, unit))
 
     def end(self, unit: str, verdict: Verdict) -> None:
@@ -64,6 +69,8 @@ class Tally:
         ------
         OutputLostError
             If no other can end better: the disk is full, gone or read-only.
+        LedgerError
+            If nothing can be taken down any more.
         """
         if unit in self.verdicts:
             return
@@ -72,6 +79,8 @@ class Tally:
             self._keep(unit, seen)
         if isinstance(seen.error, StorageError):
             raise OutputLostError(seen.error)
+        if self.lost is not None:
+            raise self.lost
 
     def close(self, reason: str) -> None:
         """Take down that the units which are left were never done, and why."""
@@ -87,6 +96,10 @@ class Tally:
 
     def _keep(self, unit: str, verdict: Verdict) -> None:
         self.verdicts[unit] = verdict
+        try:
+            self.keeper.ended(unit, verdict)
+        except LedgerError as error:
+            self.lost = error
         self.announce(UnitEnded(self.run, unit, verdict))
 
 

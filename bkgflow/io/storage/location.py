@@ -15,8 +15,9 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import core_schema
 
 from bkgflow.errors import FileError, RunError, UsageError
+from bkgflow.io.storage.checksum import checksum_of, checksum_of_version, checksums_wanted
 from bkgflow.io.storage.handles import TOO_MANY, open_limit, raise_limit
-from bkgflow.io.storage.identity import Identity
+from bkgflow.io.storage.identity import Identity, Stamp
 from bkgflow.io.storage.lists import expanded, parted
 from bkgflow.io.storage.reading import unpacked
 from bkgflow.io.storage.remote import Remote
@@ -171,7 +172,9 @@ class Location:
             found = os.stat(self.url)  # noqa: PTH116 - thousands of times
         except (OSError, ValueError) as problem:  # a name with a NUL or half a character in it
             raise _not_readable(self, what, problem) from None
-        return Identity(self.name, found.st_size, found.st_mtime_ns)
+        size, mtime_ns = found.st_size, found.st_mtime_ns
+        checksum = checksum_of_version(self.url, size, mtime_ns) if checksums_wanted() else ""
+        return Identity(self.name, size, mtime_ns, checksum)
 
     def size(self) -> int:
         """Return the bytes of a file on a disk; -1 where none can be seen."""
@@ -181,6 +184,18 @@ class Location:
             return os.stat(self.url).st_size  # noqa: PTH116
         except (OSError, ValueError):
             return -1
+
+    def stamp(self) -> Stamp | None:
+        """Return the size of a file on a disk, and when it was written; None where none is."""
+        try:
+            found = os.stat(self.url)  # noqa: PTH116
+        except (OSError, ValueError):
+            return None
+        return Stamp(found.st_size, found.st_mtime_ns)
+
+    def checksum(self) -> str:
+        """Return the checksum of a file on a disk; empty where none can be read."""
+        return checksum_of(self.url) if self.url.startswith("/") else ""
 
     # Reading.
 
