@@ -123,9 +123,15 @@ def _in_session(
         earlier=session.earlier,
         first=session.choices.summary() if session.choices.resumes else "",
     )
-    computed = _run(work, cluster, kept, session.begin)
+    try:
+        computed = _run(work, cluster, kept, session.begin)
+    except BkgflowError as problem:
+        session.end(problem.message)
+        raise
     with deferred():
-        session.end(computed.result.stopped)
+        if trouble := session.end(computed.result.stopped):
+            log.error("%s", trouble)
+            return replace(computed, result=computed.result.noted(trouble))
     return computed
 
 

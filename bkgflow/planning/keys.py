@@ -82,6 +82,12 @@ class Key:
         """Return the values of all parts with a name."""
         return [part.value for part in self.parts if part.name == name]
 
+    @property
+    def checksums(self) -> int:
+        """Of how many files it knows the bytes."""
+        files = (part.value for part in self.parts if isinstance(part.value, Identity))
+        return sum(bool(each.checksum) for each in files)
+
     def without(self, *names: str) -> Key:
         """Return the key without some of its parts."""
         return Key(tuple(part for part in self.parts if part.name not in names))
