@@ -56,8 +56,10 @@ class Resume:
 
     def wants(self, unit: Unit) -> bool:
         """Whether a unit is asked for."""
+        if not self.only:
+            return True
         names = (unit.name, unit.output, unit.product, Location.of(unit.association or "-").name)
-        return not self.only or any(fnmatch(n, p) for n in names for p in self.only)
+        return any(fnmatch(n, p) for n in names for p in self.only)
 
 
 @dataclass(frozen=True, slots=True)

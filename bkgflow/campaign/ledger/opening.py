@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
@@ -19,7 +20,7 @@ from sqlalchemy.pool import QueuePool
 from bkgflow.campaign.ledger.schema import HEAD, tables
 from bkgflow.campaign.ledger.trouble import damaged, not_usable
 from bkgflow.errors import LedgerError, UsageError
-from bkgflow.io.storage.disks import is_network_disk
+from bkgflow.io.storage.disks import MOUNTS, is_network_disk
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.sqlite import sqlite
 
@@ -100,8 +101,10 @@ def database_of(output: Location, where: str = "") -> URL:
     return url
 
 
-def open_database(url: URL, *, write: bool) -> Database:
+def open_database(url: URL, *, write: bool, mounts: Path = MOUNTS) -> Database:
     """Open a ledger, and make or renew its tables where it is to be written.
+
+    ``mounts`` says which disks there are, as Linux does.
 
     Raises
     ------
@@ -115,7 +118,7 @@ def open_database(url: URL, *, write: bool) -> Database:
     notes: list[str] = []
     if local:
         where = str(url.database)
-        network = is_network_disk(Location.of(where).parent)
+        network = is_network_disk(Location.of(where).parent, mounts)
         if network and write:
             notes.append(
                 f"the ledger {where} lies on a disk of the network ({network}): it is kept with "
