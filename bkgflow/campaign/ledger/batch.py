@@ -106,7 +106,11 @@ class Batch:
                 continue
             for statement, known in self._forgotten(step, rows, again=again):
                 connection.execute(statement, known)
-            connection.execute(insert(INSERTS[step]), rows)
+            table = INSERTS[step]
+            names = tuple(each.name for each in table.primary_key)
+            # What is put down twice in one batch is as the later one says.
+            last = {tuple(row[name] for name in names): row for row in rows}
+            connection.execute(insert(table), list(last.values()))
 
     def _forgotten(
         self, step: Step, rows: list[Row], *, again: bool
