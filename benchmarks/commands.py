@@ -1,4 +1,4 @@
-"""The commands: ``bench`` and ``scale``; ``same`` and ``trees`` for two checkouts; ``faults``."""
+"""The commands: ``bench``, ``scale``, ``same``, ``trees``, ``faults``, ``crashes``."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from benchmarks.agree import share_alike
 from benchmarks.breakdown import breakdown
 from benchmarks.case import Case
 from benchmarks.cases import CASES
+from benchmarks.crashes import CRASHES, run_crashes, write_page
+from benchmarks.crashes import as_table as crashes_table
 from benchmarks.curves import CURVES
 from benchmarks.faults import ALL, run_faults
 from benchmarks.faults import as_table as faults_table
@@ -170,6 +172,34 @@ def faults(
     rows = run_faults(_chosen(case, ALL), units, kills, _say)
     _print(faults_table(rows))
     if any(row.right is False for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command()
+def crashes(
+    case: Only = None,
+    units: Annotated[int, typer.Option(min=8, help="Units of the program.")] = 24,
+    times: Annotated[int, typer.Option(min=1, help="Kills, where it is left to chance.")] = 20,
+    seed: Annotated[int, typer.Option(help="Of what is left to chance.")] = 1,
+    page: Annotated[
+        Path | None, typer.Option(help="A page that the table is written into.", exists=True)
+    ] = None,
+    listing: Annotated[bool, typer.Option("--list", help="Name the cases and stop.")] = False,
+) -> None:
+    """Let runs die with real processes, give the same command again, and look what came of it.
+
+    Every product must be that of an undisturbed run, nothing that the ledger had as complete may
+    be done again, and no other file may be left. Exit code 0: all is right; 1: something is not.
+    """
+    if listing:
+        for name, (title, _) in CRASHES.items():
+            typer.echo(f"{name:20} {title}")
+        return
+    rows = run_crashes(_chosen(case, CRASHES), units, times, seed, _say)
+    _print(crashes_table(rows))
+    if page is not None:
+        write_page(page, rows, units, seed)
+    if not all(row.right for row in rows):
         raise typer.Exit(1)
 
 

@@ -8,6 +8,7 @@ used, and everybody waits longer for a lock.
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,9 @@ PATIENCE, NETWORK_PATIENCE = 10.0, 60.0
 DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 """What people write before ``://``, and what reaches the database."""
 
+AWAY = 200
+"""Milliseconds that putting away the write-ahead log waits for those who read."""
+
 TABLES_LOCK = 0x626B67666C6F77
 """What is locked in PostgreSQL while tables are made: "bkgflow" as a number."""
 
@@ -52,14 +56,27 @@ class Database:
         For people: its path or its URL, without a password.
     notes : tuple of str
         What they should know about it.
+    logged : bool
+        Whether it is a file with a write-ahead log.
     """
 
     engine: Engine
     where: str
     notes: tuple[str, ...] = ()
+    logged: bool = False
 
     def close(self) -> None:
-        """Give up every connection."""
+        """Give up every connection.
+
+        A write-ahead log is put away, unless somebody reads: beside a database that has one even
+        readers write files, which they would leave there, or may not write.
+        """
+        if self.logged:
+            with suppress(DBAPIError), self.engine.connect() as connection:
+                dbapi: Any = connection.connection.dbapi_connection
+                dbapi.execute(f"PRAGMA busy_timeout={AWAY}")
+                with suppress(sqlite3.Error):
+                    dbapi.execute("PRAGMA journal_mode=DELETE")
         self.engine.dispose()
 
 
@@ -116,6 +133,7 @@ def open_database(url: URL, *, write: bool, mounts: Path = MOUNTS) -> Database:
     where = url.render_as_string(hide_password=True)
     local = url.get_backend_name() == "sqlite"
     notes: list[str] = []
+    network = ""
     if local:
         where = str(url.database)
         network = is_network_disk(Location.of(where).parent, mounts)
@@ -139,7 +157,7 @@ def open_database(url: URL, *, write: bool, mounts: Path = MOUNTS) -> Database:
     except BaseException:
         engine.dispose()
         raise
-    return Database(engine, where, tuple(notes))
+    return Database(engine, where, tuple(notes), logged=local and write and not network)
 
 
 def _sqlite(path: str, *, write: bool, network: bool) -> Engine:
