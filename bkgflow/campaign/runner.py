@@ -124,15 +124,10 @@ def _in_session(
         first=session.choices.summary() if session.choices.resumes else "",
     )
     try:
-        computed = _run(work, cluster, kept, session.begin)
+        return _run(work, cluster, kept, session.begin)
     except BkgflowError as problem:
         session.end(problem.message)
         raise
-    with deferred():
-        if trouble := session.end(computed.result.stopped):
-            log.error("%s", trouble)
-            return replace(computed, result=computed.result.noted(trouble))
-    return computed
 
 
 def _run(work: Work, cluster: Cluster, kept: Reserve, begin: Callable[[], object]) -> Computed:
@@ -237,7 +232,11 @@ def _logged(
         if file.trouble:
             result = replace(result, notes=(*result.notes, file.trouble))
         with deferred():
-            return replace(computed, result=result.store(kept))
+            stored = result.store(kept)
+            if trouble := work.keeper.end(stored.stopped):
+                log.error("%s", trouble)
+                stored = stored.noted(trouble)
+            return replace(computed, result=stored)
 
 
 def check_memory(plan: Plan, workers: Executor | Cluster) -> None:

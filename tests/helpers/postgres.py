@@ -64,6 +64,11 @@ class Server:
         self.ask(f'CREATE DATABASE "{name}"')
         return f"postgresql://{user}@127.0.0.1:{self.port}/{name}"
 
+    def user(self, name: str) -> None:
+        """Make a user who may do everything, if there is none."""
+        if not self.ask(f"SELECT 1 FROM pg_roles WHERE rolname = '{name}'"):
+            self.ask(f"CREATE ROLE {name} LOGIN SUPERUSER")
+
     def ask(self, query: str, database: str = "postgres") -> list[tuple[object, ...]]:
         """Ask it something, as its owner."""
         import psycopg
