@@ -1,4 +1,4 @@
-"""The commands: ``bench``, ``scale``, ``same``, ``trees``, ``faults``, ``crashes``."""
+"""The commands: ``bench``, ``scale``, ``same``, ``trees``, ``faults``, ``crashes``, ``crowd``."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from benchmarks.case import Case
 from benchmarks.cases import CASES
 from benchmarks.crashes import CRASHES, run_crashes, write_page
 from benchmarks.crashes import as_table as crashes_table
+from benchmarks.crowd import as_table as crowd_table
+from benchmarks.crowd import measure_crowd
 from benchmarks.curves import CURVES
 from benchmarks.faults import ALL, run_faults
 from benchmarks.faults import as_table as faults_table
@@ -200,6 +202,24 @@ def crashes(
     if page is not None:
         write_page(page, rows, units, seed)
     if not all(row.right for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command()
+def crowd(
+    units: Annotated[int, typer.Option(min=100, help="Units of the program.")] = 10_000,
+    bad: Annotated[float, typer.Option(min=0, max=0.5, help="Share of them that is bad.")] = 0.03,
+    cluster: Annotated[
+        list[str] | None, typer.Option("--cluster", help="local, threads; repeatable.")
+    ] = None,
+) -> None:
+    """Run ten thousand small units, some of them bad: counts, memory, the driver's time, resume.
+
+    Exit code 0: every unit ended as it must, and nothing was done again; 1: not.
+    """
+    found = measure_crowd(units, bad, cluster or ["local", "threads"], _say)
+    _print(crowd_table(found))
+    if any(each.wrong for each in found):
         raise typer.Exit(1)
 
 
