@@ -107,7 +107,7 @@ class Place:
             If the campaign's own folder is still there.
         """
         before = Reader(database, self.campaign, self.output).folder() if self.ledger else ""
-        if not before or _same(Location.of(before), self.output):
+        if not before or Location.of(before).is_same(self.output):
             return
         try:
             other = Place.found(Location.of(before))
@@ -143,13 +143,6 @@ def _told(output: Location, ledger: str) -> str:
         own = database_of(output)
         return "" if url == own else str(url.database)
     return url.render_as_string()
-
-
-def _same(one: Location, other: Location) -> bool:
-    try:
-        return one.path.samefile(other.path)
-    except OSError:
-        return False
 
 
 def open_campaign(output: Location) -> tuple[Database, Reader]:

@@ -12,8 +12,9 @@ from functools import partial
 from bkgflow.campaign.keeper import Keeper
 from bkgflow.campaign.ledger.opening import Database, open_database
 from bkgflow.campaign.ledger.reader import Reader
+from bkgflow.campaign.ledger.register import Entry
 from bkgflow.campaign.ledger.rows import Kept, KeptFile, RunRow
-from bkgflow.campaign.ledger.writer import Entry, Writer
+from bkgflow.campaign.ledger.writer import Writer
 from bkgflow.campaign.place import Place
 from bkgflow.campaign.resume import Choice, Choices, Resume, choose_units
 from bkgflow.io.storage.location import Location

@@ -15,8 +15,9 @@ from sqlalchemy.pool import QueuePool
 import bkgflow
 from bkgflow.campaign.ledger.opening import Database, open_database
 from bkgflow.campaign.ledger.reader import Reader
+from bkgflow.campaign.ledger.register import Entry
 from bkgflow.campaign.ledger.rows import KeptFile, RunRow
-from bkgflow.campaign.ledger.writer import Entry, Writer
+from bkgflow.campaign.ledger.writer import Writer
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.owner import Owner
 from bkgflow.planning.plan import Plan

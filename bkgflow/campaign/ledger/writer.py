@@ -28,7 +28,7 @@ from bkgflow.planning.plan import Plan
 from bkgflow.planning.unit import Unit
 from bkgflow.verdict import State, Verdict
 
-__all__ = ["Entry", "Writer"]
+__all__ = ["Writer"]
 
 MOST = 2000
 """Changes of one transaction: whoever reads waits for it, on a disk of the network."""

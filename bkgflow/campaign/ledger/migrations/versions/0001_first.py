@@ -15,8 +15,24 @@ down_revision = None
 
 def upgrade() -> None:
     """Make them all."""
-    of_campaign = ["campaign"], ["campaigns.campaign"]
-    of_unit = ["campaign", "unit"], ["units.campaign", "units.unit"]
+    _of_campaigns()
+    _of_units()
+    _of_what_happened()
+    op.create_index("units_by_state", "units", ["campaign", "state"])
+    op.create_index("events_of_unit", "events", ["campaign", "unit"])
+    op.create_index("products_of_unit", "products", ["campaign", "unit"])
+
+
+def downgrade() -> None:
+    """Nothing is older."""
+    raise NotImplementedError
+
+
+OF_CAMPAIGN = ["campaign"], ["campaigns.campaign"]
+OF_UNIT = ["campaign", "unit"], ["units.campaign", "units.unit"]
+
+
+def _of_campaigns() -> None:
     op.create_table(
         "campaigns",
         sa.Column("campaign", sa.String(32), primary_key=True),
@@ -38,8 +54,11 @@ def upgrade() -> None:
         sa.Column("kept", sa.Integer, nullable=False),
         sa.Column("settings", sa.Text, nullable=False),
         sa.Column("asked", sa.Text, nullable=False),
-        sa.ForeignKeyConstraint(*of_campaign),
+        sa.ForeignKeyConstraint(*OF_CAMPAIGN),
     )
+
+
+def _of_units() -> None:
     op.create_table(
         "units",
         sa.Column("campaign", sa.String(32), primary_key=True),
@@ -59,14 +78,14 @@ def upgrade() -> None:
         sa.Column("begun", sa.Float),
         sa.Column("ended", sa.Float),
         sa.Column("listed", sa.Integer, nullable=False),
-        sa.ForeignKeyConstraint(*of_campaign),
+        sa.ForeignKeyConstraint(*OF_CAMPAIGN),
     )
     op.create_table(
         "results",
         sa.Column("campaign", sa.String(32), primary_key=True),
         sa.Column("digest", sa.String(32), primary_key=True),
         sa.Column("key", sa.Text, nullable=False),
-        sa.ForeignKeyConstraint(*of_campaign),
+        sa.ForeignKeyConstraint(*OF_CAMPAIGN),
     )
     op.create_table(
         "products",
@@ -78,8 +97,11 @@ def upgrade() -> None:
         sa.Column("size", sa.BigInteger, nullable=False),
         sa.Column("mtime_ns", sa.BigInteger, nullable=False),
         sa.Column("checksum", sa.String(64), nullable=False),
-        sa.ForeignKeyConstraint(*of_unit),
+        sa.ForeignKeyConstraint(*OF_UNIT),
     )
+
+
+def _of_what_happened() -> None:
     op.create_table(
         "attempts",
         sa.Column("campaign", sa.String(32), primary_key=True),
@@ -96,7 +118,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(16), nullable=False),
         sa.Column("reason", Words, nullable=False),
         sa.Column("log", Words, nullable=False),
-        sa.ForeignKeyConstraint(*of_unit),
+        sa.ForeignKeyConstraint(*OF_UNIT),
     )
     op.create_table(
         "events",
@@ -110,11 +132,3 @@ def upgrade() -> None:
         sa.Column("words", Words, nullable=False),
         sa.Column("worker", Words, nullable=False),
     )
-    op.create_index("units_by_state", "units", ["campaign", "state"])
-    op.create_index("events_of_unit", "events", ["campaign", "unit"])
-    op.create_index("products_of_unit", "products", ["campaign", "unit"])
-
-
-def downgrade() -> None:
-    """Nothing is older."""
-    raise NotImplementedError
