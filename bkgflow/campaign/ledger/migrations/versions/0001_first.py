@@ -1,4 +1,4 @@
-"""The first tables."""
+"""The first tables of a ledger, as its first version made them."""
 
 from __future__ import annotations
 
