@@ -70,12 +70,15 @@ async def ask(
     """
     token = f"{TOKEN}{uuid4().hex}"
     leave_token(trial.output, token, token)
+    asked = {each: asyncio.ensure_future(_ask_one(client, trial, token, each)) for each in workers}
     try:
-        asked = {
-            each: asyncio.ensure_future(_ask_one(client, trial, token, each)) for each in workers
-        }
+        for each in asked.values():
+            # The run may end meanwhile: what comes of a question then is for nobody.
+            each.add_done_callback(_heard)
         answers = await _answers(client, asked, limits)
     finally:
+        for each in asked.values():
+            each.cancel()
         drop_token(trial.output, token)
     found: Answers = {}
     others = defaultdict[str, list[str]](list)
@@ -89,6 +92,12 @@ async def ask(
     for word, those in others.items():
         say(f"{_named(those, workers)} {word}: results may differ in their last digits")
     return found
+
+
+def _heard(answer: asyncio.Future[Any]) -> None:
+    """Take notice of an answer: asyncio prints the traceback of an error that nobody looks at."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 async def _answers(

@@ -16,7 +16,7 @@ from astropy.io.fits import Card, VerifyError
 from bkgflow.errors import FileError
 from bkgflow.io.storage.location import PathLike
 
-__all__ = ["BLOCK", "Cards", "Value"]
+__all__ = ["BLOCK", "Cards", "Value", "cut_card"]
 
 BLOCK = 2880
 """A FITS file is made of blocks of this many bytes (FITS standard 4.0, section 3.1)."""
@@ -135,3 +135,16 @@ class Cards:
             value=f"extension {self.get('EXTNAME', 'PRIMARY')}: {found}",
             cure="Fetch the file again",
         )
+
+
+def cut_card(keyword: str, value: Value, comment: str) -> Card | None:
+    """Return a card with as much of its comment as it has room for; None where all of it fits.
+
+    stdatamodels has astropy cut the comment behind a long value, byte for byte like this; astropy
+    would say so with a warning, each time that it writes the card.
+    """
+    bare = Card(keyword, value).image
+    whole = f"{bare.rstrip():30} / {comment}"
+    if not comment or len(bare) > WIDTH or len(whole) <= WIDTH:
+        return None
+    return Card.fromstring(whole[:WIDTH])

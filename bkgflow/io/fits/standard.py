@@ -7,7 +7,6 @@ go on with what it takes the card for.
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
@@ -16,6 +15,7 @@ from astropy.io.fits import Card, VerifyError
 
 from bkgflow.errors import FileError
 from bkgflow.io.fits.hdus import Hdu
+from bkgflow.io.fits.unwarned import unwarned
 from bkgflow.io.storage.location import PathLike
 from bkgflow.io.storage.reading import said, understood
 
@@ -56,8 +56,7 @@ def check_standard(path: PathLike, stream: BinaryIO, hdus: Sequence[Hdu]) -> Non
     if not all(map(_is_plain, hdus)):
         stream.seek(0)
         rule = "The headers of a FITS file must be as the standard has them"
-        with understood(rule, path, CURE), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with understood(rule, path, CURE), unwarned():
             opened = fits.open(stream, memmap=False)
             opened.verify("exception")
             for each in opened:

@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 """The first tables of a ledger, as its first version made them."""
+=======
+"""The tables with which ledgers began."""
+>>>>>>> main
 
 from __future__ import annotations
 
