@@ -248,23 +248,16 @@ def _logged(
             if words:
                 announce(Notice(work.run, words, minor=True))
         computed = compute(replace(work, listeners=told), executor, prepare)
-<<<<<<< HEAD
-        result = computed.result
-        if file.trouble:
-            result = replace(result, notes=(*result.notes, file.trouble))
-        with deferred():
-            stored = result.store(kept)
-            if trouble := work.keeper.end(stored.stopped):
-                log.error("%s", trouble)
-                stored = stored.noted(trouble)
-            return replace(computed, result=stored)
-=======
         try:
             with deferred():
                 logged.close()
                 more = _missing(file, lines)
                 result = replace(computed.result, notes=(*computed.result.notes, *more))
-                computed = replace(computed, result=result.store(kept))
+                result = result.store(kept)
+                if trouble := work.keeper.end(result.stopped):
+                    log.error("%s", trouble)
+                    result = result.noted(trouble)
+                computed = replace(computed, result=result)
                 work.caught_up()  # when all is kept: it may take some seconds
         except KeyboardInterrupt as stop:
             computed = replace(computed, stop=computed.stop or stop)
@@ -278,7 +271,6 @@ def _missing(file: LogHandler, lines: Lines) -> list[str]:
         more.append(f"{EVENTS_FILE} ends early: {lines.trouble}")
         log.warning("%s", more[-1])
     return more
->>>>>>> main
 
 
 def check_memory(plan: Plan, workers: Executor | Cluster) -> None:

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""The first tables of a ledger, as its first version made them."""
-=======
 """The tables with which ledgers began."""
->>>>>>> main
 
 from __future__ import annotations
 
