@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from benchmarks.fault_cases import Answer, Case, Skipped, Trial, everything, judged
 from benchmarks.fault_tools import Found, bkgflow, ended, found_in
+from benchmarks.grid import grid
 
 __all__ = ["CLUSTER_CASES"]
-
-DASK = [sys.executable, "-m", "dask"]
 
 HEAVY = """
 import psutil
@@ -63,85 +57,9 @@ async def dask_setup(worker):
 """A worker that the system kills as soon as it computes a unit, as one without memory."""
 
 
-@dataclass
-class Grid:
-    """A scheduler and its workers, each a process."""
-
-    folder: Path
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
-    address: str = ""
-
-    def start(self, *arguments: str, prefix: Sequence[str] = ()) -> subprocess.Popen[bytes]:
-        """Start a process of dask's."""
-        with (self.folder / f"{len(self.processes)}.log").open("wb") as log:
-            process = subprocess.Popen(
-                [*prefix, *DASK, *arguments],
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-                start_new_session=True,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            )
-        self.processes.append(process)
-        return process
-
-    def scheduler(self) -> subprocess.Popen[bytes]:
-        """Start the scheduler and wait until it can be reached."""
-        file = self.folder / "scheduler.json"
-        here = ["--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", str(file)]
-        process = self.start("scheduler", *here, "--port", "0")
-        deadline = time.monotonic() + 60
-        while not file.exists() and time.monotonic() < deadline:
-            time.sleep(0.1)
-        self.address = json.loads(file.read_text())["address"]
-        return process
-
-    def worker(
-        self, preload: str = "", memory: str = "4GiB", prefix: Sequence[str] = ()
-    ) -> subprocess.Popen[bytes]:
-        """Start a worker of one thread; ``preload`` is Python that it runs first."""
-        more = []
-        if preload:
-            path = self.folder / f"preload{len(self.processes)}.py"
-            path.write_text(preload)
-            more = ["--preload", str(path)]
-        given = [self.address, "--nthreads", "1", "--memory-limit", memory, "--no-dashboard"]
-        return self.start("worker", *given, "--host", "127.0.0.1", *more, prefix=prefix)
-
-    def wait(self, workers: int) -> None:
-        """Wait until so many workers are there."""
-        from distributed import Client
-
-        with Client(self.address, set_as_default=False, timeout=60) as client:
-            client.wait_for_workers(workers, timeout=90)
-
-
-@contextmanager
-def grid(trial: Trial, workers: int = 2) -> Iterator[Grid]:
-    """Start a scheduler and workers; none of them lives on afterwards."""
-    folder = trial.scratch / "grid"
-    folder.mkdir()
-    made = Grid(folder)
-    try:
-        made.scheduler()
-        for _ in range(workers):
-            made.worker()
-        if workers:
-            made.wait(workers)
-        yield made
-    finally:
-        for process in made.processes:
-            for number in (signal.SIGCONT, signal.SIGKILL):
-                try:
-                    os.killpg(process.pid, number)
-                except ProcessLookupError:
-                    break
-            process.wait(30)
-
-
 def _scheduler_killed(trial: Trial) -> Answer:
     with (
-        grid(trial) as made,
+        grid(trial.scratch / "grid") as made,
         bkgflow(*trial.run(cluster=made.address), out=trial.out) as running,
     ):
         running.wait_for_products(5)
@@ -152,7 +70,7 @@ def _scheduler_killed(trial: Trial) -> Answer:
 
 def _scheduler_paused(trial: Trial) -> Answer:
     with (
-        grid(trial) as made,
+        grid(trial.scratch / "grid") as made,
         bkgflow(*trial.run(cluster=made.address), out=trial.out) as running,
     ):
         running.wait_for_products(5)
@@ -166,7 +84,7 @@ def _scheduler_paused(trial: Trial) -> Answer:
 def _worker_stopped(trial: Trial) -> Answer:
     """One of two workers stops for ever; the other must do its work before long."""
     with (
-        grid(trial) as made,
+        grid(trial.scratch / "grid") as made,
         bkgflow(*trial.run(cluster=made.address), out=trial.out) as running,
     ):
         running.wait_for_products(5)
@@ -179,7 +97,7 @@ def _worker_stopped(trial: Trial) -> Answer:
 
 def _no_memory(trial: Trial) -> Answer:
     """Workers with hardly any memory left pause; that is said, and comes to an end."""
-    with grid(trial, 0) as made:
+    with grid(trial.scratch / "grid", 0) as made:
         for _ in range(2):
             made.worker(HEAVY, memory="2GiB")
         began = time.monotonic()
@@ -191,7 +109,7 @@ def _no_memory(trial: Trial) -> Answer:
 
 
 def _workers_die(trial: Trial) -> Answer:
-    with grid(trial, 0) as made:
+    with grid(trial.scratch / "grid", 0) as made:
         for _ in range(2):
             made.worker(DEADLY)
         made.wait(2)
@@ -201,7 +119,7 @@ def _workers_die(trial: Trial) -> Answer:
 
 def _refused(words: Sequence[str], preload: str, trial: Trial) -> Answer:
     """Workers that cannot do the work are refused before any of it."""
-    with grid(trial, 0) as made:
+    with grid(trial.scratch / "grid", 0) as made:
         for _ in range(2):
             made.worker(preload)
         made.wait(2)
@@ -217,7 +135,7 @@ def _as_refused(trial: Trial, code: int | None, said: str, words: Sequence[str])
 
 
 def _no_worker(trial: Trial) -> Answer:
-    with grid(trial, 0) as made:
+    with grid(trial.scratch / "grid", 0) as made:
         code, said = ended(*trial.run(cluster=made.address), out=trial.out)
     return _as_refused(trial, code, said, ["waiting for workers", "none"])
 
@@ -230,7 +148,7 @@ def _other_folder(folder: str, trial: Trial) -> Answer:
     prefix = ["unshare", "-m", "sh", "-c", script, "sh"]
     if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
         raise Skipped("this user may not mount a disk")
-    with grid(trial, 0) as made:
+    with grid(trial.scratch / "grid", 0) as made:
         for _ in range(2):
             made.worker(prefix=prefix)
         made.wait(2)

@@ -133,10 +133,11 @@ def _in_session(
         earlier=session.earlier,
         first=session.choices.summary() if session.choices.resumes else "",
     )
-    computed = _run(work, cluster, kept, session.begin)
-    with deferred():
-        session.end(computed.result.stopped)
-    return computed
+    try:
+        return _run(work, cluster, kept, session.begin)
+    except BkgflowError as problem:
+        session.end(problem.message)
+        raise
 
 
 def _run(work: Work, cluster: Cluster, kept: Reserve, begin: Callable[[], object]) -> Computed:
@@ -252,7 +253,11 @@ def _logged(
                 logged.close()
                 more = _missing(file, lines)
                 result = replace(computed.result, notes=(*computed.result.notes, *more))
-                computed = replace(computed, result=result.store(kept))
+                result = result.store(kept)
+                if trouble := work.keeper.end(result.stopped):
+                    log.error("%s", trouble)
+                    result = result.noted(trouble)
+                computed = replace(computed, result=result)
                 work.caught_up()  # when all is kept: it may take some seconds
         except KeyboardInterrupt as stop:
             computed = replace(computed, stop=computed.stop or stop)

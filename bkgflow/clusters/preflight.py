@@ -25,7 +25,7 @@ from bkgflow.clusters.on_worker import Visit, admit, clear, visit
 from bkgflow.clusters.refusals import said_by, together, unanswered, unseen
 from bkgflow.clusters.trial import Trial
 from bkgflow.errors import BkgflowError, UsageError
-from bkgflow.io.storage.trial import drop_token, leave_token, read_token, trial_folder
+from bkgflow.io.storage.trial import TOKEN, drop_token, leave_token, read_token, trial_folder
 from bkgflow.planning.plan import Plan
 from bkgflow.version import VERSION
 
@@ -68,7 +68,7 @@ async def ask(
     say : callable
         Given a sentence on each package of which a worker has another version.
     """
-    token = f".bkgflow-token-{uuid4().hex}"
+    token = f"{TOKEN}{uuid4().hex}"
     leave_token(trial.output, token, token)
     asked = {each: asyncio.ensure_future(_ask_one(client, trial, token, each)) for each in workers}
     try:

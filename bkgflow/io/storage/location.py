@@ -147,6 +147,15 @@ class Location:
         """Whether a folder is there."""
         return self._there().is_dir()
 
+    def is_same(self, other: Location) -> bool:
+        """Whether both are one file or folder, by whatever way they are named."""
+        if self == other:
+            return True
+        try:
+            return self.is_local and other.is_local and self.path.samefile(other.path)
+        except OSError:
+            return False
+
     def listing(self) -> list[Location]:
         """Return what lies in this folder, in the order of the names."""
         there = self._there()
