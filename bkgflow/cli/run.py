@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bkgflow.cli.drawing import draw_pictures
 from bkgflow.cli.options import (
     BkgList,
     Checksum,
@@ -20,6 +21,7 @@ from bkgflow.cli.options import (
     takes_campaign,
     takes_cluster,
     takes_step_arguments,
+    takes_watching,
 )
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ __all__ = ["execute", "run"]
 @takes_step_arguments
 @takes_cluster
 @takes_campaign
+@takes_watching
 def run(
     program: Program,
     output: Annotated[Path, typer.Option(help="Folder of the products.", metavar="DIR")],
@@ -61,6 +64,7 @@ def run(
     *,
     where: Values,
     campaign: Values,
+    watching: Values,
     arguments: Values,
 ) -> None:
     """Subtract the backgrounds of a whole program and write every product.
@@ -69,20 +73,20 @@ def run(
     still valid, is not done again; what has changed is, and it is said why.
 
     A unit with a bad input is reported and the others go on. Beside the products there will
-    be bkgflow.log and bkgflow-run.json, which says how every unit ended. Exit code 0: all done
-    or skipped; 1: some unit failed; 2: wrong usage, or nothing to plan.
+    be bkgflow.log, bkgflow-events.jsonl, the same for programs, and bkgflow-run.json, which says
+    how every unit ended. Exit code 0: all done or skipped; 1: some unit failed; 2: wrong usage,
+    or nothing to plan.
 
     Ctrl-C, SIGTERM and SIGHUP end it in order, with a result, and exit code 130, 143 or 129; a
     second one ends it at once. Exit code 2, too, where the result cannot be kept there.
     """
-    from bkgflow import api
     from bkgflow.report.pictures import check_drawing
 
     if pictures:
         check_drawing()
     given = {"data": data or (), "confine": confine, "bkg_list": bkg_list, "checksum": checksum}
     if dry_run:
-        show_choices(program, output, where, references, given | arguments, campaign, verbose)
+        _show_choices(program, output, where, references, given | arguments, campaign, verbose)
         return
     result = execute(
         program,
@@ -94,15 +98,12 @@ def run(
         quiet=quiet,
         verbose=verbose,
         check_space=check_space,
+        watching=watching,
     )
     if pictures:
-        for unit, verdict in result.pairs():
-            for path in verdict.products[:1]:
-                api.draw(unit.target, path, output / "pictures" / f"{Path(path).stem}.png")
-    if not result.in_place:
-        raise typer.Exit(2)
-    if not result.ok:
-        raise typer.Exit(1)
+        draw_pictures(result.pairs(), output / "pictures", quiet=quiet)
+    if not (result.in_place and result.ok):
+        raise typer.Exit(1 if result.in_place else 2)
 
 
 def execute(
@@ -116,6 +117,7 @@ def execute(
     quiet: bool = False,
     verbose: bool = False,
     check_space: bool = True,
+    watching: Values | None = None,
 ) -> RunResult:
     """Plan and run a program with progress and summary."""
     from bkgflow import api
@@ -123,8 +125,11 @@ def execute(
     from bkgflow.campaign.runner import task_memory
     from bkgflow.campaign.signals import Stopped
     from bkgflow.campaign.single import compile_for
+    from bkgflow.campaign.watchers import check_watchers
     from bkgflow.clusters.choose import choose
 
+    watching = watching or {}
+    check_watchers(**watching)  # planning may take minutes
     cluster = choose(**where)
     asked = program if len(program) > 1 else program[0]
     memory = task_memory(cluster)
@@ -144,6 +149,7 @@ def execute(
                 progress=False,
                 check_space=check_space,
                 **(campaign or {}),
+                **watching,
             )
     except Stopped as stop:
         if stop.result is not None:
@@ -158,7 +164,7 @@ def execute(
     return result
 
 
-def show_choices(
+def _show_choices(
     program: list[str],
     output: Path,
     where: Values,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from bkgflow.errors import BkgflowError, LedgerError
+from bkgflow.campaign.ledger.trouble import damaged
+from bkgflow.errors import BkgflowError
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.space import sizes_in
 
-__all__ = ["check_file", "not_whole"]
+__all__ = ["check_file"]
 
 MAGIC = b"SQLite format 3\0"
 """How a database of SQLite begins."""
@@ -23,13 +24,13 @@ def check_file(file: Location) -> None:
         If it is a folder, another file than a database, or empty beside products.
     """
     if file.is_dir():
-        raise not_whole(file, "a folder")
+        raise damaged(str(file), "a folder")
     size = file.size()
     if size < 0:
         return
     if size == 0:
         if any(name.endswith(".fits") for name in sizes_in(file.parent)):
-            raise not_whole(file, "an empty file, beside products")
+            raise damaged(str(file), "an empty file, beside products")
         return
     try:
         with file.open("A ledger") as stream:
@@ -37,14 +38,4 @@ def check_file(file: Location) -> None:
     except BkgflowError:
         return  # the database says why
     if begin != MAGIC:
-        raise not_whole(file, "a file that is no database of SQLite, or is cut short")
-
-
-def not_whole(where: object, said: object) -> LedgerError:
-    """Return the error for a ledger that cannot be read as one."""
-    return LedgerError(
-        "A ledger must be whole",
-        file=str(where),
-        value=said,
-        cure="Make it again from the products: bkgflow rebuild OUT",
-    )
+        raise damaged(str(file), "a file that is no database of SQLite, or is cut short")

@@ -12,15 +12,14 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, select
 from sqlalchemy.exc import DBAPIError
 
-from bkgflow.campaign.ledger.condition import not_whole
-from bkgflow.campaign.ledger.opening import Database, not_usable
+from bkgflow.campaign.ledger.opening import Database
 from bkgflow.campaign.ledger.rows import Kept, KeptFile, RunRow, verdict_from
 from bkgflow.campaign.ledger.schema import attempts, campaigns, events, products, results, runs
 from bkgflow.campaign.ledger.schema import units as units_table
+from bkgflow.campaign.ledger.trouble import damaged, not_usable
 from bkgflow.errors import LedgerError
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.owner import Owner
-from bkgflow.planning.keys import Key
 from bkgflow.verdict import State
 
 __all__ = ["Reader", "campaigns_in"]
@@ -66,6 +65,12 @@ class Reader:
         with self._rows(query) as rows:
             labels: dict[str, str] = json.loads(next(rows)[0])
             return labels
+
+    def folder(self) -> str:
+        """Return the output folder of the campaign's latest run; empty where it had none yet."""
+        query = select(campaigns.c.output).where(campaigns.c.campaign == self.campaign)
+        with self._rows(query) as rows:
+            return next((str(row.output) for row in rows), "")
 
     def counts(self) -> dict[str, int]:
         """Count the units by state, those alone that the program still has."""
@@ -154,12 +159,12 @@ def _answering(database: Database) -> Iterator[Connection]:
             yield connection
     except DBAPIError as problem:
         if "decode to UTF-8" in str(problem.orig):  # no lock, and no other trouble that passes
-            raise not_whole(database.where, problem.orig) from None
+            raise damaged(database.where, problem.orig) from None
         raise not_usable(problem, database.where) from None
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError, StopIteration) as odd:
         # What no ledger holds: bytes in it are not those that were written.
         said = f"what stands in it cannot be read ({type(odd).__name__}: {odd})"
-        raise not_whole(database.where, said[:200]) from None
+        raise damaged(database.where, said[:200]) from None
 
 
 def _run(row: Row[Any]) -> RunRow:
@@ -185,12 +190,11 @@ def _kept(
 ) -> Kept:
     own = tuple(files.get(row.unit, ()))
     current = [str(output / each.file) for each in own if each.digest == row.digest]
-    key = shared.get(row.shared)
     return Kept(
         unit=row.unit,
         state=State(row.state),
         digest=row.digest,
-        key=Key.from_json(row.key),
+        key_text=row.key,
         verdict=verdict_from(row.verdict, current),
         why=row.why,
         run=row.run,
@@ -198,7 +202,7 @@ def _kept(
         association=row.association,
         kind=row.kind,
         files=own,
-        shared_key=None if key is None else Key.from_json(key),
+        shared_text=shared.get(row.shared, ""),
         begun=row.begun,
         ended=row.ended,
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, insert
 from sqlalchemy.exc import DBAPIError
 
-from bkgflow.campaign.ledger.opening import Database, not_usable
+from bkgflow.campaign.ledger.opening import Database
 from bkgflow.campaign.ledger.rows import KeptFile, verdict_to
 from bkgflow.campaign.ledger.schema import (
     attempts,
@@ -21,6 +21,7 @@ from bkgflow.campaign.ledger.schema import (
     runs,
     units,
 )
+from bkgflow.campaign.ledger.trouble import not_usable
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.owner import Owner
 from bkgflow.verdict import Verdict
