@@ -12,7 +12,7 @@ from pydantic import PlainSerializer, PlainValidator
 from bkgflow.errors import BkgflowError, OutputError
 from bkgflow.record import Record, history
 
-__all__ = ["State", "Verdict"]
+__all__ = ["Passing", "State", "Verdict"]
 
 MOST = 200
 """Letters of a reason at a prompt."""
@@ -46,6 +46,16 @@ class State(StrEnum):
         return self in {State.COMPLETE, State.SKIPPED}
 
 
+class Passing(StrEnum):
+    """What was at fault that may be gone at another attempt, or on another worker."""
+
+    MEMORY = "memory"
+    """A task did not find the memory that it needs."""
+
+    DISK = "disk"
+    """A read or a write failed in a way that network file systems recover from."""
+
+
 Error = Annotated[
     BkgflowError,
     PlainValidator(lambda v: v if isinstance(v, BkgflowError) else BkgflowError.from_dict(v)),
@@ -77,6 +87,8 @@ class Verdict:
         Of these files in bytes, as the worker saw them; -1 for what is no file.
     worker : str
         Who published them: a process and its host.
+    passing : Passing or None
+        Why another attempt may end better; None where it would end the same.
     """
 
     state: State
@@ -86,6 +98,7 @@ class Verdict:
     products: tuple[str, ...] = ()
     sizes: tuple[int, ...] = field(default=(), compare=False)
     worker: str = field(default="", compare=False)
+    passing: Passing | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         """Short: the record has hundreds of values."""

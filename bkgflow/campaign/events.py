@@ -8,9 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bkgflow.clusters.attempts import Attempt
 from bkgflow.verdict import Verdict
 
-__all__ = ["Event", "Listener", "Notice", "RunEnded", "RunStarted", "UnitEnded", "UnitStarted"]
+__all__ = [
+    "Event",
+    "Listener",
+    "Notice",
+    "RunEnded",
+    "RunStarted",
+    "UnitEnded",
+    "UnitStarted",
+    "UnitTried",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +41,15 @@ class UnitStarted:
 
     run: str
     unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnitTried:
+    """An attempt at a unit has ended; where it is not tried again, its end comes next."""
+
+    run: str
+    unit: str
+    attempt: Attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +81,6 @@ class RunEnded:
     seconds: float
 
 
-Event = RunStarted | UnitStarted | UnitEnded | Notice | RunEnded
+Event = RunStarted | UnitStarted | UnitTried | UnitEnded | Notice | RunEnded
 
 Listener = Callable[[Event], None]

@@ -15,7 +15,9 @@ from bkgflow.campaign.result import RESULT_FILE, RunResult, all_blocked
 from bkgflow.campaign.signals import Stopped, deferred, stoppable
 from bkgflow.campaign.tally import announcer
 from bkgflow.clusters.base import Cluster
-from bkgflow.clusters.executor import Executor, ThreadExecutor
+from bkgflow.clusters.executor import POLICY, Executor
+from bkgflow.clusters.policy import RetryPolicy
+from bkgflow.clusters.threads import ThreadExecutor
 from bkgflow.errors import BkgflowError, RunError, UsageError
 from bkgflow.io.products.ahead import opened_ahead
 from bkgflow.io.products.fits import FitsWriter
@@ -40,7 +42,12 @@ MIB = 1 << 20
 
 
 def run_campaign(
-    plan: Plan, cluster: Cluster, listeners: Iterable[Listener] = (), *, room: bool = True
+    plan: Plan,
+    cluster: Cluster,
+    listeners: Iterable[Listener] = (),
+    *,
+    room: bool = True,
+    policy: RetryPolicy = POLICY,
 ) -> RunResult:
     """Run a plan to its end, with its log and its result beside the products.
 
@@ -48,6 +55,8 @@ def run_campaign(
     ----------
     room : bool
         Whether the disk must have room for all products before the first one is made.
+    policy : RetryPolicy
+        What is done about units that fail.
 
     Raises
     ------
@@ -72,7 +81,7 @@ def run_campaign(
                 notes += check_space(plan)
             by = LocalPublish(run=run)
             kept = Reserve.of(plan.output / RESULT_FILE, result_size(plan), by)
-            work = Work(run, plan, tuple(listeners), FitsWriter(by), notes=tuple(notes))
+            work = Work(run, plan, tuple(listeners), FitsWriter(by), notes=tuple(notes), policy=policy)
             computed = _run(work, cluster, kept)
         finally:
             clear_run(plan.output, run)
@@ -95,7 +104,8 @@ def _run(work: Work, cluster: Cluster, kept: Reserve) -> Computed:
     def say(text: str) -> None:
         announce(Notice(work.run, text))
 
-    cluster, why = cluster.suited(work.plan)
+    # Threads cannot be ended: a time limit needs processes.
+    cluster, why = (cluster, "") if work.policy.timeout else cluster.suited(work.plan)
     if why:
         announce(Notice(work.run, why, minor=True))
     try:

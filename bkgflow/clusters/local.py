@@ -14,7 +14,7 @@ from bkgflow.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
     from bkgflow.clusters.client import ClientExecutor
-    from bkgflow.clusters.executor import ThreadExecutor
+    from bkgflow.clusters.threads import ThreadExecutor
     from bkgflow.planning.plan import Plan
 
 __all__ = ["Here", "Local", "Threads", "free_address"]
@@ -59,7 +59,7 @@ class Threads(Here):
     @contextmanager
     def open(self) -> Iterator[ThreadExecutor]:
         """Give an executor; the threads are started when it computes."""
-        from bkgflow.clusters.executor import ThreadExecutor
+        from bkgflow.clusters.threads import ThreadExecutor
 
         yield ThreadExecutor(self.workers)
 

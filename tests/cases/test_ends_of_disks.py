@@ -16,7 +16,7 @@ from benchmarks.fault_tools import bkgflow as command
 from benchmarks.fault_tools import disk, ended, found_in
 from bkgflow.campaign.compute import run_plan
 from bkgflow.campaign.events import RunEnded, UnitEnded
-from bkgflow.clusters.executor import ThreadExecutor
+from bkgflow.clusters.threads import ThreadExecutor
 from bkgflow.errors import OutputError, StorageError
 from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.storage.lock import hold
