@@ -12,6 +12,7 @@ from bkgflow.campaign.progress import notebook_cell, progress_in, said_in
 from bkgflow.campaign.result import RunResult
 from bkgflow.campaign.runner import compile_for, run_campaign, run_single
 from bkgflow.clusters.choose import ClusterArguments, choose, shows_cluster_arguments
+from bkgflow.clusters.policy import RetryPolicy
 from bkgflow.errors import UsageError
 from bkgflow.io.models import is_model
 from bkgflow.io.products.model import ModelWriter
@@ -193,6 +194,9 @@ def run(
     listeners: Iterable[Listener] = (),
     check_space: bool = True,
     progress: bool = True,
+    max_retries: int = 3,
+    timeout: float | None = None,
+    fail_fast: bool = False,
     **options: Unpack[ClusterArguments],
 ) -> RunResult:
     """Compute a plan and write its products, ``bkgflow.log`` and ``bkgflow-run.json``.
@@ -212,6 +216,14 @@ def run(
         Whether the disk must have room for all products before the first one is made.
     progress : bool
         Whether a notebook's cell shows how the run goes on; elsewhere nothing does.
+    max_retries : int
+        How often a unit is tried again that fails for no fault of its inputs: its worker died, it
+        found no memory, a disk failed for a while, it took too long.
+    timeout : float, optional
+        Seconds that a unit may take on its worker; without it, as long as it likes. Threads of
+        this process keep none.
+    fail_fast : bool
+        Whether the run ends with the first unit that is not good; the others are BLOCKED.
     **options
         Settings of the cluster: ``workers`` (int), the processes of a local cluster, or threads;
         ``memory`` ("4GiB"), the limit of each process of a local cluster; ``wait`` (seconds), for
@@ -239,14 +251,15 @@ def run(
     if not isinstance(plan, Plan):
         raise _no_plan("A run must be given a plan", plan)
     where = choose(cluster, **options)
+    policy = RetryPolicy(max_retries, timeout=timeout, fail_fast=fail_fast)
     cell = notebook_cell() if progress else None
     if cell is None:
-        return run_campaign(plan, where, listeners, room=check_space)
+        return run_campaign(plan, where, listeners, room=check_space, policy=policy)
     if where.here:
         # Before the run, which would do it without a word in the cell.
         compile_for(plan, said_in(cell))
     told = [*listeners, progress_in(cell, plan)]
-    return run_campaign(plan, where, told, room=check_space)
+    return run_campaign(plan, where, told, room=check_space, policy=policy)
 
 
 def show(thing: Plan | RunResult) -> None:

@@ -81,7 +81,8 @@ def run_campaign(
                 notes += check_space(plan)
             by = LocalPublish(run=run)
             kept = Reserve.of(plan.output / RESULT_FILE, result_size(plan), by)
-            work = Work(run, plan, tuple(listeners), FitsWriter(by), notes=tuple(notes), policy=policy)
+            told, writer = tuple(listeners), FitsWriter(by)
+            work = Work(run, plan, told, writer, notes=tuple(notes), policy=policy)
             computed = _run(work, cluster, kept)
         finally:
             clear_run(plan.output, run)

@@ -19,10 +19,13 @@ __all__ = [
     "BkgList",
     "Confine",
     "Data",
+    "FailFast",
     "Imprints",
+    "MaxRetries",
     "Program",
     "Quiet",
     "References",
+    "Timeout",
     "Values",
     "takes_cluster",
     "takes_step_arguments",
@@ -52,6 +55,26 @@ References = Annotated[
         metavar="DIR",
         show_default=False,
     ),
+]
+
+MaxRetries = Annotated[
+    int,
+    typer.Option(
+        min=0,
+        metavar="N",
+        help="How often a unit is tried again that fails for no fault of its inputs.",
+    ),
+]
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        help="Time that a unit may take on its worker; needs worker processes.",
+        show_default=False,
+    ),
+]
+FailFast = Annotated[
+    bool, typer.Option("--fail-fast", help="End with the first unit that is not good.")
 ]
 
 Data = Annotated[

@@ -12,9 +12,12 @@ from bkgflow.cli.options import (
     BkgList,
     Confine,
     Data,
+    FailFast,
+    MaxRetries,
     Program,
     Quiet,
     References,
+    Timeout,
     Values,
     takes_cluster,
     takes_step_arguments,
@@ -45,6 +48,9 @@ def run(
             help="Begin only if the disk has room for all products.",
         ),
     ] = True,
+    max_retries: MaxRetries = 3,
+    timeout: Timeout = None,
+    fail_fast: FailFast = False,
     quiet: Quiet = False,
     *,
     where: Values,
@@ -73,6 +79,7 @@ def run(
         arguments=given | arguments,
         quiet=quiet,
         check_space=check_space,
+        retries={"max_retries": max_retries, "timeout": timeout, "fail_fast": fail_fast},
     )
     if pictures:
         for unit, verdict in result.pairs():
@@ -93,8 +100,12 @@ def execute(
     arguments: Values,
     quiet: bool = False,
     check_space: bool = True,
+    retries: Values | None = None,
 ) -> RunResult:
-    """Plan and run a program with progress and summary."""
+    """Plan and run a program with progress and summary.
+
+    ``retries`` says what is done about units that fail, as `bkgflow.run` takes it.
+    """
     from bkgflow import api
     from bkgflow.campaign.progress import progress_of, waiting
     from bkgflow.campaign.runner import compile_for, task_memory
@@ -112,7 +123,12 @@ def execute(
     try:
         with progress_of(planned, quiet=quiet) as progress:
             result = api.run(
-                planned, cluster, listeners=[progress], progress=False, check_space=check_space
+                planned,
+                cluster,
+                listeners=[progress],
+                progress=False,
+                check_space=check_space,
+                **(retries or {}),
             )
     except Stopped as stop:
         if stop.result is not None:

@@ -213,10 +213,12 @@ class ClientExecutor(Executor):
         """Return how the units end that are left; None where the scheduler is there, or again."""
         if self.client.status == "running":
             return None
-        if self.client.status in {"closing", "closed"} or self.connect is None:
-            return LOST  # somebody has closed the client, or the cluster
+        closed = self.client.status in {"closing", "closed"}
+        if self.connect is None or (closed and not self.own):
+            return LOST  # somebody has closed the client
         limit = self.limits.nobody
-        say(f"the scheduler {self.address} went away: waiting for it, up to {limit:.0f} s")
+        what = "it is started again" if self.own else "waiting for it"
+        say(f"the scheduler {self.address} went away: {what}, up to {limit:.0f} s")
         deadline = time.monotonic() + limit
         while (left := deadline - time.monotonic()) > 0:
             try:
@@ -224,7 +226,9 @@ class ClientExecutor(Executor):
             except Exception:  # whatever listens there now may answer with anything
                 time.sleep(min(left, 0.5))
                 continue
-            self.made.append(self.client)
+            if not self.own:
+                self.made.append(self.client)
+            self.address = str(self.client.scheduler.address)
             try:
                 if self.plan is not None:
                     self.check(self.plan, say)

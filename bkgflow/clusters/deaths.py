@@ -53,9 +53,7 @@ class Deaths:
         Given every `Gone`; and a `Told` for each worker that `ask` is called for.
     """
 
-    def __init__(
-        self, client: Client, watch: Watch, put: Callable[[Gone | Told], object]
-    ) -> None:
+    def __init__(self, client: Client, watch: Watch, put: Callable[[Gone | Told], object]) -> None:
         self.client, self.watch, self.put = client, watch, put
         self._held: dict[str, int] = {}
 

@@ -56,8 +56,10 @@ class Failure:
         """Return the failure of what raised something; None where its task was cancelled."""
         if problem is None:
             return cls(Cause.CANCELLED)
-        said = problem.message if isinstance(problem, BkgflowError) else ""
-        return cls(Cause.PROBLEM, said or f"{type(problem).__name__}: {problem}"[:500], None, problem)
+        said = f"{type(problem).__name__}: {problem}"[:500]
+        if isinstance(problem, BkgflowError):
+            said = problem.message
+        return cls(Cause.PROBLEM, said, None, problem)
 
     def given_up(self, story: str, *, proven: bool) -> Verdict:
         """Return how it ends, where it is not tried again.
@@ -69,24 +71,27 @@ class Failure:
         proven : bool
             Whether it alone must be at fault.
         """
-        match self.cause:
-            case Cause.KILLED:
-                rule = "Workers must live while they compute a unit: it is done by none that lived"
-                error = RunError(rule, value=story, cure=f"{MORE_MEMORY}, {LOGS}")
-                return Verdict.quarantined(error) if proven else Verdict.blocked(error)
-            case Cause.TIME:
-                rule = "A unit must end within the time that it may take (--timeout)"
-                cure = f"Give it more time, or leave the limit out, {LOGS}"
-                return Verdict.blocked(RunError(rule, value=story, cure=cure))
-            case Cause.CANCELLED:
-                return LOST
+        if self.cause is Cause.CANCELLED:
+            return LOST
         if self.verdict is not None:
             return replace(self.verdict, passing=None)
         if isinstance(self.problem, RunError):
             return Verdict.blocked(self.problem)
-        rule = "A worker must compute its task to the end"
-        if isinstance(self.problem, Exception):  # of a task itself, a guard makes a verdict
+        error = self._error(story)
+        # What a task itself raises, its guard makes a verdict of: an exception is the worker's.
+        beyond = self.problem is not None and not isinstance(self.problem, Exception)
+        return Verdict.quarantined(error) if proven or beyond else Verdict.blocked(error)
+
+    def _error(self, story: str) -> RunError:
+        if self.cause is Cause.KILLED:
+            rule = "Workers must live while they compute a unit: it is done by none that lived"
+            return RunError(rule, value=story, cure=f"{MORE_MEMORY}, {LOGS}")
+        if self.cause is Cause.TIME:
+            rule = "A unit must end within the time that it may take (--timeout)"
+            cure = f"Give it more time, or leave the limit out, {LOGS}"
+            return RunError(rule, value=story, cure=cure)
+        cure = f"{MORE_MEMORY}, {LOGS}"
+        if isinstance(self.problem, Exception):
             cure = f"See that all workers have the same environment, {LOGS}"
-            return Verdict.blocked(RunError(rule, value=self.story, cure=cure))
-        error = RunError(rule, value=self.story, cure=f"{MORE_MEMORY}, {LOGS}")
-        return Verdict.quarantined(error)
+        rule = "A worker must compute its task to the end"
+        return RunError(rule, value=self.story, cure=cure)

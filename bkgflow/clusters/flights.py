@@ -103,9 +103,7 @@ class Flights:
             held = {shared: [futures[key] for key in keys] for shared, keys in parts.items()}
             self.groups[name] = Group(name, self.tries.way(name), held, own)
 
-    def _add_group(
-        self, tasks: Tasks, name: str
-    ) -> tuple[dict[str, list[Hashable]], set[str]]:
+    def _add_group(self, tasks: Tasks, name: str) -> tuple[dict[str, list[Hashable]], set[str]]:
         """Add the tasks of a group; return the keys of each result's parts, and all in words."""
         way, number = self.tries.way(name), self.tries.submitted(name)
         of_group, parts = self.feed.workload.parts(self.feed.shared_in(name), way.divisor)
@@ -179,6 +177,17 @@ class Flights:
             self.client.cancel([each for parts in closed.parts.values() for each in parts])
             self._forget(closed)
         return waiting
+
+    def cancel_all(self) -> None:
+        """Have the scheduler forget all that is left: nobody wants it any more."""
+        parts = [
+            each for group in self.groups.values() for of in group.parts.values() for each in of
+        ]
+        futures = [flight.future for flight in self.units.values()]
+        self.units.clear()
+        self.groups.clear()
+        if futures or parts:
+            self.client.cancel([*futures, *parts])
 
     def _forget(self, group: Group) -> None:
         for key in group.keys:

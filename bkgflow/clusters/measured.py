@@ -1,4 +1,4 @@
-"""What a unit's last task took, measured in the process that computes it; and told as an attempt."""
+"""What a unit's last task took, measured where it is computed, and told as an attempt."""
 
 from __future__ import annotations
 
@@ -69,9 +69,7 @@ def measured(end: Callable[[], Verdict]) -> tuple[Verdict, Measured]:
     counted = before.read >= 0 <= after.read
     read = after.read - before.read if counted else -1
     written = after.written - before.written if counted else -1
-    return verdict, Measured(
-        me.words, me.host, started, seconds, read, written, after.peak, log
-    )
+    return verdict, Measured(me.words, me.host, started, seconds, read, written, after.peak, log)
 
 
 def attempt_of(number: int, ended: Ended, reason: str = "") -> Attempt:
@@ -115,4 +113,3 @@ def told_of(
         reason=failure.story or failure.cause.value,
         log=log,
     )
-

@@ -20,6 +20,7 @@ __all__ = [
     "unseen",
 ]
 
+
 def unanswered(worker: str, problem: BaseException) -> RunError:
     """Return the error of a worker that gives no answer."""
     return RunError(

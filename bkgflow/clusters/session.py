@@ -112,14 +112,16 @@ class Session:
         finally:
             self.retries.all_back()
             self.watch.stop()
-            self.deaths.stop()
-            with suppress(ClosedClientError, OSError):  # then the scheduler forgets us by itself
-                self.client.unsubscribe_topic(topic)
-                for group in list(self.flights.groups):
-                    self.flights.close(group)
-                for unit in list(self.flights.units):  # nobody wants the rest
-                    self.flights.take_back(unit)
+            if self.client.status == "running":  # else the scheduler forgets us by itself
+                self._clear(topic)
         return self.stuck
+
+    def _clear(self, topic: str) -> None:
+        """Leave nothing with the scheduler."""
+        self.deaths.stop()
+        with suppress(ClosedClientError, OSError):
+            self.client.unsubscribe_topic(topic)
+            self.flights.cancel_all()
 
     # To the scheduler.
 

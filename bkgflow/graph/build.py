@@ -33,6 +33,7 @@ __all__ = ["Graph", "PlannedWork", "build"]
 
 FILES = FitsWriter()
 
+
 @dataclass(frozen=True)
 class Graph:
     """A dask graph and the task in it that ends each unit; whole, it is a `Workload` as well.
