@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from distributed import get_worker, secede
+from distributed import Worker, get_worker, secede
 
 from bkgflow.clusters.alone import room
 from bkgflow.clusters.executor import LOST
@@ -19,7 +20,7 @@ from bkgflow.verdict import Verdict
 
 __all__ = ["Job"]
 
-SAID = 0.05
+SAID = 0.25
 """Seconds after which others have heard that a task begins which may kill its process."""
 
 
@@ -58,7 +59,7 @@ class Job:
                 return Ended(LOST, worker.address)
             me = Owner.me()
             began = Began(self.key, worker.address, me.words, me.host, time.time())
-            worker.log_event(self.topic, ("begins", *began))
+            _say(worker, self.topic, began)
             if self.alone:
                 time.sleep(SAID)
             return self._end(worker.address, upstream) if self.ends else self.task(*upstream)
@@ -71,6 +72,21 @@ class Job:
         verdict, took = measured(end)
         given = any(each is verdict for each in upstream)
         return Ended(verdict, worker, given, took)
+
+
+def _say(worker: Worker, topic: str, began: Began) -> None:
+    """Say that a task begins, and wait until that is on its way: it may take the process with it.
+
+    That is a tenth of a millisecond, two turns of the worker's loop.
+    """
+    worker.log_event(topic, ("begins", *began))
+    with suppress(Exception):  # a worker that closes may not turn any more
+        asyncio.run_coroutine_threadsafe(_turn(), worker.loop.asyncio_loop).result(1.0)
+
+
+async def _turn() -> None:
+    for _ in range(2):
+        await asyncio.sleep(0)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, suppress
+from threading import Thread
 from typing import Any
 
 from distributed import Client, Nanny
@@ -20,6 +21,12 @@ log = logging.getLogger("bkgflow.clusters")
 
 PRELOAD = ["bkgflow.clusters.on_start"]
 """What worker processes import when they start."""
+
+ENDING = 30.0
+"""Seconds that a cluster may take to end whose scheduler has died."""
+
+WORTH_IT = 1.2
+"""How many times the memory of the others a larger worker must have."""
 
 STARTING = 60.0
 """Seconds that a worker may take to start."""
@@ -37,13 +44,20 @@ class Own:
     def __init__(self, start: Callable[[], AbstractContextManager[Any]]) -> None:
         self._start = start
         self._stack = ExitStack()
+        self._client: Client | None = None
+        self._endings: list[Thread] = []
         self.larger = LargerWorker()
 
     def connect(self, timeout: float = 0.0) -> Client:
-        """Start the cluster; end the one before it, if there was one."""
-        self.close()
+        """Start the cluster; the one before it, if there was one, is ended meanwhile."""
+        before, self._stack = self._stack, ExitStack()
+        if self._client is not None:
+            self._client = None
+            ending = Thread(target=_end, args=(before,), daemon=True)
+            ending.start()
+            self._endings.append(ending)
         cluster = self._stack.enter_context(self._start())
-        client = self._stack.enter_context(Client(cluster, set_as_default=False))
+        client = self._client = self._stack.enter_context(Client(cluster, set_as_default=False))
         self.larger.use(client)
         self._stack.callback(self._close_larger, client)
         return client
@@ -53,12 +67,18 @@ class Own:
             client.sync(self.larger.close)
 
     def close(self) -> None:
-        """End what was started; a scheduler that has died is no reason not to."""
-        stack, self._stack = self._stack, ExitStack()
-        try:
-            stack.close()
-        except Exception as problem:
-            log.warning("the cluster was not closed in order: %s", problem)
+        """End what was started."""
+        self._stack.close()
+        for each in self._endings:
+            each.join(ENDING)
+
+
+def _end(stack: ExitStack) -> None:
+    """End a cluster whose scheduler has died: its workers have nobody left to take leave of."""
+    try:
+        stack.close()
+    except Exception as problem:
+        log.warning("the cluster before was not closed in order: %s", problem)
 
 
 class LargerWorker:
@@ -67,36 +87,38 @@ class LargerWorker:
     def __init__(self) -> None:
         self._nanny: Nanny | None = None
         self._client: Client | None = None
+        self._memory = 0
 
     def use(self, client: Client) -> None:
-        """Be a worker of the scheduler of this client."""
+        """Be a worker of the scheduler of this client, which has its other workers already.
+
+        It gets twice the memory of these, but no more than the machine has.
+        """
         self._client, self._nanny = client, None
+        workers = client.scheduler_info(n_workers=-1)["workers"].values()
+        least = min((int(each["memory_limit"] or 0) for each in workers), default=0)
+        twice = min(2 * least, int(MEMORY_LIMIT))
+        self._memory = twice if twice > WORTH_IT * least else 0
 
     async def start(self) -> str:
         """Start it, or wait for it to be started again; return its address, empty without one."""
         assert self._client is not None
         if self._nanny is None:
-            if not (memory := await self._memory(self._client)):
+            if not self._memory:
                 return ""
             self._nanny = ScriptlessNanny(
                 self._client.scheduler.address,
                 nthreads=1,
-                memory_limit=memory,
+                memory_limit=self._memory,
                 preload=PRELOAD,
                 security=self._client.security,
+                silence_logs=logging.WARNING,
             )
             await asyncio.wait_for(self._nanny, STARTING)
         async with asyncio.timeout(STARTING):
             while self._nanny.status != Status.running or not self._nanny.worker_address:
                 await asyncio.sleep(0.1)
         return str(self._nanny.worker_address)
-
-    async def _memory(self, client: Client) -> int:
-        """Return twice the memory of the other workers, but no more than the machine has."""
-        workers = (await client.scheduler.identity(n_workers=-1))["workers"].values()
-        least = min((int(each["memory_limit"] or 0) for each in workers), default=0)
-        twice = min(2 * least, int(MEMORY_LIMIT))
-        return twice if twice > 1.2 * least else 0
 
     async def close(self) -> None:
         """End it."""

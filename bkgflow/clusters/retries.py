@@ -115,12 +115,12 @@ class Retries:
 
     def group_failed(self, name: str, failure: Failure, attempt: Attempt) -> None:
         """Shared results failed: all units that wait for them do so a while longer."""
-        waiting = self.flights.close(name)
+        waiting = [*self.parked.get(name, ()), *self.flights.close(name)]
         for unit in waiting:
             number = self.flights.tries.begun(unit)
             told = replace(attempt, number=number, reason=SHARED + attempt.reason)
             self.telling.attempt(unit, told)
-        self.parked[name] = [*self.parked.get(name, []), *waiting]
+        self.parked[name] = waiting
         self._decide(name, replace(failure, story=SHARED + failure.story), None)
 
     def _decide(self, name: str, failure: Failure, units: list[str] | None) -> None:

@@ -246,7 +246,10 @@ class Session:
         if isinstance(problem, KilledWorker):
             # Its scheduler has lost patience before us. What had begun is told by who is gone.
             at_fault = self.flights.of_key(str(problem.task)) or flight
-            self._suspect(at_fault, str(problem), held=False)
+            if at_fault.way.alone:
+                self._fail(at_fault, None, Failure(Cause.KILLED, str(problem)))
+            else:
+                self._suspect(at_fault, held=False)
         else:
             number = self.tries.number(flight.unit)
             attempt = told_of(number, flight.began, failure)
@@ -269,23 +272,28 @@ class Session:
 
     def _worker_gone(self, gone: Gone) -> None:
         """Take back what a worker had begun that is gone: it may kill the next one as well."""
-        held = {key: self.flights.of_key(key) for key in gone.keys}
-        had = [(key, each) for key, each in held.items() if each is not None]
-        begun = [(each, began) for key, each in had if (began := _began(key, each, gone.worker))]
         if not gone.blamed:
             return  # the scheduler gives its tasks to others
-        if not begun:
+        held = {key: self.flights.of_key(key) for key in gone.keys}
+        had = [(key, each) for key, each in held.items() if each is not None]
+        fallen: list[tuple[Flight | Group, Began | None]] = [
+            (each, began) for key, each in had if (began := _began(key, each, gone.worker))
+        ]
+        if not fallen:  # it died so fast that nothing was heard of it
+            fallen = [(each, None) for _, each in had if each.way.alone]
             for _, each in had:
-                self._suspect(each, f"worker {gone.worker} died")
-            return
-        for each, _ in begun:
+                if not each.way.alone:
+                    self._suspect(each)
+        for each, _ in fallen:
             if isinstance(each, Flight):
                 self.flights.take_back(each.unit)
             elif each.name in self.flights.groups:
                 units = self.flights.close(each.name)
                 self.retries.parked.setdefault(each.name, []).extend(units)
-        self._dying.setdefault(gone.worker, []).extend(begun)
-        self.deaths.ask(gone.worker, begun[0][1].process)
+        if fallen:
+            self._dying.setdefault(gone.worker, []).extend(fallen)
+            process = next((began.process for _, began in fallen if began), "")
+            self.deaths.ask(gone.worker, process)
 
     def _worker_told(self, told: Told) -> None:
         """Decide about what a worker had begun that died."""
@@ -293,15 +301,13 @@ class Session:
         for each, began in self._dying.pop(told.worker, ()):
             self._fail(each, began, failure, told.lines)
 
-    def _suspect(self, each: Flight | Group, story: str, *, held: bool = True) -> None:
-        """Try again what was with a worker that died; alone, if that was not the first one.
+    def _suspect(self, each: Flight | Group, *, held: bool = True) -> None:
+        """Try alone what was with a worker that died, if that was not the first one.
 
         ``held`` says whether the scheduler still has it, and gives it to another worker itself.
         """
         name = each.unit if isinstance(each, Flight) else each.name
-        if self.tries.way(name).alone:
-            self._fail(each, None, Failure(Cause.KILLED, story))
-        elif self.tries.suspect(name) or not held:
+        if self.tries.suspect(name) or not held:
             if isinstance(each, Flight):
                 self.flights.take_back(name)
                 self.feed.again(name)

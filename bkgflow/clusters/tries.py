@@ -129,8 +129,8 @@ class Tries:
                 return history.problems <= PROBLEMS
             case Cause.KILLED | Cause.MEMORY:
                 history.memory += 1
-                way, number = history.way, history.memory
-                history.way = Way(FEWER, alone=way.alone or number > 1, larger=number > 2)
+                before = history.way.alone
+                history.way = Way(FEWER, alone=before or history.memory > 1, larger=before)
         return True
 
     def _history(self, name: str) -> _History:
