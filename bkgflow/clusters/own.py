@@ -22,7 +22,7 @@ log = logging.getLogger("bkgflow.clusters")
 PRELOAD = ["bkgflow.clusters.on_start"]
 """What worker processes import when they start."""
 
-ENDING = 30.0
+CLOSING = 30.0
 """Seconds that a cluster may take to end whose scheduler has died."""
 
 WORTH_IT = 1.2
@@ -45,7 +45,7 @@ class Own:
         self._start = start
         self._stack = ExitStack()
         self._client: Client | None = None
-        self._endings: list[Thread] = []
+        self._closing: list[Thread] = []
         self.larger = LargerWorker()
 
     def connect(self, timeout: float = 0.0) -> Client:
@@ -53,9 +53,9 @@ class Own:
         before, self._stack = self._stack, ExitStack()
         if self._client is not None:
             self._client = None
-            ending = Thread(target=_end, args=(before,), daemon=True)
-            ending.start()
-            self._endings.append(ending)
+            thread = Thread(target=_end, args=(before,), daemon=True)
+            thread.start()
+            self._closing.append(thread)
         cluster = self._stack.enter_context(self._start())
         client = self._client = self._stack.enter_context(Client(cluster, set_as_default=False))
         self.larger.use(client)
@@ -69,8 +69,8 @@ class Own:
     def close(self) -> None:
         """End what was started."""
         self._stack.close()
-        for each in self._endings:
-            each.join(ENDING)
+        for each in self._closing:
+            each.join(CLOSING)
 
 
 def _end(stack: ExitStack) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
-import os
 import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
-from errno import EACCES, EIO, ENOENT, ENOTDIR, EPERM, ESTALE
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -26,29 +23,23 @@ from bkgflow.clusters.flights import Flight, Flights, Group
 from bkgflow.clusters.measured import Began, Ended, attempt_of, told_of
 from bkgflow.clusters.on_worker import stop
 from bkgflow.clusters.policy import RetryPolicy, window_for
+from bkgflow.clusters.results import problem_of, results_of, unseen_input
 from bkgflow.clusters.retries import Larger, LargerReady, Retries
 from bkgflow.clusters.trial import Trial
 from bkgflow.clusters.tries import Tries
 from bkgflow.clusters.watch import Notice, Stuck, Watch
-from bkgflow.errors import FileError, RunError
-from bkgflow.io.storage.location import Location
+from bkgflow.errors import RunError
 
 __all__ = ["Session"]
 
 LOOK_AGAIN = 0.1
 """Seconds after which a future is asked once more that was lost: its callback comes at once."""
 
-GATHER = 15
-"""Seconds that results may take from workers to here; one that holds some may have stopped."""
-
 GRACE = 1.0
 """Seconds that a unit gets beyond its time: news of its end may be on the way."""
 
 PATIENCE = 1.0
 """Seconds after which it is looked whether all is well, where there is no news."""
-
-UNSEEN = {os.strerror(each) for each in (EACCES, EIO, ENOENT, ENOTDIR, EPERM, ESTALE)}
-"""What a system says of a file that it has not, or may not read."""
 
 
 class Session:
@@ -205,10 +196,7 @@ class Session:
         wanted = [each for each in futures if self._flight_of(each) is not None]
         if not wanted:
             return
-        results: list[Ended | None] = [None] * len(wanted)
-        with suppress(TimeoutError):
-            results = self.client.sync(_gather, self.client, wanted)
-        for future, result in zip(wanted, results, strict=True):
+        for future, result in zip(wanted, results_of(self.client, wanted), strict=True):
             flight = self._flight_of(future)
             if flight is None:  # what was shared failed, as its neighbor said
                 continue
@@ -220,7 +208,7 @@ class Session:
     def _end(self, flight: Flight, ended: Ended) -> None:
         """Pass on how a unit ended, then forget it: stopped in between, it is passed on twice."""
         unit, verdict, number = flight.unit, ended.verdict, self.tries.number(flight.unit)
-        if unseen := self._unseen(ended):
+        if unseen := unseen_input(ended, self.trial):
             attempt = attempt_of(number, ended, unseen.message)
             self.retries.unit_failed(unit, Failure.raised(unseen), attempt)
         elif verdict.passing and ended.handed_on and flight.group:
@@ -241,7 +229,7 @@ class Session:
         flight = self._flight_of(future)
         if flight is None or self.client.status != "running":
             return
-        problem = _problem_of(future)
+        problem = problem_of(future)
         failure = Failure.raised(problem)
         if isinstance(problem, KilledWorker):
             # Its scheduler has lost patience before us. What had begun is told by who is gone.
@@ -353,38 +341,8 @@ class Session:
             self._fail(each, began, Failure(Cause.TIME, why))
             self.watch.restart(where, f"takes longer than {seconds:g} s for a unit")
 
-    def _unseen(self, ended: Ended) -> RunError | None:
-        """Say that a worker does not see an input that is seen from here; None where it does."""
-        error = ended.verdict.error
-        if self.trial is None or not isinstance(error, FileError) or error.value not in UNSEEN:
-            return None
-        try:
-            Location.of(error.file or "").identity()
-        except FileError:
-            return None
-        return RunError(
-            "Every worker must see the inputs as the driver sees them",
-            file=error.file,
-            value=f"{error.value}: {ended.worker}, or a worker that computed what it needs",
-            cure="Share the folder with every worker under the same path",
-        )
-
 
 def _began(key: str, each: Flight | Group, worker: str) -> Began | None:
     """Return where and when a task began; None where that was on no such worker."""
     began = each.began if isinstance(each, Flight) else each.began.get(key)
     return began if began is not None and began.worker == worker else None
-
-
-async def _gather(client: Client, futures: list[Future]) -> list[Ended | None]:
-    found: list[Ended | None] = await asyncio.wait_for(
-        client.gather(futures, errors="skip", asynchronous=True), GATHER
-    )
-    return found
-
-
-def _problem_of(future: Future) -> BaseException | None:
-    if future.status != "error":
-        return None
-    problem: BaseException = future.exception(timeout=GATHER)
-    return problem

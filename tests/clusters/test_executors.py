@@ -1,9 +1,9 @@
 """What every executor keeps: order, window, retries, attempts; and what decides about them."""
 
-import os
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -85,7 +85,7 @@ def test_a_disk_that_keeps_failing_ends_its_unit_alone(executor, tmp_path):
     heard = Heard().execute(executor, work, max_retries=1)
     assert heard.states == {"COMPLETE": 1, "QUARANTINED": 1}
     assert len(heard.attempts["unit"]) == 2
-    assert len(os.listdir(marks)) == 6
+    assert len(list(Path(marks).iterdir())) == 6
 
 
 def test_memory_that_is_not_found_is_asked_for_again_and_then_blocks(executor):
