@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bkgflow import version as _version
 
 if TYPE_CHECKING:
-    from bkgflow.api import draw, plan, run, show, subtract
+    from bkgflow.api import choices, draw, plan, run, show, subtract
     from bkgflow.campaign.result import RunResult
     from bkgflow.detector import Window
     from bkgflow.errors import BkgflowError
@@ -26,6 +26,7 @@ __all__ = [
     "Verdict",
     "Window",
     "__version__",
+    "choices",
     "combine",
     "draw",
     "open_exposure",

@@ -16,7 +16,8 @@ Every message says which file, which rule, which value broke it, and the cure::
      │   ├─ ReferenceFileError no reference file fits the exposure, or more than one does
      │   └─ ConflictError    two units would write the same file
      ├─ OutputError          the product cannot be written where it was asked for
-     │   └─ StorageError     no product can: the folder's disk is full, gone or read-only
+     │   ├─ StorageError     no product can: the folder's disk is full, gone or read-only
+     │   └─ LedgerError      the campaign's ledger is missing, damaged, newer, or does not answer
      └─ RunError             the machinery failed (a worker, a read that may pass); may be retried
 
 Only ``RunError`` can be cured by a retry: its ``retryable`` is true.
@@ -35,6 +36,7 @@ __all__ = [
     "ConflictError",
     "FileError",
     "InputError",
+    "LedgerError",
     "MetadataError",
     "OutputError",
     "PlanError",
@@ -181,6 +183,10 @@ class OutputError(BkgflowError):
 
 class StorageError(OutputError):
     """An output folder that can take no product at all: its disk is full, gone or read-only."""
+
+
+class LedgerError(OutputError):
+    """A campaign's ledger is missing, damaged or newer, or its database does not answer."""
 
 
 class RunError(BkgflowError):

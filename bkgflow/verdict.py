@@ -85,6 +85,8 @@ class Verdict:
         Where the files are that were published: the product first.
     sizes : tuple of int
         Of these files in bytes, as the worker saw them; -1 for what is no file.
+    checksums : tuple of str
+        Of these files, as the worker wrote them; empty for what is no file.
     worker : str
         Who published them: a process and its host.
     passing : Passing or None
@@ -98,6 +100,7 @@ class Verdict:
     products: tuple[str, ...] = ()
     sizes: tuple[int, ...] = field(default=(), compare=False)
     worker: str = field(default="", compare=False)
+    checksums: tuple[str, ...] = field(default=(), compare=False)
     passing: Passing | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
@@ -171,6 +174,7 @@ class Verdict:
             "products": list(self.products),
             "sizes": list(self.sizes),
             "worker": self.worker,
+            "checksums": list(self.checksums),
         }
 
     @classmethod
@@ -185,10 +189,15 @@ class Verdict:
             tuple(parts["products"]),
             tuple(parts.get("sizes", ())),
             parts.get("worker", ""),
+            tuple(parts.get("checksums", ())),
         )
 
     def published(
-        self, products: tuple[str, ...], sizes: tuple[int, ...] = (), worker: str = ""
+        self,
+        products: tuple[str, ...],
+        sizes: tuple[int, ...] = (),
+        worker: str = "",
+        checksums: tuple[str, ...] = (),
     ) -> Verdict:
         """Return the verdict with the files that are now there, and who made them appear."""
-        return replace(self, products=products, sizes=sizes, worker=worker)
+        return replace(self, products=products, sizes=sizes, worker=worker, checksums=checksums)

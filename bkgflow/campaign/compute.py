@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 from uuid import uuid4
 
 from bkgflow.campaign.events import Listener, Notice, RunEnded, RunStarted
 from bkgflow.campaign.folder import Products, gone
+from bkgflow.campaign.keeper import Keeper
 from bkgflow.campaign.log import log
 from bkgflow.campaign.result import RunResult
 from bkgflow.campaign.signals import Stopped, deferred
@@ -50,6 +52,16 @@ class Work:
         Whether products are files, which are looked for; no model in memory is one.
     policy : RetryPolicy
         What is done about units that fail.
+    caught_up : callable
+        Waits until the listeners have heard what happened, for a while.
+    keeper : Keeper
+        Takes down how units begin and end.
+    whole : Plan or None
+        Where the plan is a part of what was asked for: all of it.
+    earlier : mapping
+        How the other units of that ended before, by the digests of their keys.
+    first : str
+        What is to be said before anything else: what is done of a campaign, and why.
     """
 
     run: str
@@ -60,6 +72,22 @@ class Work:
     notes: tuple[str, ...] = ()
     files: bool = True
     policy: RetryPolicy = POLICY
+    caught_up: Callable[[], object] = lambda: None
+    keeper: Keeper = field(default_factory=Keeper)
+    whole: Plan | None = None
+    earlier: Mapping[str, Verdict] = field(default_factory=dict)
+    first: str = ""
+
+    def result(self, verdicts: Iterable[Verdict], seconds: float, **said: Any) -> RunResult:
+        """Return how all that was asked for ended, with what had ended before."""
+        now = {u.digest: v for u, v in zip(self.plan.units, verdicts, strict=True)}
+        plan = self.whole or self.plan
+        together = tuple(
+            now[unit.digest] if unit.digest in now else self.earlier[unit.digest]
+            for unit in plan.units
+        )
+        kept = frozenset(self.earlier)
+        return RunResult(plan, together, seconds, self.run, notes=self.notes, kept=kept, **said)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +155,8 @@ def compute(
     products = Products(plan.output)
     look = products.looked_at if work.files else _as_it_is
     announce = announcer(work.listeners)
-    tally = Tally(work.run, plan, announce, look, fail_fast=work.policy.fail_fast)
+    fail_fast = work.policy.fail_fast
+    tally = Tally(work.run, plan, announce, look, work.keeper, fail_fast=fail_fast)
     stop, reason = None, ""
     try:
         _computed(work, executor, tally, prepare)
@@ -153,16 +182,10 @@ def compute(
         if not reason and LOST in verdicts:
             reason = LOST.reason
         seconds = time.monotonic() - began
-        tally.announce(RunEnded(work.run, seconds))
+        tally.announce(RunEnded(work.run, seconds, reason))
     return Computed(
-        RunResult(
-            plan,
-            verdicts,
-            seconds,
-            work.run,
-            started=started.isoformat(timespec="seconds"),
-            stopped=reason,
-            notes=work.notes,
+        work.result(
+            verdicts, seconds, started=started.isoformat(timespec="seconds"), stopped=reason
         ),
         stop,
     )
@@ -190,4 +213,5 @@ def _computed(work: Work, executor: Executor, tally: Tally, prepare: Callable[[]
 
 
 def _notice(run: str, tally: Tally, text: str) -> None:
+    tally.keeper.said(text)
     tally.announce(Notice(run, text))

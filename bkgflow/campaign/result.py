@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,6 +63,8 @@ class RunResult:
         ends early.
     file : str
         Where the result was kept; empty if it was not.
+    kept : frozenset of str
+        Units that had ended in an earlier run and stay as they are, by the digests of their keys.
     """
 
     plan: Plan
@@ -72,6 +75,7 @@ class RunResult:
     stopped: str = ""
     notes: tuple[str, ...] = ()
     file: str = ""
+    kept: frozenset[str] = frozenset()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -137,7 +141,7 @@ class RunResult:
     def __str__(self) -> str:
         """How it went, in a few lines: counts, time, folder, and what went wrong."""
         lines = [
-            *summary(self.plan, self.verdicts, self.seconds),
+            *summary(self.plan, self.verdicts, self.seconds, len(self.kept)),
             *([f"ended early: {self.stopped}"] if self.stopped else []),
             *self.notes,
             *first_lines(grouped(self.failed)),
@@ -165,7 +169,10 @@ class RunResult:
             "notes": list(self.notes),
             "counts": self.counts,
             "passed_over": [each.to_dict() for each in self.plan.passed_over],
-            "units": [_plain(unit, verdict) for unit, verdict in self.pairs()],
+            "units": [
+                _plain(unit, verdict) | {"kept": unit.digest in self.kept}
+                for unit, verdict in self.pairs()
+            ],
         }
 
     def save(self, path: PathLike) -> None:
@@ -178,7 +185,7 @@ class RunResult:
         """
         write_text(path, self._text())
 
-    def kept(self, reserve: Reserve) -> RunResult:
+    def store(self, reserve: Reserve) -> RunResult:
         """Write it into room that was reserved beside the products; return it with where it is.
 
         Where that cannot be written, it goes among the machine's temporary files, with a note:
@@ -203,6 +210,14 @@ class RunResult:
             note = f"the result cannot be kept anywhere: {error}"
             return replace(self, notes=(*self.notes, note))
         return replace(told, file=str(other))
+
+    def noted(self, note: str) -> RunResult:
+        """Return it with one note more, and keep it so where it was kept."""
+        told = replace(self, notes=(*self.notes, note))
+        if told.file:
+            with suppress(OutputError):  # what was kept before stays
+                write_text(told.file, told._text())
+        return told
 
     def _text(self, indent: int | None = 1) -> str:
         return to_json(self.to_dict(), indent=indent, inf_nan_mode="null").decode()

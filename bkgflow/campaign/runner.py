@@ -1,44 +1,51 @@
-"""A plan run to its end, with everything that a run leaves behind; and one unit, here and now."""
+"""A plan run to its end, with everything that a run leaves behind."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import replace
 
-from bkgflow.campaign.compute import FILES, Computed, Work, compute, new_run, run_plan
-from bkgflow.campaign.events import Event, Listener, Notice
+from bkgflow.campaign.audience import Audience
+from bkgflow.campaign.compute import Computed, Work, compute, new_run
+from bkgflow.campaign.event_lines import EVENTS_FILE, event_lines
+from bkgflow.campaign.events import Event, Listener, Notice, RunEnded
 from bkgflow.campaign.folder import check_space, cleared, result_size
-from bkgflow.campaign.log import log, log_events, log_file, log_remarks
+from bkgflow.campaign.log import LogHandler, log, log_events, log_file
 from bkgflow.campaign.result import RESULT_FILE, RunResult, all_blocked
+from bkgflow.campaign.resume import Resume
+from bkgflow.campaign.session import Session, open_session
 from bkgflow.campaign.signals import Stopped, deferred, stoppable
+from bkgflow.campaign.single import compile_for, kinds_of
 from bkgflow.campaign.tally import announcer
 from bkgflow.clusters.base import Cluster
 from bkgflow.clusters.executor import POLICY, Executor
+from bkgflow.clusters.local import Threads
 from bkgflow.clusters.policy import RetryPolicy
-from bkgflow.clusters.threads import ThreadExecutor
 from bkgflow.errors import BkgflowError, RunError, UsageError
-from bkgflow.io.products.ahead import opened_ahead
 from bkgflow.io.products.fits import FitsWriter
-from bkgflow.io.products.writer import ProductWriter
 from bkgflow.io.storage.leftovers import clear_run
+from bkgflow.io.storage.lines import Lines
 from bkgflow.io.storage.lock import hold
 from bkgflow.io.storage.publish import LocalPublish
 from bkgflow.io.storage.space import Reserve
-from bkgflow.kinds.warm import KINDS, Kind, warm_up
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.planner import DEFAULT_MEMORY
+from bkgflow.verdict import State
 
 __all__ = [
     "check_memory",
-    "compile_for",
     "run_campaign",
-    "run_single",
     "task_memory",
 ]
 
 MIB = 1 << 20
+
+LOG_PATIENCE = 60.0
+"""Seconds that the log has, after the run, to be complete: a disk may be slow."""
+
+RESUME = Resume()
+"""Everything that is left, for whatever reason."""
 
 
 def run_campaign(
@@ -47,14 +54,27 @@ def run_campaign(
     listeners: Iterable[Listener] = (),
     *,
     room: bool = True,
+    resume: Resume = RESUME,
+    ledger: str = "",
+    labels: Mapping[str, str] | None = None,
+    asked: Mapping[str, object] | None = None,
     policy: RetryPolicy = POLICY,
 ) -> RunResult:
-    """Run a plan to its end, with its log and its result beside the products.
+    """Run a campaign to its end: what its ledger says is left of a plan.
+
+    Listeners are told in threads of their own, and have a few seconds after the end
+    (`bkgflow.campaign.audience`).
 
     Parameters
     ----------
     room : bool
         Whether the disk must have room for all products before the first one is made.
+    resume : Resume
+        What is to be done.
+    ledger : str
+        Where the ledger is, if not in the output folder: a path or a URL.
+    labels, asked : mapping
+        Words by which people find the campaign; and the command that makes such a run again.
     policy : RetryPolicy
         What is done about units that fail.
 
@@ -74,16 +94,13 @@ def run_campaign(
         If SIGTERM or SIGHUP stopped it, and nobody but bkgflow handles them; likewise.
     """
     run = new_run()
-    with stoppable(), hold(plan.output, run) as before:
+    with stoppable(), hold(plan.output, run) as before, closing(Audience(listeners)) as audience:
         try:
             notes = cleared(plan.output, before)
-            if room:
-                notes += check_space(plan)
-            by = LocalPublish(run=run)
-            kept = Reserve.of(plan.output / RESULT_FILE, result_size(plan), by)
-            told, writer = tuple(listeners), FitsWriter(by)
-            work = Work(run, plan, told, writer, notes=tuple(notes), policy=policy)
-            computed = _run(work, cluster, kept)
+            with open_session(
+                plan, run, resume, ledger=ledger, labels=labels, asked=asked
+            ) as session:
+                computed = _in_session(session, cluster, audience, notes, room, policy)
         finally:
             clear_run(plan.output, run)
         if computed.stop is None:
@@ -94,7 +111,41 @@ def run_campaign(
         raise computed.stop
 
 
-def _run(work: Work, cluster: Cluster, kept: Reserve) -> Computed:
+def _in_session(
+    session: Session,
+    cluster: Cluster,
+    audience: Audience,
+    notes: list[str],
+    room: bool,
+    policy: RetryPolicy,
+) -> Computed:
+    """Do what a campaign has left, and have the ledger say how the run ended."""
+    to_do, run = session.to_do, session.writer.run
+    if room:
+        notes = [*notes, *check_space(to_do)]
+    by = LocalPublish(run=run)
+    kept = Reserve.of(to_do.output / RESULT_FILE, result_size(session.plan), by)
+    work = Work(
+        run,
+        to_do,
+        (audience,),
+        FitsWriter(by),
+        notes=tuple(notes),
+        policy=policy,
+        caught_up=audience.close,
+        keeper=session,
+        whole=session.plan,
+        earlier=session.earlier,
+        first=session.choices.summary() if session.choices.resumes else "",
+    )
+    try:
+        return _run(work, cluster, kept, session.begin)
+    except BkgflowError as problem:
+        session.end(problem.message)
+        raise
+
+
+def _run(work: Work, cluster: Cluster, kept: Reserve, begin: Callable[[], object]) -> Computed:
     """Compute on a cluster and keep the result, before the cluster is closed and whatever it does.
 
     Closing may take long, hang, or fail.
@@ -105,8 +156,11 @@ def _run(work: Work, cluster: Cluster, kept: Reserve) -> Computed:
     def say(text: str) -> None:
         announce(Notice(work.run, text))
 
-    # Threads cannot be ended: a time limit needs processes.
-    cluster, why = (cluster, "") if work.policy.timeout else cluster.suited(work.plan)
+    why = ""
+    if not any(unit.verdict.state != State.QUARANTINED for unit in work.plan.units):
+        cluster = Threads()  # there is nothing to compute, and nobody need wait for workers
+    elif work.policy.timeout is None:  # threads cannot be ended: a time limit needs processes
+        cluster, why = cluster.suited(work.plan)
     if why:
         announce(Notice(work.run, why, minor=True))
     try:
@@ -115,7 +169,7 @@ def _run(work: Work, cluster: Cluster, kept: Reserve) -> Computed:
             executor.ready(say)
             check_memory(work.plan, executor)
             executor.check(work.plan, say)
-            computed = _logged(work, cluster, executor, kept, early)
+            computed = _logged(work, cluster, executor, kept, early, begin)
     except KeyboardInterrupt as stop:
         with deferred():
             if computed is None:  # it came while the cluster was started
@@ -136,9 +190,17 @@ def _run(work: Work, cluster: Cluster, kept: Reserve) -> Computed:
 
 def _never_begun(work: Work, kept: Reserve, reason: str) -> RunResult:
     """Keep the result of a run that ended before any of its units."""
-    with log_file(work.plan.output / "bkgflow.log"):
+    ended = RunEnded(work.run, 0.0, reason)
+    with (
+        log_file(work.plan.output / "bkgflow.log"),
+        closing(Lines(work.plan.output / EVENTS_FILE)) as lines,
+    ):
         log.error("run %s ends before it began: %s", work.run, reason)
-    return all_blocked(work.plan, work.run, reason, work.notes).kept(kept)
+        event_lines(work.plan, lines)(ended)
+    for listener in work.listeners:
+        listener(ended)
+    blocked = all_blocked(work.plan, work.run, reason, work.notes)
+    return work.result(blocked.verdicts, 0.0, stopped=reason).store(kept)
 
 
 @contextmanager
@@ -161,7 +223,12 @@ def _opened(cluster: Cluster) -> Iterator[Executor]:
 
 
 def _logged(
-    work: Work, cluster: Cluster, executor: Executor, kept: Reserve, early: Iterable[Event]
+    work: Work,
+    cluster: Cluster,
+    executor: Executor,
+    kept: Reserve,
+    early: Iterable[Event],
+    begin: Callable[[], object],
 ) -> Computed:
     """Compute, with the log beside the products, and keep the result there."""
     plan = work.plan
@@ -170,59 +237,47 @@ def _logged(
         if cluster.here:
             compile_for(plan, log.info)
         else:
-            executor.compile(_kinds_of(plan))
+            executor.compile(kinds_of(plan))
 
-    with log_file(plan.output / "bkgflow.log") as file:
+    with (
+        log_file(plan.output / "bkgflow.log") as file,
+        closing(Lines(plan.output / EVENTS_FILE)) as lines,
+        closing(Audience((log_events(plan), event_lines(plan, lines)), LOG_PATIENCE)) as logged,
+    ):
         for note in work.notes:
             log.warning("%s", note)
-        logged = log_events(plan)
         for event in early:  # what was said before there was a log
             logged(event)
-        told = (logged, *work.listeners)
+        told: tuple[Listener, ...] = (logged, *work.listeners)
+        begin()
+        announce = announcer(told)
+        for words in (work.first, *work.keeper.notes):
+            if words:
+                announce(Notice(work.run, words, minor=True))
         computed = compute(replace(work, listeners=told), executor, prepare)
-        result = computed.result
-        if file.trouble:
-            result = replace(result, notes=(*result.notes, file.trouble))
-        with deferred():
-            return replace(computed, result=result.kept(kept))
+        try:
+            with deferred():
+                logged.close()
+                more = _missing(file, lines)
+                result = replace(computed.result, notes=(*computed.result.notes, *more))
+                result = result.store(kept)
+                if trouble := work.keeper.end(result.stopped):
+                    log.error("%s", trouble)
+                    result = result.noted(trouble)
+                computed = replace(computed, result=result)
+                work.caught_up()  # when all is kept: it may take some seconds
+        except KeyboardInterrupt as stop:
+            computed = replace(computed, stop=computed.stop or stop)
+        return computed
 
 
-def compile_for(plan: Plan, say: Callable[[str], object]) -> None:
-    """Compile the kernels of a plan's units, so that its tasks on this machine find it done.
-
-    ``say`` gets a sentence before anything that takes long.
-    """
-    warm_up(_kinds_of(plan), say)
-
-
-def _kinds_of(plan: Plan) -> list[Kind]:
-    wanted = {unit.kind for unit in plan.units if unit.verdict.to_do}
-    return [kind for kind in KINDS if kind in wanted]
-
-
-def run_single(plan: Plan, writer: ProductWriter = FILES) -> None:
-    """Compute a plan of one unit on threads of this process; say in the log how it went.
-
-    Raises
-    ------
-    BkgflowError
-        What is wrong with the unit.
-    """
-    # One unit has the machine to itself: each of its tasks may use every core.
-    threads = os.cpu_count() or 1
-    compile_for(plan, log.info)
-    with opened_ahead(writer, plan.facts()[plan.units[0].target]) as ahead:
-        # Files are this process's own, or there are none: nobody need look for them.
-        here = ThreadExecutor(threads)
-        result = run_plan(plan, here, writer=ahead, threads=threads, files=False)
-    [(unit, verdict)] = result.pairs()
-    if verdict.error is not None:
-        raise verdict.error
-    log_remarks(unit, verdict)
-    if verdict.reason:
-        log.warning("%s: %s %s", unit.target, verdict.state, verdict.reason)
-    for path in verdict.products[1:]:
-        log.info("combined background written to %s", path)
+def _missing(file: LogHandler, lines: Lines) -> list[str]:
+    """Return what is missing in the log and in the events beside it."""
+    more = [file.trouble] if file.trouble else []
+    if lines.trouble:
+        more.append(f"{EVENTS_FILE} ends early: {lines.trouble}")
+        log.warning("%s", more[-1])
+    return more
 
 
 def check_memory(plan: Plan, workers: Executor | Cluster) -> None:

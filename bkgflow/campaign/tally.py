@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from bkgflow.campaign.events import Event, Listener, UnitEnded, UnitStarted, UnitTried
+from bkgflow.campaign.keeper import Keeper
 from bkgflow.campaign.log import log
 from bkgflow.campaign.signals import deferred
 from bkgflow.clusters.attempts import Attempt
-from bkgflow.errors import StorageError
+from bkgflow.errors import LedgerError, StorageError
 from bkgflow.planning.plan import Plan
 from bkgflow.verdict import State, Verdict
 
@@ -48,13 +49,16 @@ class Tally:
         plan: Plan,
         announce: Listener,
         look: Callable[[Verdict], Verdict],
+        keeper: Keeper | None = None,
         *,
         fail_fast: bool = False,
     ) -> None:
         self._fail_fast = fail_fast
         self.run, self.plan = run, plan
+        self.keeper = keeper or Keeper()
         self.verdicts: dict[str, Verdict] = {}
         self.announce, self._look = announce, look
+        self.lost: LedgerError | None = None
         self._begun: set[str] = set()
 
     def refused(self) -> None:
@@ -71,6 +75,7 @@ class Tally:
     def start(self, unit: str) -> None:
         """Take down that a unit begins."""
         self._begun.add(unit)
+        self.keeper.begun(unit)
         self.announce(UnitStarted(self.run, unit))
 
     def end(self, unit: str, verdict: Verdict) -> None:
@@ -80,6 +85,8 @@ class Tally:
         ------
         OutputLostError
             If no other can end better: the disk is full, gone or read-only.
+        LedgerError
+            If nothing can be taken down any more.
         FailFastError
             If it is not good, and the run was to end with the first such unit.
         """
@@ -90,6 +97,8 @@ class Tally:
             self._keep(unit, seen)
         if isinstance(seen.error, StorageError):
             raise OutputLostError(seen.error)
+        if self.lost is not None:
+            raise self.lost
         self._end_early(seen)
 
     def _end_early(self, verdict: Verdict) -> None:
@@ -110,6 +119,10 @@ class Tally:
 
     def _keep(self, unit: str, verdict: Verdict) -> None:
         self.verdicts[unit] = verdict
+        try:
+            self.keeper.ended(unit, verdict)
+        except LedgerError as error:
+            self.lost = error
         self.announce(UnitEnded(self.run, unit, verdict))
 
 

@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 from pydantic.fields import FieldInfo
 
+from bkgflow.campaign.causes import CAUSES
 from bkgflow.clusters.choose import CLUSTERS, SUMMARY, all_options
+from bkgflow.errors import UsageError
 from bkgflow.settings import Several, StepSettings
 
 __all__ = [
     "STEP",
     "BkgList",
+    "Checksum",
     "Confine",
     "Data",
-    "FailFast",
     "Imprints",
-    "MaxRetries",
     "Program",
     "Quiet",
     "References",
-    "Timeout",
     "Values",
+    "takes_campaign",
     "takes_cluster",
+    "takes_retries",
     "takes_step_arguments",
+    "takes_watching",
 ]
 
 STEP = "Step arguments"
@@ -55,26 +58,6 @@ References = Annotated[
         metavar="DIR",
         show_default=False,
     ),
-]
-
-MaxRetries = Annotated[
-    int,
-    typer.Option(
-        min=0,
-        metavar="N",
-        help="How often a unit is tried again that fails for no fault of its inputs.",
-    ),
-]
-Timeout = Annotated[
-    float | None,
-    typer.Option(
-        metavar="SECONDS",
-        help="Time that a unit may take on its worker; needs worker processes.",
-        show_default=False,
-    ),
-]
-FailFast = Annotated[
-    bool, typer.Option("--fail-fast", help="End with the first unit that is not good.")
 ]
 
 Data = Annotated[
@@ -116,6 +99,15 @@ Imprints = Annotated[
 ]
 
 
+Checksum = Annotated[
+    bool,
+    typer.Option(
+        "--checksum",
+        help="Know inputs by their bytes, which are all read: one that was only written again "
+        "counts as unchanged.",
+    ),
+]
+
 SETTINGS = typer.Option(
     help="A parameter file of the step (ASDF or .cfg, as strun takes them); what is given here "
     "goes before what it says.",
@@ -149,6 +141,136 @@ def takes_cluster(command: Callable[..., None]) -> Callable[..., None]:
         )
         made.append(_parameter(name, kind, None, words))
     return _takes(command, "where", made)
+
+
+RESUME: dict[str, tuple[object, Any, Any]] = {
+    "fresh": (bool, False, typer.Option("--fresh", help="Do everything anew.")),
+    "only": (
+        list[str] | None,
+        None,
+        typer.Option(
+            help="Do only units whose target, product or association has such a name; may be "
+            "given several times.",
+            metavar="PATTERN",
+            show_default=False,
+        ),
+    ),
+    "retry_failed": (
+        bool,
+        False,
+        typer.Option("--retry-failed", help="Also do again what went wrong though unchanged."),
+    ),
+    "rerun_on": (
+        str | None,
+        None,
+        typer.Option(
+            help=f"Changes because of which a unit is done again: some of {', '.join(CAUSES)}.",
+            metavar="WORDS",
+            show_default="all",
+        ),
+    ),
+    "ledger": (
+        str | None,
+        None,
+        typer.Option(
+            help="Where the campaign's ledger is: a file, or postgresql://USER@HOST/DATABASE.",
+            metavar="WHERE",
+            show_default="in the output folder",
+        ),
+    ),
+    "label": (
+        list[str] | None,
+        None,
+        typer.Option(
+            help="A word by which people find the campaign; may be given several times.",
+            metavar="KEY=VALUE",
+            show_default=False,
+        ),
+    ),
+}
+"""Options that say what of a campaign is done: type, default, and words."""
+
+
+def takes_campaign(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say what of a campaign is done.
+
+    The command gets them as one mapping, ``campaign``, as `bkgflow.run` takes them.
+    """
+    made = [
+        _parameter(name, kind, default, words) for name, (kind, default, words) in RESUME.items()
+    ]
+    for _, _, words in RESUME.values():
+        words.rich_help_panel = "Campaign"
+
+    @wraps(command)
+    def told(**values: Any) -> None:
+        given = values.pop("campaign")
+        if "rerun_on" in given:
+            given["rerun_on"] = [each.strip() for each in given["rerun_on"].split(",")]
+        if "label" in given:
+            given["labels"] = _labels(given.pop("label"))
+        command(**values, campaign=given)
+
+    return _takes(told, "campaign", made)
+
+
+def _labels(given: Sequence[str]) -> dict[str, str]:
+    """Return labels by their keys; `UsageError` where one has none."""
+    parts = [each.partition("=") for each in given]
+    if wrong := ["".join(each) for each in parts if not each[0].strip() or not each[1]]:
+        raise UsageError(
+            "A label must be KEY=VALUE",
+            value=", ".join(wrong),
+            cure="Give, for example, --label operator=ada",
+        )
+    return {key.strip(): value.strip() for key, _, value in parts}
+
+
+NOTIFY = typer.Option(
+    help="Tell of the first unit that goes wrong and of the end, in JSON: POST to this URL, or run "
+    "this command, with JSON on standard input and a summary as last argument.",
+    metavar="TARGET",
+    rich_help_panel="Watching",
+    show_default=False,
+)
+METRICS = typer.Option(
+    help="Serve metrics for Prometheus at this port while the run lasts; HOST:PORT for more than "
+    "this machine.",
+    metavar="PORT",
+    rich_help_panel="Watching",
+    show_default=False,
+)
+
+
+def takes_retries(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say what is done about units that fail.
+
+    The command gets those that were given as one mapping, ``retries``, as `bkgflow.run` takes
+    them.
+    """
+    tried = "How often a unit is tried again that fails for no fault of its inputs."
+    first = "End with the first unit that is not good."
+    time = "Seconds that a unit may take on its worker; needs worker processes."
+    option = partial(typer.Option, show_default=False)
+    made = [
+        _parameter("max_retries", int | None, None, option(help=tried, min=0, metavar="N")),
+        _parameter("timeout", float | None, None, option(help=time, metavar="SECONDS")),
+        _parameter("fail_fast", bool, False, option("--fail-fast", help=first)),
+    ]
+    return _takes(command, "retries", made)
+
+
+def takes_watching(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say who else hears of a run.
+
+    The command gets those that were given as one mapping, ``watching``, as `bkgflow.run` takes
+    them.
+    """
+    made = [
+        _parameter("notify", str | None, None, NOTIFY),
+        _parameter("metrics", str | None, None, METRICS),
+    ]
+    return _takes(command, "watching", made)
 
 
 def _takes(

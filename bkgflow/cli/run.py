@@ -8,29 +8,35 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bkgflow.cli.drawing import draw_pictures
 from bkgflow.cli.options import (
     BkgList,
+    Checksum,
     Confine,
     Data,
-    FailFast,
-    MaxRetries,
     Program,
     Quiet,
     References,
-    Timeout,
     Values,
+    takes_campaign,
     takes_cluster,
+    takes_retries,
     takes_step_arguments,
+    takes_watching,
 )
 
 if TYPE_CHECKING:
     from bkgflow.campaign.result import RunResult
+    from bkgflow.planning.plan import Plan
 
 __all__ = ["execute", "run"]
 
 
 @takes_step_arguments
 @takes_cluster
+@takes_campaign
+@takes_retries
+@takes_watching
 def run(
     program: Program,
     output: Annotated[Path, typer.Option(help="Folder of the products.", metavar="DIR")],
@@ -48,47 +54,59 @@ def run(
             help="Begin only if the disk has room for all products.",
         ),
     ] = True,
-    max_retries: MaxRetries = 3,
-    timeout: Timeout = None,
-    fail_fast: FailFast = False,
+    checksum: Checksum = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Say what would be done, and why; compute nothing."),
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Say of every unit why it is done, or not.")
+    ] = False,
     quiet: Quiet = False,
     *,
     where: Values,
+    campaign: Values,
+    retries: Values,
+    watching: Values,
     arguments: Values,
 ) -> None:
     """Subtract the backgrounds of a whole program and write every product.
 
+    The same command goes on after an interruption: what is complete in the output folder, and
+    still valid, is not done again; what has changed is, and it is said why.
+
     A unit with a bad input is reported and the others go on. Beside the products there will
-    be bkgflow.log and bkgflow-run.json, which says how every unit ended. Exit code 0: all done
-    or skipped; 1: some unit failed; 2: wrong usage, or nothing to plan.
+    be bkgflow.log, bkgflow-events.jsonl, the same for programs, and bkgflow-run.json, which says
+    how every unit ended. Exit code 0: all done or skipped; 1: some unit failed; 2: wrong usage,
+    or nothing to plan.
 
     Ctrl-C, SIGTERM and SIGHUP end it in order, with a result, and exit code 130, 143 or 129; a
     second one ends it at once. Exit code 2, too, where the result cannot be kept there.
     """
-    from bkgflow import api
     from bkgflow.report.pictures import check_drawing
 
     if pictures:
         check_drawing()
-    given = {"data": data or (), "confine": confine, "bkg_list": bkg_list}
+    given = {"data": data or (), "confine": confine, "bkg_list": bkg_list, "checksum": checksum}
+    if dry_run:
+        _show_choices(program, output, where, references, given | arguments, campaign, verbose)
+        return
     result = execute(
         program,
         output,
         where=where,
         references=references,
         arguments=given | arguments,
+        campaign=campaign | retries,
         quiet=quiet,
+        verbose=verbose,
         check_space=check_space,
-        retries={"max_retries": max_retries, "timeout": timeout, "fail_fast": fail_fast},
+        watching=watching,
     )
     if pictures:
-        for unit, verdict in result.pairs():
-            for path in verdict.products[:1]:
-                api.draw(unit.target, path, output / "pictures" / f"{Path(path).stem}.png")
-    if not result.in_place:
-        raise typer.Exit(2)
-    if not result.ok:
-        raise typer.Exit(1)
+        draw_pictures(result.pairs(), output / "pictures", quiet=quiet)
+    if not (result.in_place and result.ok):
+        raise typer.Exit(1 if result.in_place else 2)
 
 
 def execute(
@@ -98,24 +116,29 @@ def execute(
     where: Values,
     references: Path | None,
     arguments: Values,
+    campaign: Values | None = None,
     quiet: bool = False,
+    verbose: bool = False,
     check_space: bool = True,
-    retries: Values | None = None,
+    watching: Values | None = None,
 ) -> RunResult:
-    """Plan and run a program with progress and summary.
-
-    ``retries`` says what is done about units that fail, as `bkgflow.run` takes it.
-    """
+    """Plan and run a program with progress and summary."""
     from bkgflow import api
     from bkgflow.campaign.progress import progress_of, waiting
-    from bkgflow.campaign.runner import compile_for, task_memory
+    from bkgflow.campaign.runner import task_memory
     from bkgflow.campaign.signals import Stopped
+    from bkgflow.campaign.single import compile_for
+    from bkgflow.campaign.watchers import check_watchers
     from bkgflow.clusters.choose import choose
 
+    watching = watching or {}
+    check_watchers(**watching)  # planning may take minutes
     cluster = choose(**where)
     asked = program if len(program) > 1 else program[0]
     memory = task_memory(cluster)
     planned = api.plan(asked, output, memory=memory, references=references, **arguments)
+    if verbose:
+        _say_choices(planned, campaign or {}, verbose=True)
     if cluster.here:
         # Before the bar is shown: it may take a minute.
         with waiting(quiet=quiet) as say:
@@ -128,7 +151,8 @@ def execute(
                 listeners=[progress],
                 progress=False,
                 check_space=check_space,
-                **(retries or {}),
+                **(campaign or {}),
+                **watching,
             )
     except Stopped as stop:
         if stop.result is not None:
@@ -143,6 +167,36 @@ def execute(
     return result
 
 
+def _show_choices(
+    program: list[str],
+    output: Path,
+    where: Values,
+    references: Path | None,
+    arguments: Values,
+    campaign: Values,
+    verbose: bool,
+) -> None:
+    """Plan a program, and say what a run would do of it."""
+    from bkgflow import api
+    from bkgflow.campaign.runner import task_memory
+    from bkgflow.clusters.choose import choose
+
+    memory = task_memory(choose(**where))
+    asked = program if len(program) > 1 else program[0]
+    planned = api.plan(asked, output, memory=memory, references=references, **arguments)
+    _say_choices(planned, campaign, verbose=verbose)
+
+
+def _say_choices(planned: Plan, campaign: Values, *, verbose: bool) -> None:
+    from bkgflow import api
+
+    choices = api.choices(planned, **campaign)
+    if verbose:
+        for each in choices.units:
+            typer.echo(f"{'do' if each.do else 'leave'} {each.unit.name}: {each.why}")
+    typer.echo(choices.summary())
+
+
 def _say_briefly(result: RunResult) -> None:
     """Say what went wrong on standard error, once each, and the summary on standard output."""
     from bkgflow.report.tables import PLAIN_WIDTH
@@ -151,5 +205,5 @@ def _say_briefly(result: RunResult) -> None:
 
     for text in what_went_wrong(result.failed, columns_of(sys.stderr) or PLAIN_WIDTH):
         typer.echo(text, err=True)
-    for line in summary(result.plan, result.verdicts, result.seconds):
+    for line in summary(result.plan, result.verdicts, result.seconds, len(result.kept)):
         typer.echo(line)

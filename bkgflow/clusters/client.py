@@ -11,6 +11,7 @@ from distributed import Client, Future
 from distributed.client import ClosedClientError
 
 from bkgflow.clusters.attempts import OnAttempt, unheard
+from bkgflow.clusters.computation import Computation
 from bkgflow.clusters.crew import Crew, Limits
 from bkgflow.clusters.executor import (
     LOST,
@@ -26,7 +27,6 @@ from bkgflow.clusters.feed import Feed
 from bkgflow.clusters.policy import RetryPolicy
 from bkgflow.clusters.preflight import examine
 from bkgflow.clusters.retries import Larger
-from bkgflow.clusters.session import Session
 from bkgflow.clusters.trial import Trial
 from bkgflow.clusters.tries import Tries
 from bkgflow.errors import BkgflowError, RunError
@@ -194,10 +194,10 @@ class ClientExecutor(Executor):
         idle = 0
         while feed.left:
             before = len(feed.left)
-            session = Session(
+            computation = Computation(
                 self.client, feed, tries, telling, self.trial, self.asked, self.limits, self.larger
             )
-            stuck = session.run()
+            stuck = computation.run()
             if not feed.left:
                 return
             idle = 0 if len(feed.left) < before else idle + 1

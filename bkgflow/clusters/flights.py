@@ -178,6 +178,21 @@ class Flights:
             self._forget(closed)
         return waiting
 
+    def next_due(self) -> float:
+        """Return when the first task is given up; infinity where none ever is."""
+        units = [each.due for each in self.units.values()]
+        groups = [due for each in self.groups.values() for due in each.due.values()]
+        return min([*units, *groups], default=math.inf)
+
+    def late(self, now: float) -> list[tuple[Flight | Group, Began | None]]:
+        """Return what should have ended by now, each once, and where it began."""
+        found: list[tuple[Flight | Group, Began | None]] = [
+            (each, each.began) for each in self.units.values() if each.due <= now
+        ]
+        for group in self.groups.values():
+            found += [(group, group.began[key]) for key, due in group.due.items() if due <= now][:1]
+        return found
+
     def cancel_all(self) -> None:
         """Have the scheduler forget all that is left: nobody wants it any more."""
         parts = [

@@ -123,11 +123,13 @@ class Local(Here):
         import dask
 
         from bkgflow.clusters.client import ClientExecutor
+        from bkgflow.clusters.dask_log import quiet
         from bkgflow.clusters.own import Own
 
         own, expected = Own(self._started), self.workers or os.cpu_count() or 1
         # A worker that dies twice within this time is not started a third time.
-        with dask.config.set({"distributed.deploy.lost-worker-timeout": "1 day"}):
+        patient = dask.config.set({"distributed.deploy.lost-worker-timeout": "1 day"})
+        with patient, quiet():
             try:
                 yield ClientExecutor(
                     own.connect(),

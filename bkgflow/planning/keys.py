@@ -9,17 +9,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 from bkgflow.detector import Window
 from bkgflow.io.storage.identity import Identity
 
-__all__ = ["Key", "Part"]
+__all__ = ["Difference", "Key", "Part"]
 
 Plain = str | int | float | bool | None
-Value = Plain | tuple[Plain, ...] | Identity
+Atom = Plain | Identity
+Value = Atom | tuple[Plain, ...]
 """What a part may be: anything else would go into a hash by chance."""
+
+IDENTITY = tuple(each.name for each in fields(Identity))
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,14 @@ class Part:
 
     name: str
     value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Where two keys differ: the name of a part, and what is other, in words."""
+
+    name: str
+    words: str
 
 
 @dataclass(frozen=True)
@@ -58,22 +70,46 @@ class Key:
 
     def differs(self, before: Key) -> list[str]:
         """Say in words where this key differs from an earlier one; nothing where it does not."""
+        return [each.words for each in self.differences(before)]
+
+    def differences(self, before: Key) -> list[Difference]:
+        """Return where this key differs from an earlier one, part by part."""
         names = dict.fromkeys(part.name for part in (*before.parts, *self.parts))
         return [
-            words
+            Difference(name, words)
             for name in names
-            for words in _differences(name, before._of(name), self._of(name))
+            for words in _differences(name, before.values(name), self.values(name))
         ]
 
-    def _of(self, name: str) -> list[Value]:
+    def values(self, name: str) -> list[Value]:
+        """Return the values of all parts with a name."""
         return [part.value for part in self.parts if part.name == name]
+
+    @property
+    def checksums(self) -> int:
+        """Of how many files it knows the bytes."""
+        files = (part.value for part in self.parts if isinstance(part.value, Identity))
+        return sum(bool(each.checksum) for each in files)
+
+    def without(self, *names: str) -> Key:
+        """Return the key without some of its parts."""
+        return Key(tuple(part for part in self.parts if part.name not in names))
+
+    def to_json(self) -> str:
+        """Return the parts as JSON text."""
+        return json.dumps([(part.name, _told(part.value)) for part in self.parts])
+
+    @classmethod
+    def from_json(cls, text: str) -> Key:
+        """Return the key that `to_json` wrote."""
+        return cls(tuple(Part(name, _read(value)) for name, value in json.loads(text)))
 
 
 def _checked(name: str, value: object) -> Value:
+    if isinstance(value, Atom):
+        return value
     if isinstance(value, Window):
         return str(value)
-    if isinstance(value, Plain | Identity):
-        return value
     if isinstance(value, list | tuple) and all(isinstance(item, Plain) for item in value):
         return tuple(value)
     raise TypeError(f"a key cannot hold {name} = {value!r} ({type(value).__name__})")
@@ -81,14 +117,29 @@ def _checked(name: str, value: object) -> Value:
 
 def _plain(value: Value) -> object:
     if isinstance(value, Identity):
-        return [value.name, value.size, value.mtime_ns, value.checksum]
+        # Where the bytes are known, it does not matter when they were written.
+        when = 0 if value.checksum else value.mtime_ns
+        return [value.name, value.size, when, value.checksum]
     return value
+
+
+def _told(value: Value) -> object:
+    if not isinstance(value, Identity):
+        return value
+    # By hand: a plan has tens of thousands of them, and `asdict` copies every value.
+    return {each: getattr(value, each) for each in IDENTITY}
+
+
+def _read(value: Any) -> Value:
+    if isinstance(value, dict):
+        return Identity(**value)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _differences(name: str, before: list[Value], now: list[Value]) -> Iterator[str]:
     """Compare the values of one name, in any order; single ones by what changed in them."""
-    gone = [value for value in before if value not in now]
-    new = [value for value in now if value not in before]
+    gone = [value for value in before if not any(_same(value, each) for each in now)]
+    new = [value for value in now if not any(_same(value, each) for each in before)]
     match gone, new:
         case [Identity() as old], [Identity() as other]:
             yield f"{name}: {old.differs(other)}"
@@ -97,6 +148,12 @@ def _differences(name: str, before: list[Value], now: list[Value]) -> Iterator[s
         case _:
             yield from (f"{name}: without {_word(value)}" for value in gone)
             yield from (f"{name}: with {_word(value)}" for value in new)
+
+
+def _same(one: Value, other: Value) -> bool:
+    if isinstance(one, Identity) and isinstance(other, Identity):
+        return not one.differs(other)
+    return one == other
 
 
 def _word(value: Value) -> str:

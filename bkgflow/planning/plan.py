@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,6 +98,29 @@ class Plan:
     def sharing(self) -> Counter[str]:
         """Count the units that wait for each shared result, by its digest."""
         return Counter(unit.shared for unit in self.units if unit.shared)
+
+    def only(self, units: Collection[str]) -> Plan:
+        """Return the plan of some of its units, by the digests of their keys.
+
+        What they read and write is taken to be as much of the whole as their targets are.
+        """
+        wanted, facts = set(units), self.facts()
+        chosen = tuple(unit for unit in self.units if unit.digest in wanted)
+        shared = {unit.shared for unit in chosen if unit.verdict.to_do}
+
+        def weight(of: Iterable[Unit]) -> int:
+            return sum(facts[unit.target].identity.size for unit in of if unit.target in facts)
+
+        part = weight(chosen) / (weight(self.units) or 1)
+        costs = replace(
+            self.costs, read=round(self.costs.read * part), written=round(self.costs.written * part)
+        )
+        return replace(
+            self,
+            units=chosen,
+            shared=tuple(each for each in self.shared if each.digest in shared),
+            costs=costs,
+        )
 
     def counts(self) -> Counter[str]:
         """Count the units by their state."""

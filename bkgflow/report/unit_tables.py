@@ -49,7 +49,11 @@ def plan_table(plan: Plan, width: int = PLAIN_WIDTH) -> RenderableType:
 
 
 def run_table(
-    plan: Plan, verdicts: Sequence[Verdict], seconds: float, width: int = PLAIN_WIDTH
+    plan: Plan,
+    verdicts: Sequence[Verdict],
+    seconds: float,
+    width: int = PLAIN_WIDTH,
+    kept: int = 0,
 ) -> RenderableType:
     """Return one row for each unit: how it ended, by its verdict, in a run of so many seconds.
 
@@ -57,16 +61,22 @@ def run_table(
     """
     rows = [(unit, verdict.state) for unit, verdict in zip(plan.units, verdicts, strict=True)]
     table = _units(("Target", "Product", "State"), rows, width)
-    first, last = summary(plan, verdicts, seconds)
+    first, last = summary(plan, verdicts, seconds, kept)
     reasons = _reasons(zip(plan.units, verdicts, strict=True), width)
     return _page(first, [table], [last, *reasons])
 
 
-def summary(plan: Plan, verdicts: Sequence[Verdict], seconds: float) -> tuple[str, str]:
-    """Return two lines: how many units ended how, and where their products are."""
+def summary(
+    plan: Plan, verdicts: Sequence[Verdict], seconds: float, kept: int = 0
+) -> tuple[str, str]:
+    """Return two lines: how many units ended how, and where their products are.
+
+    ``kept`` of them ended in an earlier run.
+    """
     counts = counted(Counter(each.state.value for each in verdicts))
+    before = f" ({kept:,} of them in an earlier run)" if kept else ""
     return (
-        f"{many(len(verdicts), 'unit')}: {counts}",
+        f"{many(len(verdicts), 'unit')}: {counts}{before}",
         f"{seconds:.1f} s, products in {plan.output}",
     )
 

@@ -21,11 +21,20 @@ from bkgflow.verdict import Verdict
 from tests.helpers.commands import names, spoil
 from tests.helpers.exposures import write_association
 
+LEFT = [
+    "bkgflow-campaign.json",
+    "bkgflow-events.jsonl",
+    "bkgflow-ledger.sqlite",
+    "bkgflow-run.json",
+    "bkgflow.log",
+]
+"""What every run leaves beside its products."""
+
 
 def test_run(folder, bkgflow_):
     code, out, err = bkgflow_("run", "program", "--output", "out", "--cluster", "threads")
     assert code == 0
-    assert names("out") == ["bkgflow-run.json", "bkgflow.log", "t1_bsub.fits", "t2_bsub.fits"]
+    assert names("out") == [*LEFT, "t1_bsub.fits", "t2_bsub.fits"]
     assert "2 units: 2 COMPLETE" in out
     lines = err.splitlines()
     assert [line.split()[0] for line in lines] == ["[1/2]", "[2/2]"]
@@ -93,7 +102,7 @@ def test_a_run_again_keeps_the_log(folder, bkgflow_):
     for _ in range(2):
         assert bkgflow_("run", "program", "--output=out", "--cluster=threads")[0] == 0
     assert Path("out/bkgflow.log").read_text().count("the run ended") == 2
-    assert names("out") == ["bkgflow-run.json", "bkgflow.log", "t1_bsub.fits", "t2_bsub.fits"]
+    assert names("out") == [*LEFT, "t1_bsub.fits", "t2_bsub.fits"]
 
 
 @pytest.mark.slow
@@ -170,7 +179,7 @@ def test_a_result_that_cannot_be_written_leaves_the_last_one(folder, bkgflow_, m
     code, _, err = bkgflow_(*arguments)
     assert code == 2
     assert "bkgflow-run.json" in err
-    assert names("out") == ["bkgflow-run.json", "bkgflow.log", "t1_bsub.fits", "t2_bsub.fits"]
+    assert names("out") == [*LEFT, "t1_bsub.fits", "t2_bsub.fits"]
 
 
 def test_a_run_takes_a_plan():
@@ -200,6 +209,7 @@ def test_pictures_that_cannot_be_written(folder, bkgflow_):
     (folder / "out").mkdir()
     (folder / "out" / "pictures").touch()
     code, _, err = bkgflow_("run", "program", "--output=out", "--cluster=threads", "--pictures")
-    assert code == 2
-    assert "pictures" in err
+    assert code == 0  # the products are there
+    assert "bkgflow: t1_bsub.png could not be drawn: " in err
+    assert err.count("could not be drawn") == 2
     assert "t1_bsub.fits" in names("out")

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
-__all__ = ["Identity"]
+__all__ = ["Identity", "Stamp"]
+
+
+class Stamp(NamedTuple):
+    """What a folder tells of a file: its bytes, and when it was last written."""
+
+    size: int
+    mtime_ns: int
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -31,4 +39,7 @@ class Identity:
             return "" if self.checksum == other.checksum else f"other bytes in {self.name}"
         if self.size != other.size:
             return f"other size of {self.name} ({self.size} → {other.size} bytes)"
-        return f"{self.name} was written again"
+        if self.mtime_ns == other.mtime_ns:  # of one of them nobody asked for the checksum
+            return ""
+        unknown = ", and the checksum of the earlier one is not known"
+        return f"{self.name} was written again{unknown if other.checksum else ''}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,13 +15,14 @@ from pydantic import GetCoreSchemaHandler
 from pydantic_core import core_schema
 
 from bkgflow.errors import FileError, RunError, UsageError
+from bkgflow.io.storage.checksum import checksum_of, checksum_of_version, checksums_wanted
 from bkgflow.io.storage.handles import TOO_MANY, open_limit, raise_limit
-from bkgflow.io.storage.identity import Identity
+from bkgflow.io.storage.identity import Identity, Stamp
 from bkgflow.io.storage.lists import expanded, parted
 from bkgflow.io.storage.reading import unpacked
 from bkgflow.io.storage.remote import Remote
 
-__all__ = ["Location", "PathLike", "split_list"]
+__all__ = ["Location", "PathLike", "real_paths", "split_list"]
 
 if TYPE_CHECKING:
     PathLike = str | os.PathLike[str]
@@ -146,6 +147,15 @@ class Location:
         """Whether a folder is there."""
         return self._there().is_dir()
 
+    def is_same(self, other: Location) -> bool:
+        """Whether both are one file or folder, by whatever way they are named."""
+        if self == other:
+            return True
+        try:
+            return self.is_local and other.is_local and self.path.samefile(other.path)
+        except OSError:
+            return False
+
     def listing(self) -> list[Location]:
         """Return what lies in this folder, in the order of the names."""
         there = self._there()
@@ -171,7 +181,9 @@ class Location:
             found = os.stat(self.url)  # noqa: PTH116 - thousands of times
         except (OSError, ValueError) as problem:  # a name with a NUL or half a character in it
             raise _not_readable(self, what, problem) from None
-        return Identity(self.name, found.st_size, found.st_mtime_ns)
+        size, mtime_ns = found.st_size, found.st_mtime_ns
+        checksum = checksum_of_version(self.url, size, mtime_ns) if checksums_wanted() else ""
+        return Identity(self.name, size, mtime_ns, checksum)
 
     def size(self) -> int:
         """Return the bytes of a file on a disk; -1 where none can be seen."""
@@ -181,6 +193,18 @@ class Location:
             return os.stat(self.url).st_size  # noqa: PTH116
         except (OSError, ValueError):
             return -1
+
+    def stamp(self) -> Stamp | None:
+        """Return the size of a file on a disk, and when it was written; None where none is."""
+        try:
+            found = os.stat(self.url)  # noqa: PTH116
+        except (OSError, ValueError):
+            return None
+        return Stamp(found.st_size, found.st_mtime_ns)
+
+    def checksum(self) -> str:
+        """Return the checksum of a file on a disk; empty where none can be read."""
+        return checksum_of(self.url) if self.url.startswith("/") else ""
 
     # Reading.
 
@@ -222,6 +246,21 @@ class Location:
     def make_folder(self) -> None:
         """Make a folder and those above it, where they are not there; `OSError` where it cannot."""
         self.path.mkdir(parents=True, exist_ok=True)
+
+
+def real_paths(locations: Iterable[Location]) -> list[str]:
+    """Return `Location.real` of each; a folder that holds many of them is resolved once."""
+    folders: dict[str, str] = {}
+
+    def real(location: Location) -> str:
+        folder, name = os.path.split(location.url)
+        if not folder.startswith("/") or name in ("", ".", "..") or os.path.islink(location.url):  # noqa: PTH114
+            return location.real()
+        if folder not in folders:
+            folders[folder] = Location(folder).real()
+        return os.path.join(folders[folder], name)  # noqa: PTH118
+
+    return [real(each) for each in locations]
 
 
 def split_list(items: object) -> list[Any]:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bkgflow.errors import OutputError
+from bkgflow.io.storage.identity import Stamp
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import Draft, LocalPublish, write_text
 from bkgflow.io.storage.refused import not_writable
 
-__all__ = ["Free", "Reserve", "free_space", "sizes_in"]
+__all__ = ["Free", "Reserve", "free_space", "sizes_in", "stamps_in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,8 @@ def free_space(folder: Location) -> Free:
     )
 
 
-def sizes_in(folder: Location) -> dict[str, int]:
-    """Return the size in bytes of every file of a folder, by its name; none where it is not there.
+def stamps_in(folder: Location) -> dict[str, Stamp]:
+    """Return the stamp of every file of a folder, by its name; none where it is not there.
 
     One listing: on a network disk it also brings what other hosts have written.
     """
@@ -50,12 +51,18 @@ def sizes_in(folder: Location) -> dict[str, int]:
             for entry in entries:
                 try:
                     if entry.is_file():
-                        found[entry.name] = entry.stat().st_size
+                        stat = entry.stat()
+                        found[entry.name] = Stamp(stat.st_size, stat.st_mtime_ns)
                 except OSError:
                     continue  # it went away meanwhile
     except OSError:
         return {}
     return found
+
+
+def sizes_in(folder: Location) -> dict[str, int]:
+    """Return the size in bytes of every file of a folder, by its name."""
+    return {name: stamp.size for name, stamp in stamps_in(folder).items()}
 
 
 @dataclass(frozen=True, slots=True)

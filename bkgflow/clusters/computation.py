@@ -30,7 +30,7 @@ from bkgflow.clusters.tries import Tries
 from bkgflow.clusters.watch import Notice, Stuck, Watch
 from bkgflow.errors import RunError
 
-__all__ = ["Session"]
+__all__ = ["Computation"]
 
 LOOK_AGAIN = 0.1
 """Seconds after which a future is asked once more that was lost: its callback comes at once."""
@@ -42,7 +42,7 @@ PATIENCE = 1.0
 """Seconds after which it is looked whether all is well, where there is no news."""
 
 
-class Session:
+class Computation:
     """Has a scheduler compute what a feed gives, as long as that scheduler is there.
 
     Parameters
@@ -133,7 +133,7 @@ class Session:
 
     def _news(self) -> list[Any]:
         """Wait for news, but not beyond what is due; return all that there are."""
-        due = min(self.retries.due, self._next_late(), time.monotonic() + PATIENCE)
+        due = min(self.retries.due, self.flights.next_due(), time.monotonic() + PATIENCE)
         found: list[Any] = []
         with suppress(Empty):
             found.append(self.said.get(timeout=max(0.0, due - time.monotonic())))
@@ -317,25 +317,10 @@ class Session:
             attempt = told_of(self.tries.number(each.name), began, failure, log)
             self.retries.group_failed(each.name, failure, attempt)
 
-    def _next_late(self) -> float:
-        """Return when the first task is given up."""
-        if self.policy.timeout is None:
-            return math.inf
-        units = [each.due for each in self.flights.units.values()]
-        groups = [due for each in self.flights.groups.values() for due in each.due.values()]
-        return min([*units, *groups], default=math.inf)
-
     def _give_up_late_ones(self) -> None:
         """Take back what takes too long, and have its worker started again."""
-        if self.policy.timeout is None:
-            return
-        now, seconds = time.monotonic(), self.policy.timeout
-        late: list[tuple[Flight | Group, Began | None]] = [
-            (each, each.began) for each in self.flights.units.values() if each.due <= now
-        ]
-        for group in self.flights.groups.values():
-            late += [(group, group.began[key]) for key, due in group.due.items() if due <= now][:1]
-        for each, began in late:
+        seconds = self.policy.timeout or 0.0
+        for each, began in self.flights.late(time.monotonic()):
             where = began.worker if began else ""
             why = f"was given up on worker {where} after {seconds:g} s"
             self._fail(each, began, Failure(Cause.TIME, why))

@@ -1,0 +1,31 @@
+"""The one facade: what a notebook, a script or the command line calls."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bkgflow.api.programs import choices, plan, run
+    from bkgflow.api.shown import draw, show
+    from bkgflow.api.single import subtract, subtract_to_file
+
+__all__ = ["choices", "draw", "plan", "run", "show", "subtract", "subtract_to_file"]
+
+_HOME = {
+    "choices": "programs",
+    "draw": "shown",
+    "plan": "programs",
+    "run": "programs",
+    "show": "shown",
+    "subtract": "single",
+    "subtract_to_file": "single",
+}
+"""Where each is at home: one exposure is subtracted without the libraries of a campaign."""
+
+
+def __getattr__(name: str) -> object:
+    """Import a function when it is first asked for."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'bkgflow.api' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"bkgflow.api.{_HOME[name]}"), name)

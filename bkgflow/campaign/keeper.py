@@ -1,0 +1,29 @@
+"""Who takes down what happens to units while they are computed."""
+
+from __future__ import annotations
+
+from bkgflow.verdict import Verdict
+
+__all__ = ["Keeper"]
+
+
+class Keeper:
+    """Takes down how units begin and end; this one keeps nothing."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know about where it is kept."""
+        return ()
+
+    def begun(self, unit: str) -> None:
+        """Take down that a unit begins, by the digest of its key."""
+
+    def ended(self, unit: str, verdict: Verdict) -> None:
+        """Take down how it ended; an error of the output where nothing can be kept any more."""
+
+    def said(self, words: str) -> None:
+        """Take down what was said of the run as a whole."""
+
+    def end(self, stopped: str) -> str:
+        """Take down how the run ended; return what could not be taken down, and why."""
+        return ""

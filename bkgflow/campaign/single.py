@@ -1,0 +1,55 @@
+"""A plan of one unit, here and now; and the kernels that it needs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from bkgflow.campaign.compute import FILES, run_plan
+from bkgflow.campaign.log import log, log_remarks
+from bkgflow.clusters.threads import ThreadExecutor
+from bkgflow.io.products.ahead import opened_ahead
+from bkgflow.io.products.writer import ProductWriter
+from bkgflow.kinds.warm import KINDS, Kind, warm_up
+from bkgflow.planning.plan import Plan
+
+__all__ = ["compile_for", "kinds_of", "run_single"]
+
+
+def compile_for(plan: Plan, say: Callable[[str], object]) -> None:
+    """Compile the kernels of a plan's units, so that its tasks on this machine find it done.
+
+    ``say`` gets a sentence before anything that takes long.
+    """
+    warm_up(kinds_of(plan), say)
+
+
+def kinds_of(plan: Plan) -> list[Kind]:
+    """Return the kinds of the units that a plan has to do."""
+    wanted = {unit.kind for unit in plan.units if unit.verdict.to_do}
+    return [kind for kind in KINDS if kind in wanted]
+
+
+def run_single(plan: Plan, writer: ProductWriter = FILES) -> None:
+    """Compute a plan of one unit on threads of this process; say in the log how it went.
+
+    Raises
+    ------
+    BkgflowError
+        What is wrong with the unit.
+    """
+    # One unit has the machine to itself: each of its tasks may use every core.
+    threads = os.cpu_count() or 1
+    compile_for(plan, log.info)
+    with opened_ahead(writer, plan.facts()[plan.units[0].target]) as ahead:
+        # Files are this process's own, or there are none: nobody need look for them.
+        here = ThreadExecutor(threads)
+        result = run_plan(plan, here, writer=ahead, threads=threads, files=False)
+    [(unit, verdict)] = result.pairs()
+    if verdict.error is not None:
+        raise verdict.error
+    log_remarks(unit, verdict)
+    if verdict.reason:
+        log.warning("%s: %s %s", unit.target, verdict.state, verdict.reason)
+    for path in verdict.products[1:]:
+        log.info("combined background written to %s", path)
