@@ -69,6 +69,7 @@ class Computation:
         self.client, self.feed, self.tries, self.telling = client, feed, tries, telling
         self.trial, self.limits = trial, limits
         self.policy: RetryPolicy = tries.policy
+        # Starts and deaths come over topics, ends as futures, and one queue brings all here.
         self.said: SimpleQueue[Any] = SimpleQueue()
         self.watch = Watch(client, self.said.put, trial, asked, limits)
         self.flights = Flights(client, feed, tries, trial.name if trial else "", self.said.put)
@@ -78,10 +79,7 @@ class Computation:
         self._dying: dict[str, list[tuple[Flight | Group, Began | None]]] = {}
 
     def run(self) -> RunError | None:
-        """Compute until all has ended or the scheduler is gone; return why nothing goes on.
-
-        Starts and deaths come over topics, ends as futures, and one queue brings all here.
-        """
+        """Compute until all has ended or the scheduler is gone; return why nothing goes on."""
         topic = self.flights.topic
         try:
             self.watch.start()
@@ -95,10 +93,11 @@ class Computation:
         except (ClosedClientError, OSError):  # the scheduler went away under a call
             pass
         except BaseException:  # the run is stopped: what has begun comes to its end
-            left = {unit: flight.future for unit, flight in self.flights.units.items()}
-            begun = {unit for unit, flight in self.flights.units.items() if flight.began}
-            late = partial(self._late, left)
-            let_end(self.client, partial(stop, topic), left, begun, self.said, late)
+            flights = self.flights.units.values()
+            left = {each.unit: each.future for each in flights}
+            begun = {each.unit for each in flights if each.began}
+            ends = partial(self._late, left)
+            let_end(self.client, partial(stop, topic), left, begun, self.said, ends)
             raise
         finally:
             self.retries.all_back()
@@ -108,7 +107,6 @@ class Computation:
         return self.stuck
 
     def _clear(self, topic: str) -> None:
-        """Leave nothing with the scheduler."""
         self.deaths.stop()
         with suppress(ClosedClientError, OSError):
             self.client.unsubscribe_topic(topic)
@@ -172,7 +170,6 @@ class Computation:
             self._end(flight, ended)
 
     def _flight_of(self, future: Future) -> Flight | None:
-        """Return what a future is of; None where that was taken back, or has ended."""
         found = self.flights.of_key(str(future.key))
         return found if isinstance(found, Flight) else None
 
