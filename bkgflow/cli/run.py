@@ -20,6 +20,7 @@ from bkgflow.cli.options import (
     Values,
     takes_campaign,
     takes_cluster,
+    takes_retries,
     takes_step_arguments,
     takes_watching,
 )
@@ -34,6 +35,7 @@ __all__ = ["execute", "run"]
 @takes_step_arguments
 @takes_cluster
 @takes_campaign
+@takes_retries
 @takes_watching
 def run(
     program: Program,
@@ -64,6 +66,7 @@ def run(
     *,
     where: Values,
     campaign: Values,
+    retries: Values,
     watching: Values,
     arguments: Values,
 ) -> None:
@@ -94,7 +97,7 @@ def run(
         where=where,
         references=references,
         arguments=given | arguments,
-        campaign=campaign,
+        campaign=campaign | retries,
         quiet=quiet,
         verbose=verbose,
         check_space=check_space,
