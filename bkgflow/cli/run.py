@@ -102,10 +102,8 @@ def run(
     )
     if pictures:
         draw_pictures(result.pairs(), output / "pictures", quiet=quiet)
-    if not result.in_place:
-        raise typer.Exit(2)
-    if not result.ok:
-        raise typer.Exit(1)
+    if not (result.in_place and result.ok):
+        raise typer.Exit(1 if result.in_place else 2)
 
 
 def execute(

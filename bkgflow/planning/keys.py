@@ -19,7 +19,8 @@ from bkgflow.io.storage.identity import Identity
 __all__ = ["Difference", "Key", "Part"]
 
 Plain = str | int | float | bool | None
-Value = Plain | tuple[Plain, ...] | Identity
+Atom = Plain | Identity
+Value = Atom | tuple[Plain, ...]
 """What a part may be: anything else would go into a hash by chance."""
 
 IDENTITY = tuple(each.name for each in fields(Identity))
@@ -105,10 +106,10 @@ class Key:
 
 
 def _checked(name: str, value: object) -> Value:
+    if isinstance(value, Atom):
+        return value
     if isinstance(value, Window):
         return str(value)
-    if isinstance(value, Plain | Identity):
-        return value
     if isinstance(value, list | tuple) and all(isinstance(item, Plain) for item in value):
         return tuple(value)
     raise TypeError(f"a key cannot hold {name} = {value!r} ({type(value).__name__})")

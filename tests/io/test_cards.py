@@ -84,6 +84,37 @@ def test_a_header_without_an_end(raw):
         Cards.read("x.fits", io.BytesIO(raw))
 
 
+def test_headers_that_are_alike_answer_alike_and_errors_name_their_own_file():
+    raw = header_of(b"A       = 1", b"B       = 'never closed")
+    for name in ("x.fits", "y.fits"):
+        cards = Cards(name, raw)
+        assert (cards.get("A"), cards.get("C"), cards.get("C", 3)) == (1, None, 3)
+        with pytest.raises(FileError, match=name):
+            cards.get("B")
+
+
+def test_a_question_about_a_short_header_is_asked_once_and_about_others_each_time():
+    asked = []
+
+    def question(cards):
+        asked.append(cards)
+        return cards.get("A")
+
+    short, long = header_of(b"A       = 7"), header_of(*[b"COMMENT a"] * 40, b"A       = 8")
+    assert [Cards(name, short).once(question) for name in "xy"] == [7, 7]
+    assert len(asked) == 1
+    assert [Cards(name, long.ljust(2 * 2880)).once(question) for name in "xy"] == [8, 8]
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize("last", [b"END" + bytes(77), b"END" + b" " * 76 + b"x"])
+def test_what_follows_an_end_must_be_blank(last):
+    raw = header_of(b"COMMENT THE END of a card", b"A       = 1")
+    assert Cards.read("x.fits", io.BytesIO(raw)).get("A") == 1
+    with pytest.raises(FileError, match="must end with END and blanks"):
+        Cards.read("x.fits", io.BytesIO(raw.replace(b"END".ljust(80), last)))
+
+
 @given(
     st.from_regex(r"[A-Z][A-Z0-9_]{0,7}", fullmatch=True), values, st.text(printable, max_size=90)
 )
