@@ -10,7 +10,10 @@ from sqlalchemy.engine import URL
 
 from bkgflow.campaign.ledger.opening import database_of
 from bkgflow.io.storage.location import Location
+from tests.helpers.command_fixtures import bkgflow_, compiled, handlers
 from tests.helpers.postgres import Server, missing
+
+__all__ = ["bkgflow_", "compiled", "handlers"]
 
 
 @pytest.fixture(scope="session")
