@@ -107,6 +107,7 @@ def run(
     rerun_on: Sequence[str] = CAUSES,
     ledger: PathLike = "",
     labels: Mapping[str, str] | None = None,
+    asked: Mapping[str, object] | None = None,
     **options: Unpack[ClusterArguments],
 ) -> RunResult:
     """Compute what is left of a plan; write its products, log, result and ledger beside them.
@@ -144,6 +145,8 @@ def run(
         ``postgresql://USER@HOST/DATABASE``.
     labels : mapping, optional
         Words by which people find the campaign: ``{"operator": "ada"}``.
+    asked : mapping, optional
+        For the ledger: the command that makes such a run again, as the command line gives it.
     **options
         Settings of the cluster: ``workers`` (int), the processes of a local cluster, or threads;
         ``memory`` ("4GiB"), the limit of each process of a local cluster; ``wait`` (seconds), for
@@ -173,7 +176,12 @@ def run(
     where = choose(cluster, **options)
     resume = Resume(fresh, tuple(only), retry_failed, tuple(rerun_on))
     begin = partial(
-        run_campaign, room=check_space, resume=resume, ledger=os.fspath(ledger), labels=labels
+        run_campaign,
+        room=check_space,
+        resume=resume,
+        ledger=os.fspath(ledger),
+        labels=labels,
+        asked=asked,
     )
     cell = notebook_cell() if progress else None
     if cell is None:

@@ -113,8 +113,8 @@ class Place:
         write_text(self.output / PLACE_FILE, json.dumps(parts, indent=1))
 
 
-def open_campaign(output: Location) -> tuple[Database, Reader]:
-    """Open the ledger of a campaign to read it.
+def open_campaign(output: Location, *, whole: bool = True) -> tuple[Database, Reader]:
+    """Open the ledger of a campaign to read it; ``whole`` as for `open_database`.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def open_campaign(output: Location) -> tuple[Database, Reader]:
             cure="Give the output folder of a campaign, or run one: bkgflow run PROGRAM --output "
             "DIR; products without a ledger get one with bkgflow rebuild OUT",
         )
-    database = open_database(place.database, write=False)
+    database = open_database(place.database, write=False, whole=whole)
     try:
         return database, Reader.only(database, output, place.campaign)
     except BaseException:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 
+from bkgflow.campaign.cancel import cancelable
 from bkgflow.campaign.compute import Computed, Work, compute, new_run
 from bkgflow.campaign.events import Event, Listener, Notice
 from bkgflow.campaign.folder import check_space, cleared, result_size
@@ -81,13 +82,17 @@ def run_campaign(
         If SIGTERM or SIGHUP stopped it, and nobody but bkgflow handles them; likewise.
     """
     run = new_run()
-    with stoppable(), hold(plan.output, run) as before:
+    with (
+        stoppable(),
+        hold(plan.output, run) as before,
+        cancelable(plan.output, run) as heed,
+    ):
         try:
             notes = cleared(plan.output, before)
             with open_session(
                 plan, run, resume, ledger=ledger, labels=labels, asked=asked
             ) as session:
-                computed = _in_session(session, cluster, tuple(listeners), notes, room=room)
+                computed = _in_session(session, cluster, (*listeners, heed), notes, room=room)
         finally:
             clear_run(plan.output, run)
         if computed.stop is None:

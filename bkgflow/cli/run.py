@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,9 +11,12 @@ import typer
 
 from bkgflow.cli.options import (
     BkgList,
+    CheckSpace,
     Checksum,
     Confine,
     Data,
+    Output,
+    Pictures,
     Program,
     Quiet,
     References,
@@ -23,10 +27,13 @@ from bkgflow.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from bkgflow.campaign.asked import Asked
+    from bkgflow.campaign.events import Listener
     from bkgflow.campaign.result import RunResult
+    from bkgflow.clusters.base import Cluster
     from bkgflow.planning.plan import Plan
 
-__all__ = ["execute", "run"]
+__all__ = ["asked_here", "carry_out", "execute", "finish", "planned_for", "run", "show_choices"]
 
 
 @takes_step_arguments
@@ -34,21 +41,13 @@ __all__ = ["execute", "run"]
 @takes_campaign
 def run(
     program: Program,
-    output: Annotated[Path, typer.Option(help="Folder of the products.", metavar="DIR")],
+    output: Output,
     references: References = None,
     data: Data = None,
     confine: Confine = None,
     bkg_list: BkgList = None,
-    pictures: Annotated[
-        bool, typer.Option("--pictures", help="Draw every target before and after.")
-    ] = False,
-    check_space: Annotated[
-        bool,
-        typer.Option(
-            "--check-space/--no-check-space",
-            help="Begin only if the disk has room for all products.",
-        ),
-    ] = True,
+    pictures: Pictures = False,
+    check_space: CheckSpace = True,
     checksum: Checksum = False,
     dry_run: Annotated[
         bool,
@@ -75,7 +74,6 @@ def run(
     Ctrl-C, SIGTERM and SIGHUP end it in order, with a result, and exit code 130, 143 or 129; a
     second one ends it at once. Exit code 2, too, where the result cannot be kept there.
     """
-    from bkgflow import api
     from bkgflow.report.pictures import check_drawing
 
     if pictures:
@@ -95,10 +93,18 @@ def run(
         verbose=verbose,
         check_space=check_space,
     )
+    finish(result, pictures=pictures)
+
+
+def finish(result: RunResult, *, pictures: bool) -> None:
+    """Draw what is to be drawn of a result, and end with its exit code."""
+    from bkgflow import api
+
     if pictures:
+        folder = result.plan.output / "pictures"
         for unit, verdict in result.pairs():
             for path in verdict.products[:1]:
-                api.draw(unit.target, path, output / "pictures" / f"{Path(path).stem}.png")
+                api.draw(unit.target, path, folder / f"{Path(path).stem}.png")
     if not result.in_place:
         raise typer.Exit(2)
     if not result.ok:
@@ -118,32 +124,63 @@ def execute(
     check_space: bool = True,
 ) -> RunResult:
     """Plan and run a program with progress and summary."""
+    planned, cluster = planned_for(program, output, where, references, arguments)
+    campaign = campaign or {}
+    if verbose:
+        _say_choices(planned, campaign, verbose=True)
+    if cluster.here:
+        from bkgflow.campaign.progress import waiting
+        from bkgflow.campaign.single import compile_for
+
+        # Before the bar is shown: it may take a minute.
+        with waiting(quiet=quiet) as say:
+            compile_for(planned, say)
+    options = {"check_space": check_space, "asked": asked_here().to_dict(), **campaign}
+    return carry_out(planned, cluster, options, quiet=quiet)
+
+
+def planned_for(
+    program: list[str], output: Path, where: Values, references: Path | None, arguments: Values
+) -> tuple[Plan, Cluster]:
+    """Plan a program for the cluster that is meant."""
     from bkgflow import api
-    from bkgflow.campaign.progress import progress_of, waiting
     from bkgflow.campaign.runner import task_memory
-    from bkgflow.campaign.signals import Stopped
-    from bkgflow.campaign.single import compile_for
     from bkgflow.clusters.choose import choose
 
     cluster = choose(**where)
     asked = program if len(program) > 1 else program[0]
     memory = task_memory(cluster)
-    planned = api.plan(asked, output, memory=memory, references=references, **arguments)
-    if verbose:
-        _say_choices(planned, campaign or {}, verbose=True)
-    if cluster.here:
-        # Before the bar is shown: it may take a minute.
-        with waiting(quiet=quiet) as say:
-            compile_for(planned, say)
+    return api.plan(asked, output, memory=memory, references=references, **arguments), cluster
+
+
+def asked_here(word: str = "run") -> Asked:
+    """Return what was asked for: the command that was typed, as one of ``bkgflow run``."""
+    from bkgflow.campaign.asked import Asked, without_passwords
+    from bkgflow.io.storage.handed import working_folder
+
+    typed = sys.argv[1:]
+    if not typed or typed[0] != word:  # it was called in another way than by a shell
+        return Asked()
+    return Asked(("run", *without_passwords(typed[1:])), str(working_folder()))
+
+
+def carry_out(
+    planned: Plan,
+    cluster: Cluster,
+    options: Values,
+    *,
+    quiet: bool,
+    listeners: Sequence[Listener] = (),
+) -> RunResult:
+    """Run a plan with progress and summary; ``options`` are those of `bkgflow.run`."""
+    from bkgflow import api
+    from bkgflow.campaign.progress import progress_of
+    from bkgflow.campaign.signals import Stopped
+
     try:
         with progress_of(planned, quiet=quiet) as progress:
             result = api.run(
-                planned,
-                cluster,
-                listeners=[progress],
-                progress=False,
-                check_space=check_space,
-                **(campaign or {}),
+                planned, cluster, listeners=[*listeners, progress], progress=False, **options
             )
     except Stopped as stop:
         if stop.result is not None:
@@ -168,13 +205,7 @@ def show_choices(
     verbose: bool,
 ) -> None:
     """Plan a program, and say what a run would do of it."""
-    from bkgflow import api
-    from bkgflow.campaign.runner import task_memory
-    from bkgflow.clusters.choose import choose
-
-    memory = task_memory(choose(**where))
-    asked = program if len(program) > 1 else program[0]
-    planned = api.plan(asked, output, memory=memory, references=references, **arguments)
+    planned, _ = planned_for(program, output, where, references, arguments)
     _say_choices(planned, campaign, verbose=verbose)
 
 

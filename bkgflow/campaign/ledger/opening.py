@@ -86,8 +86,13 @@ def database_of(output: Location, where: str = "") -> URL:
     )
 
 
-def open_database(url: URL, *, write: bool) -> Database:
+def open_database(url: URL, *, write: bool, whole: bool = True) -> Database:
     """Open a ledger, and make or renew its tables where it is to be written.
+
+    Parameters
+    ----------
+    whole : bool
+        Whether all of a file is looked at first: who only asks for numbers need not wait for it.
 
     Raises
     ------
@@ -113,7 +118,7 @@ def open_database(url: URL, *, write: bool) -> Database:
         engine = _postgres(url)
     try:
         with engine.connect() as connection:
-            if local:
+            if local and whole:
                 _check_whole(connection, where)
             _check_version(connection, where, write=write)
     except DBAPIError as problem:
