@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from astropy.table import Table
 
-__all__ = ["Campaign", "wait_for"]
+__all__ = ["Campaign", "retry_plan", "wait_for"]
 
 EVERY = 1.0
 """Seconds between two looks at a run that goes on."""

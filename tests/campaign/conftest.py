@@ -8,7 +8,7 @@ from tests.helpers.drivers import no_driver_left
 
 __all__ = ["bkgflow_", "compiled", "exposures", "folder", "handlers"]
 
-UNITS = 12
+UNITS = 8
 
 
 @pytest.fixture(scope="session")

@@ -9,18 +9,21 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from bkgflow.campaign.cancel import cancel_run
 from bkgflow.campaign.place import open_campaign
+from bkgflow.campaign.status import status_of
 from bkgflow.cli import app
+from bkgflow.cli.status import exit_code_of
 from bkgflow.io.storage.location import Location
-from tests.helpers.clusters import free_port
+from tests.helpers.clusters import free_port, wait_until
 from tests.helpers.crowd import write_crowd
 from tests.helpers.drivers import (
     COMMAND,
+    Held,
     command,
     driver_of,
     environment,
     products_in,
-    wait_for_products,
 )
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("compiled")]
@@ -37,8 +40,9 @@ def runs_in(out):
 
 
 def status(out):
-    code, said, _ = command("status", out, "--json")
-    return code, json.loads(said)
+    """What ``bkgflow status --json`` says, and its exit code, without another Python."""
+    found = status_of(Location.of(out))
+    return exit_code_of(found), found.to_dict()
 
 
 def names_in(folder):
@@ -47,42 +51,44 @@ def names_in(folder):
 
 def test_a_submitted_run_outlives_its_shell_and_the_hangup_of_its_group(crowd, out, tmp_path):
     words = shlex.join(map(str, (*COMMAND, "submit", crowd, "--output", out, *THREADS)))
-    done = subprocess.run(
-        ["bash", "-c", f"{words} && kill -HUP 0 && sleep 60"],
-        start_new_session=True,
-        capture_output=True,
-        text=True,
-        env=environment(),
-        cwd=tmp_path,
-        check=False,
-        timeout=200,
-    )
-    assert done.returncode == -signal.SIGHUP, done.stderr
-    driver = driver_of(out)
-    assert f"driver: {driver.pid}@" in done.stdout
-    assert f"campaign {json.loads((out / 'bkgflow-campaign.json').read_text())['campaign']}" in (
-        done.stdout
-    )
-    assert os.getsid(driver.pid) == os.getpgid(driver.pid) == driver.pid
-    assert driver.terminal() is None
-    code, found = status(out)
-    assert (code, found["state"], found["driver"].split("@")[0]) == (3, "running", str(driver.pid))
+    with Held(out) as held:
+        done = subprocess.run(
+            ["bash", "-c", f"{words} && kill -HUP 0 && sleep 60"],
+            start_new_session=True,
+            capture_output=True,
+            text=True,
+            env=environment(),
+            cwd=tmp_path,
+            check=False,
+            timeout=250,
+        )
+        driver = held.wait()
+        assert done.returncode == -signal.SIGHUP, done.stderr
+        assert f"driver: {driver.pid}@" in done.stdout
+        campaign = json.loads((out / "bkgflow-campaign.json").read_text())["campaign"]
+        assert f"campaign {campaign}: 8 units into {out}" in done.stdout
+        assert os.getsid(driver.pid) == os.getpgid(driver.pid) == driver.pid
+        assert driver.terminal() is None
+        code, found = status(out)
+        assert (code, found["state"]) == (3, "running")
+        assert found["driver"].split("@")[0] == str(driver.pid)
     code, said, _ = command("wait", out)
     assert code == 0
-    assert "is complete" in said and "12 of 12 units done (12 COMPLETE)" in said
-    assert products_in(out) == 12
-    assert "12 units: 12 COMPLETE" in (out / "bkgflow-driver.log").read_text()
+    assert "is complete" in said and "8 of 8 units done (8 COMPLETE)" in said
+    assert products_in(out) == 8
+    assert "8 units: 8 COMPLETE" in (out / "bkgflow-driver.log").read_text()
     assert not [name for name in names_in(out) if name.startswith(".")]
 
 
 def test_a_second_submission_starts_nothing_and_says_who_runs(crowd, out):
-    assert command("submit", crowd, "--output", out, *THREADS)[0] == 0
-    driver = driver_of(out)
-    code, said, _ = command("submit", crowd, "--output", out)
-    assert code == 0
-    assert f"nothing was submitted: run {runs_in(out)[0].run}, process {driver.pid} on" in said
-    assert "since 20" in said
-    assert command("cancel", out)[0] == 0
+    with Held(out) as held:
+        assert command("submit", crowd, "--output", out, *THREADS)[0] == 0
+        driver = held.wait()
+        code, said, _ = command("submit", crowd, "--output", out)
+        assert code == 0
+        assert f"nothing was submitted: run {runs_in(out)[0].run}, process {driver.pid} on" in said
+        assert "since 20" in said
+        driver.kill()
     assert len(runs_in(out)) == 1
 
 
@@ -90,19 +96,19 @@ def test_of_two_submissions_at_once_one_runs(crowd, out):
     def submit(_):
         return command("submit", crowd, "--output", out, *THREADS)
 
-    with ThreadPoolExecutor(2) as pool:
+    with Held(out) as held, ThreadPoolExecutor(2) as pool:
         ends = list(pool.map(submit, range(2)))
+        held.wait().kill()
     assert [code for code, *_ in ends] == [0, 0]
     assert sorted(said.startswith("nothing was submitted") for _, said, _ in ends) == [False, True]
-    assert command("cancel", out)[0] == 0
     assert len(runs_in(out)) == 1
 
 
 def test_cancel_ends_a_run_in_order_and_retry_goes_on(crowd, out, tmp_path):
     given = ("submit", crowd, "--output", "out", *THREADS, "--label", "operator=ada")
-    assert command(*given, cwd=tmp_path)[0] == 0
-    wait_for_products(out, 2)
-    code, said, _ = command("cancel", out)
+    with Held(out, products=2) as held:
+        assert command(*given, cwd=tmp_path)[0] == 0
+        code, said, _ = held.cancel()
     assert code == 0 and "is stopped" in said
     assert driver_of(out) is None
     code, found = status(out)
@@ -119,32 +125,41 @@ def test_cancel_ends_a_run_in_order_and_retry_goes_on(crowd, out, tmp_path):
     assert command("retry", out, cwd="/")[0] == 0
     code, said, _ = command("wait", out)
     assert code == 0 and "operator=ada" in said
-    first, second = runs_in(out)
-    assert (second.kept, second.to_do) == (before, 12 - before)
+    second = runs_in(out)[1]
+    assert (second.kept, second.to_do) == (before, 8 - before)
     assert second.asked["command"][-1] == "--retry-failed"
     code, said, _ = command("cancel", out)
     assert code == 0 and "nothing runs" in said
 
 
 def test_cancel_now_does_not_wait_for_what_has_begun(crowd, out):
-    assert command("submit", crowd, "--output", out, *THREADS)[0] == 0
-    wait_for_products(out, 1)
-    code, said, _ = command("cancel", out, "--now")
-    assert code == 0 and driver_of(out) is None
-    assert "canceled" in said
+    with Held(out, products=1) as held:
+        assert command("submit", crowd, "--output", out, *THREADS)[0] == 0
+        assert held.cancel("--now")[0] == 0
+    assert driver_of(out) is None
     code, found = status(out)
-    assert (code, found["state"]) == (4, "stopped")
+    assert (code, found["state"]) == (4, "stopped") and "canceled" in found["stopped"]
     code, _, _ = command("run", crowd, "--output", out, *THREADS)
-    assert code == 0 and products_in(out) == 12
+    assert code == 0 and products_in(out) == 8
     assert not [name for name in names_in(out) if name.startswith(".")]
 
 
+def test_a_driver_that_hangs_is_killed_where_it_is_to_end_at_once(crowd, out):
+    with Held(out) as held:
+        assert command("submit", crowd, "--output", out, *THREADS)[0] == 0
+        held.wait()
+        assert cancel_run(Location.of(out), now=True, timeout=100)
+    code, found = status(out)
+    assert (code, found["state"]) == (4, "stopped")
+    assert found["stopped"].startswith("canceled at once by ")
+
+
 def test_a_driver_that_was_killed_is_told_with_the_command_that_goes_on(crowd, out, tmp_path):
-    assert command("submit", crowd, "--output", out, "--fresh", *THREADS)[0] == 0
-    wait_for_products(out, 2)
-    driver = driver_of(out)
-    driver.kill()
-    driver.wait(30)
+    with Held(out, products=2) as held:
+        assert command("submit", crowd, "--output", out, "--fresh", *THREADS)[0] == 0
+        driver = held.wait()
+        driver.kill()
+        wait_until(lambda: driver_of(out) is None)
     code, found = status(out)
     assert (code, found["state"]) == (4, "died")
     assert f"its driver (process {driver.pid} on" in found["words"]
@@ -160,15 +175,17 @@ def test_a_driver_that_was_killed_is_told_with_the_command_that_goes_on(crowd, o
 
 
 def test_a_run_in_the_foreground_is_canceled_likewise(crowd, out):
-    with subprocess.Popen(
-        [*COMMAND, "run", str(crowd), "--output", str(out), *THREADS],
-        env=environment(),
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        text=True,
-    ) as running:
-        wait_for_products(out, 1)
-        assert command("cancel", out)[0] == 0
+    with (
+        Held(out) as held,
+        subprocess.Popen(
+            [*COMMAND, "run", str(crowd), "--output", str(out), *THREADS],
+            env=environment(),
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+        ) as running,
+    ):
+        assert held.cancel()[0] == 0
         said = running.communicate(timeout=100)[1]
     assert running.returncode == 143
     assert "canceled by" in said and "Traceback" not in said
@@ -196,7 +213,8 @@ def test_what_a_driver_finds_wrong_is_said_at_the_prompt_and_leaves_nothing(crow
     address = f"tcp://127.0.0.1:{free_port()}"
     code, said, error = command("submit", crowd, "--output", out, "--cluster", address)
     assert (code, said) == (2, "")
-    assert error.startswith(f"bkgflow: A scheduler must answer at the address that was given (found: {address}")  # fmt: skip
+    rule = "A scheduler must answer at the address that was given"
+    assert error.startswith(f"bkgflow: {rule} (found: {address}")
     assert not out.exists()
     out.mkdir()
     (out / "bkgflow-driver.log").write_text("of an earlier one\n")
@@ -227,10 +245,21 @@ def test_exit_codes_say_where_a_campaign_stands(folder, out):
 
 
 def test_waiting_has_an_end(crowd, out):
-    assert command("submit", crowd, "--output", out, *THREADS)[0] == 0
-    code, said, _ = command("wait", out, "--timeout", "0.2")
-    assert code == 3 and "is running" in said
-    lines = command("status", out, "--json", "--watch", "--every", "0.2")[1].splitlines()
+    with Held(out) as held:
+        assert command("submit", crowd, "--output", out, *THREADS)[0] == 0
+        held.wait()
+        code, said, _ = command("wait", out, "--timeout", "0.2")
+        assert code == 3 and "is running" in said
+        watching = subprocess.Popen(
+            [*COMMAND, "status", str(out), "--json", "--watch", "--every", "0.2"],
+            env=environment(),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        first = watching.stdout.readline()
+        held.release()
+        lines = [first, *watching.communicate(timeout=250)[0].splitlines()]
+    assert watching.returncode == 0
     assert [json.loads(line)["state"] for line in (lines[0], lines[-1])] == ["running", "complete"]
 
 

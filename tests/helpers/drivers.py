@@ -3,10 +3,13 @@
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
 import psutil
 
+from bkgflow.campaign.cancel import DESK_FILE
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.lock import holder_of
 from tests.helpers.clusters import wait_until
@@ -41,9 +44,58 @@ def products_in(out):
     return len(list(out.glob("*_bsub.fits")))
 
 
-def wait_for_products(out, number):
-    """Wait until so many products are there."""
-    wait_until(lambda: products_in(out) >= number, seconds=200, every=0.05)
+class Held:
+    """Holds a driver still as soon as it has begun a unit and so many products are there.
+
+    However slow the machine is, the run is then in its midst.
+    """
+
+    def __init__(self, out, products=0):
+        self.out, self.products = out, products
+        self.driver = None
+        self.given_up = threading.Event()
+        self.thread = threading.Thread(target=self.hold)
+
+    def hold(self):
+        log = self.out / "bkgflow.log"
+        while not self.given_up.wait(0.01):
+            if products_in(self.out) < self.products or not log.exists():
+                continue
+            if ": begins" in log.read_text() and (driver := driver_of(self.out)) is not None:
+                driver.suspend()
+                self.driver = driver
+                return
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def wait(self):
+        """Wait until it is held; return its process."""
+        self.thread.join(250)
+        assert self.driver is not None
+        return self.driver
+
+    def release(self):
+        """Let it go on."""
+        with suppress(psutil.NoSuchProcess):
+            self.wait().resume()
+
+    def cancel(self, *words):
+        """Let it go on when it has been asked to end; wait for its end."""
+        self.wait()
+        with ThreadPoolExecutor(1) as pool:
+            ended = pool.submit(command, "cancel", self.out, *words)
+            desk = self.out / DESK_FILE
+            wait_until(lambda: desk.exists() and desk.read_text(), seconds=200)
+            self.release()
+            return ended.result()
+
+    def __exit__(self, *_):
+        self.given_up.set()
+        self.thread.join()
+        if self.driver is not None:
+            self.release()
 
 
 @contextmanager

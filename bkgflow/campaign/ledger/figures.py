@@ -18,7 +18,7 @@ from bkgflow.campaign.ledger.schema import units as units_table
 from bkgflow.planning.grouped import Group, Told, group_reasons
 from bkgflow.verdict import State
 
-__all__ = ["Figures", "Running", "figures_of"]
+__all__ = ["LATELY", "Figures", "Running", "figures_of"]
 
 LATELY = 300.0
 """Seconds of which the pace of a run that goes on is taken."""

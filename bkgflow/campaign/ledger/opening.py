@@ -22,7 +22,7 @@ from bkgflow.io.storage.disks import is_network_disk
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.sqlite import sqlite
 
-__all__ = ["LEDGER", "Database", "database_of", "open_database"]
+__all__ = ["LEDGER", "Database", "database_of", "not_usable", "open_database"]
 
 LEDGER = "bkgflow-ledger.sqlite"
 """Name of the file in an output folder, where no other place is told."""
