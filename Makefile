@@ -8,7 +8,7 @@ DEMO ?= demo
 PARALLEL ?= -n auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast bench scale same trees faults lint clean
+.PHONY: help demo test test-fast bench scale same trees faults crashes crowd lint clean
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,12 @@ trees: $(VENV)/.tested ## The time of another checkout and of this one, in turns
 
 faults: $(VENV)/.tested ## Hurt runs on purpose: signals, kills, full disks, workers that fail
 	$(BIN)/python -m benchmarks faults $(FAULTS_ARGS)
+
+crashes: $(VENV)/.tested ## Let runs die, and see that the same command goes on: a table, an hour
+	$(BIN)/python -m benchmarks crashes $(CRASHES_ARGS)
+
+crowd: $(VENV)/.tested ## Ten thousand small units, some of them bad: counts, memory, resume
+	$(BIN)/python -m benchmarks crowd $(CROWD_ARGS)
 
 lint: $(VENV)/.linted ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

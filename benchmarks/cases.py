@@ -51,7 +51,7 @@ def slitless_scaling(inputs: Inputs, scratch: Path) -> dict[str, Contender]:
 
 def slitless_file(inputs: Inputs, scratch: Path) -> dict[str, Contender]:
     """A slitless exposure, its association with a catalog, and references, file to file."""
-    scene = inputs.slitless()
+    scene = inputs.slitless_as_reduced()
     return {
         "ours": partial(
             ours.file_to_file,

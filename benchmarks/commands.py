@@ -1,4 +1,4 @@
-"""The commands: ``bench`` and ``scale``; ``same`` and ``trees`` for two checkouts; ``faults``."""
+"""The commands: ``bench``, ``scale``, ``same``, ``trees``, ``faults``, ``crashes``, ``crowd``."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ from benchmarks.agree import share_alike
 from benchmarks.breakdown import breakdown
 from benchmarks.case import Case
 from benchmarks.cases import CASES
+from benchmarks.crashes import CRASHES, run_crashes, write_page
+from benchmarks.crashes import as_table as crashes_table
+from benchmarks.crowd import as_table as crowd_table
+from benchmarks.crowd import measure_crowd
 from benchmarks.curves import CURVES
 from benchmarks.faults import ALL, run_faults
 from benchmarks.faults import as_table as faults_table
@@ -170,6 +174,52 @@ def faults(
     rows = run_faults(_chosen(case, ALL), units, kills, _say)
     _print(faults_table(rows))
     if any(row.right is False for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command()
+def crashes(
+    case: Only = None,
+    units: Annotated[int, typer.Option(min=8, help="Units of the program.")] = 24,
+    times: Annotated[int, typer.Option(min=1, help="Kills, where it is left to chance.")] = 20,
+    seed: Annotated[int, typer.Option(help="Of what is left to chance.")] = 1,
+    page: Annotated[
+        Path | None, typer.Option(help="A page that the table is written into.", exists=True)
+    ] = None,
+    listing: Annotated[bool, typer.Option("--list", help="Name the cases and stop.")] = False,
+) -> None:
+    """Let runs die with real processes, give the same command again, and look what came of it.
+
+    Every product must be that of an undisturbed run, nothing that the ledger had as complete may
+    be done again, and no other file may be left. Exit code 0: all is right; 1: something is not.
+    """
+    if listing:
+        for name, (title, _) in CRASHES.items():
+            typer.echo(f"{name:20} {title}")
+        return
+    rows = run_crashes(_chosen(case, CRASHES), units, times, seed, _say)
+    _print(crashes_table(rows))
+    if page is not None:
+        write_page(page, rows, units, seed)
+    if not all(row.right for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command()
+def crowd(
+    units: Annotated[int, typer.Option(min=100, help="Units of the program.")] = 10_000,
+    bad: Annotated[float, typer.Option(min=0, max=0.5, help="Share of them that is bad.")] = 0.03,
+    cluster: Annotated[
+        list[str] | None, typer.Option("--cluster", help="local, threads; repeatable.")
+    ] = None,
+) -> None:
+    """Run ten thousand small units, some of them bad: counts, memory, the driver's time, resume.
+
+    Exit code 0: every unit ended as it must, and nothing was done again; 1: not.
+    """
+    found = measure_crowd(units, bad, cluster or ["local", "threads"], _say)
+    _print(crowd_table(found))
+    if any(each.wrong for each in found):
         raise typer.Exit(1)
 
 

@@ -34,12 +34,20 @@ __all__ = ["CASES", "Answer", "Case", "Skipped", "Trial", "everything", "judged"
 
 PROTECT = """
 import subprocess, sys, bkgflow
-from bkgflow.campaign.events import RunEnded
-def protect(event):
-    if isinstance(event, RunEnded):
-        subprocess.run(["chattr", "+i", sys.argv[2]], check=True)
+from contextlib import contextmanager
+from bkgflow.clusters.local import Threads
+class Protecting(Threads):
+    @contextmanager
+    def open(self):
+        with super().open() as executor:
+            execute = executor.execute
+            def then_protect(*graph):
+                execute(*graph)
+                subprocess.run(["chattr", "+i", sys.argv[2]], check=True)
+            executor.execute = then_protect
+            yield executor
 plan = bkgflow.plan(sys.argv[1], sys.argv[2])
-result = bkgflow.run(plan, "threads", listeners=[protect], workers=2)
+result = bkgflow.run(plan, Protecting(2))
 print(result)
 print("KEPT", result.file)
 """

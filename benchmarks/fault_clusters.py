@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 from benchmarks.fault_cases import Answer, Case, Skipped, Trial, everything, judged
 from benchmarks.fault_tools import Found, bkgflow, ended, found_in
+from benchmarks.grid import grid
 
 __all__ = ["CLUSTER_CASES"]
 
-DASK = [sys.executable, "-m", "dask"]
-
 HEAVY = """
-ballast = bytearray(300 << 20)
-for i in range(0, len(ballast), 4096):
-    ballast[i] = 1
+import psutil
+def dask_setup(worker):
+    ballast = bytearray((1740 << 20) - psutil.Process().memory_info().rss)
+    for i in range(0, len(ballast), 4096):
+        ballast[i] = 1
+    worker.ballast = ballast
 """
-"""Memory that a worker holds outside of what it computes."""
+"""Memory that a worker of 2 GiB holds outside of what it computes: dask pauses it at 80%, 1638 MiB,
+and ends it at 95%, 1945 MiB."""
 
 BARE = """
 import sys
@@ -59,85 +57,9 @@ async def dask_setup(worker):
 """A worker that the system kills as soon as it computes a unit, as one without memory."""
 
 
-@dataclass
-class Grid:
-    """A scheduler and its workers, each a process."""
-
-    folder: Path
-    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
-    address: str = ""
-
-    def start(self, *arguments: str, prefix: Sequence[str] = ()) -> subprocess.Popen[bytes]:
-        """Start a process of dask's."""
-        with (self.folder / f"{len(self.processes)}.log").open("wb") as log:
-            process = subprocess.Popen(
-                [*prefix, *DASK, *arguments],
-                stdout=log,
-                stderr=log,
-                cwd=self.folder,
-                start_new_session=True,
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            )
-        self.processes.append(process)
-        return process
-
-    def scheduler(self) -> subprocess.Popen[bytes]:
-        """Start the scheduler and wait until it can be reached."""
-        file = self.folder / "scheduler.json"
-        here = ["--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", str(file)]
-        process = self.start("scheduler", *here, "--port", "0")
-        deadline = time.monotonic() + 60
-        while not file.exists() and time.monotonic() < deadline:
-            time.sleep(0.1)
-        self.address = json.loads(file.read_text())["address"]
-        return process
-
-    def worker(
-        self, preload: str = "", memory: str = "4GiB", prefix: Sequence[str] = ()
-    ) -> subprocess.Popen[bytes]:
-        """Start a worker of one thread; ``preload`` is Python that it runs first."""
-        more = []
-        if preload:
-            path = self.folder / f"preload{len(self.processes)}.py"
-            path.write_text(preload)
-            more = ["--preload", str(path)]
-        given = [self.address, "--nthreads", "1", "--memory-limit", memory, "--no-dashboard"]
-        return self.start("worker", *given, "--host", "127.0.0.1", *more, prefix=prefix)
-
-    def wait(self, workers: int) -> None:
-        """Wait until so many workers are there."""
-        from distributed import Client
-
-        with Client(self.address, set_as_default=False, timeout=60) as client:
-            client.wait_for_workers(workers, timeout=90)
-
-
-@contextmanager
-def grid(trial: Trial, workers: int = 2) -> Iterator[Grid]:
-    """Start a scheduler and workers; none of them lives on afterwards."""
-    folder = trial.scratch / "grid"
-    folder.mkdir()
-    made = Grid(folder)
-    try:
-        made.scheduler()
-        for _ in range(workers):
-            made.worker()
-        if workers:
-            made.wait(workers)
-        yield made
-    finally:
-        for process in made.processes:
-            for number in (signal.SIGCONT, signal.SIGKILL):
-                try:
-                    os.killpg(process.pid, number)
-                except ProcessLookupError:
-                    break
-            process.wait(30)
-
-
 def _scheduler_killed(trial: Trial) -> Answer:
     with (
-        grid(trial) as made,
+        grid(trial.scratch / "grid") as made,
         bkgflow(*trial.run(cluster=made.address), out=trial.out) as running,
     ):
         running.wait_for_products(5)
@@ -148,7 +70,7 @@ def _scheduler_killed(trial: Trial) -> Answer:
 
 def _scheduler_paused(trial: Trial) -> Answer:
     with (
-        grid(trial) as made,
+        grid(trial.scratch / "grid") as made,
         bkgflow(*trial.run(cluster=made.address), out=trial.out) as running,
     ):
         running.wait_for_products(5)
@@ -162,7 +84,7 @@ def _scheduler_paused(trial: Trial) -> Answer:
 def _worker_stopped(trial: Trial) -> Answer:
     """One of two workers stops for ever; the other must do its work before long."""
     with (
-        grid(trial) as made,
+        grid(trial.scratch / "grid") as made,
         bkgflow(*trial.run(cluster=made.address), out=trial.out) as running,
     ):
         running.wait_for_products(5)
@@ -175,19 +97,19 @@ def _worker_stopped(trial: Trial) -> Answer:
 
 def _no_memory(trial: Trial) -> Answer:
     """Workers with hardly any memory left pause; that is said, and comes to an end."""
-    with grid(trial, 0) as made:
+    with grid(trial.scratch / "grid", 0) as made:
         for _ in range(2):
-            made.worker(HEAVY, memory="256MiB")
+            made.worker(HEAVY, memory="2GiB")
         began = time.monotonic()
         code, said = ended(*trial.run(cluster=made.address), out=trial.out)
-    right = code in {0, 1, 2} and "Traceback" not in said and "memory" in said.lower()
+    right = code == 1 and "Traceback" not in said and "their memory is near its limit" in said
     counts = found_in(trial.out).counts
     what = f"exit {code} after {time.monotonic() - began:.0f} s, {dict(counts) or 'no result'}"
     return Answer(what, right and "QUARANTINED" not in counts)
 
 
 def _workers_die(trial: Trial) -> Answer:
-    with grid(trial, 0) as made:
+    with grid(trial.scratch / "grid", 0) as made:
         for _ in range(2):
             made.worker(DEADLY)
         made.wait(2)
@@ -197,7 +119,7 @@ def _workers_die(trial: Trial) -> Answer:
 
 def _refused(words: Sequence[str], preload: str, trial: Trial) -> Answer:
     """Workers that cannot do the work are refused before any of it."""
-    with grid(trial, 0) as made:
+    with grid(trial.scratch / "grid", 0) as made:
         for _ in range(2):
             made.worker(preload)
         made.wait(2)
@@ -213,7 +135,7 @@ def _as_refused(trial: Trial, code: int | None, said: str, words: Sequence[str])
 
 
 def _no_worker(trial: Trial) -> Answer:
-    with grid(trial, 0) as made:
+    with grid(trial.scratch / "grid", 0) as made:
         code, said = ended(*trial.run(cluster=made.address), out=trial.out)
     return _as_refused(trial, code, said, ["waiting for workers", "none"])
 
@@ -226,7 +148,7 @@ def _other_folder(folder: str, trial: Trial) -> Answer:
     prefix = ["unshare", "-m", "sh", "-c", script, "sh"]
     if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
         raise Skipped("this user may not mount a disk")
-    with grid(trial, 0) as made:
+    with grid(trial.scratch / "grid", 0) as made:
         for _ in range(2):
             made.worker(prefix=prefix)
         made.wait(2)

@@ -89,6 +89,12 @@ class Running:
         self.process.wait(30)
 
 
+def _heeds_signals() -> None:
+    """Let a process end of what it ends of by default: nohup and shells may have changed that."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @contextmanager
 def bkgflow(
     *arguments: object,
@@ -110,6 +116,7 @@ def bkgflow(
             start_new_session=True,
             cwd=folder,
             env=given | dict(environment or {}),
+            preexec_fn=_heeds_signals,  # noqa: PLW1509 - nothing that a thread could hold
         )
     running = Running(process, out, files)
     try:
@@ -126,18 +133,10 @@ def ended(*arguments: object, out: Path, **options: Any) -> tuple[int | None, st
 
 
 def traceback_in(said: str) -> str:
-    """Return what stands before and at the end of a traceback that a command shows; else nothing.
-
-    Those in the log of dask do not count: it says so of the deaths of its workers.
-    """
+    """Return what stands before and at the end of a traceback that a command shows, if it does."""
     lines = said.splitlines()
-    logged = False
     for number, line in enumerate(lines):
-        if line[:4].isdigit() and " - " in line:
-            logged = " - distributed." in line
-        elif line.startswith(("[", "bkgflow:")):
-            logged = False
-        if line.startswith("Traceback (most") and not logged:
+        if line.startswith("Traceback (most"):
             last = next((each for each in lines[number + 1 :] if each[:1].strip()), "")
             return f"{lines[max(number - 1, 0)]} … {last}"[:300]
     return ""

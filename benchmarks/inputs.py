@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
 
-from benchmarks.links import link_program, renumber
+from benchmarks.files import empty
+from benchmarks.links import link, link_program, renumber
 from bkgflow.api import subtract_to_file
+from bkgflow.detector import DO_NOT_USE
 from bkgflow.simulate import simulate_imaging, simulate_nods, simulate_soss, simulate_wfss
 
 __all__ = ["Inputs", "Note", "Scene"]
@@ -118,6 +120,22 @@ class Inputs:
         sky = next(ranges.parent.glob("*.fits"))
         return Scene(exposure, next(folder.glob("*_asn.json")), sky, ranges)
 
+    def slitless_as_reduced(self) -> Scene:
+        """Return the same as the pipeline's first stage leaves it: no number where DO_NOT_USE.
+
+        With a number there, the reference step takes these pixels into its fit and bkgflow does
+        not (docs/divergences.md): both would subtract another sky, and no pixel could agree.
+        """
+        scene = self.slitless()
+        folder = self.folder / f"slitless-reduced-{self.size or 'full'}"
+        exposure = folder / scene.exposure.name
+        if not exposure.exists():
+            empty(folder)
+            for each in (scene.association, *scene.exposure.parent.glob("*_cat.ecsv")):
+                link(each, folder / each.name)
+            _without_flagged(scene.exposure, folder / "unfinished").replace(exposure)
+        return replace(scene, exposure=exposure, association=folder / scene.association.name)
+
     def slitless_arrays(self) -> Path:
         """Return a file of arrays: ``sci``, ``err``, ``mask`` (True for background), ``sky``."""
         scene = self.slitless()
@@ -203,6 +221,16 @@ def _write_cubes(folder: Path, integrations: int, side: int, backgrounds: int) -
     truth = assemble(Truth, prism, 1, [target, *skies])
     shots = under_the_sky(truth, {target.name: [sky.name for sky in skies]})
     write_program(folder, prism, truth, shots)
+
+
+def _without_flagged(exposure: Path, copy: Path) -> Path:
+    """Copy an exposure, and put NaN into SCI and ERR where its DQ is DO_NOT_USE."""
+    shutil.copyfile(exposure, copy)
+    flagged = (fits.getdata(copy, "DQ") & DO_NOT_USE) != 0
+    with fits.open(copy, mode="update") as hdus:
+        for name in ("SCI", "ERR"):
+            hdus[name].data[flagged] = np.nan
+    return copy
 
 
 def _write_slitless(scene: Scene, path: Path) -> None:

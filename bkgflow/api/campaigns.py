@@ -7,14 +7,15 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Unpack
 
-from bkgflow.api.shown import no_plan
 from bkgflow.campaign.campaign import Campaign
 from bkgflow.campaign.causes import CAUSES
 from bkgflow.campaign.detached import Request, start_driver
 from bkgflow.campaign.resume import Resume
 from bkgflow.campaign.runner import check_memory
+from bkgflow.campaign.watchers import check_watchers
 from bkgflow.clusters.choose import ClusterArguments, choose, shows_cluster_arguments
 from bkgflow.clusters.handover import described
+from bkgflow.errors import UsageError
 from bkgflow.io.storage.location import PathLike
 from bkgflow.planning.plan import Plan
 
@@ -33,6 +34,8 @@ def submit(
     rerun_on: Sequence[str] = CAUSES,
     ledger: PathLike = "",
     labels: Mapping[str, str] | None = None,
+    notify: str | Sequence[str] | None = None,
+    metrics: int | str | None = None,
     **options: Unpack[ClusterArguments],
 ) -> Campaign:
     """Run a plan in a process of its own, which lives on when this one ends.
@@ -48,7 +51,7 @@ def submit(
     cluster : "local", "threads", an address, or settings of `bkgflow.clusters`
         As for `run`; threads are those of the new process. What lives in this process, a Client
         or a cluster object of dask, cannot be handed over: give its address.
-    check_space, fresh, only, retry_failed, rerun_on, ledger, labels, **options
+    check_space, fresh, only, retry_failed, rerun_on, ledger, labels, notify, metrics, **options
         As for `run`.
 
     Returns
@@ -64,9 +67,14 @@ def submit(
         What keeps the run from its beginning, as `run` would raise it.
     """
     if not isinstance(plan, Plan):
-        raise no_plan("A campaign must be given a plan", plan)
+        raise UsageError(
+            "A campaign must be given a plan",
+            value=repr(plan)[:200],
+            cure="Make one with bkgflow.plan(program, output), or read one with Plan.load",
+        )
     where = choose(cluster, **options)
     handed = described(where)
+    check_watchers(notify, metrics)
     check_memory(plan, where)
     Resume(fresh, tuple(only), retry_failed, tuple(rerun_on))  # refuses what is none
     request = Request.of_plan(
@@ -79,6 +87,8 @@ def submit(
         rerun_on=list(rerun_on),
         ledger=os.fspath(ledger),
         labels=dict(labels or {}),
+        notify=notify if notify is None or isinstance(notify, str) else list(notify),
+        metrics=metrics,
     )
     submitted = start_driver(request)
     if not submitted.new and submitted.holder is not None:

@@ -16,7 +16,9 @@ from bkgflow.campaign.resume import Choices, Resume
 from bkgflow.campaign.runner import run_campaign
 from bkgflow.campaign.session import preview
 from bkgflow.campaign.single import compile_for
+from bkgflow.campaign.watchers import watchers
 from bkgflow.clusters.choose import ClusterArguments, choose, shows_cluster_arguments
+from bkgflow.errors import UsageError
 from bkgflow.io.storage.checksum import with_checksums
 from bkgflow.io.storage.location import PathLike
 from bkgflow.parameters import merged, planner_of
@@ -28,7 +30,7 @@ from bkgflow.programs.search_path import SearchPath
 if TYPE_CHECKING:
     pass
 
-from bkgflow.api.shown import no_plan
+from bkgflow.api.shown import MAKE_A_PLAN
 
 __all__ = ["choices", "plan", "run"]
 
@@ -107,6 +109,8 @@ def run(
     rerun_on: Sequence[str] = CAUSES,
     ledger: PathLike = "",
     labels: Mapping[str, str] | None = None,
+    notify: str | Sequence[str] | None = None,
+    metrics: int | str | None = None,
     asked: Mapping[str, object] | None = None,
     **options: Unpack[ClusterArguments],
 ) -> RunResult:
@@ -125,7 +129,8 @@ def run(
         such as ``tcp://host:8786``; a client that is already connected; or anything with a
         ``scheduler_address``, such as a `distributed.LocalCluster` or a ``SLURMCluster``.
     listeners : iterable of callables
-        Told of every event (`bkgflow.campaign.events`) as it happens.
+        Told of every event (`bkgflow.campaign.events`), each in a thread of its own. After the
+        run one has 5 s, or its own ``patience``, to hear the rest.
     check_space : bool
         Whether the disk must have room for all products before the first one is made.
     progress : bool
@@ -145,6 +150,14 @@ def run(
         ``postgresql://USER@HOST/DATABASE``.
     labels : mapping, optional
         Words by which people find the campaign: ``{"operator": "ada"}``.
+    notify : str or sequence of str, optional
+        Who is told of the first unit that goes wrong, and of the end, in JSON
+        (`bkgflow.campaign.notify`): a URL of http or https, by POST; or a command, on its standard
+        input, with a summary in a line as its last argument. One that fails or hangs is a line in
+        the log.
+    metrics : int or str, optional
+        ``PORT`` or ``HOST:PORT`` where metrics are served for Prometheus while the run lasts;
+        without a host, to this machine alone. Needs ``prometheus_client``.
     asked : mapping, optional
         For the ledger: the command that makes such a run again, as the command line gives it.
     **options
@@ -161,7 +174,8 @@ def run(
     ------
     UsageError
         If this is no plan, there is no such cluster, its workers are not like this process (their
-        bkgflow, the inputs and the output folder that they see), or a task is too large for them.
+        bkgflow, the inputs and the output folder that they see), or a task is too large for them;
+        if nobody can be notified so, or no metrics be served there.
     RunError
         If no worker comes.
     OutputError
@@ -171,8 +185,7 @@ def run(
         After Ctrl-C, when what was done is kept and said in ``bkgflow-run.json``; a second one
         comes at once. SIGTERM and SIGHUP end a script likewise (SystemExit).
     """
-    if not isinstance(plan, Plan):
-        raise no_plan("A run must be given a plan", plan)
+    _check_plan(plan)
     where = choose(cluster, **options)
     resume = Resume(fresh, tuple(only), retry_failed, tuple(rerun_on))
     begin = partial(
@@ -183,14 +196,15 @@ def run(
         labels=labels,
         asked=asked,
     )
-    cell = notebook_cell() if progress else None
-    if cell is None:
-        return begin(plan, where, listeners)
-    if where.here:
-        # Before the run, which would do it without a word in the cell.
-        compile_for(plan, said_in(cell))
-    told = [*listeners, progress_in(cell, plan)]
-    return begin(plan, where, told)
+    with watchers(plan, notify, metrics, labels) as others:
+        told = [*listeners, *others]
+        cell = notebook_cell() if progress else None
+        if cell is not None:
+            if where.here:
+                # Before the run, which would do it without a word in the cell.
+                compile_for(plan, said_in(cell))
+            told.append(progress_in(cell, plan))
+        return begin(plan, where, told)
 
 
 def choices(
@@ -223,7 +237,11 @@ def choices(
     LedgerError
         If there is a ledger that cannot be read.
     """
-    if not isinstance(plan, Plan):
-        raise no_plan("Choices must be made of a plan", plan)
+    _check_plan(plan)
     resume = Resume(fresh, tuple(only), retry_failed, tuple(rerun_on))
     return preview(plan, resume, os.fspath(ledger))
+
+
+def _check_plan(thing: object) -> None:
+    if not isinstance(thing, Plan):
+        raise UsageError("A run must be given a plan", value=repr(thing)[:200], cure=MAKE_A_PLAN)

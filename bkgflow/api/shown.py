@@ -16,7 +16,10 @@ from bkgflow.report.unit_tables import plan_table, run_table
 if TYPE_CHECKING:
     pass
 
-__all__ = ["draw", "no_plan", "show"]
+__all__ = ["MAKE_A_PLAN", "draw", "show"]
+
+MAKE_A_PLAN = "Make one with bkgflow.plan(program, output), or read one with Plan.load"
+"""What to do without a plan."""
 
 
 def show(thing: Plan | RunResult) -> None:
@@ -36,7 +39,11 @@ def show(thing: Plan | RunResult) -> None:
             )
             print_table(table, summed_up(thing.plan.passed_over))
         case _:
-            raise no_plan("What is shown must be a plan, or the result of a run", thing)
+            raise UsageError(
+                "What is shown must be a plan, or the result of a run",
+                value=repr(thing)[:200],
+                cure=MAKE_A_PLAN,
+            )
 
 
 def draw(target: PathLike, product: PathLike, picture: PathLike) -> Path:
@@ -65,12 +72,3 @@ def draw(target: PathLike, product: PathLike, picture: PathLike) -> Path:
     from bkgflow.report.drawing import draw_product
 
     return draw_product(target, product, picture)
-
-
-def no_plan(rule: str, thing: object) -> UsageError:
-    """Return the error for a thing that is no plan."""
-    return UsageError(
-        rule,
-        value=repr(thing)[:200],
-        cure="Make one with bkgflow.plan(program, output), or read one with Plan.load",
-    )

@@ -151,7 +151,7 @@ class Campaign:
             raise UsageError(
                 "A table must be one of: pandas, astropy", value=kind, cure="Give one of these"
             )
-        database, reader = open_campaign(self._output, whole=False)
+        database, reader = open_campaign(self._output)
         try:
             rows = [_row(each) for each in reader.units()]
         finally:
@@ -164,7 +164,7 @@ class Campaign:
         Columns: time (float, seconds since 1970), run (str), unit (str), event (str), state
         (str), words (str), worker (str).
         """
-        database, reader = open_campaign(self._output, whole=False)
+        database, reader = open_campaign(self._output)
         try:
             rows = reader.events()
         finally:

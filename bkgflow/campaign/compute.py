@@ -49,6 +49,8 @@ class Work:
         What is to be said of the run already.
     files : bool
         Whether products are files, which are looked for; no model in memory is one.
+    caught_up : callable
+        Waits until the listeners have heard what happened, for a while.
     keeper : Keeper
         Takes down how units begin and end.
     whole : Plan or None
@@ -66,6 +68,7 @@ class Work:
     threads: int = 1
     notes: tuple[str, ...] = ()
     files: bool = True
+    caught_up: Callable[[], object] = lambda: None
     keeper: Keeper = field(default_factory=Keeper)
     whole: Plan | None = None
     earlier: Mapping[str, Verdict] = field(default_factory=dict)
@@ -173,7 +176,7 @@ def compute(
         if not reason and LOST in verdicts:
             reason = LOST.reason
         seconds = time.monotonic() - began
-        tally.announce(RunEnded(work.run, seconds))
+        tally.announce(RunEnded(work.run, seconds, reason))
     return Computed(
         work.result(
             verdicts, seconds, started=started.isoformat(timespec="seconds"), stopped=reason

@@ -14,7 +14,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from bkgflow.campaign.asked import PLAN_FILE, Asked
 from bkgflow.campaign.events import Event, Listener, RunStarted
@@ -35,9 +35,6 @@ COMMAND = (sys.executable, "-P", "-c", "from bkgflow.cli.drive import main; main
 
 PATIENCE = 60.0
 """Seconds that are waited for a driver to begin: for its cluster, above all."""
-
-PASSWORD = "PGPASSWORD"
-"""Where PostgreSQL's library looks for one that is not to be written anywhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,13 +137,12 @@ def start_driver(request: Request, patience: float = PATIENCE) -> Submitted:
     output = request.plan.output
     if (holder := holder_of(output)) is not None:
         return Submitted(False, holder, _campaign(output))
-    request, password = _without_password(request)
     handed = private_folder()
     try:
         request.save(handed)
         log = Appended.to(output / DRIVER_LOG)
         with log.stream:
-            process, told = _started(handed, log, password)
+            process, told = _started(handed, log)
     except BaseException:
         remove_folder(handed)
         raise
@@ -172,13 +168,8 @@ def same_python() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
-def _started(
-    handed: Location, log: Appended, password: str
-) -> tuple[subprocess.Popen[bytes], socket.socket]:
+def _started(handed: Location, log: Appended) -> tuple[subprocess.Popen[bytes], socket.socket]:
     ours, theirs = socket.socketpair()
-    environment = same_python()
-    if password:
-        environment[PASSWORD] = password
     with theirs:
         process = subprocess.Popen(
             [*COMMAND, str(handed), "--tell", str(theirs.fileno())],
@@ -187,7 +178,7 @@ def _started(
             stderr=log.stream,
             start_new_session=True,
             pass_fds=(theirs.fileno(),),
-            env=environment,
+            env=same_python(),
         )
     return process, ours
 
@@ -233,24 +224,6 @@ def _campaign(output: Location) -> str:
         place = Place.found(output)
         return place.campaign if place else ""
     return ""
-
-
-def _without_password(request: Request) -> tuple[Request, str]:
-    """Take the password out of a ledger's URL: it goes through the environment, into no file."""
-    ledger = str(request.options.get("ledger") or "")
-    if "://" not in ledger:
-        return request, ""
-    from sqlalchemy.engine import make_url
-
-    url = make_url(ledger)
-    told = url.set(password=None).render_as_string()
-    asked = replace(request.asked, options=_told(request.asked.options, told))
-    made = replace(request, options=_told(request.options, told), asked=asked)
-    return made, str(url.password or "")
-
-
-def _told(options: Mapping[str, object], ledger: str) -> Mapping[str, object]:
-    return {**options, "ledger": ledger} if "ledger" in options else options
 
 
 # In the driver.

@@ -23,3 +23,7 @@ class Keeper:
 
     def said(self, words: str) -> None:
         """Take down what was said of the run as a whole."""
+
+    def end(self, stopped: str) -> str:
+        """Take down how the run ended; return what could not be taken down, and why."""
+        return ""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from bkgflow.campaign.events import (
     Event,
@@ -15,6 +16,7 @@ from bkgflow.campaign.events import (
     RunStarted,
     UnitEnded,
     UnitStarted,
+    UnitTried,
 )
 from bkgflow.errors import OutputError
 from bkgflow.io.storage.location import Location
@@ -100,10 +102,10 @@ def log_file(location: Location) -> Iterator[LogHandler]:
         handler.close()
 
 
-def log_remarks(unit: Unit, verdict: Verdict) -> None:
+def log_remarks(unit: Unit, verdict: Verdict, say: Callable[..., object] = log.warning) -> None:
     """Log what a user should know about a unit and its product."""
     for word in (*unit.notes, *remarks(verdict)):
-        log.warning("%s: %s", unit.target, word)
+        say("%s: %s", unit.target, word)
 
 
 def log_events(plan: Plan) -> Listener:
@@ -111,22 +113,36 @@ def log_events(plan: Plan) -> Listener:
     units = {unit.digest: unit for unit in plan.units}
 
     def listen(event: Event) -> None:
+        say = partial(_say, event.at)
         match event:
-            case RunStarted(run, number, where):
+            case RunStarted(run=run, units=number, where=where):
                 words = "bkgflow %s, run %s: %d units on %s, settings %s"
-                log.info(words, plan.version, run, number, where, plan.settings.model_dump())
+                settings = plan.settings.model_dump()
+                say(logging.INFO, words, plan.version, run, number, where, settings)
                 for each in plan.passed_over:
-                    log.info("passed over %s (%s)", each, each.location)
+                    say(logging.INFO, "passed over %s (%s)", each, each.location)
             case UnitStarted():
-                log.info("%s: begins", units[event.unit].target)
-            case UnitEnded(_, digest, verdict):
+                say(logging.INFO, "%s: begins", units[event.unit].target)
+            case UnitTried(attempt=attempt) if attempt.state not in State.__members__:
+                words = "%s: attempt %d ended %s: %s"
+                target = units[event.unit].target
+                say(logging.WARNING, words, target, attempt.number, attempt.state, attempt.reason)
+            case UnitEnded(unit=digest, verdict=verdict):
                 unit, level = units[digest], LEVELS.get(verdict.state, logging.ERROR)
-                log_remarks(unit, verdict)
+                log_remarks(unit, verdict, partial(say, logging.WARNING))
                 word = verdict.reason or ", ".join(verdict.products)
-                log.log(level, "%s: %s %s", unit.target, verdict.state, word)
+                say(level, "%s: %s %s", unit.target, verdict.state, word)
             case Notice():
-                log.log(logging.INFO if event.minor else logging.WARNING, "%s", event.text)
+                say(logging.INFO if event.minor else logging.WARNING, "%s", event.text)
             case RunEnded():
-                log.info("the run ended after %.1f s", event.seconds)
+                say(logging.INFO, "the run ended after %.1f s", event.seconds)
 
     return listen
+
+
+def _say(at: float, level: int, words: str, *values: object) -> None:
+    """Log something with the time at which it happened: it may be written later."""
+    if log.isEnabledFor(level):
+        record = log.makeRecord(log.name, level, __file__, 0, words, values, None)
+        record.created, record.msecs = at, at % 1 * 1000
+        log.handle(record)

@@ -85,13 +85,11 @@ class Place:
         A ledger that is told goes before the one of the campaign so far.
         """
         found = cls.found(output)
-        if found is not None and (not ledger or ledger == found.ledger):
+        told = _told(output, ledger)
+        if found is not None and (not ledger or told == found.ledger):
             return found
-        told = ledger
-        if "://" in ledger:  # a password stands in the environment or ~/.pgpass, nowhere else
-            told = database_of(output, ledger).set(password=None).render_as_string()
         campaign = found.campaign if found else uuid4().hex[:12]
-        return cls(output, campaign, told, time.time())
+        return cls(output, campaign, told, found.created if found else time.time())
 
     def in_database(self, database: Database) -> Place:
         """Return the campaign as a ledger in its own folder knows it, where this file was lost."""
@@ -99,6 +97,29 @@ class Place:
             return self
         ids = campaigns_in(database)
         return replace(self, campaign=ids[0]) if len(ids) == 1 else self
+
+    def check_alone(self, database: Database) -> None:
+        """Refuse a copy of an output folder whose ledger lies elsewhere: both would write to it.
+
+        Raises
+        ------
+        LedgerError
+            If the campaign's own folder is still there.
+        """
+        before = Reader(database, self.campaign, self.output).folder() if self.ledger else ""
+        if not before or Location.of(before).is_same(self.output):
+            return
+        try:
+            other = Place.found(Location.of(before))
+        except LedgerError:
+            return
+        if other is not None and other.campaign == self.campaign:
+            raise LedgerError(
+                "A campaign must have one output folder",
+                file=self.output / PLACE_FILE,
+                value=f"its ledger {database.where} has it in {before}",
+                cure=f"Remove {PLACE_FILE} from the copy: it becomes a campaign of its own",
+            )
 
     def save(self) -> None:
         """Write it into the output folder, if it is not there like this already."""
@@ -113,8 +134,19 @@ class Place:
         write_text(self.output / PLACE_FILE, json.dumps(parts, indent=1))
 
 
-def open_campaign(output: Location, *, whole: bool = True) -> tuple[Database, Reader]:
-    """Open the ledger of a campaign to read it; ``whole`` as for `open_database`.
+def _told(output: Location, ledger: str) -> str:
+    """Return where a ledger is, as it is kept: whole, and empty where it is in the folder."""
+    if not ledger:
+        return ""
+    url = database_of(output, ledger)
+    if url.get_backend_name() == "sqlite":
+        own = database_of(output)
+        return "" if url == own else str(url.database)
+    return url.render_as_string()
+
+
+def open_campaign(output: Location) -> tuple[Database, Reader]:
+    """Open the ledger of a campaign to read it.
 
     Raises
     ------
@@ -130,7 +162,7 @@ def open_campaign(output: Location, *, whole: bool = True) -> tuple[Database, Re
             cure="Give the output folder of a campaign, or run one: bkgflow run PROGRAM --output "
             "DIR; products without a ledger get one with bkgflow rebuild OUT",
         )
-    database = open_database(place.database, write=False, whole=whole)
+    database = open_database(place.database, write=False)
     try:
         return database, Reader.only(database, output, place.campaign)
     except BaseException:

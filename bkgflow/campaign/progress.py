@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from html import escape
 from typing import Protocol
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -23,12 +22,12 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 from rich.table import Column
+from rich.text import Text
 
-from bkgflow.campaign.events import Event, Listener, Notice, RunEnded, UnitEnded, UnitStarted
+from bkgflow.campaign.events import Event, Listener, Notice, RunEnded, UnitEnded
+from bkgflow.campaign.standing import Standing, never_tried
 from bkgflow.planning.plan import Plan
-from bkgflow.report.tables import counted
-from bkgflow.texts import listed, many
-from bkgflow.verdict import State
+from bkgflow.texts import listed
 
 __all__ = ["Cell", "notebook_cell", "progress_in", "progress_of", "said_in", "waiting"]
 
@@ -36,6 +35,12 @@ Say = Callable[[str], object]
 
 EVERY = 0.2
 """Seconds between two pictures of a notebook's bar: each goes through the browser."""
+
+FEW = 100
+"""Units of a run that has a plain line for each; with more, one is written now and then."""
+
+OFTEN, SELDOM = 1.0, 60.0
+"""Seconds between two of these lines: at the beginning, and in a run of hours."""
 
 
 class Cell(Protocol):
@@ -49,15 +54,16 @@ class Cell(Protocol):
 def progress_of(plan: Plan, *, quiet: bool, console: Console | None = None) -> Iterator[Listener]:
     """Give a listener that shows how a run goes on: on standard error, or another console.
 
-    A bar counts the units and names those that run, with a line for each one that went wrong.
-    Elsewhere than on a terminal each unit has a line; when quiet, only trouble with workers has.
+    A bar counts the units and names those that run, with states, pace and bytes below it, and a
+    line for each unit that went wrong. Elsewhere than on a terminal each unit has a line; of many
+    units those that went wrong have, beside a line that sums up from time to time. When quiet,
+    only trouble with workers has one.
     """
     console = console or Console(stderr=True)
-    names = {unit.digest: unit.name for unit in plan.units}
     if quiet or not console.is_terminal:
-        yield _lines(console, names, len(plan.units), quiet=quiet)
+        yield _lines(console, Standing(plan), quiet=quiet)
         return
-    bar = Progress(
+    bar = _Bar(
         TextColumn("{task.description}"),
         BarColumn(bar_width=20),
         MofNCompleteColumn(),
@@ -70,7 +76,7 @@ def progress_of(plan: Plan, *, quiet: bool, console: Console | None = None) -> I
         console=console,
         expand=True,
     )
-    listener = _counted(bar, names, len(plan.units))
+    listener = _counted(bar, Standing(plan))
     with bar:
         yield listener
 
@@ -110,35 +116,31 @@ def said_in(cell: Cell) -> Say:
 
 def progress_in(cell: Cell, plan: Plan, clock: Callable[[], float] = time.monotonic) -> Listener:
     """Return a listener that shows in a notebook's cell how a run goes on."""
-    names = {unit.digest: unit.name for unit in plan.units}
-    counts: Counter[str] = Counter()
-    running: dict[str, str] = {}
-    total, shown = len(names), -EVERY
+    standing, shown = Standing(plan), -EVERY
 
     def listen(event: Event) -> None:
         nonlocal shown
-        match event:
-            case UnitStarted():
-                running[event.unit] = names[event.unit]
-            case UnitEnded():
-                running.pop(event.unit, None)
-                counts[event.verdict.state.value] += 1
-            case Notice():
-                cell(escape(event.text))
-                return
+        standing.take(event)
+        if isinstance(event, Notice):
+            cell(escape(event.text))
+            return
         now = clock()
         if isinstance(event, RunEnded) or now - shown >= EVERY:
             shown = now
-            cell(_bar(counts, total, listed(running.values())))
+            cell(_html(standing))
 
     return listen
 
 
-def _bar(counts: Counter[str], total: int, running: str) -> str:
-    done = sum(counts.values())
-    words = [f"{done:,} of {many(total, 'unit')}", counted(counts) if counts else "", running]
-    said = ": ".join(filter(None, words))
-    return f'<progress value="{done}" max="{max(total, 1)}"></progress> {escape(said)}'
+def _html(standing: Standing) -> str:
+    running = listed(standing.running.values())
+    said = ": ".join(filter(None, [f"{standing.of_all()}{_after(standing.facts())}", running]))
+    most = max(standing.total, 1)
+    return f'<progress value="{standing.done}" max="{most}"></progress> {escape(said)}'
+
+
+def _after(words: str) -> str:
+    return f"; {words}" if words else ""
 
 
 def notebook_cell() -> Cell | None:
@@ -161,52 +163,62 @@ def notebook_cell() -> Cell | None:
     return show
 
 
-def _counted(bar: Progress, names: dict[str, str], total: int) -> Listener:
-    task = bar.add_task("subtract", total=total, running="")
-    running: dict[str, str] = {}
+class _Bar(Progress):
+    """A bar, with a line of facts below it."""
+
+    facts = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """What is drawn, again and again."""
+        yield from super().get_renderables()
+        if self.facts:
+            yield Text(self.facts, no_wrap=True, overflow="ellipsis")
+
+
+def _counted(bar: _Bar, standing: Standing) -> Listener:
+    task = bar.add_task("subtract", total=standing.total, running="")
 
     def listen(event: Event) -> None:
+        standing.take(event)
         match event:
-            case UnitStarted():
-                running[event.unit] = names[event.unit]
-            case UnitEnded():
-                running.pop(event.unit, None)
-                bar.advance(task)
-                if not event.verdict.state.good and not _never_tried(event):
-                    line = _line(names[event.unit], event.verdict.state)
+            case UnitEnded(unit=unit, verdict=verdict):
+                if not verdict.state.good and not never_tried(verdict):
+                    line = f"{standing.names[unit]} {verdict.state}"
                     bar.console.print(line, markup=False, highlight=False)
             case Notice():
                 bar.console.print(event.text, markup=False, highlight=False)
-            case _:
-                return
-        bar.update(task, running=", ".join(running.values()))
+        bar.facts = standing.words()
+        running = ", ".join(standing.running.values())
+        bar.update(task, completed=standing.done, total=standing.total, running=running)
 
     return listen
 
 
-def _lines(console: Console, names: dict[str, str], total: int, *, quiet: bool) -> Listener:
-    say, done = _plain(console), 0
+def _lines(console: Console, standing: Standing, *, quiet: bool) -> Listener:
+    say, began, said, told = _plain(console), time.time(), 0.0, 0
 
     def listen(event: Event) -> None:
-        nonlocal done
+        nonlocal said, told
+        standing.take(event)
+        of = f"[{standing.done}/{standing.total}]"
+        few = standing.total <= FEW
         if isinstance(event, Notice) and not (quiet and event.minor):
             say(event.text)
-        if isinstance(event, UnitEnded):
-            done += 1
-            if quiet or _never_tried(event):
-                return
-            say(f"[{done}/{total}] {_line(names[event.unit], event.verdict.state)}")
+        if quiet:
+            return
+        match event:
+            case UnitEnded(unit=unit, verdict=verdict) if not never_tried(verdict):
+                if few or not verdict.state.good:
+                    say(f"{of} {standing.names[unit]} {verdict.state}")
+        if few or not standing.done or isinstance(event, Notice):
+            return
+        # In a run of an hour a line each minute says as much as one each second.
+        pause = min(max(OFTEN, (event.at - began) / 60), SELDOM)
+        if isinstance(event, RunEnded) or (event.at - said >= pause and told != standing.done):
+            said, told = event.at, standing.done
+            say(f"{of} {standing.words()}")
 
     return listen
-
-
-def _never_tried(event: UnitEnded) -> bool:
-    """Whether a unit shares its end with all that were left: the end of the run says it once."""
-    return event.verdict.state == State.BLOCKED and event.verdict.error is None
-
-
-def _line(name: str, state: State) -> str:
-    return f"{name} {state}"
 
 
 def _plain(console: Console) -> Say:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -209,6 +210,14 @@ class RunResult:
             note = f"the result cannot be kept anywhere: {error}"
             return replace(self, notes=(*self.notes, note))
         return replace(told, file=str(other))
+
+    def noted(self, note: str) -> RunResult:
+        """Return it with one note more, and keep it so where it was kept."""
+        told = replace(self, notes=(*self.notes, note))
+        if told.file:
+            with suppress(OutputError):  # what was kept before stays
+                write_text(told.file, told._text())
+        return told
 
     def _text(self, indent: int | None = 1) -> str:
         return to_json(self.to_dict(), indent=indent, inf_nan_mode="null").decode()

@@ -56,8 +56,10 @@ class Resume:
 
     def wants(self, unit: Unit) -> bool:
         """Whether a unit is asked for."""
+        if not self.only:
+            return True
         names = (unit.name, unit.output, unit.product, Location.of(unit.association or "-").name)
-        return not self.only or any(fnmatch(n, p) for n in names for p in self.only)
+        return any(fnmatch(n, p) for n in names for p in self.only)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,14 @@ class Choice:
     words: tuple[str, ...] = ()
     kept: Kept | None = None
     stale: tuple[KeptFile, ...] = ()
+
+    @property
+    def more_known(self) -> bool:
+        """Whether more is known now of the inputs of a unit that stays: how their bytes are."""
+        if self.do or self.words or self.kept is None or not self.kept.kind:
+            return False
+        now, before = self.unit.key, self.kept.key_text
+        return now.to_json() != before and now.checksums >= self.kept.key.checksums
 
     @property
     def why(self) -> str:
@@ -190,8 +200,9 @@ class _Look:
             words = f"{unknown[0]} is there, but not in the ledger" if unknown else ""
             return (Cause.UNKNOWN, (words,)) if unknown else (Cause.NEW, ())
         if kept.verdict is None or kept.state == State.BLOCKED:
-            return Cause.LEFT, (kept.verdict.reason if kept.verdict else "interrupted",)
-        if not kept.kind:  # its headers were refused: there was nothing that could be compared
+            return Cause.LEFT, (_left_off(kept),)
+        if kept.state == State.QUARANTINED and (kept.begun is None or not kept.kind):
+            # Its headers were refused, or other units: nothing of it was ever computed.
             return Cause.INPUTS, (f"refused before: {kept.verdict.reason}",)
         return None
 
@@ -245,6 +256,12 @@ class _Look:
             words = "backgrounds: " + ("some, none before" if unit.shared else "none, some before")
             found.append(("inputs", words))
         return list(dict.fromkeys(found))
+
+
+def _left_off(kept: Kept) -> str:
+    if kept.verdict is not None:
+        return kept.verdict.reason
+    return "interrupted" if kept.begun is not None else "it had not begun"
 
 
 INPUTS: Collection[str] = ("target", "background", "segment", "skipped because")

@@ -25,7 +25,7 @@ def again(output: Location) -> Asked:
     UsageError
         If it is not known how it was asked for.
     """
-    database, reader = open_campaign(output, whole=False)
+    database, reader = open_campaign(output)
     try:
         runs = reader.runs()
     finally:

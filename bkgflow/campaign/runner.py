@@ -1,16 +1,18 @@
-"""A plan run to its end, with everything that a run leaves behind; and one unit, here and now."""
+"""A plan run to its end, with everything that a run leaves behind."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import replace
 
+from bkgflow.campaign.audience import Audience
 from bkgflow.campaign.cancel import cancelable
 from bkgflow.campaign.compute import Computed, Work, compute, new_run
-from bkgflow.campaign.events import Event, Listener, Notice
+from bkgflow.campaign.event_lines import EVENTS_FILE, event_lines
+from bkgflow.campaign.events import Event, Listener, Notice, RunEnded
 from bkgflow.campaign.folder import check_space, cleared, result_size
-from bkgflow.campaign.log import log, log_events, log_file
+from bkgflow.campaign.log import LogHandler, log, log_events, log_file
 from bkgflow.campaign.result import RESULT_FILE, RunResult, all_blocked
 from bkgflow.campaign.resume import Resume
 from bkgflow.campaign.session import Session, open_session
@@ -23,6 +25,7 @@ from bkgflow.clusters.local import Threads
 from bkgflow.errors import BkgflowError, RunError, UsageError
 from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.storage.leftovers import clear_run
+from bkgflow.io.storage.lines import Lines
 from bkgflow.io.storage.lock import hold
 from bkgflow.io.storage.publish import LocalPublish
 from bkgflow.io.storage.space import Reserve
@@ -37,6 +40,9 @@ __all__ = [
 ]
 
 MIB = 1 << 20
+
+LOG_PATIENCE = 60.0
+"""Seconds that the log has, after the run, to be complete: a disk may be slow."""
 
 RESUME = Resume()
 """Everything that is left, for whatever reason."""
@@ -54,6 +60,9 @@ def run_campaign(
     asked: Mapping[str, object] | None = None,
 ) -> RunResult:
     """Run a campaign to its end: what its ledger says is left of a plan.
+
+    Listeners are told in threads of their own, and have a few seconds after the end
+    (`bkgflow.campaign.audience`).
 
     Parameters
     ----------
@@ -86,13 +95,14 @@ def run_campaign(
         stoppable(),
         hold(plan.output, run) as before,
         cancelable(plan.output, run) as heed,
+        closing(Audience(listeners)) as audience,
     ):
         try:
             notes = cleared(plan.output, before)
             with open_session(
                 plan, run, resume, ledger=ledger, labels=labels, asked=asked
             ) as session:
-                computed = _in_session(session, cluster, (*listeners, heed), notes, room=room)
+                computed = _in_session(session, cluster, audience, heed, notes, room=room)
         finally:
             clear_run(plan.output, run)
         if computed.stop is None:
@@ -106,7 +116,8 @@ def run_campaign(
 def _in_session(
     session: Session,
     cluster: Cluster,
-    listeners: tuple[Listener, ...],
+    audience: Audience,
+    heed: Listener,
     notes: list[str],
     *,
     room: bool,
@@ -120,18 +131,20 @@ def _in_session(
     work = Work(
         run,
         to_do,
-        listeners,
+        (audience, heed),
         FitsWriter(by),
         notes=tuple(notes),
+        caught_up=audience.close,
         keeper=session,
         whole=session.plan,
         earlier=session.earlier,
         first=session.choices.summary() if session.choices.resumes else "",
     )
-    computed = _run(work, cluster, kept, session.begin)
-    with deferred():
-        session.end(computed.result.stopped)
-    return computed
+    try:
+        return _run(work, cluster, kept, session.begin)
+    except BkgflowError as problem:
+        session.end(problem.message)
+        raise
 
 
 def _run(work: Work, cluster: Cluster, kept: Reserve, begin: Callable[[], object]) -> Computed:
@@ -177,8 +190,15 @@ def _run(work: Work, cluster: Cluster, kept: Reserve, begin: Callable[[], object
 
 def _never_begun(work: Work, kept: Reserve, reason: str) -> RunResult:
     """Keep the result of a run that ended before any of its units."""
-    with log_file(work.plan.output / "bkgflow.log"):
+    ended = RunEnded(work.run, 0.0, reason)
+    with (
+        log_file(work.plan.output / "bkgflow.log"),
+        closing(Lines(work.plan.output / EVENTS_FILE)) as lines,
+    ):
         log.error("run %s ends before it began: %s", work.run, reason)
+        event_lines(work.plan, lines)(ended)
+    for listener in work.listeners:
+        listener(ended)
     blocked = all_blocked(work.plan, work.run, reason, work.notes)
     return work.result(blocked.verdicts, 0.0, stopped=reason).store(kept)
 
@@ -219,24 +239,45 @@ def _logged(
         else:
             executor.compile(kinds_of(plan))
 
-    with log_file(plan.output / "bkgflow.log") as file:
+    with (
+        log_file(plan.output / "bkgflow.log") as file,
+        closing(Lines(plan.output / EVENTS_FILE)) as lines,
+        closing(Audience((log_events(plan), event_lines(plan, lines)), LOG_PATIENCE)) as logged,
+    ):
         for note in work.notes:
             log.warning("%s", note)
-        logged = log_events(plan)
         for event in early:  # what was said before there was a log
             logged(event)
-        told = (logged, *work.listeners)
+        told: tuple[Listener, ...] = (logged, *work.listeners)
         begin()
         announce = announcer(told)
         for words in (work.first, *work.keeper.notes):
             if words:
                 announce(Notice(work.run, words, minor=True))
         computed = compute(replace(work, listeners=told), executor, prepare)
-        result = computed.result
-        if file.trouble:
-            result = replace(result, notes=(*result.notes, file.trouble))
-        with deferred():
-            return replace(computed, result=result.store(kept))
+        try:
+            with deferred():
+                logged.close()
+                more = _missing(file, lines)
+                result = replace(computed.result, notes=(*computed.result.notes, *more))
+                result = result.store(kept)
+                if trouble := work.keeper.end(result.stopped):
+                    log.error("%s", trouble)
+                    result = result.noted(trouble)
+                computed = replace(computed, result=result)
+                work.caught_up()  # when all is kept: it may take some seconds
+        except KeyboardInterrupt as stop:
+            computed = replace(computed, stop=computed.stop or stop)
+        return computed
+
+
+def _missing(file: LogHandler, lines: Lines) -> list[str]:
+    """Return what is missing in the log and in the events beside it."""
+    more = [file.trouble] if file.trouble else []
+    if lines.trouble:
+        more.append(f"{EVENTS_FILE} ends early: {lines.trouble}")
+        log.warning("%s", more[-1])
+    return more
 
 
 def check_memory(plan: Plan, workers: Executor | Cluster) -> None:

@@ -12,8 +12,9 @@ from functools import partial
 from bkgflow.campaign.keeper import Keeper
 from bkgflow.campaign.ledger.opening import Database, open_database
 from bkgflow.campaign.ledger.reader import Reader
+from bkgflow.campaign.ledger.register import Entry
 from bkgflow.campaign.ledger.rows import Kept, KeptFile, RunRow
-from bkgflow.campaign.ledger.writer import Entry, Writer
+from bkgflow.campaign.ledger.writer import Writer
 from bkgflow.campaign.place import Place
 from bkgflow.campaign.resume import Choice, Choices, Resume, choose_units
 from bkgflow.io.storage.location import Location
@@ -91,14 +92,22 @@ class Session(Keeper):
     def _left(self, choice: Choice) -> None:
         """Take down what is newly known of a unit that stays as it is."""
         self.writer.seen(choice.stale)
-        told = choice.kept is not None and choice.kept.digest != choice.unit.digest
-        if told and not choice.words:  # the same inputs, of which more is known: their checksums
+        if choice.more_known:  # checksums of the same inputs, or their times on this disk
             self.writer.keyed(choice.unit)
 
-    def end(self, stopped: str) -> None:
-        """Take down how the run ended, if it began: empty where it came to its end."""
-        if self.writer.began:
-            self.writer.end(stopped)
+    def end(self, stopped: str) -> str:
+        """Take down how the run ended, if it began; return what could not be taken down, and why.
+
+        Parameters
+        ----------
+        stopped : str
+            Why it ended; empty where it came to its end.
+        """
+        if not self.writer.began:
+            return ""
+        self.writer.end(stopped)
+        problem = self.writer.problem
+        return "" if problem is None else f"the ledger does not have the end of this run: {problem}"
 
     def begun(self, unit: str) -> None:
         """Take down that a unit begins, by the digest of its key."""
@@ -146,6 +155,7 @@ def open_session(
         if database is not None:
             stack.callback(database.close)
             place = place.in_database(database)
+            place.check_alone(database)
             # A ledger that was told is another than before: it may know the campaign or not.
             known = Reader(database, place.campaign, plan.output).units(all_of_them=True)
         choices = choose_units(plan, known, resume)

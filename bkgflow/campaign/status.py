@@ -176,7 +176,7 @@ def status_of(output: Location) -> CampaignStatus:
             )
         return _beginning(output, holder)
     try:
-        database, reader = open_campaign(output, whole=False)
+        database, reader = open_campaign(output)
     except LedgerError:
         if holder is None:
             raise

@@ -25,7 +25,7 @@ def demo(
     where: dict[str, object],
 ) -> None:
     """Simulate a small mixed program, run it, and draw what it did."""
-    from bkgflow import api
+    from bkgflow.cli.drawing import draw_pictures
     from bkgflow.cli.run import execute
     from bkgflow.io.storage.location import Location
     from bkgflow.io.storage.publish import copy_file
@@ -46,13 +46,8 @@ def demo(
         references=references,
         arguments={"save_combined_background": True, "soss_fit": "integration"},
     )
-    typer.echo("Drawing")
-    drawn = [
-        api.draw(unit.target, path, out / "pictures" / f"{Path(path).stem}.png")
-        for unit, verdict in result.pairs()
-        for path in verdict.products[:1]
-        if unit.association in first
-    ]
+    shown = [(unit, verdict) for unit, verdict in result.pairs() if unit.association in first]
+    drawn = draw_pictures(shown, out / "pictures")
     typer.echo(f"Products: {Location.of(out / 'products')}")
     for path in drawn:
         typer.echo(f"Picture: {Location.of(path)}")

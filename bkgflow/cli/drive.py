@@ -44,6 +44,6 @@ def drive(folder: str, tell: int | None = None) -> None:
             request.plan, cluster, options, quiet=request.quiet, listeners=[listener]
         )
     try:
-        finish(result, pictures=request.pictures)
+        finish(result, pictures=request.pictures, quiet=request.quiet)
     except typer.Exit as end:  # which typer would make an exit code of
         raise SystemExit(end.exit_code) from None

@@ -34,6 +34,7 @@ __all__ = [
     "takes_campaign",
     "takes_cluster",
     "takes_step_arguments",
+    "takes_watching",
 ]
 
 STEP = "Step arguments"
@@ -238,6 +239,35 @@ def _labels(given: Sequence[str]) -> dict[str, str]:
             cure="Give, for example, --label operator=ada",
         )
     return {key.strip(): value.strip() for key, _, value in parts}
+
+
+NOTIFY = typer.Option(
+    help="Tell of the first unit that goes wrong and of the end, in JSON: POST to this URL, or run "
+    "this command, with JSON on standard input and a summary as last argument.",
+    metavar="TARGET",
+    rich_help_panel="Watching",
+    show_default=False,
+)
+METRICS = typer.Option(
+    help="Serve metrics for Prometheus at this port while the run lasts; HOST:PORT for more than "
+    "this machine.",
+    metavar="PORT",
+    rich_help_panel="Watching",
+    show_default=False,
+)
+
+
+def takes_watching(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say who else hears of a run.
+
+    The command gets those that were given as one mapping, ``watching``, as `bkgflow.run` takes
+    them.
+    """
+    made = [
+        _parameter("notify", str | None, None, NOTIFY),
+        _parameter("metrics", str | None, None, METRICS),
+    ]
+    return _takes(command, "watching", made)
 
 
 def _takes(

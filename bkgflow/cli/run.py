@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bkgflow.cli.drawing import draw_pictures
 from bkgflow.cli.options import (
     BkgList,
     CheckSpace,
@@ -24,6 +25,7 @@ from bkgflow.cli.options import (
     takes_campaign,
     takes_cluster,
     takes_step_arguments,
+    takes_watching,
 )
 
 if TYPE_CHECKING:
@@ -33,12 +35,13 @@ if TYPE_CHECKING:
     from bkgflow.clusters.base import Cluster
     from bkgflow.planning.plan import Plan
 
-__all__ = ["asked_here", "carry_out", "execute", "finish", "planned_for", "run", "show_choices"]
+__all__ = ["asked_here", "carry_out", "execute", "finish", "planned_for", "run"]
 
 
 @takes_step_arguments
 @takes_cluster
 @takes_campaign
+@takes_watching
 def run(
     program: Program,
     output: Output,
@@ -60,6 +63,7 @@ def run(
     *,
     where: Values,
     campaign: Values,
+    watching: Values,
     arguments: Values,
 ) -> None:
     """Subtract the backgrounds of a whole program and write every product.
@@ -68,8 +72,9 @@ def run(
     still valid, is not done again; what has changed is, and it is said why.
 
     A unit with a bad input is reported and the others go on. Beside the products there will
-    be bkgflow.log and bkgflow-run.json, which says how every unit ended. Exit code 0: all done
-    or skipped; 1: some unit failed; 2: wrong usage, or nothing to plan.
+    be bkgflow.log, bkgflow-events.jsonl, the same for programs, and bkgflow-run.json, which says
+    how every unit ended. Exit code 0: all done or skipped; 1: some unit failed; 2: wrong usage,
+    or nothing to plan.
 
     Ctrl-C, SIGTERM and SIGHUP end it in order, with a result, and exit code 130, 143 or 129; a
     second one ends it at once. Exit code 2, too, where the result cannot be kept there.
@@ -80,7 +85,7 @@ def run(
         check_drawing()
     given = {"data": data or (), "confine": confine, "bkg_list": bkg_list, "checksum": checksum}
     if dry_run:
-        show_choices(program, output, where, references, given | arguments, campaign, verbose)
+        _show_choices(program, output, where, references, given | arguments, campaign, verbose)
         return
     result = execute(
         program,
@@ -92,23 +97,17 @@ def run(
         quiet=quiet,
         verbose=verbose,
         check_space=check_space,
+        watching=watching,
     )
-    finish(result, pictures=pictures)
+    finish(result, pictures=pictures, quiet=quiet)
 
 
-def finish(result: RunResult, *, pictures: bool) -> None:
+def finish(result: RunResult, *, pictures: bool, quiet: bool) -> None:
     """Draw what is to be drawn of a result, and end with its exit code."""
-    from bkgflow import api
-
     if pictures:
-        folder = result.plan.output / "pictures"
-        for unit, verdict in result.pairs():
-            for path in verdict.products[:1]:
-                api.draw(unit.target, path, folder / f"{Path(path).stem}.png")
-    if not result.in_place:
-        raise typer.Exit(2)
-    if not result.ok:
-        raise typer.Exit(1)
+        draw_pictures(result.pairs(), result.plan.output.path / "pictures", quiet=quiet)
+    if not (result.in_place and result.ok):
+        raise typer.Exit(1 if result.in_place else 2)
 
 
 def execute(
@@ -122,10 +121,14 @@ def execute(
     quiet: bool = False,
     verbose: bool = False,
     check_space: bool = True,
+    watching: Values | None = None,
 ) -> RunResult:
     """Plan and run a program with progress and summary."""
+    from bkgflow.campaign.watchers import check_watchers
+
+    watching, campaign = watching or {}, campaign or {}
+    check_watchers(**watching)  # planning may take minutes
     planned, cluster = planned_for(program, output, where, references, arguments)
-    campaign = campaign or {}
     if verbose:
         _say_choices(planned, campaign, verbose=True)
     if cluster.here:
@@ -135,7 +138,8 @@ def execute(
         # Before the bar is shown: it may take a minute.
         with waiting(quiet=quiet) as say:
             compile_for(planned, say)
-    options = {"check_space": check_space, "asked": asked_here().to_dict(), **campaign}
+    asked = asked_here().to_dict()
+    options = {"check_space": check_space, "asked": asked, **campaign, **watching}
     return carry_out(planned, cluster, options, quiet=quiet)
 
 
@@ -195,7 +199,7 @@ def carry_out(
     return result
 
 
-def show_choices(
+def _show_choices(
     program: list[str],
     output: Path,
     where: Values,

@@ -22,6 +22,7 @@ from bkgflow.cli.options import (
     takes_campaign,
     takes_cluster,
     takes_step_arguments,
+    takes_watching,
 )
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ __all__ = ["submit"]
 @takes_step_arguments
 @takes_cluster
 @takes_campaign
+@takes_watching
 def submit(
     program: Program,
     output: Output,
@@ -48,6 +50,7 @@ def submit(
     *,
     where: Values,
     campaign: Values,
+    watching: Values,
     arguments: Values,
 ) -> None:
     """Run a whole program in a process of its own, which lives on when the shell ends.
@@ -61,6 +64,7 @@ def submit(
     """
     from bkgflow.campaign.detached import Request, start_driver
     from bkgflow.campaign.runner import check_memory
+    from bkgflow.campaign.watchers import check_watchers
     from bkgflow.cli.run import asked_here, planned_for
     from bkgflow.clusters.handover import described
     from bkgflow.io.storage.location import Location
@@ -69,6 +73,7 @@ def submit(
 
     if pictures:
         check_drawing()
+    check_watchers(**watching)
     folder = Location.of(output)
     if holder := holder_of(folder):
         typer.echo(f"nothing was submitted: {holder.words}, runs into {folder} already")
@@ -78,7 +83,7 @@ def submit(
     handed = described(cluster)
     check_memory(planned, cluster)
     _check(campaign)
-    options = {"check_space": check_space, **campaign}
+    options = {"check_space": check_space, **campaign, **watching}
     asked = asked_here("submit")
     request = Request(planned, handed, options, asked, pictures=pictures, quiet=quiet)
     _say(start_driver(request), folder, len(planned.units))

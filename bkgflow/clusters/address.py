@@ -133,6 +133,8 @@ class Connected(There):
 def _connected(address: str, timeout: float, security: object = None) -> Iterator[Client]:
     from distributed import Client
 
+    from bkgflow.clusters.dask_log import quiet
+
     try:
         # As the default it would outlive a failed start, and catch the next computation.
         client = Client(address, timeout=timeout, security=security, set_as_default=False)
@@ -142,5 +144,5 @@ def _connected(address: str, timeout: float, security: object = None) -> Iterato
             value=f"{address}: {type(problem).__name__}",
             cure="Check the address and that the scheduler runs and can be reached from here",
         ) from None
-    with client:
+    with quiet(), client:
         yield client

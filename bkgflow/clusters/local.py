@@ -124,10 +124,16 @@ class Local(Here):
         from distributed import Client
 
         from bkgflow.clusters.client import ClientExecutor
+        from bkgflow.clusters.dask_log import quiet
 
         # A worker that dies twice within this time is not started a third time.
         patient = dask.config.set({"distributed.deploy.lost-worker-timeout": "1 day"})
-        with patient, self._started() as own, Client(own, set_as_default=False) as client:
+        with (
+            patient,
+            quiet(),
+            self._started() as own,
+            Client(own, set_as_default=False) as client,
+        ):
             yield ClientExecutor(client, own=True, expected=self.workers or os.cpu_count() or 1)
 
     def suited(self, plan: Plan) -> tuple[Cluster, str]:

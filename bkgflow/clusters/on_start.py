@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import signal
 
+from bkgflow.clusters.dask_log import quiet_from_now_on
+
 __all__ = ["dask_setup"]
 
 
 def dask_setup(worker: object) -> None:
     """Ignore Ctrl-C, which a terminal sends to every process: the run itself ends its workers.
 
-    They would close at once, and take with them what they are about to publish.
+    They would close at once, and take with them what they are about to publish. What dask logs
+    there would be shown on the same terminal.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    quiet_from_now_on()

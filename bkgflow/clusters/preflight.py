@@ -25,7 +25,7 @@ from bkgflow.clusters.on_worker import Visit, admit, clear, visit
 from bkgflow.clusters.refusals import said_by, together, unanswered, unseen
 from bkgflow.clusters.trial import Trial
 from bkgflow.errors import BkgflowError, UsageError
-from bkgflow.io.storage.trial import drop_token, leave_token, read_token, trial_folder
+from bkgflow.io.storage.trial import TOKEN, drop_token, leave_token, read_token, trial_folder
 from bkgflow.planning.plan import Plan
 from bkgflow.version import VERSION
 
@@ -68,14 +68,17 @@ async def ask(
     say : callable
         Given a sentence on each package of which a worker has another version.
     """
-    token = f".bkgflow-token-{uuid4().hex}"
+    token = f"{TOKEN}{uuid4().hex}"
     leave_token(trial.output, token, token)
+    asked = {each: asyncio.ensure_future(_ask_one(client, trial, token, each)) for each in workers}
     try:
-        asked = {
-            each: asyncio.ensure_future(_ask_one(client, trial, token, each)) for each in workers
-        }
+        for each in asked.values():
+            # The run may end meanwhile: what comes of a question then is for nobody.
+            each.add_done_callback(_heard)
         answers = await _answers(client, asked, limits)
     finally:
+        for each in asked.values():
+            each.cancel()
         drop_token(trial.output, token)
     found: Answers = {}
     others = defaultdict[str, list[str]](list)
@@ -89,6 +92,12 @@ async def ask(
     for word, those in others.items():
         say(f"{_named(those, workers)} {word}: results may differ in their last digits")
     return found
+
+
+def _heard(answer: asyncio.Future[Any]) -> None:
+    """Take notice of an answer: asyncio prints the traceback of an error that nobody looks at."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 async def _answers(

@@ -16,6 +16,7 @@ from bkgflow.clusters.preflight import ask
 from bkgflow.clusters.refusals import nobody, too_many_deaths
 from bkgflow.clusters.trial import Trial
 from bkgflow.errors import BkgflowError, RunError
+from bkgflow.texts import many
 
 __all__ = ["Notice", "Stuck", "Watch"]
 
@@ -183,7 +184,14 @@ class Watch:
 
     def _miss(self, gone: set[str]) -> None:
         """Take notice of workers that died."""
-        self.deaths += len(gone - self.removed)
+        died = len(gone - self.removed)
+        self.deaths += died
+        if died and self.trial is None:  # of other clusters, workers may have left in order
+            again = "it is" if died == 1 else "they are"
+            self._say(
+                f"{many(died, 'worker process', 'worker processes')} died: {again} started again,"
+                " and what was lost is done again"
+            )
         if self.trial is not None and (unknown := gone - self.good - self.removed):
             self._say(f"worker {min(unknown)} went away before it could be asked: see its log")
         self.removed -= gone

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import DTypeLike, NDArray
 from bkgflow.errors import BkgflowError, FileError
 from bkgflow.io.fits.hdus import by_name, read_hdus
 from bkgflow.io.fits.tree import TREE, read_tree
+from bkgflow.io.fits.unwarned import unwarned
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.publish import whole
 from bkgflow.io.storage.reading import said
@@ -67,8 +67,7 @@ def write_model(model: Model, path: PathLike) -> Path:
 
 def save_model(model: Model, path: Path) -> None:
     """Save a model; its FILENAME is the path's."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what validation says it said when the model was opened
+    with unwarned():  # what validation says it said when the model was opened
         model.save(str(path))
 
 
@@ -102,8 +101,7 @@ def open_model(path: PathLike) -> Model:
 def quiet(location: Location) -> Iterator[None]:
     """Have stdatamodels, asdf and astropy warn of nothing; their errors become a `FileError`."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # stdatamodels repeats what validation says on save
+        with unwarned():  # stdatamodels repeats what validation says on save
             yield
     except BkgflowError:
         raise

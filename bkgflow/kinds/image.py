@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -74,7 +74,17 @@ class ImageKind(Kind):
 
     def share(self, prepared: Sequence[Prepared], settings: StepSettings) -> list[Prepared]:
         """Targets of one window with the same backgrounds share the combined one."""
-        return [replace(each, shared=self._combined(each, settings)) for each in prepared]
+        made: dict[Hashable, Shared] = {}  # a program's targets ask for a few: each described once
+
+        def combined(each: Prepared) -> Shared:
+            imprints = ((member, facts.location) for member, facts in each.imprints.items())
+            used = tuple(facts.location for facts in each.used)
+            asked = each.target.window, used, frozenset(imprints)
+            if asked not in made:
+                made[asked] = self._combined(each, settings)
+            return made[asked]
+
+        return [replace(each, shared=combined(each)) for each in prepared]
 
     def _combined(self, prepared: Prepared, settings: StepSettings) -> Shared:
         """Describe a combined background; one with ERR and one without are two."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bkgflow.errors import BackgroundError, ConflictError
 from bkgflow.io.exposures.facts import ExposureFacts
-from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.location import Location, real_paths
 from bkgflow.planning.unit import Unit
 from bkgflow.verdict import State, Verdict
 
@@ -64,7 +64,8 @@ def without_conflicts(
         for name in unit.files:
             writers[name].append(unit)
     # Through links: an exposure must not be written over by another name either.
-    inputs = {location.real() for location in exposures}
+    inputs = set(real_paths(exposures))
+    outputs = dict(zip(writers, real_paths(output / name for name in writers), strict=True))
 
     def conflicts(unit: Unit) -> Iterator[ConflictError]:
         for name in unit.files:
@@ -77,7 +78,7 @@ def without_conflicts(
                     value=f"{what} ({', '.join(askers)})",
                     cure="Run these associations into different output folders",
                 )
-            if (output / name).real() in inputs:
+            if outputs[name] in inputs:
                 yield ConflictError(
                     "No product must be written over an exposure of the program",
                     file=unit.target,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -19,8 +19,11 @@ from bkgflow.io.storage.identity import Identity
 __all__ = ["Difference", "Key", "Part"]
 
 Plain = str | int | float | bool | None
-Value = Plain | tuple[Plain, ...] | Identity
+Atom = Plain | Identity
+Value = Atom | tuple[Plain, ...]
 """What a part may be: anything else would go into a hash by chance."""
+
+IDENTITY = tuple(each.name for each in fields(Identity))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,12 @@ class Key:
         """Return the values of all parts with a name."""
         return [part.value for part in self.parts if part.name == name]
 
+    @property
+    def checksums(self) -> int:
+        """Of how many files it knows the bytes."""
+        files = (part.value for part in self.parts if isinstance(part.value, Identity))
+        return sum(bool(each.checksum) for each in files)
+
     def without(self, *names: str) -> Key:
         """Return the key without some of its parts."""
         return Key(tuple(part for part in self.parts if part.name not in names))
@@ -97,10 +106,10 @@ class Key:
 
 
 def _checked(name: str, value: object) -> Value:
+    if isinstance(value, Atom):
+        return value
     if isinstance(value, Window):
         return str(value)
-    if isinstance(value, Plain | Identity):
-        return value
     if isinstance(value, list | tuple) and all(isinstance(item, Plain) for item in value):
         return tuple(value)
     raise TypeError(f"a key cannot hold {name} = {value!r} ({type(value).__name__})")
@@ -115,7 +124,10 @@ def _plain(value: Value) -> object:
 
 
 def _told(value: Value) -> object:
-    return asdict(value) if isinstance(value, Identity) else value
+    if not isinstance(value, Identity):
+        return value
+    # By hand: a plan has tens of thousands of them, and `asdict` copies every value.
+    return {each: getattr(value, each) for each in IDENTITY}
 
 
 def _read(value: Any) -> Value:

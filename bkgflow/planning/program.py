@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from bkgflow.errors import BackgroundError, PlanError, UsageError
-from bkgflow.io.storage.location import Location, PathLike, split_list
+from bkgflow.io.storage.location import Location, PathLike, real_paths, split_list
 from bkgflow.io.storage.publish import check_writable
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.planner import Asked, Planner
@@ -86,8 +86,8 @@ def _given(product: Product, backgrounds: Sequence[Location], several: bool) -> 
 
     A list for several targets may hold them all: then each has the others as its background.
     """
-    own = product.science.real()
-    others = tuple(each for each in backgrounds if each.real() != own)
+    own, *real = real_paths((product.science, *backgrounds))
+    others = tuple(each for each, path in zip(backgrounds, real, strict=True) if path != own)
     if len(others) == len(backgrounds) or not several:
         return replace(product, backgrounds=tuple(backgrounds))
     note = f"{product.science.name} is in bkg_list itself, and the others are its background"

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from bkgflow.detector import DO_NOT_USE, REFERENCE_PIXEL
 from bkgflow.explore.stack import open_exposure
 from bkgflow.io.exposures.from_fits import inspect
-from bkgflow.io.models import open_model
+from bkgflow.io.fits.hdus import walk
+from bkgflow.io.products.nodes import read_said
 from bkgflow.io.references.mask import product_mask
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.kinds.segments import SEGMENT
@@ -105,13 +106,19 @@ def _dark_share(exposure: xr.Dataset, threshold: float) -> NDArray[np.float32]:
 
 
 def found_in(product: PathLike) -> tuple[Found | None, int, int]:
-    """Return what a product's method found, its first integration, and how many it has."""
-    with open_model(product) as model:
-        said = getattr(model.meta, "bkgflow", None)
-        record = Verdict.from_tree(said.instance).record if said else None
-        shape = model.data.shape
-        first = model.meta.exposure.integration_start or 1
-        return record.found if record else None, first, shape[0] if len(shape) == 3 else 1
+    """Return what a product's method found, its first integration, and how many it has.
+
+    Raises
+    ------
+    FileError
+        If it cannot be read.
+    """
+    hdus = walk(product)
+    said = read_said(product, hdus)
+    record = None if said is None else Verdict.from_tree(said).record
+    first = hdus["PRIMARY"].header.whole("INTSTART", 1)
+    shape = hdus["SCI"].data.shape
+    return record.found if record else None, first, shape[0] if len(shape) == 3 else 1
 
 
 def _scales(product: Location) -> list[SkyScales]:

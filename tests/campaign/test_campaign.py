@@ -6,6 +6,7 @@ import threading
 import time
 import types
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import astropy.table
@@ -15,9 +16,9 @@ from distributed import Client, LocalCluster
 
 import bkgflow
 from bkgflow.campaign.cancel import DESK_FILE, cancel_run
-from bkgflow.campaign.events import UnitEnded
 from bkgflow.campaign.signals import Stopped
 from bkgflow.clusters.address import Address
+from bkgflow.clusters.executor import ThreadExecutor
 from bkgflow.clusters.handover import described, revived
 from bkgflow.clusters.local import Local, Threads
 from bkgflow.errors import LedgerError, UsageError
@@ -111,29 +112,43 @@ def test_a_campaign_that_was_run_here_says_how_it_is_run_again(folder, out):
 
 def test_a_run_in_a_thread_is_canceled_from_another(crowd, out):
     """No signal reaches it."""
-    plan, ended, asked = bkgflow.plan(crowd, out), [], threading.Event()
-
-    def listen(event):
-        if isinstance(event, UnitEnded) and not asked.is_set():
-            asked.wait(100)
-            time.sleep(2)  # until it has looked at what is asked of it
+    plan, ended = bkgflow.plan(crowd, out), []
 
     def run():
         try:
-            bkgflow.run(plan, "threads", workers=1, listeners=[listen])
+            bkgflow.run(plan, Slowly(workers=1))
         except Stopped as stop:
             ended.append(stop)
 
     thread = threading.Thread(target=run)
     thread.start()
     wait_until(lambda: products_in(out) >= 1, seconds=100)
-    threading.Timer(1, asked.set).start()
     assert cancel_run(Location.of(out), timeout=100)
     thread.join()
     (stop,) = ended
     assert str(stop).startswith("canceled by") and stop.result.counts["BLOCKED"]
     assert bkgflow.Campaign.open(out).status().state == "stopped"
     assert not cancel_run(Location.of(out))
+
+
+class SlowExecutor(ThreadExecutor):
+    """Takes its time after each unit."""
+
+    def execute(self, graph, on_start, on_end, *more):
+        def later(unit, verdict):
+            on_end(unit, verdict)
+            time.sleep(1)
+
+        super().execute(graph, on_start, later, *more)
+
+
+@dataclass(frozen=True)
+class Slowly(Threads):
+    """Threads that do."""
+
+    @contextmanager
+    def open(self):
+        yield SlowExecutor(self.workers)
 
 
 # What is handed over.

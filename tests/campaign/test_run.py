@@ -15,10 +15,12 @@ from stdatamodels.jwst import datamodels
 
 import bkgflow
 from bkgflow.campaign.events import RunEnded, RunStarted, UnitEnded, UnitStarted
+from bkgflow.clusters.choose import choose
 from bkgflow.graph.build import build
 from bkgflow.report.tables import as_text
 from bkgflow.report.unit_tables import plan_table
 from bkgflow.simulate import Truth, simulate_imaging, simulate_nods, simulate_tso
+from tests.helpers.driving import Driven
 from tests.helpers.exposures import make_model, write_association
 from tests.helpers.pace import few_fast
 
@@ -287,6 +289,7 @@ def test_a_bad_unit_does_not_stop_the_others(mixed, where, request, tmp_path):
         "a_bsub.fits",
         "bkg_bsub.fits",
         "bkgflow-campaign.json",
+        "bkgflow-events.jsonl",
         "bkgflow-ledger.sqlite",
         "bkgflow-run.json",
         "bkgflow.log",
@@ -367,7 +370,9 @@ def test_saved_combined_backgrounds(tmp_path, write_exposure):
 
 
 @pytest.mark.parametrize("where", ["threads", "cluster"])
-def test_events_are_announced_in_order_and_in_one_thread(mixed, where, request, tmp_path):
+def test_events_are_announced_in_order_and_in_a_thread_beside_the_run(
+    mixed, where, request, tmp_path
+):
     address = request.getfixturevalue("cluster") if where == "cluster" else where
     seen, threads = [], set()
 
@@ -377,7 +382,8 @@ def test_events_are_announced_in_order_and_in_one_thread(mixed, where, request, 
 
     plan = bkgflow.plan(mixed, tmp_path / "out")
     result = bkgflow.run(plan, cluster=address, listeners=[listen])
-    assert threads == {threading.current_thread()}
+    assert len(threads) == 1 and threading.current_thread() not in threads
+    assert not threads.pop().is_alive()
     assert {event.run for event in seen} == {result.run}
     assert isinstance(seen[0], RunStarted) and seen[0].units == len(plan.units)
     assert isinstance(seen[-1], RunEnded) and seen[-1].seconds > 0
@@ -436,13 +442,13 @@ def test_a_worker_that_dies_takes_nothing_with_it(tmp_path, write_exposure):
     ):
         killed = []
 
-        def kill_one(event):
-            if isinstance(event, UnitEnded) and not killed:
+        def kill_one(unit, verdict):
+            if not killed:
                 pids = client.run(os.getpid)
                 killed.append(next(iter(pids.values())))
                 os.kill(killed[0], 9)
 
-        result = bkgflow.run(plan, cluster=client, listeners=[kill_one])
+        result = bkgflow.run(plan, Driven(choose(client), ended=kill_one))
     assert killed
     assert result.counts == {"COMPLETE": 6}
 

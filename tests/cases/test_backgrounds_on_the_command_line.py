@@ -1,41 +1,11 @@
 """The same rules, and what lets go of them, on the command line."""
 
-import logging
-import sys
-
 import numpy as np
 import pytest
 from stdatamodels.jwst import datamodels
 
-from bkgflow.cli import main
 from tests.helpers.exposures import write_association
 from tests.helpers.taken import sky, take
-
-
-@pytest.fixture(autouse=True)
-def _handlers():
-    """Take away the handlers that a command leaves for the rest of its process."""
-    root = logging.getLogger("bkgflow")
-    before, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = before
-    root.setLevel(level)
-
-
-@pytest.fixture
-def bkgflow_(monkeypatch, capsys):
-    """Call a command as a shell does: exit code, standard output, standard error."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["bkgflow", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        out, err = capsys.readouterr()
-        assert "Traceback" not in out + err
-        logging.getLogger("bkgflow").handlers.clear()  # they write to what capsys had then
-        return end.value.code or 0, out, err
-
-    return call
 
 
 @pytest.fixture

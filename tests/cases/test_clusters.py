@@ -122,7 +122,14 @@ def test_good_workers_are_trusted_and_nothing_of_the_trial_stays(program, nodes,
     result = bkgflow.run(bkgflow.plan(program, tmp_path / "out"), nodes.address, listeners=[said])
     assert result.counts == {"COMPLETE": 3}
     assert said.notices == []
-    names = ["bkgflow-run.json", "bkgflow.log", *(f"t{n}_bsub.fits" for n in range(3))]
+    names = [
+        "bkgflow-campaign.json",
+        "bkgflow-events.jsonl",
+        "bkgflow-ledger.sqlite",
+        "bkgflow-run.json",
+        "bkgflow.log",
+        *(f"t{n}_bsub.fits" for n in range(3)),
+    ]
     assert left_in(tmp_path / "out") == names
 
 

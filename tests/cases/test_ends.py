@@ -15,14 +15,15 @@ import pytest
 import bkgflow
 from benchmarks.fault_tools import bkgflow as command
 from benchmarks.fault_tools import ended, found_in, processes_of
-from bkgflow.campaign.events import RunStarted, UnitEnded
+from bkgflow.campaign.events import UnitEnded
 from bkgflow.campaign.signals import Stopped
 from bkgflow.clusters.executor import ThreadExecutor
-from bkgflow.clusters.local import Local
+from bkgflow.clusters.local import Local, Threads
 from bkgflow.errors import OutputError
 from bkgflow.io.storage.lock import LOCK, Holder
 from bkgflow.io.storage.owner import Owner
 from tests.helpers.crowd import write_crowd
+from tests.helpers.driving import Driven
 
 pytestmark = pytest.mark.slow
 """Most of them start processes of their own."""
@@ -86,13 +87,13 @@ def test_a_signal_ends_a_run_with_a_whole_result_and_no_hidden_folders(
 
 
 class StopsAt:
-    """A listener that is slow at one end, so that more come meanwhile, and stops the next."""
+    """Is slow at one end, so that more come meanwhile, and stops the run at the next."""
 
     def __init__(self, number):
         self.number, self.ends = number, 0
 
-    def __call__(self, event):
-        if isinstance(event, UnitEnded) and event.verdict.state == "COMPLETE":
+    def __call__(self, unit, verdict):
+        if verdict.state == "COMPLETE":
             self.ends += 1
             if self.ends == self.number:
                 time.sleep(0.5)
@@ -103,9 +104,9 @@ class StopsAt:
 @pytest.mark.parametrize("number", [1, 4])
 def test_news_that_came_together_with_the_stop_is_not_lost(number, crowd, tmp_path):
     plan = bkgflow.plan(crowd, tmp_path / "out")
-    cluster = Local(workers=2)
+    cluster = Driven(Local(workers=2), ended=StopsAt(number))
     with pytest.raises(KeyboardInterrupt):
-        bkgflow.run(plan, cluster, listeners=[StopsAt(number)], progress=False)
+        bkgflow.run(plan, cluster, progress=False)
     found = is_in_order(tmp_path / "out", "")
     assert found.counts["COMPLETE"] > number
     assert found.counts["BLOCKED"] > 0
@@ -154,6 +155,8 @@ def test_a_signal_while_worker_processes_start_blocks_every_unit(crowd, tmp_path
     assert code == 143
     assert is_in_order(out, said).counts == {"BLOCKED": UNITS}
     assert "ends before it began: stopped by SIGTERM" in (out / "bkgflow.log").read_text()
+    [line] = (out / "bkgflow-events.jsonl").read_text().splitlines()
+    assert json.loads(line)["reason"] == "stopped by SIGTERM"
 
 
 def test_a_signal_that_is_ignored_stays_ignored(crowd, tmp_path):
@@ -171,7 +174,7 @@ def test_a_signal_that_is_ignored_stays_ignored(crowd, tmp_path):
 
 
 class Sends:
-    """A listener that sends this process a signal when the first unit has ended."""
+    """A listener that sends this process a signal, from its own thread, at the first end."""
 
     def __init__(self, number):
         self.number = number
@@ -179,7 +182,7 @@ class Sends:
     def __call__(self, event):
         if isinstance(event, UnitEnded) and self.number:
             number, self.number = self.number, 0
-            signal.raise_signal(number)
+            os.kill(os.getpid(), number)
 
 
 def test_ctrl_c_in_a_notebook_keeps_the_result_and_comes_back(crowd, tmp_path):
@@ -329,13 +332,11 @@ def test_a_second_run_into_a_folder_is_refused_and_told_who_holds_it(crowd, tmp_
     plan = bkgflow.plan(crowd, out)
     refused = []
 
-    def second(event):
-        if isinstance(event, RunStarted):
-            code, said = ended(*arguments(crowd, out), out=out)
-            refused.append((event.run, code, said))
+    def second():
+        refused.append(ended(*arguments(crowd, out), out=out))
 
-    result = bkgflow.run(plan, "threads", workers=2, listeners=[second])
-    ((run, code, said),) = refused
+    result = bkgflow.run(plan, Driven(Threads(2), first=second))
+    run, ((code, said),) = result.run, refused
     assert code == 2
     assert f"run {run}, process {os.getpid()} on {Owner.me().host}, user " in said
     assert "since 20" in said and "Traceback" not in said

@@ -1,6 +1,7 @@
 """What becomes of a run whose disk is full, read-only or gone; and of files that are not there."""
 
 import errno
+import json
 import os
 import resource
 import shutil
@@ -15,13 +16,14 @@ import bkgflow
 from benchmarks.fault_tools import bkgflow as command
 from benchmarks.fault_tools import disk, ended, found_in
 from bkgflow.campaign.compute import run_plan
-from bkgflow.campaign.events import RunEnded, UnitEnded
 from bkgflow.clusters.executor import ThreadExecutor
+from bkgflow.clusters.local import Threads
 from bkgflow.errors import OutputError, StorageError
 from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.storage.lock import hold
 from bkgflow.io.storage.publish import LocalPublish
 from tests.helpers.crowd import write_crowd
+from tests.helpers.driving import Driven
 
 pytestmark = pytest.mark.slow
 """Each of them computes a program."""
@@ -116,14 +118,17 @@ def test_a_log_that_finds_no_room_says_so_once(crowd, small_disk):
     plan = bkgflow.plan(crowd, out)
     filled = []
 
-    def fill(event):
-        if isinstance(event, UnitEnded) and not filled:
+    def fill(unit, verdict):
+        if not filled:
             filled.append(small_disk / "filler")
             subprocess.run(["dd", "if=/dev/zero", f"of={filled[0]}"], check=False)
 
-    result = bkgflow.run(plan, "threads", workers=1, listeners=[fill], check_space=False)
+    result = bkgflow.run(plan, Driven(Threads(1), ended=fill), check_space=False)
     assert result.in_place and result.counts["BLOCKED"] >= UNITS - 2
-    assert [note for note in result.notes if "the log ends early: No space left" in note]
+    for file in ("the log", "bkgflow-events.jsonl"):
+        assert [note for note in result.notes if f"{file} ends early: No space left" in note]
+    lines = (out / "bkgflow-events.jsonl").read_text().splitlines(keepends=True)
+    assert all(line.endswith("}\n") and json.loads(line) for line in lines)
     assert found_in(out).counts == result.counts
 
 
@@ -149,11 +154,11 @@ def test_an_output_folder_that_is_removed_leaves_nothing_complete(crowd, tmp_pat
 def test_a_product_that_is_removed_at_the_end_is_not_reported(crowd, tmp_path):
     plan = bkgflow.plan(crowd, tmp_path / "out")
 
-    def remove(event):
-        if isinstance(event, UnitEnded) and event.verdict.products[0].endswith("t3_bsub.fits"):
-            Path(event.verdict.products[0]).unlink()
+    def remove(unit, verdict):
+        if verdict.products[0].endswith("t3_bsub.fits"):
+            Path(verdict.products[0]).unlink()
 
-    result = bkgflow.run(plan, "threads", workers=2, listeners=[remove])
+    result = bkgflow.run(plan, Driven(Threads(2), ended=remove))
     assert result.counts == {"COMPLETE": UNITS - 1, "BLOCKED": 1}
     (error,) = (verdict.error for verdict in result.verdicts if verdict.error)
     assert error.file.endswith("t3_bsub.fits") and "was there and is gone" in error.value
@@ -251,14 +256,13 @@ def test_an_output_folder_that_becomes_read_only_at_the_end(crowd, tmp_path):
     out = tmp_path / "out"
     plan = bkgflow.plan(crowd, out)
 
-    def protect(event):
-        if isinstance(event, RunEnded):
-            done = subprocess.run(["chattr", "+i", out], check=False)
-            if done.returncode:
-                pytest.skip("this user may not make a folder read-only for itself")
+    def protect():
+        done = subprocess.run(["chattr", "+i", out], check=False)
+        if done.returncode:
+            pytest.skip("this user may not make a folder read-only for itself")
 
     try:
-        result = bkgflow.run(plan, "threads", workers=2, listeners=[protect])
+        result = bkgflow.run(plan, Driven(Threads(2), last=protect))
     finally:
         subprocess.run(["chattr", "-i", out], check=False)
     kept = Path(result.file)

@@ -7,6 +7,8 @@ from itertools import islice
 
 import pytest
 
+import bkgflow
+from bkgflow.errors import FileError
 from tests.fuzz import associations, files
 from tests.fuzz.hostile import HOSTILE
 from tests.fuzz.trial import damage
@@ -51,6 +53,23 @@ def test_the_oracle_sees_damage(tmp_path):
     assert "Checksum" in damage(path)
     path.write_bytes(files.sound("as it was").replace(b"'NGC 1333'", b"'NGC\x0713 3'"))
     assert "Unprintable" in damage(path) or "invalid" in damage(path)
+
+
+@pytest.mark.parametrize("keyword", ["CHECKSUM", "DATASUM"])
+@pytest.mark.parametrize("value", ["0", "0.0", "F", "T", "-1", "", "'text'"])
+def test_a_sum_that_is_none_is_no_sum_that_is_missing(tmp_path, keyword, value):
+    good = tmp_path / "good_rate.fits"
+    good.write_bytes(files.sound("as it was"))
+    raw = files.sound("checksums")
+    card = keyword.ljust(8).encode() + b"="
+    for number, place in enumerate(i for i in range(0, len(raw), 80) if raw[i : i + 9] == card):
+        path = tmp_path / f"{number}_rate.fits"
+        path.write_bytes(
+            raw[:place] + (card + f" {value:>20}".encode()).ljust(80) + raw[place + 80 :]
+        )
+        assert damage(path)
+        with pytest.raises(FileError, match=r"checksum|standard"):
+            bkgflow.subtract(path, [good])
 
 
 @pytest.mark.parametrize(

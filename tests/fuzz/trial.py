@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
+from stdatamodels.jwst.datamodels import ImageModel
 
 from bkgflow import api
 from bkgflow.errors import BkgflowError, RunError
@@ -84,7 +85,9 @@ def high_water() -> int:
 
 def main() -> None:
     np.seterr(all="ignore")
-    print("ready", flush=True)
+    # The first file of a process has asdf read what all its extensions are: that is no case's time.
+    with ImageModel():
+        print("ready", flush=True)
     for line in sys.stdin:
         case = json.loads(line)
         out = Path(tempfile.mkdtemp(prefix="bkgflow-fuzz-"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import selectors
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -96,9 +97,16 @@ def file_findings(count: int, seed: int) -> Iterator[str]:
             if not found and answer["state"] == "COMPLETE" and (seen := damage(path)):
                 found = f"COMPLETE, and astropy says {seen}"
             if found:
-                yield f"{name}: {found}"
+                yield f"{name}: {found} ({kept(path, seed)})"
             path.unlink()
     trial.close()
+
+
+def kept(path: Path, seed: int) -> Path:
+    """Keep a file that was found wanting: it depends on the time when it was made."""
+    to = Path(tempfile.gettempdir()) / f"bkgflow-fuzz-{seed}-{path.name}"
+    shutil.copyfile(path, to)
+    return to
 
 
 def hostile_findings() -> Iterator[str]:

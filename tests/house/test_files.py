@@ -20,8 +20,8 @@ from tests.helpers.sources import Module, modules, report
 FREE = {
     "os": {
         "PathLike", "cpu_count", "environ", "fsdecode", "fsencode", "fspath", "getenv", "getpid",
-        "getuid", "linesep", "name", "pathsep", "process_cpu_count", "sched_getaffinity", "sep",
-        "strerror", "sysconf", "urandom", "_exit",
+        "getuid", "killpg", "linesep", "name", "pathsep", "process_cpu_count", "sched_getaffinity",
+        "sep", "strerror", "sysconf", "urandom", "_exit",
         # What is done to an open file, by its number.
         "SEEK_CUR", "SEEK_END", "SEEK_SET", "copy_file_range", "fstat", "pread", "preadv", "pwrite",
         "pwritev", "sendfile", "write", "posix_fadvise", "POSIX_FADV_DONTNEED",

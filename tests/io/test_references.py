@@ -160,6 +160,12 @@ def test_pattern_keywords_go_before_plain_ones(tmp_path: Path) -> None:
         folder.match("bkg", NIRISS)
 
 
+def test_a_file_that_is_written_again_is_read_again(tmp_path: Path) -> None:
+    for pupil in ("F150W", "F200W"):  # both files are of one size
+        path = write_bkg(tmp_path / "new", PUPIL=pupil).replace(tmp_path / "a.fits")
+        assert ReferenceFolder(tmp_path).match("bkg", NIRISS | {"PUPIL": pupil}).path == path
+
+
 def test_the_latest_file_not_after_the_exposure_wins(tmp_path: Path) -> None:
     write_bkg(tmp_path / "always.fits")
     for year in (2022, 2023, 2025):

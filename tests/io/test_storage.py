@@ -12,7 +12,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from bkgflow.errors import FileError, OutputError, UsageError
-from bkgflow.io.storage.location import Location, split_list
+from bkgflow.io.storage.location import Location, real_paths, split_list
 from bkgflow.io.storage.publish import (
     LocalPublish,
     MemoryPublish,
@@ -164,6 +164,17 @@ def test_links_keep_their_names_and_tell_what_they_lead_to(tmp_path):
     assert link.url == f"{tmp_path}/b.fits" and link != file
     assert link.real() == file.real() == os.path.realpath(file)
     assert Location("a model").real() == "a model"
+
+
+def test_many_are_resolved_as_each_by_itself(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    (tmp_path / "folder/b.fits").symlink_to(tmp_path / "gone.fits")
+    (tmp_path / "folder/c.fits").symlink_to("c.fits")
+    names = ["a.fits", "b.fits", "c.fits", "none.fits", "../x.fits", "..", "deep/er/y.fits"]
+    names = [f"{tmp_path}/{each}/{name}" for each in ("folder", "link") for name in names]
+    given = [Location(url) for url in (*names, "a model", "/", "/a.fits", "s3://bucket/a.fits", "")]
+    assert real_paths(given) == [each.real() for each in given]
 
 
 def test_a_url_is_no_path(folder):

@@ -96,3 +96,37 @@ def test_a_rejection_that_rejects_nothing_adds_nothing() -> None:
     plain = fit_scale(sci, template, mask, template, ScaleRule(maxiter=0))
     same = fit_scale(sci, template, mask, template, ScaleRule(outlier_percent=0.0))
     np.testing.assert_array_equal(plain.covariance, same.covariance)
+
+
+def plain_fit(sci: Any, err: Any, mask: Any, sky: Any, rounds: int, percent: float) -> float:
+    """Return the factor of a fit that takes no short cut."""
+    taken = mask & np.isfinite(sci) & np.isfinite(sky) & (err != 0)
+    s, b, v = (array[taken].astype(np.float64) for array in (sci, sky, err * err))
+    for _ in range(rounds):
+        residual = s - (s * b / v).sum() / (b * b / v).sum() * b
+        low, high = np.percentile(residual, (percent, 100 - percent))
+        kept = (residual >= low) & (residual <= high)
+        s, b, v = s[kept], b[kept], v[kept]
+    return float((s * b / v).sum() / (b * b / v).sum())
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+@pytest.mark.parametrize("percent", [0.001, 1.0, 20.0, 40.0])
+@pytest.mark.parametrize("bright", [0.0, 0.3])
+def test_the_factor_is_that_of_a_fit_without_short_cuts(
+    axis: int, percent: float, bright: float
+) -> None:
+    rng = np.random.default_rng([axis, int(percent), int(10 * bright)])
+    shape = (301, 203)
+    sky = rng.uniform(0.5, 1.5, shape).astype(np.float32)
+    sci = (0.4 * sky + rng.normal(0, 0.1, shape)).astype(np.float32)
+    sci += np.where(rng.random(shape) < bright, 50, 0) * (np.arange(203) % 7 == 0)
+    err, mask = rng.uniform(0.05, 0.2, shape).astype(np.float32), rng.random(shape) < 0.8
+    sci[rng.random(shape) < 0.02], err[rng.random(shape) < 0.02] = np.nan, 0
+    sky[rng.random(shape) < 0.02] = np.inf
+    # With an rms_stop the pixels are taken line by line across the dispersion.
+    rule = ScaleRule(maxiter=3, outlier_percent=percent, rms_stop=1e-9)
+    fit = fit_scale(sci, err, mask, sky, rule, dispersion_axis=axis)
+    assert fit.iterations > 0
+    expected = plain_fit(sci, err, mask, sky, fit.iterations, percent)
+    assert fit.coefficients[0] == pytest.approx(expected, rel=1e-6)

@@ -11,10 +11,10 @@ from pathlib import PurePath
 from sqlalchemy import Connection, and_, case, func, select
 from sqlalchemy.exc import DBAPIError
 
-from bkgflow.campaign.ledger.opening import not_usable
 from bkgflow.campaign.ledger.reader import Reader
 from bkgflow.campaign.ledger.schema import attempts, products
 from bkgflow.campaign.ledger.schema import units as units_table
+from bkgflow.campaign.ledger.trouble import not_usable
 from bkgflow.planning.grouped import Group, Told, group_reasons
 from bkgflow.verdict import State
 

@@ -8,7 +8,9 @@ used, and everybody waits longer for a lock.
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
@@ -17,12 +19,13 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import QueuePool
 
 from bkgflow.campaign.ledger.schema import HEAD, tables
+from bkgflow.campaign.ledger.trouble import damaged, not_usable
 from bkgflow.errors import LedgerError, UsageError
-from bkgflow.io.storage.disks import is_network_disk
+from bkgflow.io.storage.disks import MOUNTS, is_network_disk
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.sqlite import sqlite
 
-__all__ = ["LEDGER", "Database", "database_of", "not_usable", "open_database"]
+__all__ = ["LEDGER", "Database", "database_of", "open_database"]
 
 LEDGER = "bkgflow-ledger.sqlite"
 """Name of the file in an output folder, where no other place is told."""
@@ -32,6 +35,12 @@ PATIENCE, NETWORK_PATIENCE = 10.0, 60.0
 
 DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 """What people write before ``://``, and what reaches the database."""
+
+AWAY = 200
+"""Milliseconds that putting away the write-ahead log waits for those who read."""
+
+TABLES_LOCK = 0x626B67666C6F77
+"""What is locked in PostgreSQL while tables are made: "bkgflow" as a number."""
 
 WHOLE = "ok"
 """What SQLite says of a file that is whole."""
@@ -47,14 +56,27 @@ class Database:
         For people: its path or its URL, without a password.
     notes : tuple of str
         What they should know about it.
+    logged : bool
+        Whether it is a file with a write-ahead log.
     """
 
     engine: Engine
     where: str
     notes: tuple[str, ...] = ()
+    logged: bool = False
 
     def close(self) -> None:
-        """Give up every connection."""
+        """Give up every connection.
+
+        A write-ahead log is put away, unless somebody reads: beside a database that has one even
+        readers write files, which they would leave there, or may not write.
+        """
+        if self.logged:
+            with suppress(DBAPIError), self.engine.connect() as connection:
+                dbapi: Any = connection.connection.dbapi_connection
+                dbapi.execute(f"PRAGMA busy_timeout={AWAY}")
+                with suppress(sqlite3.Error):
+                    dbapi.execute("PRAGMA journal_mode=DELETE")
         self.engine.dispose()
 
 
@@ -74,25 +96,32 @@ def database_of(output: Location, where: str = "") -> URL:
     scheme = where.partition("://")[0]
     try:
         url = make_url(where).set(drivername=DRIVERS.get(scheme, scheme))
-        if url.get_backend_name() in {"sqlite", "postgresql"}:
-            return url
+        known = url.get_backend_name() in {"sqlite", "postgresql"} and bool(url.database)
     except (ArgumentError, NoSuchModuleError, ValueError):
-        pass
-    raise UsageError(
-        "A ledger must be a file, or a PostgreSQL database",
-        value=f"{scheme}://…",
-        cure="Give a path, or postgresql://USER@HOST/DATABASE; the password goes into ~/.pgpass "
-        "or PGPASSWORD",
-    )
+        known = False
+    if not known:
+        raise UsageError(
+            "A ledger must be a file, or a PostgreSQL database",
+            value=f"{scheme}://…",
+            cure="Give a path, or postgresql://USER@HOST/DATABASE; the password goes into "
+            "~/.pgpass or PGPASSWORD",
+        )
+    if url.password is not None or "password" in url.query:
+        raise UsageError(
+            "A ledger's URL must have no password in it",
+            value=f"{scheme}://{url.username or ''}:…@{url.host or ''}/{url.database}",
+            cure="Put it into ~/.pgpass or the variable PGPASSWORD: everybody on this machine "
+            "sees what a command is given",
+        )
+    if url.get_backend_name() == "sqlite":
+        return URL.create("sqlite", database=str(Location.of(str(url.database))))
+    return url
 
 
-def open_database(url: URL, *, write: bool, whole: bool = True) -> Database:
+def open_database(url: URL, *, write: bool, mounts: Path = MOUNTS) -> Database:
     """Open a ledger, and make or renew its tables where it is to be written.
 
-    Parameters
-    ----------
-    whole : bool
-        Whether all of a file is looked at first: who only asks for numbers need not wait for it.
+    ``mounts`` says which disks there are, as Linux does.
 
     Raises
     ------
@@ -104,9 +133,10 @@ def open_database(url: URL, *, write: bool, whole: bool = True) -> Database:
     where = url.render_as_string(hide_password=True)
     local = url.get_backend_name() == "sqlite"
     notes: list[str] = []
+    network = ""
     if local:
         where = str(url.database)
-        network = is_network_disk(Location.of(where).parent)
+        network = is_network_disk(Location.of(where).parent, mounts)
         if network and write:
             notes.append(
                 f"the ledger {where} lies on a disk of the network ({network}): it is kept with "
@@ -118,7 +148,7 @@ def open_database(url: URL, *, write: bool, whole: bool = True) -> Database:
         engine = _postgres(url)
     try:
         with engine.connect() as connection:
-            if local and whole:
+            if local and write:
                 _check_whole(connection, where)
             _check_version(connection, where, write=write)
     except DBAPIError as problem:
@@ -127,7 +157,7 @@ def open_database(url: URL, *, write: bool, whole: bool = True) -> Database:
     except BaseException:
         engine.dispose()
         raise
-    return Database(engine, where, tuple(notes))
+    return Database(engine, where, tuple(notes), logged=local and write and not network)
 
 
 def _sqlite(path: str, *, write: bool, network: bool) -> Engine:
@@ -140,9 +170,16 @@ def _sqlite(path: str, *, write: bool, network: bool) -> Engine:
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _: object) -> None:
+        connection.isolation_level = None  # transactions begin below, also those that make tables
         if write:
             connection.execute(f"PRAGMA journal_mode={'TRUNCATE' if network else 'WAL'}")
             connection.execute(f"PRAGMA synchronous={'FULL' if network else 'NORMAL'}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A transaction that first reads, and then finds that another process has written since,
+        # fails at once, however patient it is: who may write takes the lock first.
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
     return engine
 
@@ -161,11 +198,14 @@ def _postgres(url: URL) -> Engine:
 def _check_whole(connection: Connection, where: str) -> None:
     found = connection.execute(text("PRAGMA quick_check(1)")).scalar()
     if found != WHOLE:
-        raise _damaged(where, found)
+        raise damaged(where, found)
 
 
 def _check_version(connection: Connection, where: str, *, write: bool) -> None:
     """See that the tables are those of this bkgflow, or make or renew them."""
+    if write and connection.dialect.name == "postgresql":
+        # Two campaigns that begin together in an empty database must not both make the tables.
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": TABLES_LOCK})
     names = set(inspect(connection).get_table_names())
     found = None
     if "alembic_version" in names:
@@ -184,7 +224,7 @@ def _check_version(connection: Connection, where: str, *, write: bool) -> None:
         cure = "Run the campaign with this bkgflow, which renews it"
         raise LedgerError("A ledger must have its tables", file=where, value=value, cure=cure)
     if found is None and names & set(tables.tables):
-        raise _damaged(where, "tables without a version")
+        raise damaged(where, "tables without a version")
     _renew(connection, found)
 
 
@@ -201,34 +241,3 @@ def _renew(connection: Connection, found: str | None) -> None:
     from bkgflow.campaign.ledger.migrations import upgrade
 
     upgrade(connection)
-
-
-def not_usable(problem: DBAPIError, where: str) -> LedgerError:
-    """Return what bkgflow says of an error of the database."""
-    said = str(problem.orig).strip().splitlines()[0] if problem.orig else str(problem)
-    if isinstance(problem.orig, sqlite3.DatabaseError) and not isinstance(
-        problem.orig, sqlite3.OperationalError
-    ):
-        return _damaged(where, said)
-    if "unable to open" in said:
-        return LedgerError(
-            "A campaign must have its ledger",
-            file=where,
-            value="no such file, or it may not be read",
-            cure="Give the output folder of a campaign, or run one",
-        )
-    return LedgerError(
-        "A ledger must answer",
-        file=where,
-        value=said,
-        cure="Mend what the database says, and run again: what is complete is not done again",
-    )
-
-
-def _damaged(where: str, said: object) -> LedgerError:
-    return LedgerError(
-        "A ledger must be whole",
-        file=where,
-        value=said,
-        cure="Make it again from the products: bkgflow rebuild OUT",
-    )

@@ -12,14 +12,14 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, select
 from sqlalchemy.exc import DBAPIError
 
-from bkgflow.campaign.ledger.opening import Database, not_usable
+from bkgflow.campaign.ledger.opening import Database
 from bkgflow.campaign.ledger.rows import Kept, KeptFile, RunRow, verdict_from
 from bkgflow.campaign.ledger.schema import attempts, campaigns, events, products, results, runs
 from bkgflow.campaign.ledger.schema import units as units_table
+from bkgflow.campaign.ledger.trouble import not_usable
 from bkgflow.errors import LedgerError
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.owner import Owner
-from bkgflow.planning.keys import Key
 from bkgflow.verdict import State
 
 __all__ = ["Reader", "campaigns_in"]
@@ -65,6 +65,12 @@ class Reader:
         with self._rows(query) as rows:
             labels: dict[str, str] = json.loads(next(rows)[0])
             return labels
+
+    def folder(self) -> str:
+        """Return the output folder of the campaign's latest run; empty where it had none yet."""
+        query = select(campaigns.c.output).where(campaigns.c.campaign == self.campaign)
+        with self._rows(query) as rows:
+            return next((str(row.output) for row in rows), "")
 
     def counts(self) -> dict[str, int]:
         """Count the units by state, those alone that the program still has."""
@@ -178,12 +184,11 @@ def _kept(
 ) -> Kept:
     own = tuple(files.get(row.unit, ()))
     current = [str(output / each.file) for each in own if each.digest == row.digest]
-    key = shared.get(row.shared)
     return Kept(
         unit=row.unit,
         state=State(row.state),
         digest=row.digest,
-        key=Key.from_json(row.key),
+        key_text=row.key,
         verdict=verdict_from(row.verdict, current),
         why=row.why,
         run=row.run,
@@ -191,7 +196,7 @@ def _kept(
         association=row.association,
         kind=row.kind,
         files=own,
-        shared_key=None if key is None else Key.from_json(key),
+        shared_text=shared.get(row.shared, ""),
         begun=row.begun,
         ended=row.ended,
     )

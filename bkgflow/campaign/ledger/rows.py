@@ -35,16 +35,14 @@ class Kept:
     ----------
     unit : str
         Its name there: that of its product.
-    key : Key
-        Of what it stands for; its verdict is on that.
+    key_text, shared_text : str
+        JSON of its key and of that of the shared result that it waits for; see `Key.to_json`.
     verdict : Verdict or None
         None where it never ended.
     why : str
         Why it was last taken up.
     files : tuple of KeptFile
         What it has written: for this key, or for an earlier one.
-    shared_key : Key or None
-        Of the shared result that it waits for.
     begun, ended : float or None
         When, in seconds since 1970.
     """
@@ -52,7 +50,7 @@ class Kept:
     unit: str
     state: State
     digest: str
-    key: Key
+    key_text: str
     verdict: Verdict | None
     why: str
     run: str
@@ -60,9 +58,19 @@ class Kept:
     association: str
     kind: str
     files: tuple[KeptFile, ...] = ()
-    shared_key: Key | None = None
+    shared_text: str = ""
     begun: float | None = None
     ended: float | None = None
+
+    @property
+    def key(self) -> Key:
+        """What determines what it stands for; read only where it is asked for."""
+        return Key.from_json(self.key_text)
+
+    @property
+    def shared_key(self) -> Key | None:
+        """The key of the shared result that it waits for; None without one."""
+        return Key.from_json(self.shared_text) if self.shared_text else None
 
 
 @dataclass(frozen=True, slots=True)

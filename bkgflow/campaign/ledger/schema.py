@@ -6,6 +6,8 @@ own JSON: that has no NaN, which a fit without a result is full of.
 
 from __future__ import annotations
 
+import json
+
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -18,9 +20,12 @@ from sqlalchemy import (
     Table,
     Text,
 )
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
 
 __all__ = [
     "HEAD",
+    "Words",
     "attempts",
     "campaigns",
     "events",
@@ -34,6 +39,36 @@ __all__ = [
 HEAD = "0001"
 """The version of these tables: the name of the newest migration."""
 
+ODD = "\x1ajson:"
+"""How text begins that no database takes as it is."""
+
+
+class Words(TypeDecorator[str]):
+    """Text that may hold anything, as names of files may: also what is no UTF-8, and NUL."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Return what the database is given."""
+        if value is None or not (_odd(value) or value.startswith(ODD)):
+            return value
+        return ODD + json.dumps(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        """Return what the database was given."""
+        if value is None or not value.startswith(ODD):
+            return value
+        found: str = json.loads(value.removeprefix(ODD))
+        return found
+
+
+def _odd(text: str) -> bool:
+    if text.isascii():
+        return "\0" in text
+    return "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 tables = MetaData()
 """All tables."""
 
@@ -41,7 +76,7 @@ campaigns = Table(
     "campaigns",
     tables,
     Column("campaign", String(32), primary_key=True),
-    Column("output", Text, nullable=False),
+    Column("output", Words, nullable=False),
     Column("created", Float, nullable=False),
     Column("labels", Text, nullable=False),
 )
@@ -53,10 +88,10 @@ runs = Table(
     Column("run", String(32), primary_key=True),
     Column("version", Text, nullable=False),
     Column("process", Text, nullable=False),
-    Column("user", Text, nullable=False),
+    Column("user", Words, nullable=False),
     Column("started", Float, nullable=False),
     Column("ended", Float),
-    Column("stopped", Text),
+    Column("stopped", Words),
     Column("to_do", Integer, nullable=False),
     Column("kept", Integer, nullable=False),
     Column("settings", Text, nullable=False),
@@ -70,18 +105,18 @@ units = Table(
     "units",
     tables,
     Column("campaign", String(32), primary_key=True),
-    Column("unit", Text, primary_key=True),
+    Column("unit", Words, primary_key=True),
     Column("position", Integer, nullable=False),
-    Column("association", Text, nullable=False),
-    Column("product", Text, nullable=False),
+    Column("association", Words, nullable=False),
+    Column("product", Words, nullable=False),
     Column("kind", String(16), nullable=False),
-    Column("target", Text, nullable=False),
+    Column("target", Words, nullable=False),
     Column("state", String(16), nullable=False),
     Column("digest", String(32), nullable=False),
     Column("key", Text, nullable=False),
     Column("shared", String(32), nullable=False),
     Column("verdict", Text),
-    Column("why", Text, nullable=False),
+    Column("why", Words, nullable=False),
     Column("run", String(32), nullable=False),
     Column("begun", Float),
     Column("ended", Float),
@@ -105,8 +140,8 @@ products = Table(
     "products",
     tables,
     Column("campaign", String(32), primary_key=True),
-    Column("file", Text, primary_key=True),
-    Column("unit", Text, nullable=False),
+    Column("file", Words, primary_key=True),
+    Column("unit", Words, nullable=False),
     Column("number", Integer, nullable=False),
     Column("digest", String(32), nullable=False),
     Column("size", BigInteger, nullable=False),
@@ -121,19 +156,19 @@ attempts = Table(
     "attempts",
     tables,
     Column("campaign", String(32), primary_key=True),
-    Column("unit", Text, primary_key=True),
+    Column("unit", Words, primary_key=True),
     Column("run", String(32), primary_key=True),
     Column("number", Integer, primary_key=True),
-    Column("worker", Text, nullable=False),
-    Column("host", Text, nullable=False),
+    Column("worker", Words, nullable=False),
+    Column("host", Words, nullable=False),
     Column("started", Float),
     Column("seconds", Float),
     Column("read", BigInteger),
     Column("written", BigInteger),
     Column("peak_memory", BigInteger),
     Column("state", String(16), nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("log", Text, nullable=False),
+    Column("reason", Words, nullable=False),
+    Column("log", Words, nullable=False),
     ForeignKeyConstraint(["campaign", "unit"], ["units.campaign", "units.unit"]),
 )
 
@@ -144,11 +179,11 @@ events = Table(
     Column("run", String(32), primary_key=True),
     Column("number", Integer, primary_key=True),
     Column("time", Float, nullable=False),
-    Column("unit", Text),
+    Column("unit", Words),
     Column("event", String(16), nullable=False),
     Column("state", String(16)),
-    Column("words", Text, nullable=False),
-    Column("worker", Text, nullable=False),
+    Column("words", Words, nullable=False),
+    Column("worker", Words, nullable=False),
 )
 """What happened, in the order of each run's ``number``."""
 

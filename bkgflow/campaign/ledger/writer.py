@@ -7,7 +7,6 @@ that is lost for minutes costs nothing.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -15,40 +14,33 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, bindparam, delete, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
-from bkgflow.campaign.ledger.opening import Database, not_usable
+from bkgflow.campaign.ledger.batch import Batch, Change, Step
+from bkgflow.campaign.ledger.opening import Database
+from bkgflow.campaign.ledger.register import Entry, register
 from bkgflow.campaign.ledger.rows import KeptFile, RunRow, names_of, verdict_to
-from bkgflow.campaign.ledger.schema import attempts, campaigns, events, products, results, runs
-from bkgflow.campaign.ledger.schema import units as units_table
+from bkgflow.campaign.ledger.schema import attempts
+from bkgflow.campaign.ledger.trouble import Hope, hope_of, not_usable, unexpected
 from bkgflow.campaign.log import log
-from bkgflow.errors import BkgflowError, LedgerError
+from bkgflow.errors import LedgerError
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.unit import Unit
 from bkgflow.verdict import State, Verdict
 
-__all__ = ["Entry", "Writer"]
+__all__ = ["Writer"]
 
-MOST = 500
-"""Entries of one transaction: whoever reads waits for it, on a disk of the network."""
+MOST = 2000
+"""Changes of one transaction: whoever reads waits for it, on a disk of the network."""
 
 PATIENCE = 600.0
 """Seconds that a database may not answer, before the run ends for it."""
 
+LAST_PATIENCE = 10.0
+"""Seconds that the end of a run waits for a disk that is full or read-only."""
+
 LONGEST = 10.0
 """Seconds between two attempts, at most."""
-
-Change = Callable[[Connection], object]
-"""What is done in a transaction; done twice, it has the effect of once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What a run takes up: a unit, and why; its state is PLANNED until it ends."""
-
-    unit: Unit
-    why: str
 
 
 @dataclass
@@ -61,6 +53,8 @@ class Writer:
         Gives the database when the run begins: one that is refused before has left no trace.
     sleep : callable
         Waits for some seconds between two attempts.
+    patience : float
+        Seconds that the database may not answer.
     problem : LedgerError or None
         Why nothing is written any more.
     """
@@ -72,10 +66,11 @@ class Writer:
     patience: float = PATIENCE
     problem: LedgerError | None = None
     names: dict[str, str] = field(default_factory=dict)
-    _queue: SimpleQueue[Change | None] = field(default_factory=SimpleQueue)
+    _queue: SimpleQueue[tuple[Change, ...] | None] = field(default_factory=SimpleQueue)
     _database: Database | None = None
     _number: int = 0
     _thread: threading.Thread | None = None
+    _closing: threading.Event = field(default_factory=threading.Event)
 
     # Before the first unit: in the driver's thread.
 
@@ -96,162 +91,59 @@ class Writer:
         """
         self.names = names_of(plan.units)
         self._database = self.open()
+        entries = list(entries)
         try:
             with self.database.engine.begin() as connection:
-                self._campaign(connection, output, labels)
-                connection.execute(insert(runs), _run_row(self.campaign, row))
-                self._units(connection, plan, list(entries))
+                register(connection, self.campaign, row, plan, output, entries, labels, self.names)
         except DBAPIError as problem:
             raise not_usable(problem, self.database.where) from None
         self._thread = threading.Thread(target=self._write, name="bkgflow-ledger", daemon=True)
         self._thread.start()
-
-    def _campaign(self, connection: Connection, output: str, labels: Mapping[str, str]) -> None:
-        own = campaigns.c.campaign == self.campaign
-        there = connection.execute(select(campaigns.c.labels).where(own)).scalar()
-        if there is None:
-            made = {"campaign": self.campaign, "created": time.time()}
-            connection.execute(
-                insert(campaigns), made | {"output": output, "labels": json.dumps(dict(labels))}
-            )
-            return
-        together = json.loads(there) | dict(labels)
-        values = {"output": output, "labels": json.dumps(together)}
-        connection.execute(update(campaigns).where(own).values(values))
-
-    def _units(self, connection: Connection, plan: Plan, entries: list[Entry]) -> None:
-        own = units_table.c
-        query = select(own.unit).where(own.campaign == self.campaign)
-        there = set(connection.execute(query).scalars())
-        connection.execute(
-            update(units_table).where(own.campaign == self.campaign).values(listed=0)
-        )
-        taken_up = {each.unit.digest: each.why for each in entries}
-        new: list[dict[str, Any]] = []
-        again: list[dict[str, Any]] = []
-        kept: list[dict[str, Any]] = []
-        for position, unit in enumerate(plan.units):
-            name = self.names[unit.digest]
-            row: dict[str, Any] = {"position": position, "listed": 1}
-            if unit.digest in taken_up or name not in there:
-                row |= self._row(unit, taken_up.get(unit.digest, "new"))
-                (again if name in there else new).append(row | {"of": name})
-            else:
-                kept.append(row | {"of": name})
-        if new:
-            rows = [{**each, "campaign": self.campaign, "unit": each["of"]} for each in new]
-            for each in rows:
-                del each["of"]
-            connection.execute(insert(units_table), rows)
-        for rows in (again, kept):
-            if rows:
-                self._update_units(connection, rows)
-        _insert_missing(
-            connection,
-            results,
-            "digest",
-            [
-                {"campaign": self.campaign, "digest": each.digest, "key": each.key.to_json()}
-                for each in plan.shared
-            ],
-        )
-
-    def _row(self, unit: Unit, why: str) -> dict[str, Any]:
-        return {
-            "association": unit.association,
-            "product": unit.product,
-            "kind": unit.kind,
-            "target": str(unit.target),
-            "state": State.PLANNED.value,
-            "digest": unit.digest,
-            "key": unit.key.to_json(),
-            "shared": unit.shared,
-            "verdict": None,
-            "why": why,
-            "run": self.run,
-            "begun": None,
-            "ended": None,
-        }
-
-    def _update_units(self, connection: Connection, rows: list[dict[str, Any]]) -> None:
-        own = units_table.c
-        values: dict[str, Any] = {name: bindparam(f"to_{name}") for name in rows[0] if name != "of"}
-        change = (
-            update(units_table)
-            .where(own.campaign == self.campaign, own.unit == bindparam("of"))
-            .values(values)
-        )
-        connection.execute(
-            change,
-            [{"of" if n == "of" else f"to_{n}": v for n, v in each.items()} for each in rows],
-        )
 
     # While the run goes on: handed over by the driver, and committed by the writer.
 
     def begun(self, unit: str) -> None:
         """Take down that a unit begins, by the digest of its key."""
         name, now = self.names[unit], time.time()
-        event = self._event("begins", now, name)
-
-        def change(connection: Connection) -> None:
-            self._update_units(connection, [{"begun": now, "of": name}])
-            event(connection)
-
-        self._put(change)
+        self._put(
+            (Step.BEGUN, self._of(name) | {"to_begun": now}), self._event("begins", now, name)
+        )
 
     def ended(self, unit: str, verdict: Verdict, files: Iterable[KeptFile]) -> None:
         """Take down how a unit ended, and the files that it has published.
+
+        Without files, those of an earlier run stay.
 
         Raises
         ------
         LedgerError
             If the ledger takes nothing any more.
         """
-        name, now, told = self.names[unit], time.time(), verdict_to(verdict)
-        written = list(files)
+        name, now, state = self.names[unit], time.time(), verdict.state.value
+        row = {"to_state": state, "to_verdict": verdict_to(verdict), "to_ended": now}
+        written = [
+            (Step.FILES, self._file(name, number, each)) for number, each in enumerate(files)
+        ]
         event = self._event("ends", now, name, verdict.state, verdict.reason, verdict.worker)
-        row = {"state": verdict.state.value, "verdict": told, "ended": now, "of": name}
+        self._put((Step.ENDED, self._of(name) | row), *written, event)
 
-        def change(connection: Connection) -> None:
-            self._update_units(connection, [row])
-            self._files(connection, name, written)
-            event(connection)
-
-        self._put(change)
-
-    def _files(self, connection: Connection, unit: str, files: list[KeptFile]) -> None:
-        """Put down the files of a unit in the place of older ones; no files leave those there."""
-        if not files:
-            return
-        own = products.c
-        mine = and_(own.campaign == self.campaign, own.unit == unit)
-        connection.execute(delete(products).where(mine))
-        names = [each.file for each in files]
-        # A file may have been another unit's before.
-        connection.execute(
-            delete(products).where(own.campaign == self.campaign, own.file.in_(names))
-        )
-        connection.execute(
-            insert(products),
-            [
-                {
-                    "campaign": self.campaign,
-                    "file": each.file,
-                    "unit": unit,
-                    "number": number,
-                    "digest": each.digest,
-                    "size": each.size,
-                    "mtime_ns": each.mtime_ns,
-                    "checksum": each.checksum,
-                }
-                for number, each in enumerate(files)
-            ],
-        )
+    def _file(self, unit: str, number: int, file: KeptFile) -> dict[str, Any]:
+        return {
+            "campaign": self.campaign,
+            "file": file.file,
+            "unit": unit,
+            "number": number,
+            "digest": file.digest,
+            "size": file.size,
+            "mtime_ns": file.mtime_ns,
+            "checksum": file.checksum,
+        }
 
     def tried(self, unit: str, attempt: Mapping[str, Any]) -> None:
         """Take down an attempt at a unit: the columns of the table, without those of the unit."""
-        row = {"campaign": self.campaign, "unit": self.names[unit], "run": self.run, **attempt}
-        self._put(lambda connection: _replace(connection, attempts, [row]))
+        row = {column.name: attempt.get(column.name) for column in attempts.columns}
+        own = {"campaign": self.campaign, "unit": self.names[unit], "run": self.run}
+        self._put((Step.ATTEMPTS, row | own))
 
     def said(self, words: str) -> None:
         """Take down what was said of the run as a whole."""
@@ -259,36 +151,24 @@ class Writer:
 
     def seen(self, files: Iterable[KeptFile]) -> None:
         """Take down files as they are now: with the times that they have on this disk."""
-        own = products.c
-        found = [(each.file, each.size, each.mtime_ns, each.checksum) for each in files]
-
-        def change(connection: Connection) -> None:
-            for file, size, mtime_ns, checksum in found:
-                mine = and_(own.campaign == self.campaign, own.file == file)
-                values = {"size": size, "mtime_ns": mtime_ns, "checksum": checksum}
-                connection.execute(update(products).where(mine).values(values))
-
-        if found:
-            self._put(change)
+        for each in files:
+            row = {"to_size": each.size, "to_mtime_ns": each.mtime_ns, "to_checksum": each.checksum}
+            self._put((Step.SEEN, {"of_campaign": self.campaign, "of_file": each.file} | row))
 
     def keyed(self, unit: Unit) -> None:
         """Take down a key that tells more than the one before, of a unit that stands as it was."""
-        name = self.names[unit.digest]
-        row = {"digest": unit.digest, "key": unit.key.to_json(), "shared": unit.shared, "of": name}
-        own = products.c
-
-        def change(connection: Connection) -> None:
-            self._update_units(connection, [row])
-            mine = and_(own.campaign == self.campaign, own.unit == name)
-            connection.execute(update(products).where(mine).values(digest=unit.digest))
-
-        self._put(change)
+        mine, digest = self._of(self.names[unit.digest]), {"to_digest": unit.digest}
+        key = {"to_key": unit.key.to_json(), "to_shared": unit.shared}
+        self._put((Step.KEYED, mine | digest | key), (Step.KEYED_FILES, mine | digest))
 
     def end(self, stopped: str) -> None:
-        """Take down how the run ended, and wait until everything is committed."""
-        own, values = runs.c, {"ended": time.time(), "stopped": stopped}
-        mine = and_(own.campaign == self.campaign, own.run == self.run)
-        self._put(lambda connection: connection.execute(update(runs).where(mine).values(values)))
+        """Take down how the run ended, and wait until everything is committed.
+
+        Whether it was, `problem` says.
+        """
+        if self.problem is None:
+            row = {"of_campaign": self.campaign, "of_run": self.run}
+            self._put((Step.RUN_ENDED, row | {"to_ended": time.time(), "to_stopped": stopped}))
         self.close()
 
     @property
@@ -310,6 +190,7 @@ class Writer:
     def close(self) -> None:
         """Wait until everything is committed that was handed over."""
         if self._thread is not None:
+            self._closing.set()
             self._queue.put(None)
             self._thread.join()
             self._thread = None
@@ -319,9 +200,12 @@ class Writer:
         if self.problem is not None:
             raise self.problem
 
-    def _put(self, change: Change) -> None:
+    def _put(self, *changes: Change) -> None:
         self.check()
-        self._queue.put(change)
+        self._queue.put(changes)
+
+    def _of(self, unit: str) -> dict[str, Any]:
+        return {"of_campaign": self.campaign, "of_unit": unit}
 
     def _event(
         self,
@@ -333,7 +217,7 @@ class Writer:
         worker: str = "",
     ) -> Change:
         self._number += 1
-        row = {
+        return Step.EVENTS, {
             "campaign": self.campaign,
             "run": self.run,
             "number": self._number,
@@ -344,7 +228,6 @@ class Writer:
             "words": words,
             "worker": worker,
         }
-        return lambda connection: _replace(connection, events, [row])
 
     # The writer's thread.
 
@@ -354,8 +237,8 @@ class Writer:
             changes: list[Change] = []
             each = self._queue.get()
             while each is not None:
-                changes.append(each)
-                if len(changes) == MOST:
+                changes += each
+                if len(changes) >= MOST:
                     break
                 try:
                     each = self._queue.get_nowait()
@@ -363,73 +246,37 @@ class Writer:
                     break
             going = each is not None
             if changes and self.problem is None:
-                self._commit(changes)
+                self.problem = self._committed(Batch.of(changes))
 
-    def _commit(self, changes: list[Change]) -> None:
-        began, pause, said = time.monotonic(), 0.2, False
+    def _committed(self, batch: Batch) -> LedgerError | None:
+        """Commit changes, however often that must be tried; return why it cannot be done."""
+        where, began, pause, said = self.database.where, time.monotonic(), 0.2, False
         while True:
             try:
                 with self.database.engine.begin() as connection:
-                    for change in changes:
-                        change(connection)
-                if said:
-                    log.warning("the ledger %s answers again", self.database.where)
-                return
+                    batch.apply(connection, again=said)
             except DBAPIError as problem:
-                error: BkgflowError = not_usable(problem, self.database.where)
+                error, hope = not_usable(problem, where), hope_of(problem)
             except Exception as problem:
                 log.exception("the ledger cannot be written")
-                error = LedgerError(
-                    "A ledger must take what a run does",
-                    file=self.database.where,
-                    value=f"{type(problem).__name__}: {problem}"[:300],
-                    cure="Run again; if it fails again, report it with the log",
-                )
-                began = -self.patience
-            if time.monotonic() - began > self.patience:
-                assert isinstance(error, LedgerError)
-                self.problem = error
+                error, hope = unexpected(problem, where), Hope.NONE
+            else:
+                if said:
+                    log.warning("the ledger %s answers again", where)
+                return None
+            if time.monotonic() - began >= self._wait_for(hope):
                 log.error("the ledger takes nothing any more: %s", error)
-                return
+                return error
             if not said:
                 log.warning("the ledger does not answer, and is tried again: %s", error.value)
                 said = True
             self.sleep(pause)
             pause = min(2 * pause, LONGEST)
 
-
-def _run_row(campaign: str, row: RunRow) -> dict[str, Any]:
-    return {
-        "campaign": campaign,
-        "run": row.run,
-        "version": row.version,
-        "process": str(row.owner),
-        "user": row.user,
-        "started": row.started,
-        "to_do": row.to_do,
-        "kept": row.kept,
-        "settings": json.dumps(dict(row.settings), default=list),
-        "asked": json.dumps(dict(row.asked)),
-    }
-
-
-def _replace(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    """Put down rows that may be there already: the commit before may have come through."""
-    for row in rows:
-        mine = and_(*(column == row[column.name] for column in table.primary_key))
-        connection.execute(delete(table).where(mine))
-    connection.execute(insert(table), rows)
-
-
-def _insert_missing(
-    connection: Connection, table: Table, name: str, rows: list[dict[str, Any]]
-) -> None:
-    """Put down rows of a campaign that are not there yet, told apart by one column."""
-    if not rows:
-        return
-    own = table.c
-    query = select(own[name]).where(own.campaign == rows[0]["campaign"])
-    there = set(connection.execute(query).scalars())
-    missing = [row for row in rows if row[name] not in there]
-    if missing:
-        connection.execute(insert(table), missing)
+    def _wait_for(self, hope: Hope) -> float:
+        """Return the seconds that a database is tried again."""
+        if hope == Hope.NONE:
+            return 0.0
+        # A run that has ended does not hang for a disk that somebody must make room on first.
+        last = hope == Hope.FAINT and self._closing.is_set()
+        return min(self.patience, LAST_PATIENCE) if last else self.patience

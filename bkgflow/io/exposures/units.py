@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-
+from bkgflow.io.fits.unwarned import unwarned
 from bkgflow.matching import normal
 
 __all__ = ["same_unit"]
@@ -19,8 +18,7 @@ def same_unit(one: str, other: str) -> bool:
     # Only now: it takes time to load, and units that differ are rare.
     from astropy import units
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with unwarned():
         parsed = [units.Unit(each.strip(), parse_strict="silent") for each in (one, other)]
     if parsed[0] == parsed[1]:
         return True

@@ -56,13 +56,19 @@ def _check(location: Location, _version: Identity) -> None:
 
 def _check_hdu(location: Location, stream: BinaryIO, hdu: Hdu) -> None:
     data = _add(_chunks(stream, hdu.data.offset, hdu.stop))
-    stated = str(hdu.header.get("DATASUM") or "").strip()
+    stated = _stated(hdu, "DATASUM")
     if stated and stated != str(data):
         raise _wrong(location, hdu, f"DATASUM = {stated}, the data add up to {data}")
-    if hdu.header.get("CHECKSUM"):
+    if _stated(hdu, "CHECKSUM"):
         total = _add([hdu.header.raw], data)
         if total != WHOLE:
             raise _wrong(location, hdu, f"CHECKSUM is not that of its bytes ({total:#010x} left)")
+
+
+def _stated(hdu: Hdu, keyword: str) -> str:
+    """Return what a header says; empty where the card is missing, or is blanks: "unknown"."""
+    value = hdu.header.get(keyword)
+    return "" if value is None else str(value).strip()
 
 
 def _chunks(stream: BinaryIO, start: int, stop: int) -> Iterable[bytes]:

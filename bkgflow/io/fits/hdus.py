@@ -19,7 +19,7 @@ from bkgflow.io.fits.cards import BLOCK, Cards, Value
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.reading import most_bytes, reading
 
-__all__ = ["ByteRange", "Hdu", "Hdus", "by_name", "read_hdus", "walk"]
+__all__ = ["ByteRange", "Hdu", "Hdus", "by_name", "hdu_of", "read_hdus", "walk"]
 
 BITPIX = (8, 16, 32, 64, -32, -64)
 """The types that an array may have (FITS standard 4.0, table 8)."""
@@ -109,7 +109,7 @@ class Hdu:
     @property
     def has_checksum(self) -> bool:
         """Whether its header says what its bytes add up to."""
-        return any(self.header.get(each) not in (None, "") for each in ("CHECKSUM", "DATASUM"))
+        return self.header.once(_has_checksum)
 
     @property
     def begin(self) -> int:
@@ -164,7 +164,7 @@ def read_hdus(path: PathLike, stream: BinaryIO) -> Iterator[Hdu]:
     """
     most, position, index = most_bytes(stream), 0, 0
     while header := _read_header(path, stream, position):
-        hdu = _hdu(path, header, stream.tell(), index)
+        hdu = hdu_of(path, header, stream.tell(), index)
         # A packed file is unpacked as far as is asked for, and tells its length by ending.
         if hdu.stop > most or not _reaches(stream, hdu.stop):
             raise FileError(
@@ -185,16 +185,16 @@ def _reaches(stream: BinaryIO, stop: int) -> bool:
 def _read_header(path: PathLike, stream: BinaryIO, start: int) -> Cards | None:
     """Read the header that begins at a byte; None where the file ends there."""
     stream.seek(start)
-    signature = stream.read(8)
+    begin = stream.read(BLOCK)
+    signature = begin[:8]
     if not signature and start:
         return None
     if signature != (b"XTENSION" if start else b"SIMPLE  "):
-        if start and _is_padding(signature, stream):
+        if start and _is_padding(begin, stream):
             return None
         where = f"byte {start} begins an extension" if start else "the file begins"
         raise _unreadable(path, f"{where} with {signature!r}" if signature else "an empty file")
-    stream.seek(start)
-    return Cards.read(path, stream)
+    return Cards.read(path, stream, begin)
 
 
 def _is_padding(begin: bytes, stream: BinaryIO) -> bool:
@@ -203,17 +203,37 @@ def _is_padding(begin: bytes, stream: BinaryIO) -> bool:
     return len(rest) < MOST_PADDING and not rest.strip(b"\0 ")
 
 
-def _hdu(path: PathLike, header: Cards, offset: int, index: int) -> Hdu:
-    name = str(header.get("EXTNAME", "" if index else "PRIMARY")).strip().upper()
+def hdu_of(path: PathLike, header: Cards, offset: int, index: int) -> Hdu:
+    """Return the HDU that a header describes; ``offset`` is the byte where its data begin.
+
+    Raises
+    ------
+    FileError
+        If a card that must be there is not, or says what no array can be.
+    """
     try:
-        data = _byte_range(header, offset)
-        return Hdu(name, header, data, index, _size(header, data))
+        name, size, shape, bitpix, bscale, bzero = header.once(_layout)
+        return Hdu(name, header, ByteRange(offset, shape, bitpix, bscale, bzero), index, size)
     except (ValueError, TypeError, OverflowError) as problem:
-        raise _unreadable(path, f"extension {name}: {problem.args[0]}") from None
+        where = f"extension {_name(header)}"
+        raise _unreadable(path, f"{where}: {problem.args[0]}") from None
 
 
-def _byte_range(header: Cards, offset: int) -> ByteRange:
-    """Say where an array lies; what is no shape or no type raises what Python raises."""
+Layout = tuple[str, int, tuple[int, ...], int, float, float]
+"""Of an HDU: its name, the bytes of its data; and of its `ByteRange` what follows the offset."""
+
+
+def _has_checksum(header: Cards) -> bool:
+    return any(header.get(each) not in (None, "") for each in ("CHECKSUM", "DATASUM"))
+
+
+def _name(header: Cards) -> str:
+    default = "" if header.is_extension else "PRIMARY"
+    return str(header.get("EXTNAME", default)).strip().upper()
+
+
+def _layout(header: Cards) -> Layout:
+    """Say what a header describes; what is no shape or no type raises what Python raises."""
     axes = range(header.whole("NAXIS", 0), 0, -1)
     shape = tuple(header.whole(f"NAXIS{axis}") for axis in axes)
     if min(shape, default=0) < 0:
@@ -222,15 +242,16 @@ def _byte_range(header: Cards, offset: int) -> ByteRange:
     if bitpix not in BITPIX:
         raise ValueError(f"BITPIX = {bitpix}")
     bscale, bzero = header.get("BSCALE", 1.0), header.get("BZERO", 0.0)
-    return ByteRange(offset, shape, bitpix, float(cast(Value, bscale)), float(cast(Value, bzero)))
+    scale = float(cast(Value, bscale)), float(cast(Value, bzero))
+    return _name(header), _size(header, shape, bitpix), shape, bitpix, *scale
 
 
-def _size(header: Cards, data: ByteRange) -> int:
+def _size(header: Cards, shape: tuple[int, ...], bitpix: int) -> int:
     """Return the bytes of an HDU's data (FITS standard 4.0, section 4.4.1.2)."""
-    if not data.shape:
+    if not shape:
         return 0
-    parameters = header.whole("PCOUNT", 0) * abs(data.bitpix) // 8
-    size = header.whole("GCOUNT", 1) * (data.nbytes + parameters)
+    elements = header.whole("PCOUNT", 0) + math.prod(shape)
+    size = header.whole("GCOUNT", 1) * elements * abs(bitpix) // 8
     if size < 0:
         raise ValueError(f"{size} bytes of data")
     return size

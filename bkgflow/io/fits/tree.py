@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import re
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
 from bkgflow.io.fits.bounds import check_tree
 from bkgflow.io.fits.hdus import Hdu, walk
+from bkgflow.io.fits.unwarned import unwarned
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.reading import reading, understood
 
@@ -71,8 +71,8 @@ def read_wcs(location: Location) -> WCS | None:
         content = io.BytesIO(read_tree(location, stream, hdu))
     rule = "The ASDF tree of an exposure must be readable"
     cure = "Fetch the file again, or make it again with the pipeline"
-    with understood(rule, location, cure), warnings.catch_warnings(), unvalidated():
-        warnings.simplefilter("ignore")  # of versions of asdf's extensions, for every tag
+    # For every tag there would be a warning of the versions of asdf's extensions.
+    with understood(rule, location, cure), unwarned(), unvalidated():
         # Never closed: it is memory, and arrays of the tree may be asked for later.
         tree = asdf.open(content).tree
     return tree.get("meta", {}).get("wcs")

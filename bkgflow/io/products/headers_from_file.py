@@ -8,7 +8,6 @@ the hash is made anew, and everything else stays what it was, byte by byte.
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +20,7 @@ import yaml
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from bkgflow.io.fits.cards import BLOCK, Cards
+from bkgflow.io.fits.cards import BLOCK, Cards, cut_card
 from bkgflow.io.fits.checksums import check_checksums
 from bkgflow.io.fits.hdus import ByteRange, Hdu, read_hdus
 from bkgflow.io.fits.tree import TREE, read_tree
@@ -232,22 +231,25 @@ def _hash(headers: Iterable[bytes]) -> str:
 
 
 def _raw(header: fits.Header) -> bytes:
-    with warnings.catch_warnings():
-        # Of comments that are cut behind a long value: stdatamodels cuts them too.
-        warnings.simplefilter("ignore", fits.verify.VerifyWarning)
-        return str(header.tostring(padding=True)).encode("ascii")
+    return str(header.tostring(padding=True)).encode("ascii")
 
 
 def _set_card(primary: fits.Header, keyword: str, value: str | float) -> None:
     """Set a card; a new one goes where the schema has it, below the title of its section."""
     if keyword in primary:
-        primary[keyword] = value
+        cut = cut_card(keyword, value, primary.comments[keyword])
+        if cut is None or primary[keyword] == value:
+            primary[keyword] = value  # a card that says so already stays as it is written
+        else:
+            at = primary.index(keyword)
+            del primary[at]
+            primary.insert(at, cut, useblanks=False)
         return
     known = cards()
     keywords = list(known)
     at = keywords.index(keyword)
     section, comment = known[keyword]
-    card = (keyword, value, comment)
+    card = cut_card(keyword, value, comment) or (keyword, value, comment)
     first = "EXTEND" if "EXTEND" in primary else "NAXIS"
     before = next((each for each in reversed(keywords[:at]) if each in primary), first)
     known = {first: (ROOT, ""), **known}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from stdatamodels.jwst.datamodels import JwstDataModel
 from bkgflow.io.fits.checksums import check_checksums
 from bkgflow.io.fits.hdus import ByteRange, Hdu, by_name, read_hdus
 from bkgflow.io.fits.tree import TREE, read_tree, unvalidated
+from bkgflow.io.fits.unwarned import unwarned
 from bkgflow.io.models import model_class, quiet, spell_out
 from bkgflow.io.products.describe import describe, with_dq
 from bkgflow.io.products.pixels import Part
@@ -134,8 +134,7 @@ def parts_from_model(
         with_dq(model)
     if changes.mask is not None:
         sources["MASK"] = changes.mask
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with unwarned():
         model.on_save(filename)
         # stdatamodels has no public way to the HDUs that ``save`` is about to write.
         hdus = fits_support.to_fits(model._instance, model._schema)

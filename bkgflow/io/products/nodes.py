@@ -12,9 +12,13 @@ from typing import Any
 
 import yaml
 
+from bkgflow.io.fits.hdus import Hdus
+from bkgflow.io.fits.tree import TREE, read_tree
+from bkgflow.io.storage.location import Location, PathLike
+from bkgflow.io.storage.reading import reading, understood
 from bkgflow.record import plain
 
-__all__ = ["HASH", "LOADER", "Tree"]
+__all__ = ["HASH", "LOADER", "Tree", "read_said"]
 
 HASH = "_fits_hash"
 """Where the tree keeps the hash of the headers."""
@@ -66,6 +70,17 @@ class Tree:
         """Return the text at a dotted path; empty where there is none."""
         node = self.at(path)
         return str(node.value) if isinstance(node, yaml.ScalarNode) else ""
+
+    def value(self, path: str) -> object:
+        """Return what lies at a dotted path, as Python has it; None where there is nothing.
+
+        A ValueError where it is of another kind than YAML's own.
+        """
+        node = self.at(path)
+        try:
+            return None if node is None else LOADER("").construct_document(node)
+        except yaml.YAMLError as problem:
+            raise ValueError(str(problem)) from None
 
     def set(self, path: str, value: object) -> None:
         """Set what lies at a dotted path; the mappings above it are made if they are not there."""
@@ -144,6 +159,30 @@ class Tree:
         text: bytes = yaml.serialize(self.root, tags=tags, allow_unicode=True, **_AS_ASDF)
         text = self._head + text
         return text + _moved(self._blocks, len(text) - self._cut)
+
+
+def read_said(product: PathLike, hdus: Hdus) -> dict[str, Any] | None:
+    """Return what a product says of itself, ``meta.bkgflow``, without its data model.
+
+    Parameters
+    ----------
+    hdus : mapping
+        Its HDUs, by their names.
+
+    Raises
+    ------
+    FileError
+        If its tree cannot be read.
+    """
+    hdu, location = hdus.get(TREE), Location.of(product)
+    if hdu is None:
+        return None
+    with location.open() as stream, reading(stream):
+        content = read_tree(location, stream, hdu)
+    rule, cure = "The ASDF tree of a product must be readable", "Make the product again"
+    with understood(rule, location, cure):
+        said = Tree(content).value("meta.bkgflow")
+    return said if isinstance(said, dict) else None
 
 
 def _child(node: yaml.Node | None, name: str) -> yaml.Node | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,6 +11,7 @@ from astropy.table import QTable
 from numpy.typing import ArrayLike, NDArray
 
 from bkgflow.errors import FileError
+from bkgflow.io.fits.unwarned import unwarned
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.reading import reading, understood
 
@@ -104,8 +104,7 @@ def _read_table(location: Location) -> QTable:
         raw = stream.read()
     rule = "A source catalog must be a table: ECSV, FITS, VOTable or CSV"
     begin = raw[:1024].lstrip()
-    with understood(rule, location, CURE), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of units and columns that nobody asks for
+    with understood(rule, location, CURE), unwarned():  # of columns that nobody needs
         if raw.startswith(b"SIMPLE"):
             return QTable.read(io.BytesIO(raw), format="fits")
         if begin.startswith((b"<?xml", b"<VOTABLE")):

@@ -6,11 +6,12 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from functools import lru_cache, partial
 
 from bkgflow.errors import FileError, ReferenceFileError, UsageError
 from bkgflow.io.exposures.facts import META_KEYS, look_up
 from bkgflow.io.fits.hdus import walk
+from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.reading import understood
 
@@ -67,7 +68,7 @@ class _Entry:
 
 
 class ReferenceFolder:
-    """The reference files that lie in one folder; their headers are read once.
+    """The reference files that lie in one folder; of each version the header is read once.
 
     Every ``.fits``, ``.fits.gz`` and ``.asdf`` file directly in the folder counts that says its
     REFTYPE. A keyword that a file lacks, or that is ANY or N/A there, matches everything.
@@ -137,7 +138,7 @@ class ReferenceFolder:
     def _entry(self, location: Location) -> _Entry | None:
         """Index one file; None where it is no reference file, or cannot be read."""
         try:
-            entry = _read(location)
+            entry = _read(location, location.identity("A reference file"))
         except FileError as problem:
             log.warning("Reference file left out: %s", problem)
             self.unreadable.append(location.name)
@@ -171,7 +172,8 @@ def _moment(text: str) -> datetime | None:
         return None
 
 
-def _read(location: Location) -> _Entry | None:
+@lru_cache(maxsize=4096)  # a folder is given again with every exposure, and has not changed
+def _read(location: Location, _version: Identity) -> _Entry | None:
     """Read a file's header, not its arrays; None where it does not say its REFTYPE."""
     value_of = (_fits if location.name.endswith(FITS_NAMES) else _asdf)(location)
     reftype = _text(value_of("REFTYPE", "reftype"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from functools import partial
 from typing import Any, Literal
 
@@ -11,6 +10,7 @@ from stdatamodels.jwst.datamodels import WavelengthrangeModel
 
 from bkgflow.errors import FileError, MetadataError
 from bkgflow.io.exposures.facts import ExposureFacts
+from bkgflow.io.fits.unwarned import unwarned
 from bkgflow.io.storage.location import PathLike
 from bkgflow.io.storage.reading import understood
 
@@ -105,12 +105,10 @@ def _content(path: PathLike) -> tuple[Rows, Rows]:
     """Return the rows (order, filter, min, max) and (filter, orders) of the reference."""
     rule = "A wavelengthrange reference must be a readable ASDF file"
     cure = "Fetch it again, or give another with override_wavelengthrange"
-    with understood(rule, path, cure), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with WavelengthrangeModel(os.fspath(path)) as model:
-            kind = str(model.meta.exposure.type or "")
-            ranges = [list(row) for row in model.wavelengthrange]
-            extract = [list(row) for row in model.extract_orders or ()]
+    with understood(rule, path, cure), unwarned(), WavelengthrangeModel(os.fspath(path)) as model:
+        kind = str(model.meta.exposure.type or "")
+        ranges = [list(row) for row in model.wavelengthrange]
+        extract = [list(row) for row in model.extract_orders or ()]
     if "WFSS" not in kind:
         raise FileError(
             "The wavelengthrange reference must be for slitless spectroscopy (WFSS)",

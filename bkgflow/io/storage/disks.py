@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from bkgflow.io.storage.location import Location
 
-__all__ = ["is_network_disk"]
+__all__ = ["MOUNTS", "is_network_disk"]
 
 MOUNTS = Path("/proc/self/mountinfo")
 """Where Linux lists its file systems; other systems are taken to have local disks alone."""
+
+ESCAPED = re.compile(r"\\([0-7]{3})")
+"""How Linux writes blanks in the names of folders."""
 
 NETWORK = {
     "9p", "afs", "beegfs", "ceph", "cifs", "cvmfs", "fuse.glusterfs", "fuse.sshfs", "gfs2",
@@ -35,7 +39,7 @@ def is_network_disk(folder: Location, mounts: Path = MOUNTS) -> str:
         fields, kinds = before.split(), after.split()
         if len(fields) < 5 or not kinds:
             continue
-        point = Path(fields[4].replace("\\040", " "))
+        point = Path(ESCAPED.sub(lambda found: chr(int(found[1], 8)), fields[4]))
         # A later mount hides an earlier one at the same place.
         if there.is_relative_to(point) and len(point.parts) >= best:
             best, found = len(point.parts), kinds[0]

@@ -41,4 +41,5 @@ class Identity:
             return f"other size of {self.name} ({self.size} → {other.size} bytes)"
         if self.mtime_ns == other.mtime_ns:  # of one of them nobody asked for the checksum
             return ""
-        return f"{self.name} was written again"
+        unknown = ", and the checksum of the earlier one is not known"
+        return f"{self.name} was written again{unknown if other.checksum else ''}"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.owner import Owner
 from bkgflow.io.storage.publish import PREFIX
+from bkgflow.io.storage.trial import TOKEN, drop_token
 
 __all__ = ["Cleared", "clear_dead", "clear_run"]
 
@@ -35,6 +37,7 @@ def clear_dead(folder: Location) -> Cleared:
     process, such as that of ``bkgflow subtract``, is dead if it ran here and is gone; of another
     host's nobody knows, and it stays.
     """
+    _drop_tokens(folder)
     removed, kept = 0, []
     for path in _hidden(folder):
         if reason := _alive(path):
@@ -59,6 +62,13 @@ def _hidden(folder: Location) -> list[Path]:
         return [each for each in folder.path.glob(f"{PREFIX}*") if each.is_dir()]
     except OSError:
         return []
+
+
+def _drop_tokens(folder: Location) -> None:
+    """Take away what a driver and its workers left that died while they looked at the folder."""
+    with suppress(OSError):
+        for path in folder.path.glob(f"{TOKEN}*"):
+            drop_token(folder, path.name)
 
 
 def _mark(path: Path) -> str:

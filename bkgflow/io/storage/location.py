@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -22,7 +22,7 @@ from bkgflow.io.storage.lists import expanded, parted
 from bkgflow.io.storage.reading import unpacked
 from bkgflow.io.storage.remote import Remote
 
-__all__ = ["Location", "PathLike", "split_list"]
+__all__ = ["Location", "PathLike", "real_paths", "split_list"]
 
 if TYPE_CHECKING:
     PathLike = str | os.PathLike[str]
@@ -147,6 +147,15 @@ class Location:
         """Whether a folder is there."""
         return self._there().is_dir()
 
+    def is_same(self, other: Location) -> bool:
+        """Whether both are one file or folder, by whatever way they are named."""
+        if self == other:
+            return True
+        try:
+            return self.is_local and other.is_local and self.path.samefile(other.path)
+        except OSError:
+            return False
+
     def listing(self) -> list[Location]:
         """Return what lies in this folder, in the order of the names."""
         there = self._there()
@@ -237,6 +246,21 @@ class Location:
     def make_folder(self) -> None:
         """Make a folder and those above it, where they are not there; `OSError` where it cannot."""
         self.path.mkdir(parents=True, exist_ok=True)
+
+
+def real_paths(locations: Iterable[Location]) -> list[str]:
+    """Return `Location.real` of each; a folder that holds many of them is resolved once."""
+    folders: dict[str, str] = {}
+
+    def real(location: Location) -> str:
+        folder, name = os.path.split(location.url)
+        if not folder.startswith("/") or name in ("", ".", "..") or os.path.islink(location.url):  # noqa: PTH114
+            return location.real()
+        if folder not in folders:
+            folders[folder] = Location(folder).real()
+        return os.path.join(folders[folder], name)  # noqa: PTH118
+
+    return [real(each) for each in locations]
 
 
 def split_list(items: object) -> list[Any]:

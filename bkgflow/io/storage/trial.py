@@ -11,10 +11,13 @@ from bkgflow.errors import BkgflowError
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.refused import not_writable
 
-__all__ = ["UNSEEN", "drop_token", "leave_token", "look", "read_token", "trial_folder"]
+__all__ = ["TOKEN", "UNSEEN", "drop_token", "leave_token", "look", "read_token", "trial_folder"]
 
 EDGE = 1 << 14
 """Bytes at either end of a file that are compared: headers, and the end of what was copied."""
+
+TOKEN = ".bkgflow-token-"
+"""How the names of small files begin by which two machines find out whether a folder is one."""
 
 UNSEEN = "not seen: "
 """Begins what `look` says of a file that cannot be read."""

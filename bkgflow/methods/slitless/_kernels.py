@@ -15,6 +15,10 @@ from bkgflow.methods.arrays import Bools, Doubles, Integers, Reals
 __all__ = ["drop", "normal_sums", "profile_rms", "residuals", "tails", "take_pixels"]
 
 
+BLOCK = 1024
+"""Pixels whose residuals are looked at together: they stay in a core's nearest cache."""
+
+
 @compiled
 def take_pixels(
     sci: Reals, err: Reals, mask: Bools, templates: Reals, by_columns: bool,
@@ -27,26 +31,61 @@ def take_pixels(
     v is infinite: it takes part in the percentiles, as in the reference step, but in no sum.
     """
     n = 0
-    lines, length = sci.shape
+    ny, nx = sci.shape
     if by_columns:
-        lines, length = length, lines
-    for line in range(lines):
-        before = n
-        for i in range(length):
-            row, column = (i, line) if by_columns else (line, i)
-            value = sci[row, column]
-            variance = err[row, column] * err[row, column]
-            usable = mask[row, column] and np.isfinite(value) and variance != 0.0
-            for k in range(templates.shape[0]):
-                usable = usable and np.isfinite(templates[k, row, column])
-            if usable:
-                s[n] = value
-                v[n] = variance if variance > 0.0 else np.inf
+        for column in range(nx):
+            before = n
+            for row in range(ny):
+                variance = err[row, column] * err[row, column]
+                good = mask[row, column] and np.isfinite(sci[row, column]) and variance != 0.0
                 for k in range(templates.shape[0]):
-                    b[k, n] = templates[k, row, column]
-                n += 1
-        counts[line] = n - before
+                    good = good and np.isfinite(templates[k, row, column])
+                if good:
+                    s[n] = sci[row, column]
+                    v[n] = variance if variance > 0.0 else np.inf
+                    for k in range(templates.shape[0]):
+                        b[k, n] = templates[k, row, column]
+                    n += 1
+            counts[column] = n - before
+        return n
+    places, usable = np.empty(nx, np.int64), np.empty(nx, np.bool_)
+    for row in range(ny):
+        # Along the SIMD, and then without a branch: nobody foretells which one comes next.
+        _mark(sci[row], err[row], mask[row], templates[:, row], usable)
+        found = 0
+        for column in range(nx):
+            places[found] = column
+            found += usable[column]
+        _gather(sci[row], err[row], templates[:, row], places[:found], s, b, v, n)
+        counts[row] = found
+        n += found
     return n
+
+
+@inlined
+def _mark(sci: Reals, err: Reals, mask: Bools, templates: Reals, usable: Bools) -> None:
+    """Say which pixels of a row are usable."""
+    for i in range(sci.size):
+        usable[i] = mask[i] & (abs(sci[i]) < np.inf) & (err[i] * err[i] != 0.0)
+    for k in range(templates.shape[0]):
+        for i in range(sci.size):
+            usable[i] &= abs(templates[k, i]) < np.inf
+
+
+@inlined
+def _gather(
+    sci: Reals, err: Reals, templates: Reals, places: Integers,
+    s: Reals, b: Reals, v: Reals, first: int,
+) -> None:  # fmt: skip
+    """Copy the usable pixels of a row, of one array after the other: the cache holds a row."""
+    for i in range(places.size):
+        s[first + i] = sci[places[i]]
+    for i in range(places.size):
+        variance = err[places[i]] * err[places[i]]
+        v[first + i] = variance if variance > 0.0 else np.inf
+    for k in range(templates.shape[0]):
+        for i in range(places.size):
+            b[k, first + i] = templates[k, places[i]]
 
 
 def _normal_sums(s: Reals, b: Reals, v: Reals, n: int, matrix: Doubles, vector: Doubles) -> int:
@@ -105,20 +144,39 @@ def tails(
     """
     below, above = 0, 0
     size = values.size
-    for i in range(n):
-        residual = _residual(s, b, factors, i)
-        if residual <= low or residual >= high:
-            if below + above >= size:
-                return -1, -1
-            if residual <= low:
+    block, outer = np.empty(BLOCK, np.float64), np.empty(BLOCK, np.int64)
+    for first in range(0, n, BLOCK):
+        # All residuals along the SIMD, then the outer ones without a branch, then these alone.
+        count = min(BLOCK, n - first)
+        _fill(s, b, factors, first, count, block)
+        found = 0
+        for i in range(count):
+            outer[found] = i
+            found += (block[i] <= low) | (block[i] >= high)
+        if below + above + found > size:
+            return -1, -1
+        for i in outer[:found]:
+            if block[i] <= low:
                 slot = below
                 below += 1
             else:
                 above += 1
                 slot = size - above
-            values[slot] = residual
-            where[slot] = i
+            values[slot] = block[i]
+            where[slot] = first + i
     return below, above
+
+
+@inlined
+def _fill(s: Reals, b: Reals, factors: Doubles, first: int, count: int, out: Doubles) -> None:
+    """Write the residuals of so many pixels from one on: the numbers of `_residual`."""
+    for i in range(count):
+        out[i] = factors[0] * b[0, first + i]
+    for k in range(1, b.shape[0]):
+        for i in range(count):
+            out[i] += factors[k] * b[k, first + i]
+    for i in range(count):
+        out[i] = s[first + i] - out[i]
 
 
 @compiled

@@ -1,0 +1,54 @@
+"""Questions to workers that nobody waits for any more."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from contextlib import suppress
+from types import SimpleNamespace
+
+from bkgflow.clusters.crew import Limits
+from bkgflow.clusters.preflight import ask
+from bkgflow.clusters.trial import Trial
+from bkgflow.io.storage.location import Location
+
+WORKER = "tcp://x:1"
+
+
+class Broken:
+    """A client whose connection breaks while a worker is asked."""
+
+    def __init__(self):
+        self.asked = asyncio.Event()
+        self.scheduler = SimpleNamespace(identity=self.identity)
+
+    async def identity(self):
+        return {"workers": {WORKER: {"last_seen": 1.0, "status": "running"}}}
+
+    async def run(self, *_, **__):
+        self.asked.set()
+        try:
+            await asyncio.sleep(10)
+        finally:
+            raise OSError("the stream is closed")
+
+
+def test_a_run_that_ends_while_a_worker_is_asked_leaves_no_error_behind(tmp_path):
+    said = []
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: said.append(context["message"]))
+        trial, client = Trial("t", {}, Location.of(tmp_path)), Broken()
+        asking = asyncio.ensure_future(ask(client, trial, {WORKER: {}}, said.append, Limits()))
+        await client.asked.wait()
+        asking.cancel()
+        with suppress(asyncio.CancelledError):
+            await asking
+        await asyncio.sleep(0.1)
+        gc.collect()  # only then asyncio finds that nobody has looked
+        await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert said == []
+    assert list(tmp_path.iterdir()) == []
