@@ -19,14 +19,10 @@ from bkgflow.settings import Several, StepSettings
 __all__ = [
     "STEP",
     "BkgList",
-    "CampaignFolder",
-    "CheckSpace",
     "Checksum",
     "Confine",
     "Data",
     "Imprints",
-    "Output",
-    "Pictures",
     "Program",
     "Quiet",
     "References",
@@ -50,18 +46,6 @@ Program = Annotated[
         help="Folders of associations, associations (JSON), or exposures with --bkg-list: one or "
         "several; patterns and @FILE, a file of lines, as well.",
     ),
-]
-Output = Annotated[Path, typer.Option(help="Folder of the products.", metavar="DIR")]
-Pictures = Annotated[bool, typer.Option("--pictures", help="Draw every target before and after.")]
-CheckSpace = Annotated[
-    bool,
-    typer.Option(
-        "--check-space/--no-check-space",
-        help="Begin only if the disk has room for all products.",
-    ),
-]
-CampaignFolder = Annotated[
-    Path, typer.Argument(help="The output folder of a campaign.", metavar="OUT")
 ]
 Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Say only what went wrong, and the summary.")

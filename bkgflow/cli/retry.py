@@ -6,7 +6,7 @@ import subprocess
 
 import typer
 
-from bkgflow.cli.options import CampaignFolder
+from bkgflow.cli.run_options import CampaignFolder
 
 __all__ = ["retry"]
 

@@ -12,12 +12,9 @@ import typer
 from bkgflow.cli.drawing import draw_pictures
 from bkgflow.cli.options import (
     BkgList,
-    CheckSpace,
     Checksum,
     Confine,
     Data,
-    Output,
-    Pictures,
     Program,
     Quiet,
     References,
@@ -27,6 +24,7 @@ from bkgflow.cli.options import (
     takes_step_arguments,
     takes_watching,
 )
+from bkgflow.cli.run_options import CheckSpace, Output, Pictures
 
 if TYPE_CHECKING:
     from bkgflow.campaign.asked import Asked

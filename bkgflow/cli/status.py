@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bkgflow.cli.options import CampaignFolder
+from bkgflow.cli.run_options import CampaignFolder
 
 if TYPE_CHECKING:
     from bkgflow.campaign.status import CampaignStatus

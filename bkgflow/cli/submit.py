@@ -9,12 +9,9 @@ import typer
 
 from bkgflow.cli.options import (
     BkgList,
-    CheckSpace,
     Checksum,
     Confine,
     Data,
-    Output,
-    Pictures,
     Program,
     Quiet,
     References,
@@ -24,6 +21,7 @@ from bkgflow.cli.options import (
     takes_step_arguments,
     takes_watching,
 )
+from bkgflow.cli.run_options import CheckSpace, Output, Pictures
 
 if TYPE_CHECKING:
     from bkgflow.campaign.detached import Submitted

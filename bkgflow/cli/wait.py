@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bkgflow.cli.options import CampaignFolder
+from bkgflow.cli.run_options import CampaignFolder
 
 __all__ = ["wait"]
 
