@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from bkgflow import version as _version
 
 if TYPE_CHECKING:
-    from bkgflow.api import choices, draw, plan, run, show, subtract
+    from bkgflow.api import choices, draw, plan, run, show, submit, subtract
+    from bkgflow.campaign.campaign import Campaign
     from bkgflow.campaign.result import RunResult
     from bkgflow.detector import Window
     from bkgflow.errors import BkgflowError
@@ -20,6 +21,7 @@ __version__ = _version.VERSION
 
 __all__ = [
     "BkgflowError",
+    "Campaign",
     "Plan",
     "RunResult",
     "State",
@@ -34,11 +36,13 @@ __all__ = [
     "plan",
     "run",
     "show",
+    "submit",
     "subtract",
 ]
 
 _HOME = {
     "BkgflowError": "bkgflow.errors",
+    "Campaign": "bkgflow.campaign.campaign",
     "Plan": "bkgflow.planning.plan",
     "RunResult": "bkgflow.campaign.result",
     "State": "bkgflow.verdict",

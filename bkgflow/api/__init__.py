@@ -6,11 +6,12 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bkgflow.api.campaigns import submit
     from bkgflow.api.programs import choices, plan, run
     from bkgflow.api.shown import draw, show
     from bkgflow.api.single import subtract, subtract_to_file
 
-__all__ = ["choices", "draw", "plan", "run", "show", "subtract", "subtract_to_file"]
+__all__ = ["choices", "draw", "plan", "run", "show", "submit", "subtract", "subtract_to_file"]
 
 _HOME = {
     "choices": "programs",
@@ -18,6 +19,7 @@ _HOME = {
     "plan": "programs",
     "run": "programs",
     "show": "shown",
+    "submit": "campaigns",
     "subtract": "single",
     "subtract_to_file": "single",
 }
