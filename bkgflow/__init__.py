@@ -20,9 +20,11 @@ if TYPE_CHECKING:
         rebuild,
         run,
         show,
+        submit,
         subtract,
         verify,
     )
+    from bkgflow.campaign.campaign import Campaign
     from bkgflow.campaign.result import RunResult
     from bkgflow.detector import Window
     from bkgflow.errors import BkgflowError
@@ -34,6 +36,7 @@ __version__ = _version.VERSION
 
 __all__ = [
     "BkgflowError",
+    "Campaign",
     "Plan",
     "RunResult",
     "State",
@@ -54,12 +57,14 @@ __all__ = [
     "rebuild",
     "run",
     "show",
+    "submit",
     "subtract",
     "verify",
 ]
 
 _HOME = {
     "BkgflowError": "bkgflow.errors",
+    "Campaign": "bkgflow.campaign.campaign",
     "Plan": "bkgflow.planning.plan",
     "RunResult": "bkgflow.campaign.result",
     "State": "bkgflow.verdict",

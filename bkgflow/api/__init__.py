@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         rebuild,
         verify,
     )
+    from bkgflow.api.campaigns import submit
     from bkgflow.api.programs import choices, plan, run
     from bkgflow.api.shown import draw, show
     from bkgflow.api.single import subtract, subtract_to_file
@@ -31,6 +32,7 @@ __all__ = [
     "rebuild",
     "run",
     "show",
+    "submit",
     "subtract",
     "subtract_to_file",
     "verify",
@@ -48,6 +50,7 @@ _HOME = {
     "rebuild": "answers",
     "run": "programs",
     "show": "shown",
+    "submit": "campaigns",
     "subtract": "single",
     "subtract_to_file": "single",
     "verify": "answers",

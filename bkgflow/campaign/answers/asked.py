@@ -13,7 +13,7 @@ from bkgflow.campaign.ledger.reader import Reader
 from bkgflow.campaign.place import open_campaign
 from bkgflow.errors import OutputError
 from bkgflow.io.storage.location import Location
-from bkgflow.io.storage.lock import Holder, living
+from bkgflow.io.storage.lock import Holder, holder_of
 
 __all__ = ["Tell", "asked", "is_own", "not_running", "running", "side_by_side", "time_of"]
 
@@ -48,7 +48,7 @@ def asked(output: Location) -> Iterator[Reader]:
 
 def running(output: Location) -> str:
     """Say which run goes on in an output folder; empty where none does."""
-    holder = living(output)
+    holder = holder_of(output)
     return "" if holder is None else f"a run goes on: {holder.words}"
 
 
@@ -60,7 +60,7 @@ def not_running(output: Location) -> None:
     OutputError
         If one does.
     """
-    holder: Holder | None = living(output)
+    holder: Holder | None = holder_of(output)
     if holder is not None:
         raise OutputError(
             "An output folder must be left alone while a run goes on",
