@@ -237,7 +237,9 @@ def test_a_notebook_shows_a_campaign_and_goes_on_to_show_it(crowd, out, monkeypa
 
 
 def test_a_prompt_prints_a_campaign(folder, out, capsys):
-    (folder / "program" / "t2_rate.fits").unlink()
+    spoiled = folder / "program" / "t2_rate.fits"
+    spoiled.unlink()
+    spoiled.write_text("no exposure")
     bkgflow.run(bkgflow.plan(folder / "program", out), "threads")
     campaign = bkgflow.Campaign.open(out)
     campaign._ipython_display_()
