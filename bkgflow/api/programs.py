@@ -18,6 +18,7 @@ from bkgflow.campaign.session import preview
 from bkgflow.campaign.single import compile_for
 from bkgflow.campaign.watchers import watchers
 from bkgflow.clusters.choose import ClusterArguments, choose, shows_cluster_arguments
+from bkgflow.clusters.policy import RetryPolicy
 from bkgflow.errors import UsageError
 from bkgflow.io.storage.checksum import with_checksums
 from bkgflow.io.storage.location import PathLike
@@ -111,6 +112,9 @@ def run(
     labels: Mapping[str, str] | None = None,
     notify: str | Sequence[str] | None = None,
     metrics: int | str | None = None,
+    max_retries: int = 3,
+    timeout: float | None = None,
+    fail_fast: bool = False,
     asked: Mapping[str, object] | None = None,
     **options: Unpack[ClusterArguments],
 ) -> RunResult:
@@ -158,6 +162,14 @@ def run(
     metrics : int or str, optional
         ``PORT`` or ``HOST:PORT`` where metrics are served for Prometheus while the run lasts;
         without a host, to this machine alone. Needs ``prometheus_client``.
+    max_retries : int
+        How often a unit is tried again that fails for no fault of its inputs: its worker died, it
+        found no memory, a disk failed for a while, it took too long.
+    timeout : float, optional
+        Seconds that a unit may take on its worker; without it, as long as it likes. Threads of
+        this process keep none.
+    fail_fast : bool
+        Whether the run ends with the first unit that is not good; the others are BLOCKED.
     asked : mapping, optional
         For the ledger: the command that makes such a run again, as the command line gives it.
     **options
@@ -194,6 +206,7 @@ def run(
         resume=resume,
         ledger=os.fspath(ledger),
         labels=labels,
+        policy=RetryPolicy(max_retries, timeout=timeout, fail_fast=fail_fast),
         asked=asked,
     )
     with watchers(plan, notify, metrics, labels) as others:

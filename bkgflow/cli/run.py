@@ -21,6 +21,7 @@ from bkgflow.cli.options import (
     Values,
     takes_campaign,
     takes_cluster,
+    takes_retries,
     takes_step_arguments,
     takes_watching,
 )
@@ -39,6 +40,7 @@ __all__ = ["asked_here", "carry_out", "execute", "finish", "planned_for", "run"]
 @takes_step_arguments
 @takes_cluster
 @takes_campaign
+@takes_retries
 @takes_watching
 def run(
     program: Program,
@@ -61,6 +63,7 @@ def run(
     *,
     where: Values,
     campaign: Values,
+    retries: Values,
     watching: Values,
     arguments: Values,
 ) -> None:
@@ -91,7 +94,7 @@ def run(
         where=where,
         references=references,
         arguments=given | arguments,
-        campaign=campaign,
+        campaign=campaign | retries,
         quiet=quiet,
         verbose=verbose,
         check_space=check_space,

@@ -17,8 +17,8 @@ from benchmarks.fault_tools import bkgflow as command
 from benchmarks.fault_tools import ended, found_in, processes_of
 from bkgflow.campaign.events import UnitEnded
 from bkgflow.campaign.signals import Stopped
-from bkgflow.clusters.executor import ThreadExecutor
 from bkgflow.clusters.local import Local, Threads
+from bkgflow.clusters.threads import ThreadExecutor
 from bkgflow.errors import OutputError
 from bkgflow.io.storage.lock import LOCK, Holder
 from bkgflow.io.storage.owner import Owner
