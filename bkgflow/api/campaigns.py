@@ -15,6 +15,7 @@ from bkgflow.campaign.runner import check_memory
 from bkgflow.campaign.watchers import check_watchers
 from bkgflow.clusters.choose import ClusterArguments, choose, shows_cluster_arguments
 from bkgflow.clusters.handover import described
+from bkgflow.clusters.policy import RetryPolicy
 from bkgflow.errors import UsageError
 from bkgflow.io.storage.location import PathLike
 from bkgflow.planning.plan import Plan
@@ -36,6 +37,9 @@ def submit(
     labels: Mapping[str, str] | None = None,
     notify: str | Sequence[str] | None = None,
     metrics: int | str | None = None,
+    max_retries: int = 3,
+    timeout: float | None = None,
+    fail_fast: bool = False,
     **options: Unpack[ClusterArguments],
 ) -> Campaign:
     """Run a plan in a process of its own, which lives on when this one ends.
@@ -51,7 +55,9 @@ def submit(
     cluster : "local", "threads", an address, or settings of `bkgflow.clusters`
         As for `run`; threads are those of the new process. What lives in this process, a Client
         or a cluster object of dask, cannot be handed over: give its address.
-    check_space, fresh, only, retry_failed, rerun_on, ledger, labels, notify, metrics, **options
+    check_space, fresh, only, retry_failed, rerun_on, ledger, labels, notify, metrics
+        As for `run`.
+    max_retries, timeout, fail_fast, **options
         As for `run`.
 
     Returns
@@ -76,6 +82,7 @@ def submit(
     handed = described(where)
     check_watchers(notify, metrics)
     check_memory(plan, where)
+    RetryPolicy(max_retries, timeout=timeout, fail_fast=fail_fast)
     Resume(fresh, tuple(only), retry_failed, tuple(rerun_on))  # refuses what is none
     request = Request.of_plan(
         plan,
@@ -89,6 +96,9 @@ def submit(
         labels=dict(labels or {}),
         notify=notify if notify is None or isinstance(notify, str) else list(notify),
         metrics=metrics,
+        max_retries=max_retries,
+        timeout=timeout,
+        fail_fast=fail_fast,
     )
     submitted = start_driver(request)
     if not submitted.new and submitted.holder is not None:

@@ -31,8 +31,10 @@ class Asked:
         Where the command was given: its paths count from there.
     plan : str
         Name of the plan in the output folder, where there is no command.
-    cluster, options : mapping
-        Of such a plan: where it is computed, and what `bkgflow.run` is told.
+    cluster : mapping
+        Where it is computed, as `bkgflow.clusters.handover` describes it.
+    options : mapping
+        Of such a plan: what `bkgflow.run` is told.
     """
 
     command: tuple[str, ...] = ()
@@ -67,6 +69,12 @@ class Asked:
     def again(self) -> tuple[str, ...]:
         """The words of the command line that goes on."""
         return tuple(each for each in self.command if each.replace("_", "-") not in ONCE)
+
+    @property
+    def place(self) -> str:
+        """Where it is computed, if that is elsewhere than with its driver."""
+        settings = self.cluster.get("settings")
+        return str(settings.get("address", "")) if isinstance(settings, dict) else ""
 
     def words(self, here: str) -> str:
         """Return the command that goes on, to be pasted into a shell in some folder."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -64,7 +64,8 @@ class CampaignStatus:
     seconds_left : float or None
         Of a run that goes on, at this pace.
     under_way : tuple of Running
-        What is computed now, since when and where; of a run that died, what it had begun.
+        What is computed now, since when and where (the worker, or else its host or cluster, as
+        far as is known); of a run that died, what it had begun.
     failures : tuple of Group
         What went wrong: ``state``, ``text``, ``units`` (names), ``files``.
     run, driver, user : str
@@ -226,7 +227,9 @@ def _judged(
     seconds = to_do / rate * 60 if going and rate else None
     go_on = asked.words(str(working_folder()))
     who = latest.owner if holder is None or holder.run == latest.run else holder.owner
-    under_way = figures.under_way if going or state == Standing.DIED else ()
+    where = asked.place or (latest.owner.host if asked.cluster else "")
+    shown = figures.under_way if going or state == Standing.DIED else ()
+    under_way = tuple(replace(each, where=each.where or where) for each in shown)
     return CampaignStatus(
         campaign=campaign,
         output=str(output),

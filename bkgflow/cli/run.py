@@ -94,11 +94,12 @@ def run(
         where=where,
         references=references,
         arguments=given | arguments,
-        campaign=campaign | retries,
+        campaign=campaign,
         quiet=quiet,
         verbose=verbose,
         check_space=check_space,
         watching=watching,
+        retries=retries,
     )
     finish(result, pictures=pictures, quiet=quiet)
 
@@ -123,6 +124,7 @@ def execute(
     verbose: bool = False,
     check_space: bool = True,
     watching: Values | None = None,
+    retries: Values | None = None,
 ) -> RunResult:
     """Plan and run a program with progress and summary."""
     from bkgflow.campaign.watchers import check_watchers
@@ -139,8 +141,9 @@ def execute(
         # Before the bar is shown: it may take a minute.
         with waiting(quiet=quiet) as say:
             compile_for(planned, say)
-    asked = asked_here().to_dict()
-    options = {"check_space": check_space, "asked": asked, **campaign, **watching}
+    asked = asked_here(cluster).to_dict()
+    options = {"check_space": check_space, "asked": asked}
+    options |= campaign | watching | (retries or {})
     return carry_out(planned, cluster, options, quiet=quiet)
 
 
@@ -158,15 +161,17 @@ def planned_for(
     return api.plan(asked, output, memory=memory, references=references, **arguments), cluster
 
 
-def asked_here(word: str = "run") -> Asked:
+def asked_here(cluster: Cluster, word: str = "run") -> Asked:
     """Return what was asked for: the command that was typed, as one of ``bkgflow run``."""
     from bkgflow.campaign.asked import Asked, without_passwords
+    from bkgflow.clusters.handover import described
     from bkgflow.io.storage.handed import working_folder
 
     typed = sys.argv[1:]
     if not typed or typed[0] != word:  # it was called in another way than by a shell
         return Asked()
-    return Asked(("run", *without_passwords(typed[1:])), str(working_folder()))
+    words = ("run", *without_passwords(typed[1:]))
+    return Asked(words, str(working_folder()), cluster=described(cluster))
 
 
 def carry_out(

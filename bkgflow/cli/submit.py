@@ -18,6 +18,7 @@ from bkgflow.cli.options import (
     Values,
     takes_campaign,
     takes_cluster,
+    takes_retries,
     takes_step_arguments,
     takes_watching,
 )
@@ -34,6 +35,7 @@ __all__ = ["submit"]
 @takes_cluster
 @takes_campaign
 @takes_watching
+@takes_retries
 def submit(
     program: Program,
     output: Output,
@@ -49,6 +51,7 @@ def submit(
     where: Values,
     campaign: Values,
     watching: Values,
+    retries: Values,
     arguments: Values,
 ) -> None:
     """Run a whole program in a process of its own, which lives on when the shell ends.
@@ -65,6 +68,7 @@ def submit(
     from bkgflow.campaign.watchers import check_watchers
     from bkgflow.cli.run import asked_here, planned_for
     from bkgflow.clusters.handover import described
+    from bkgflow.clusters.policy import RetryPolicy
     from bkgflow.io.storage.location import Location
     from bkgflow.io.storage.lock import holder_of
     from bkgflow.report.pictures import check_drawing
@@ -72,6 +76,8 @@ def submit(
     if pictures:
         check_drawing()
     check_watchers(**watching)
+    RetryPolicy(**retries)
+    _check(campaign)
     folder = Location.of(output)
     if holder := holder_of(folder):
         typer.echo(f"nothing was submitted: {holder.words}, runs into {folder} already")
@@ -80,9 +86,8 @@ def submit(
     planned, cluster = planned_for(program, output, where, references, given | arguments)
     handed = described(cluster)
     check_memory(planned, cluster)
-    _check(campaign)
-    options = {"check_space": check_space, **campaign, **watching}
-    asked = asked_here("submit")
+    options = {"check_space": check_space, **campaign, **watching, **retries}
+    asked = asked_here(cluster, "submit")
     request = Request(planned, handed, options, asked, pictures=pictures, quiet=quiet)
     _say(start_driver(request), folder, len(planned.units))
 

@@ -18,11 +18,12 @@ import bkgflow
 from bkgflow.campaign.cancel import DESK_FILE, cancel_run
 from bkgflow.campaign.signals import Stopped
 from bkgflow.clusters.address import Address
-from bkgflow.clusters.executor import ThreadExecutor
 from bkgflow.clusters.handover import described, revived
 from bkgflow.clusters.local import Local, Threads
+from bkgflow.clusters.threads import ThreadExecutor
 from bkgflow.errors import LedgerError, UsageError
 from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.owner import Owner
 from tests.helpers.clusters import wait_until
 from tests.helpers.drivers import Held, command, driver_of, products_in
 
@@ -74,7 +75,8 @@ def test_cancel_and_retry_from_python(crowd, out, tmp_path):
     with Held(out) as held:
         campaign = bkgflow.submit(plan, cluster=Threads(workers=1), check_space=False)
         held.wait()
-        wait_until(lambda: campaign.status().under_way)
+        (running,) = wait_until(lambda: campaign.status().under_way)
+        assert running.where == Owner.me().host
         with ThreadPoolExecutor(1) as pool:
             ended = pool.submit(campaign.cancel)
             wait_until((out / DESK_FILE).read_text)
@@ -134,12 +136,12 @@ def test_a_run_in_a_thread_is_canceled_from_another(crowd, out):
 class SlowExecutor(ThreadExecutor):
     """Takes its time after each unit."""
 
-    def execute(self, graph, on_start, on_end, *more):
+    def execute(self, work, on_start, on_end, *more, **options):
         def later(unit, verdict):
             on_end(unit, verdict)
             time.sleep(1)
 
-        super().execute(graph, on_start, later, *more)
+        super().execute(work, on_start, later, *more, **options)
 
 
 @dataclass(frozen=True)
@@ -237,7 +239,9 @@ def test_a_notebook_shows_a_campaign_and_goes_on_to_show_it(crowd, out, monkeypa
 
 
 def test_a_prompt_prints_a_campaign(folder, out, capsys):
-    (folder / "program" / "t2_rate.fits").unlink()
+    spoiled = folder / "program" / "t2_rate.fits"
+    spoiled.unlink()
+    spoiled.write_text("no exposure")
     bkgflow.run(bkgflow.plan(folder / "program", out), "threads")
     campaign = bkgflow.Campaign.open(out)
     campaign._ipython_display_()

@@ -229,7 +229,9 @@ def test_exit_codes_say_where_a_campaign_stands(folder, out):
     assert command("retry", out)[0] == 2
     assert command("wait", out)[0] == 2
     program = folder / "program"
-    (program / "t2_rate.fits").unlink()
+    spoiled = program / "t2_rate.fits"
+    spoiled.unlink()
+    spoiled.write_text("no exposure")
     assert command("run", program, "--output", out, *THREADS, "--only", "t1*")[0] == 0
     code, found = status(out)
     assert (code, found["state"], found["counts"]) == (4, "planned", {"COMPLETE": 1, "PLANNED": 1})
@@ -239,7 +241,8 @@ def test_exit_codes_say_where_a_campaign_stands(folder, out):
     (failure,) = found["failures"]
     assert failure["state"] == "QUARANTINED" and failure["number"] == 1
     assert failure["targets"] == ["t2_rate.fits"]
-    (program / "t2_rate.fits").symlink_to(folder / "t2_rate.fits")
+    spoiled.unlink()
+    spoiled.symlink_to(folder / "t2_rate.fits")
     assert command("retry", out)[0] == 0
     assert command("wait", out)[0] == 0
 

@@ -109,7 +109,10 @@ def _under_way(connection: Connection, reader: Reader, run: str) -> Iterator[Run
     for unit, target, begun in connection.execute(query.order_by(own.begun)).all():
         tries = attempts.c
         where = select(tries.worker, tries.host).where(
-            tries.campaign == reader.campaign, tries.unit == unit, tries.run == run
+            tries.campaign == reader.campaign,
+            tries.unit == unit,
+            tries.run == run,
+            tries.seconds.is_(None),  # one that has ended says nothing of where it is now
         )
         found = connection.execute(where.order_by(tries.number.desc()).limit(1)).first()
         place = " on ".join(filter(None, found)) if found else ""
