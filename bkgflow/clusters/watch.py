@@ -182,10 +182,11 @@ class Watch:
     def _unpause(self, address: str, workers: Workers, others: bool) -> None:
         """Start a paused worker again; without a nanny it can only leave, if there are others."""
         said = workers[address]
-        name = str(said.get("name"))
+        # A worker that is started again has another address, and its name may be its address.
+        nanny = str(said.get("nanny"))
         why = f"is paused: its memory is near its limit{limit_of(said)}"
-        if said.get("nanny") and self.restarts.get(name, 0) < 2:
-            self.restarts[name] = self.restarts.get(name, 0) + 1
+        if said.get("nanny") and self.restarts.get(nanny, 0) < 2:
+            self.restarts[nanny] = self.restarts.get(nanny, 0) + 1
             self._restart(address, workers, why)
         elif others:
             self._restart(address, workers, why)

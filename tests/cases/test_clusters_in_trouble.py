@@ -171,6 +171,30 @@ def test_every_worker_paused_for_ever_is_said_and_ends(plan, nodes):
         assert "--memory" in verdict.error.cure
 
 
+FILLS = """
+def dask_setup(worker):
+    worker.ballast = bytearray(b"1") * (300 << 20)
+"""
+"""Memory that a worker has from its start, however often it is started."""
+
+
+def test_workers_that_are_paused_whenever_they_are_started_end_the_run(plan, nodes, tmp_path):
+    (tmp_path / "fills.py").write_text(FILLS)
+    nodes.scheduler()
+    given = ["--memory-limit", "256MiB", "--preload", str(tmp_path / "fills.py")]
+    nodes.worker(*given, nanny=True, DASK_DISTRIBUTED__WORKER__MEMORY__TERMINATE="False")
+    heard = execute(
+        nodes.address,
+        plan,
+        {"one": (partial(end_on_worker, 120),)},  # it may begin before its worker is paused
+        paused=2,
+        all_paused=12,
+    )
+    assert heard.states == {"BLOCKED": 1}
+    assert "all workers are paused" in heard.ends["one"].reason
+    assert sum("is started again" in each for each in heard.said) == 2
+
+
 def test_a_paused_worker_loses_its_tasks_to_others(plan, nodes):
     nodes.scheduler()
     paused = nodes.worker("--memory-limit", "1GiB")
