@@ -115,6 +115,7 @@ def run(
     max_retries: int = 3,
     timeout: float | None = None,
     fail_fast: bool = False,
+    asked: Mapping[str, object] | None = None,
     **options: Unpack[ClusterArguments],
 ) -> RunResult:
     """Compute what is left of a plan; write its products, log, result and ledger beside them.
@@ -169,6 +170,8 @@ def run(
         this process keep none.
     fail_fast : bool
         Whether the run ends with the first unit that is not good; the others are BLOCKED.
+    asked : mapping, optional
+        For the ledger: the command that makes such a run again, as the command line gives it.
     **options
         Settings of the cluster: ``workers`` (int), the processes of a local cluster, or threads;
         ``memory`` ("4GiB"), the limit of each process of a local cluster; ``wait`` (seconds), for
@@ -204,6 +207,7 @@ def run(
         ledger=os.fspath(ledger),
         labels=labels,
         policy=RetryPolicy(max_retries, timeout=timeout, fail_fast=fail_fast),
+        asked=asked,
     )
     with watchers(plan, notify, metrics, labels) as others:
         told = [*listeners, *others]

@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import replace
 
 from bkgflow.campaign.audience import Audience
+from bkgflow.campaign.cancel import cancelable
 from bkgflow.campaign.compute import Computed, Work, compute, new_run
 from bkgflow.campaign.event_lines import EVENTS_FILE, event_lines
 from bkgflow.campaign.events import Event, Listener, Notice, RunEnded
@@ -94,13 +95,20 @@ def run_campaign(
         If SIGTERM or SIGHUP stopped it, and nobody but bkgflow handles them; likewise.
     """
     run = new_run()
-    with stoppable(), hold(plan.output, run) as before, closing(Audience(listeners)) as audience:
+    with (
+        stoppable(),
+        hold(plan.output, run) as before,
+        cancelable(plan.output, run) as heed,
+        closing(Audience(listeners)) as audience,
+    ):
         try:
             notes = cleared(plan.output, before)
             with open_session(
                 plan, run, resume, ledger=ledger, labels=labels, asked=asked
             ) as session:
-                computed = _in_session(session, cluster, audience, notes, room, policy)
+                computed = _in_session(
+                    session, cluster, audience, heed, notes, room=room, policy=policy
+                )
         finally:
             clear_run(plan.output, run)
         if computed.stop is None:
@@ -115,7 +123,9 @@ def _in_session(
     session: Session,
     cluster: Cluster,
     audience: Audience,
+    heed: Listener,
     notes: list[str],
+    *,
     room: bool,
     policy: RetryPolicy,
 ) -> Computed:
@@ -128,7 +138,7 @@ def _in_session(
     work = Work(
         run,
         to_do,
-        (audience,),
+        (audience, heed),
         FitsWriter(by),
         notes=tuple(notes),
         policy=policy,

@@ -11,8 +11,6 @@ from bkgflow.io.storage.location import Location
 from tests.helpers.campaigns import Campaign, exposure, touch
 from tests.helpers.crowd import write_crowd
 
-pytest_plugins = ["tests.helpers.command_fixtures"]
-
 
 @pytest.fixture
 def campaign(tmp_path):
@@ -56,7 +54,7 @@ def test_a_dry_run_says_of_every_unit_why_and_writes_nothing(call, campaign):
         ((), 0),
         (("--fresh",), 4),
         (("--only", "t0*"), 0),
-        (("--only", "t0*,p3", "--fresh"), 2),
+        (("--only", "t0*", "--only", "p3", "--fresh"), 2),
         (("--sigma", "2"), 4),
         (("--sigma", "2", "--rerun-on", "inputs,references"), 0),
         (("--checksum",), 0),

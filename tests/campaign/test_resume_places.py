@@ -8,7 +8,8 @@ from bkgflow.campaign.ledger.opening import LEDGER
 from bkgflow.campaign.place import PLACE_FILE, open_campaign
 from bkgflow.errors import LedgerError
 from bkgflow.io.storage.location import Location
-from tests.helpers.campaigns import Campaign, touch
+from tests.helpers.campaigns import Campaign, exposure, touch
+from tests.helpers.exposures import write_association
 
 pytestmark = pytest.mark.slow
 """Each of them runs a campaign several times."""
@@ -97,3 +98,18 @@ def test_labels_are_kept(plain):
     database, reader = open_campaign(Location.of(campaign.out))
     assert reader.labels() == {"operator": "ada", "night": "3"}
     database.close()
+
+
+def test_another_program_into_the_same_folder_joins_the_campaign(plain, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    exposure(other / "u_rate.fits")
+    exposure(other / "v_rate.fits", 1.0)
+    write_association(other / "u_asn.json", [("u", "u_rate.fits", ["v_rate.fits"])])
+    assert plain.done(program=other) == ["u_rate.fits"]
+    database, reader = open_campaign(Location.of(plain.out))
+    try:
+        assert reader.counts() == {"COMPLETE": 5}
+    finally:
+        database.close()
+    assert plain.done(program=other) == []

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -94,10 +95,17 @@ class _Register:
     names: Mapping[str, str]
 
     def units(self, plan: Plan, taken_up: Mapping[str, str]) -> None:
-        """Take down every unit of a plan; those that it has no more stay, and are not listed."""
+        """Take down every unit of a plan; those that it has no more stay, and are not listed.
+
+        A plan that has no association with the campaign in common is another program, which
+        joins it: then those that were there before are listed as well.
+        """
         own = units.c
-        query = select(own.unit, own.position, own.listed).where(own.campaign == self.campaign)
-        there = {row.unit: (row.position, row.listed) for row in self.connection.execute(query)}
+        query = select(own.unit, own.position, own.listed, own.association)
+        before_all = self.connection.execute(query.where(own.campaign == self.campaign)).all()
+        there = {row.unit: (row.position, row.listed) for row in before_all}
+        known = {PurePath(row.association).name for row in before_all}
+        joins = known.isdisjoint(PurePath(unit.association).name for unit in plan.units)
         new, again, moved = [], [], []
         for position, unit in enumerate(plan.units):
             name = self.names[unit.digest]
@@ -112,7 +120,9 @@ class _Register:
                 moved.append((name, place))
         if new:
             self.connection.execute(insert(units), new)
-        gone = [(name, {"listed": 0}) for name, (_, listed) in there.items() if listed]
+        gone = [
+            (name, {"listed": 0}) for name, (_, listed) in there.items() if listed and not joins
+        ]
         for rows in (again, moved, gone):
             self._update(rows)
 
