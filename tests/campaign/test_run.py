@@ -14,7 +14,7 @@ from distributed import Client, LocalCluster, SchedulerPlugin
 from stdatamodels.jwst import datamodels
 
 import bkgflow
-from bkgflow.campaign.events import RunEnded, RunStarted, UnitEnded, UnitStarted
+from bkgflow.campaign.events import RunEnded, RunStarted, UnitEnded, UnitStarted, UnitTried
 from bkgflow.clusters.choose import choose
 from bkgflow.graph.build import build
 from bkgflow.report.tables import as_text
@@ -395,7 +395,7 @@ def test_events_are_announced_in_order_and_in_a_thread_beside_the_run(
     )
     for unit in started:
         when = [type(event) for event in seen if getattr(event, "unit", None) == unit]
-        assert when == [UnitStarted, UnitEnded]
+        assert when == [UnitStarted, UnitTried, UnitEnded]
 
 
 def test_a_listener_that_fails_does_not_stop_the_run(mixed, tmp_path):
