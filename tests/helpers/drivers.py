@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 import psutil
 
 from bkgflow.campaign.cancel import DESK_FILE
+from bkgflow.campaign.status import status_of
+from bkgflow.errors import LedgerError
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.lock import holder_of
 from tests.helpers.clusters import wait_until
@@ -57,14 +59,24 @@ class Held:
         self.thread = threading.Thread(target=self.hold)
 
     def hold(self):
-        log = self.out / "bkgflow.log"
-        while not self.given_up.wait(0.01):
-            if products_in(self.out) < self.products or not log.exists():
+        while not self.given_up.wait(0.02):
+            if not self.met() or (driver := driver_of(self.out)) is None:
                 continue
-            if ": begins" in log.read_text() and (driver := driver_of(self.out)) is not None:
+            with suppress(psutil.NoSuchProcess):
                 driver.suspend()
-                self.driver = driver
-                return
+                if self.met():  # no unit has ended meanwhile, with the next not yet taken down
+                    self.driver = driver
+                    return
+                driver.resume()
+
+    def met(self):
+        """Whether the ledger says that a unit is computed, and so many products are there."""
+        if products_in(self.out) < self.products:
+            return False
+        try:
+            return bool(status_of(Location.of(self.out)).under_way)
+        except LedgerError:  # there is none yet
+            return False
 
     def __enter__(self):
         self.thread.start()
