@@ -8,7 +8,23 @@ from typing import TYPE_CHECKING
 from bkgflow import version as _version
 
 if TYPE_CHECKING:
-    from bkgflow.api import choices, draw, plan, run, show, subtract
+    from bkgflow.api import (
+        choices,
+        clean,
+        diff,
+        draw,
+        explain,
+        export,
+        list_campaigns,
+        plan,
+        rebuild,
+        run,
+        show,
+        submit,
+        subtract,
+        verify,
+    )
+    from bkgflow.campaign.campaign import Campaign
     from bkgflow.campaign.result import RunResult
     from bkgflow.detector import Window
     from bkgflow.errors import BkgflowError
@@ -20,6 +36,7 @@ __version__ = _version.VERSION
 
 __all__ = [
     "BkgflowError",
+    "Campaign",
     "Plan",
     "RunResult",
     "State",
@@ -27,18 +44,27 @@ __all__ = [
     "Window",
     "__version__",
     "choices",
+    "clean",
     "combine",
+    "diff",
     "draw",
+    "explain",
+    "export",
+    "list_campaigns",
     "open_exposure",
     "open_stack",
     "plan",
+    "rebuild",
     "run",
     "show",
+    "submit",
     "subtract",
+    "verify",
 ]
 
 _HOME = {
     "BkgflowError": "bkgflow.errors",
+    "Campaign": "bkgflow.campaign.campaign",
     "Plan": "bkgflow.planning.plan",
     "RunResult": "bkgflow.campaign.result",
     "State": "bkgflow.verdict",

@@ -12,7 +12,7 @@ from pydantic import PlainSerializer, PlainValidator
 from bkgflow.errors import BkgflowError, OutputError
 from bkgflow.record import Record, history
 
-__all__ = ["State", "Verdict"]
+__all__ = ["Passing", "State", "Verdict"]
 
 MOST = 200
 """Letters of a reason at a prompt."""
@@ -44,6 +44,16 @@ class State(StrEnum):
     def good(self) -> bool:
         """Whether the campaign may go on as if nothing had happened."""
         return self in {State.COMPLETE, State.SKIPPED}
+
+
+class Passing(StrEnum):
+    """What was at fault that may be gone at another attempt, or on another worker."""
+
+    MEMORY = "memory"
+    """A task did not find the memory that it needs."""
+
+    DISK = "disk"
+    """A read or a write failed in a way that network file systems recover from."""
 
 
 Error = Annotated[
@@ -79,6 +89,8 @@ class Verdict:
         Of these files, as the worker wrote them; empty for what is no file.
     worker : str
         Who published them: a process and its host.
+    passing : Passing or None
+        Why another attempt may end better; None where it would end the same.
     """
 
     state: State
@@ -89,6 +101,7 @@ class Verdict:
     sizes: tuple[int, ...] = field(default=(), compare=False)
     worker: str = field(default="", compare=False)
     checksums: tuple[str, ...] = field(default=(), compare=False)
+    passing: Passing | None = field(default=None, compare=False)
 
     def __repr__(self) -> str:
         """Short: the record has hundreds of values."""

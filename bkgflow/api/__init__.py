@@ -6,20 +6,54 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bkgflow.api.answers import (
+        clean,
+        diff,
+        explain,
+        export,
+        list_campaigns,
+        rebuild,
+        verify,
+    )
+    from bkgflow.api.campaigns import submit
     from bkgflow.api.programs import choices, plan, run
     from bkgflow.api.shown import draw, show
     from bkgflow.api.single import subtract, subtract_to_file
 
-__all__ = ["choices", "draw", "plan", "run", "show", "subtract", "subtract_to_file"]
+__all__ = [
+    "choices",
+    "clean",
+    "diff",
+    "draw",
+    "explain",
+    "export",
+    "list_campaigns",
+    "plan",
+    "rebuild",
+    "run",
+    "show",
+    "submit",
+    "subtract",
+    "subtract_to_file",
+    "verify",
+]
 
 _HOME = {
     "choices": "programs",
+    "clean": "answers",
+    "diff": "answers",
     "draw": "shown",
+    "explain": "answers",
+    "export": "answers",
+    "list_campaigns": "answers",
     "plan": "programs",
+    "rebuild": "answers",
     "run": "programs",
     "show": "shown",
+    "submit": "campaigns",
     "subtract": "single",
     "subtract_to_file": "single",
+    "verify": "answers",
 }
 """Where each is at home: one exposure is subtracted without the libraries of a campaign."""
 

@@ -18,6 +18,7 @@ from bkgflow.campaign.session import preview
 from bkgflow.campaign.single import compile_for
 from bkgflow.campaign.watchers import watchers
 from bkgflow.clusters.choose import ClusterArguments, choose, shows_cluster_arguments
+from bkgflow.clusters.policy import RetryPolicy
 from bkgflow.errors import UsageError
 from bkgflow.io.storage.checksum import with_checksums
 from bkgflow.io.storage.location import PathLike
@@ -111,6 +112,10 @@ def run(
     labels: Mapping[str, str] | None = None,
     notify: str | Sequence[str] | None = None,
     metrics: int | str | None = None,
+    max_retries: int = 3,
+    timeout: float | None = None,
+    fail_fast: bool = False,
+    asked: Mapping[str, object] | None = None,
     **options: Unpack[ClusterArguments],
 ) -> RunResult:
     """Compute what is left of a plan; write its products, log, result and ledger beside them.
@@ -157,6 +162,16 @@ def run(
     metrics : int or str, optional
         ``PORT`` or ``HOST:PORT`` where metrics are served for Prometheus while the run lasts;
         without a host, to this machine alone. Needs ``prometheus_client``.
+    max_retries : int
+        How often a unit is tried again that fails for no fault of its inputs: its worker died, it
+        found no memory, a disk failed for a while, it took too long.
+    timeout : float, optional
+        Seconds that a unit may take on its worker; without it, as long as it likes. Threads of
+        this process keep none.
+    fail_fast : bool
+        Whether the run ends with the first unit that is not good; the others are BLOCKED.
+    asked : mapping, optional
+        For the ledger: the command that makes such a run again, as the command line gives it.
     **options
         Settings of the cluster: ``workers`` (int), the processes of a local cluster, or threads;
         ``memory`` ("4GiB"), the limit of each process of a local cluster; ``wait`` (seconds), for
@@ -186,7 +201,13 @@ def run(
     where = choose(cluster, **options)
     resume = Resume(fresh, tuple(only), retry_failed, tuple(rerun_on))
     begin = partial(
-        run_campaign, room=check_space, resume=resume, ledger=os.fspath(ledger), labels=labels
+        run_campaign,
+        room=check_space,
+        resume=resume,
+        ledger=os.fspath(ledger),
+        labels=labels,
+        policy=RetryPolicy(max_retries, timeout=timeout, fail_fast=fail_fast),
+        asked=asked,
     )
     with watchers(plan, notify, metrics, labels) as others:
         told = [*listeners, *others]

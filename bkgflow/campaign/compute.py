@@ -16,10 +16,11 @@ from bkgflow.campaign.keeper import Keeper
 from bkgflow.campaign.log import log
 from bkgflow.campaign.result import RunResult
 from bkgflow.campaign.signals import Stopped, deferred
-from bkgflow.campaign.tally import OutputLostError, Tally, announcer
-from bkgflow.clusters.executor import LOST, Executor
+from bkgflow.campaign.tally import FailFastError, OutputLostError, Tally, announcer
+from bkgflow.clusters.executor import LOST, POLICY, Executor
+from bkgflow.clusters.policy import RetryPolicy
 from bkgflow.errors import BkgflowError, UsageError
-from bkgflow.graph.build import build
+from bkgflow.graph.build import PlannedWork
 from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.products.writer import ProductWriter
 from bkgflow.planning.plan import Plan
@@ -49,6 +50,8 @@ class Work:
         What is to be said of the run already.
     files : bool
         Whether products are files, which are looked for; no model in memory is one.
+    policy : RetryPolicy
+        What is done about units that fail.
     caught_up : callable
         Waits until the listeners have heard what happened, for a while.
     keeper : Keeper
@@ -68,6 +71,7 @@ class Work:
     threads: int = 1
     notes: tuple[str, ...] = ()
     files: bool = True
+    policy: RetryPolicy = POLICY
     caught_up: Callable[[], object] = lambda: None
     keeper: Keeper = field(default_factory=Keeper)
     whole: Plan | None = None
@@ -150,7 +154,9 @@ def compute(
     plan, began, started = work.plan, time.monotonic(), datetime.now(UTC)
     products = Products(plan.output)
     look = products.looked_at if work.files else _as_it_is
-    tally = Tally(work.run, plan, announcer(work.listeners), look, work.keeper)
+    announce = announcer(work.listeners)
+    fail_fast = work.policy.fail_fast
+    tally = Tally(work.run, plan, announce, look, work.keeper, fail_fast=fail_fast)
     stop, reason = None, ""
     try:
         _computed(work, executor, tally, prepare)
@@ -161,7 +167,7 @@ def compute(
         if not any(verdict.products for verdict in tally.verdicts.values()):
             raise
         reason = error.message
-    except (OutputLostError, _ClusterLostError, BkgflowError) as problem:
+    except (OutputLostError, FailFastError, _ClusterLostError, BkgflowError) as problem:
         reason = str(problem)
     with deferred():  # a signal that comes now must not take the result with it
         if reason:
@@ -190,15 +196,15 @@ def _as_it_is(verdict: Verdict) -> Verdict:
 
 
 def _computed(work: Work, executor: Executor, tally: Tally, prepare: Callable[[], object]) -> None:
-    graph = build(work.plan, writer=work.writer, threads=work.threads)
+    units = PlannedWork(work.plan, writer=work.writer, threads=work.threads)
     try:
         tally.announce(RunStarted(work.run, len(work.plan.units), executor.where))
         tally.refused()
         prepare()
-        if graph.ends:
+        if units.units:
             say = partial(_notice, work.run, tally)
-            executor.execute(graph, tally.start, tally.end, say)
-    except (BkgflowError, OutputLostError):
+            executor.execute(units, tally.start, tally.end, say, tally.tried, work.policy)
+    except (BkgflowError, OutputLostError, FailFastError):
         raise
     except Exception as problem:  # whatever a cluster's libraries raise when it goes away
         log.exception("the cluster failed")

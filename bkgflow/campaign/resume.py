@@ -182,6 +182,9 @@ class _Look:
         if (cause := self._before_all(unit, kept)) is not None:
             return Choice(unit, True, cause[0], cause[1], kept)
         assert kept is not None
+        if unit.digest != kept.digest and not kept.key.parts:
+            words = "made from something else; the ledger was made again since"
+            return Choice(unit, True, Cause.UNKNOWN, (words,), kept)
         changed = self._changes(unit, kept)
         counts = [each for each in changed if each[0] in self.resume.rerun_on]
         if counts:

@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import replace
 
 from bkgflow.campaign.audience import Audience
+from bkgflow.campaign.cancel import cancelable
 from bkgflow.campaign.compute import Computed, Work, compute, new_run
 from bkgflow.campaign.event_lines import EVENTS_FILE, event_lines
 from bkgflow.campaign.events import Event, Listener, Notice, RunEnded
@@ -19,8 +20,9 @@ from bkgflow.campaign.signals import Stopped, deferred, stoppable
 from bkgflow.campaign.single import compile_for, kinds_of
 from bkgflow.campaign.tally import announcer
 from bkgflow.clusters.base import Cluster
-from bkgflow.clusters.executor import Executor
+from bkgflow.clusters.executor import POLICY, Executor
 from bkgflow.clusters.local import Threads
+from bkgflow.clusters.policy import RetryPolicy
 from bkgflow.errors import BkgflowError, RunError, UsageError
 from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.storage.leftovers import clear_run
@@ -57,6 +59,7 @@ def run_campaign(
     ledger: str = "",
     labels: Mapping[str, str] | None = None,
     asked: Mapping[str, object] | None = None,
+    policy: RetryPolicy = POLICY,
 ) -> RunResult:
     """Run a campaign to its end: what its ledger says is left of a plan.
 
@@ -73,6 +76,8 @@ def run_campaign(
         Where the ledger is, if not in the output folder: a path or a URL.
     labels, asked : mapping
         Words by which people find the campaign; and the command that makes such a run again.
+    policy : RetryPolicy
+        What is done about units that fail.
 
     Raises
     ------
@@ -90,13 +95,20 @@ def run_campaign(
         If SIGTERM or SIGHUP stopped it, and nobody but bkgflow handles them; likewise.
     """
     run = new_run()
-    with stoppable(), hold(plan.output, run) as before, closing(Audience(listeners)) as audience:
+    with (
+        stoppable(),
+        hold(plan.output, run) as before,
+        cancelable(plan.output, run) as heed,
+        closing(Audience(listeners)) as audience,
+    ):
         try:
             notes = cleared(plan.output, before)
             with open_session(
                 plan, run, resume, ledger=ledger, labels=labels, asked=asked
             ) as session:
-                computed = _in_session(session, cluster, audience, notes, room=room)
+                computed = _in_session(
+                    session, cluster, audience, heed, notes, room=room, policy=policy
+                )
         finally:
             clear_run(plan.output, run)
         if computed.stop is None:
@@ -111,9 +123,11 @@ def _in_session(
     session: Session,
     cluster: Cluster,
     audience: Audience,
+    heed: Listener,
     notes: list[str],
     *,
     room: bool,
+    policy: RetryPolicy,
 ) -> Computed:
     """Do what a campaign has left, and have the ledger say how the run ended."""
     to_do, run = session.to_do, session.writer.run
@@ -124,9 +138,10 @@ def _in_session(
     work = Work(
         run,
         to_do,
-        (audience,),
+        (audience, heed),
         FitsWriter(by),
         notes=tuple(notes),
+        policy=policy,
         caught_up=audience.close,
         keeper=session,
         whole=session.plan,
@@ -151,9 +166,11 @@ def _run(work: Work, cluster: Cluster, kept: Reserve, begin: Callable[[], object
     def say(text: str) -> None:
         announce(Notice(work.run, text))
 
+    why = ""
     if not any(unit.verdict.state != State.QUARANTINED for unit in work.plan.units):
         cluster = Threads()  # there is nothing to compute, and nobody need wait for workers
-    cluster, why = cluster.suited(work.plan)
+    elif work.policy.timeout is None:  # threads cannot be ended: a time limit needs processes
+        cluster, why = cluster.suited(work.plan)
     if why:
         announce(Notice(work.run, why, minor=True))
     try:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bkgflow.campaign.result import RunResult
 
-__all__ = ["SIGNALS", "Stopped", "deferred", "exit_code", "received", "stoppable"]
+__all__ = ["SIGNALS", "Stopped", "deferred", "exit_code", "received", "stop_main", "stoppable"]
 
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -29,10 +29,10 @@ Handler = Callable[[int, FrameType | None], object] | int | None
 class Stopped(KeyboardInterrupt):
     """A signal came that ends the program; ``result`` is how far the run got, if one was on."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, words: str = "") -> None:
         self.number = number
         self.result: RunResult | None = None
-        super().__init__(f"stopped by {signal.Signals(number).name}")
+        super().__init__(words or f"stopped by {signal.Signals(number).name}")
 
 
 class _Desk:
@@ -43,6 +43,7 @@ class _Desk:
         self.holds = 0
         self.waiting = False
         self.at_once = False
+        self.words = ""
         self.before: dict[int, Handler] = {}
 
     def take(self, number: int, frame: FrameType | None) -> None:
@@ -54,7 +55,7 @@ class _Desk:
         if self.holds:
             self.waiting = True
             return
-        raise Stopped(number)
+        raise Stopped(number, self.words)
 
     def end(self, number: int) -> None:
         """Handle a second one: end the process here and now, or as it would have without us."""
@@ -74,7 +75,7 @@ class _Desk:
         self.holds -= 1
         if self.waiting and not self.holds:
             self.waiting = False
-            raise Stopped(self.number)
+            raise Stopped(self.number, self.words)
 
 
 _desk = _Desk()
@@ -88,6 +89,20 @@ def exit_code(number: int) -> int:
 def received() -> int:
     """Return the signal that ends the program; 0 if none came."""
     return _desk.number
+
+
+def stop_main(words: str) -> bool:
+    """Have the run of the main thread end as SIGTERM ends it, for a reason in words.
+
+    Called in another thread. False where bkgflow handles no signals there.
+    """
+    if signal.SIGTERM not in _desk.before:
+        return False
+    _desk.words = _desk.words or words
+    ident = threading.main_thread().ident
+    assert ident is not None
+    signal.pthread_kill(ident, signal.SIGTERM)
+    return True
 
 
 @contextmanager
@@ -114,6 +129,7 @@ def stoppable(*, at_once: bool = False) -> Iterator[None]:
     ours = (signal.SIG_DFL, signal.default_int_handler)
     _desk.before = {n: h for n in SIGNALS if (h := signal.getsignal(n)) in ours}
     _desk.number, _desk.holds, _desk.waiting, _desk.at_once = 0, 0, False, at_once
+    _desk.words = ""
     for number in _desk.before:
         signal.signal(number, _desk.take)
     try:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from bkgflow.campaign.compute import FILES, run_plan
 from bkgflow.campaign.log import log, log_remarks
-from bkgflow.clusters.executor import ThreadExecutor
+from bkgflow.clusters.threads import ThreadExecutor
 from bkgflow.io.products.ahead import opened_ahead
 from bkgflow.io.products.writer import ProductWriter
 from bkgflow.kinds.warm import KINDS, Kind, warm_up

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from bkgflow.campaign.events import Event, Listener, UnitEnded, UnitStarted
+from bkgflow.campaign.events import Event, Listener, UnitEnded, UnitStarted, UnitTried
 from bkgflow.campaign.keeper import Keeper
 from bkgflow.campaign.log import log
 from bkgflow.campaign.signals import deferred
+from bkgflow.clusters.attempts import Attempt
 from bkgflow.errors import LedgerError, StorageError
 from bkgflow.planning.plan import Plan
 from bkgflow.verdict import State, Verdict
 
-__all__ = ["OutputLostError", "Tally", "announcer"]
+__all__ = ["FailFastError", "OutputLostError", "Tally", "announcer"]
 
 BEFORE = "the run ended before its turn"
 DURING = "the run ended while it was computed"
@@ -24,6 +25,13 @@ class OutputLostError(Exception):
 
     def __init__(self, error: StorageError) -> None:
         super().__init__(f"the output folder takes no more products ({error.value})")
+
+
+class FailFastError(Exception):
+    """A unit is not good, and the run was to end with the first one that is not."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(f"a unit is {verdict.state}, and the first one ends it (--fail-fast)")
 
 
 class Tally:
@@ -42,7 +50,10 @@ class Tally:
         announce: Listener,
         look: Callable[[Verdict], Verdict],
         keeper: Keeper | None = None,
+        *,
+        fail_fast: bool = False,
     ) -> None:
+        self._fail_fast = fail_fast
         self.run, self.plan = run, plan
         self.keeper = keeper or Keeper()
         self.verdicts: dict[str, Verdict] = {}
@@ -55,6 +66,11 @@ class Tally:
         for unit in self.plan.units:
             if unit.verdict.state == State.QUARANTINED:
                 self._keep(unit.digest, unit.verdict)
+                self._end_early(unit.verdict)
+
+    def tried(self, unit: str, attempt: Attempt) -> None:
+        """Announce an attempt at a unit, which has ended."""
+        self.announce(UnitTried(self.run, unit, attempt))
 
     def start(self, unit: str) -> None:
         """Take down that a unit begins."""
@@ -71,6 +87,8 @@ class Tally:
             If no other can end better: the disk is full, gone or read-only.
         LedgerError
             If nothing can be taken down any more.
+        FailFastError
+            If it is not good, and the run was to end with the first such unit.
         """
         if unit in self.verdicts:
             return
@@ -81,6 +99,11 @@ class Tally:
             raise OutputLostError(seen.error)
         if self.lost is not None:
             raise self.lost
+        self._end_early(seen)
+
+    def _end_early(self, verdict: Verdict) -> None:
+        if self._fail_fast and not verdict.state.good:
+            raise FailFastError(verdict)
 
     def close(self, reason: str) -> None:
         """Take down that the units which are left were never done, and why."""

@@ -11,18 +11,30 @@ from contextlib import suppress
 import typer
 
 from bkgflow.campaign.signals import exit_code, received, stoppable
+from bkgflow.cli.cancel import cancel
+from bkgflow.cli.clean import clean
 from bkgflow.cli.demo import demo
+from bkgflow.cli.diff import diff
+from bkgflow.cli.explain import explain
+from bkgflow.cli.export import export
+from bkgflow.cli.list import list_
 from bkgflow.cli.plan import plan
+from bkgflow.cli.rebuild import rebuild
+from bkgflow.cli.retry import retry
 from bkgflow.cli.run import run
 from bkgflow.cli.simulate import simulate
 from bkgflow.cli.spelling import Command, Commands
+from bkgflow.cli.status import status
+from bkgflow.cli.submit import submit
 from bkgflow.cli.subtract import subtract
+from bkgflow.cli.verify import verify
+from bkgflow.cli.wait import wait
 from bkgflow.cli.warm_up import warm_up
 from bkgflow.errors import BkgflowError, OutputError, UsageError
 from bkgflow.texts import columns_of, wrapped
 from bkgflow.version import VERSION
 
-__all__ = ["app", "main"]
+__all__ = ["app", "as_command", "main"]
 
 STOPPED = 130
 """What typer makes of Ctrl-C: 128 and the number of SIGINT, as shells have it."""
@@ -50,6 +62,15 @@ def _flowing(command: Callable[..., None]) -> str:
 app.command(cls=Command, help=_flowing(subtract))(subtract)
 app.command(cls=Command, help=_flowing(plan))(plan)
 app.command(cls=Command, help=_flowing(run))(run)
+app.command(cls=Command, help=_flowing(explain))(explain)
+app.command(cls=Command, help=_flowing(verify))(verify)
+app.command(cls=Command, help=_flowing(export))(export)
+app.command(cls=Command, help=_flowing(diff))(diff)
+app.command("list", cls=Command, help=_flowing(list_))(list_)
+app.command(cls=Command, help=_flowing(clean))(clean)
+app.command(cls=Command, help=_flowing(rebuild))(rebuild)
+for each in (submit, status, wait, cancel, retry):
+    app.command(cls=Command, help=_flowing(each))(each)
 app.add_typer(simulate)
 app.command(cls=Command, help=_flowing(demo))(demo)
 app.command("warm-up", cls=Command, help=_flowing(warm_up))(warm_up)
@@ -72,9 +93,14 @@ def _common(
 
 def main() -> None:
     """Run the command line; every error of bkgflow becomes a line and an exit code."""
+    as_command(lambda: app(prog_name="bkgflow"))
+
+
+def as_command(work: Callable[[], object]) -> None:
+    """Do something as a command does it: errors become lines, signals end it in order."""
     with stoppable(at_once=True):
         try:
-            app(prog_name="bkgflow")
+            work()
         except BkgflowError as error:
             _say(str(error))
             code = 2 if isinstance(error, UsageError | OutputError) else 1

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, get_args
 
 import typer
 from pydantic.fields import FieldInfo
 
 from bkgflow.campaign.causes import CAUSES
+from bkgflow.cli.given import parameter, takes
 from bkgflow.clusters.choose import CLUSTERS, SUMMARY, all_options
 from bkgflow.errors import UsageError
 from bkgflow.settings import Several, StepSettings
@@ -29,6 +30,7 @@ __all__ = [
     "Values",
     "takes_campaign",
     "takes_cluster",
+    "takes_retries",
     "takes_step_arguments",
     "takes_watching",
 ]
@@ -121,7 +123,7 @@ def takes_step_arguments(command: Callable[..., None]) -> Callable[..., None]:
     The command gets those that were given as one mapping, ``arguments``.
     """
     made = [_step_option(name, field) for name, field in StepSettings.model_fields.items()]
-    return _takes(command, "arguments", [_parameter("settings", str | None, None, SETTINGS), *made])
+    return takes(command, "arguments", [parameter("settings", str | None, None, SETTINGS), *made])
 
 
 def takes_cluster(command: Callable[..., None]) -> Callable[..., None]:
@@ -130,7 +132,7 @@ def takes_cluster(command: Callable[..., None]) -> Callable[..., None]:
     The command gets them all as one mapping, ``where``, for `bkgflow.clusters.choose.choose`.
     """
     words = typer.Option(help=f"Where it is computed: {SUMMARY}.", metavar="WHERE")
-    made = [_parameter("cluster", str, next(iter(CLUSTERS)), words)]
+    made = [parameter("cluster", str, next(iter(CLUSTERS)), words)]
     for name, (kind, option) in all_options().items():
         words = typer.Option(
             help=option.help,
@@ -138,8 +140,8 @@ def takes_cluster(command: Callable[..., None]) -> Callable[..., None]:
             metavar=option.metavar or ("N" if int in get_args(kind) else "WORD"),
             show_default=option.default,
         )
-        made.append(_parameter(name, kind, None, words))
-    return _takes(command, "where", made)
+        made.append(parameter(name, kind, None, words))
+    return takes(command, "where", made)
 
 
 RESUME: dict[str, tuple[object, Any, Any]] = {
@@ -196,7 +198,7 @@ def takes_campaign(command: Callable[..., None]) -> Callable[..., None]:
     The command gets them as one mapping, ``campaign``, as `bkgflow.run` takes them.
     """
     made = [
-        _parameter(name, kind, default, words) for name, (kind, default, words) in RESUME.items()
+        parameter(name, kind, default, words) for name, (kind, default, words) in RESUME.items()
     ]
     for _, _, words in RESUME.values():
         words.rich_help_panel = "Campaign"
@@ -210,7 +212,7 @@ def takes_campaign(command: Callable[..., None]) -> Callable[..., None]:
             given["labels"] = _labels(given.pop("label"))
         command(**values, campaign=given)
 
-    return _takes(told, "campaign", made)
+    return takes(told, "campaign", made)
 
 
 def _labels(given: Sequence[str]) -> dict[str, str]:
@@ -241,6 +243,24 @@ METRICS = typer.Option(
 )
 
 
+def takes_retries(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say what is done about units that fail.
+
+    The command gets those that were given as one mapping, ``retries``, as `bkgflow.run` takes
+    them.
+    """
+    tried = "How often a unit is tried again that fails for no fault of its inputs."
+    first = "End with the first unit that is not good."
+    time = "Seconds that a unit may take on its worker; needs worker processes."
+    option = partial(typer.Option, show_default=False)
+    made = [
+        parameter("max_retries", int | None, None, option(help=tried, min=0, metavar="N")),
+        parameter("timeout", float | None, None, option(help=time, metavar="SECONDS")),
+        parameter("fail_fast", bool, False, option("--fail-fast", help=first)),
+    ]
+    return takes(command, "retries", made)
+
+
 def takes_watching(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options that say who else hears of a run.
 
@@ -248,34 +268,10 @@ def takes_watching(command: Callable[..., None]) -> Callable[..., None]:
     them.
     """
     made = [
-        _parameter("notify", str | None, None, NOTIFY),
-        _parameter("metrics", str | None, None, METRICS),
+        parameter("notify", str | None, None, NOTIFY),
+        parameter("metrics", str | None, None, METRICS),
     ]
-    return _takes(command, "watching", made)
-
-
-def _takes(
-    command: Callable[..., None], mapping: str, made: Sequence[inspect.Parameter]
-) -> Callable[..., None]:
-    """Give a command more options; it gets their values as one mapping."""
-    hints = get_type_hints(command, include_extras=True)
-    own = [
-        parameter.replace(annotation=hints[parameter.name], kind=parameter.KEYWORD_ONLY)
-        for parameter in inspect.signature(command).parameters.values()
-        if parameter.name != mapping
-    ]
-
-    @wraps(command)
-    def wrapped(**values: object) -> None:
-        taken = {parameter.name: values.pop(parameter.name) for parameter in made}
-        # What was not given may stand in a parameter file.
-        taken = {name: value for name, value in taken.items() if value not in (None, [])}
-        command(**values, **{mapping: taken})
-
-    # Typer reads the signature, and the annotations where it is wrapped once more.
-    wrapped.__signature__ = inspect.Signature([*own, *made])  # type: ignore[attr-defined]
-    wrapped.__annotations__ = {p.name: p.annotation for p in (*own, *made)}
-    return wrapped
+    return takes(command, "watching", made)
 
 
 def _step_option(name: str, field: FieldInfo) -> inspect.Parameter:
@@ -314,11 +310,4 @@ def _step_option(name: str, field: FieldInfo) -> inspect.Parameter:
         words["help"] += f" Default: {said if isinstance(said, str) else f'{said:g}'}."
     # None stands for what was not given: that may stand in a parameter file.
     kind = kind if kind == list[str] else kind | None
-    return _parameter(name, kind, None, typer.Option(*flag, **words))
-
-
-def _parameter(name: str, kind: Any, default: object, words: object) -> inspect.Parameter:
-    annotation = Annotated[kind, words]
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
-    )
+    return parameter(name, kind, None, typer.Option(*flag, **words))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,38 +21,36 @@ from bkgflow.cli.options import (
     Values,
     takes_campaign,
     takes_cluster,
+    takes_retries,
     takes_step_arguments,
     takes_watching,
 )
+from bkgflow.cli.run_options import CheckSpace, Output, Pictures
 
 if TYPE_CHECKING:
+    from bkgflow.campaign.asked import Asked
+    from bkgflow.campaign.events import Listener
     from bkgflow.campaign.result import RunResult
+    from bkgflow.clusters.base import Cluster
     from bkgflow.planning.plan import Plan
 
-__all__ = ["execute", "run"]
+__all__ = ["asked_here", "carry_out", "execute", "finish", "planned_for", "run"]
 
 
 @takes_step_arguments
 @takes_cluster
 @takes_campaign
+@takes_retries
 @takes_watching
 def run(
     program: Program,
-    output: Annotated[Path, typer.Option(help="Folder of the products.", metavar="DIR")],
+    output: Output,
     references: References = None,
     data: Data = None,
     confine: Confine = None,
     bkg_list: BkgList = None,
-    pictures: Annotated[
-        bool, typer.Option("--pictures", help="Draw every target before and after.")
-    ] = False,
-    check_space: Annotated[
-        bool,
-        typer.Option(
-            "--check-space/--no-check-space",
-            help="Begin only if the disk has room for all products.",
-        ),
-    ] = True,
+    pictures: Pictures = False,
+    check_space: CheckSpace = True,
     checksum: Checksum = False,
     dry_run: Annotated[
         bool,
@@ -64,6 +63,7 @@ def run(
     *,
     where: Values,
     campaign: Values,
+    retries: Values,
     watching: Values,
     arguments: Values,
 ) -> None:
@@ -99,9 +99,15 @@ def run(
         verbose=verbose,
         check_space=check_space,
         watching=watching,
+        retries=retries,
     )
+    finish(result, pictures=pictures, quiet=quiet)
+
+
+def finish(result: RunResult, *, pictures: bool, quiet: bool) -> None:
+    """Draw what is to be drawn of a result, and end with its exit code."""
     if pictures:
-        draw_pictures(result.pairs(), output / "pictures", quiet=quiet)
+        draw_pictures(result.pairs(), result.plan.output.path / "pictures", quiet=quiet)
     if not (result.in_place and result.ok):
         raise typer.Exit(1 if result.in_place else 2)
 
@@ -118,38 +124,73 @@ def execute(
     verbose: bool = False,
     check_space: bool = True,
     watching: Values | None = None,
+    retries: Values | None = None,
 ) -> RunResult:
     """Plan and run a program with progress and summary."""
-    from bkgflow import api
-    from bkgflow.campaign.progress import progress_of, waiting
-    from bkgflow.campaign.runner import task_memory
-    from bkgflow.campaign.signals import Stopped
-    from bkgflow.campaign.single import compile_for
     from bkgflow.campaign.watchers import check_watchers
-    from bkgflow.clusters.choose import choose
 
-    watching = watching or {}
+    watching, campaign = watching or {}, campaign or {}
     check_watchers(**watching)  # planning may take minutes
-    cluster = choose(**where)
-    asked = program if len(program) > 1 else program[0]
-    memory = task_memory(cluster)
-    planned = api.plan(asked, output, memory=memory, references=references, **arguments)
+    planned, cluster = planned_for(program, output, where, references, arguments)
     if verbose:
-        _say_choices(planned, campaign or {}, verbose=True)
+        _say_choices(planned, campaign, verbose=True)
     if cluster.here:
+        from bkgflow.campaign.progress import waiting
+        from bkgflow.campaign.single import compile_for
+
         # Before the bar is shown: it may take a minute.
         with waiting(quiet=quiet) as say:
             compile_for(planned, say)
+    asked = asked_here(cluster).to_dict()
+    options = {"check_space": check_space, "asked": asked}
+    options |= campaign | watching | (retries or {})
+    return carry_out(planned, cluster, options, quiet=quiet)
+
+
+def planned_for(
+    program: list[str], output: Path, where: Values, references: Path | None, arguments: Values
+) -> tuple[Plan, Cluster]:
+    """Plan a program for the cluster that is meant."""
+    from bkgflow import api
+    from bkgflow.campaign.runner import task_memory
+    from bkgflow.clusters.choose import choose
+
+    cluster = choose(**where)
+    asked = program if len(program) > 1 else program[0]
+    memory = task_memory(cluster)
+    return api.plan(asked, output, memory=memory, references=references, **arguments), cluster
+
+
+def asked_here(cluster: Cluster, word: str = "run") -> Asked:
+    """Return what was asked for: the command that was typed, as one of ``bkgflow run``."""
+    from bkgflow.campaign.asked import Asked, without_passwords
+    from bkgflow.clusters.handover import described
+    from bkgflow.io.storage.handed import working_folder
+
+    typed = sys.argv[1:]
+    if not typed or typed[0] != word:  # it was called in another way than by a shell
+        return Asked()
+    words = ("run", *without_passwords(typed[1:]))
+    return Asked(words, str(working_folder()), cluster=described(cluster))
+
+
+def carry_out(
+    planned: Plan,
+    cluster: Cluster,
+    options: Values,
+    *,
+    quiet: bool,
+    listeners: Sequence[Listener] = (),
+) -> RunResult:
+    """Run a plan with progress and summary; ``options`` are those of `bkgflow.run`."""
+    from bkgflow import api
+    from bkgflow.campaign.progress import progress_of
+    from bkgflow.campaign.signals import Stopped
+
     try:
         with progress_of(planned, quiet=quiet) as progress:
             result = api.run(
-                planned,
-                cluster,
-                listeners=[progress],
-                progress=False,
-                check_space=check_space,
-                **(campaign or {}),
-                **watching,
+                planned, cluster, listeners=[*listeners, progress], progress=False, **options
             )
     except Stopped as stop:
         if stop.result is not None:
@@ -174,13 +215,7 @@ def _show_choices(
     verbose: bool,
 ) -> None:
     """Plan a program, and say what a run would do of it."""
-    from bkgflow import api
-    from bkgflow.campaign.runner import task_memory
-    from bkgflow.clusters.choose import choose
-
-    memory = task_memory(choose(**where))
-    asked = program if len(program) > 1 else program[0]
-    planned = api.plan(asked, output, memory=memory, references=references, **arguments)
+    planned, _ = planned_for(program, output, where, references, arguments)
     _say_choices(planned, campaign, verbose=verbose)
 
 

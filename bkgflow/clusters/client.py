@@ -10,14 +10,27 @@ from typing import Any
 from distributed import Client, Future
 from distributed.client import ClosedClientError
 
-from bkgflow.clusters.attempt import Attempt
+from bkgflow.clusters.attempts import OnAttempt, unheard
+from bkgflow.clusters.computation import Computation
 from bkgflow.clusters.crew import Crew, Limits
-from bkgflow.clusters.executor import LOST, Executor, OnEnd, OnStart, Say, silent
+from bkgflow.clusters.executor import (
+    LOST,
+    POLICY,
+    Executor,
+    OnEnd,
+    OnStart,
+    Say,
+    Telling,
+    silent,
+)
+from bkgflow.clusters.feed import Feed
+from bkgflow.clusters.policy import RetryPolicy
 from bkgflow.clusters.preflight import examine
+from bkgflow.clusters.retries import Larger
 from bkgflow.clusters.trial import Trial
 from bkgflow.clusters.tries import Tries
 from bkgflow.errors import BkgflowError, RunError
-from bkgflow.graph.build import Graph
+from bkgflow.graph.workload import Workload
 from bkgflow.kinds.warm import Kind, warm_up
 from bkgflow.planning.plan import Plan
 from bkgflow.verdict import Verdict
@@ -27,6 +40,9 @@ __all__ = ["ClientExecutor"]
 COMPILING = 120
 """Seconds that workers may take to compile before the run begins all the same."""
 
+MOST_IDLE = 3
+"""Times that a scheduler may go away and come back before any unit has ended."""
+
 GONE = (OSError, TimeoutError, ClosedClientError)
 """What a call raises whose scheduler has gone away."""
 
@@ -35,7 +51,7 @@ _compiled: set[tuple[str, tuple[Kind, ...]]] = set()
 
 
 class ClientExecutor(Executor):
-    """Computes graphs on a distributed cluster, through its client.
+    """Computes units on a distributed cluster, through its client.
 
     Parameters
     ----------
@@ -46,6 +62,8 @@ class ClientExecutor(Executor):
     connect : callable or None
         Connects anew within a number of seconds, or raises; None where a scheduler that is gone
         does not come back.
+    larger : Larger or None
+        Starts a worker with more memory than the others have.
     """
 
     def __init__(
@@ -56,7 +74,9 @@ class ClientExecutor(Executor):
         expected: int = 0,
         connect: Callable[[float], Client] | None = None,
         limits: Limits | None = None,
+        larger: Larger | None = None,
     ) -> None:
+        self.larger = larger
         self.client, self.own, self.expected, self.connect = client, own, expected, connect
         self.limits = limits or Limits()
         self.address = str(client.scheduler.address)
@@ -159,34 +179,46 @@ class ClientExecutor(Executor):
 
     # A run.
 
-    def execute(self, graph: Graph, on_start: OnStart, on_end: OnEnd, say: Say = silent) -> None:
-        """Compute on the workers; a unit whose workers died is tried again."""
-        tries = Tries(graph.ends.values())
-
-        def end(unit: str, verdict: Verdict) -> None:
-            tries.end(unit)
-            on_end(unit, verdict)
-
-        while units := tries.next():
-            attempt = Attempt(self.client, self.trial, self.asked, self.limits)
-            left = attempt.run(graph.only(units).again(tries.number), on_start, end, say)
-            verdict = Verdict.blocked(left.stuck) if left.stuck else self._lost(say)
+    def execute(
+        self,
+        work: Workload,
+        on_start: OnStart,
+        on_end: OnEnd,
+        say: Say = silent,
+        on_attempt: OnAttempt = unheard,
+        policy: RetryPolicy = POLICY,
+    ) -> None:
+        """Compute on the workers; where the scheduler comes back, what is left goes on there."""
+        feed, tries = Feed(work), Tries(policy)
+        telling = Telling(on_start, on_end, on_attempt, say)
+        idle = 0
+        while feed.left:
+            before = len(feed.left)
+            computation = Computation(
+                self.client, feed, tries, telling, self.trial, self.asked, self.limits, self.larger
+            )
+            stuck = computation.run()
+            if not feed.left:
+                return
+            idle = 0 if len(feed.left) < before else idle + 1
+            verdict = Verdict.blocked(stuck) if stuck else self._lost(say)
+            if verdict is None and idle > MOST_IDLE:
+                verdict = LOST
             if verdict is not None:
-                for unit in list(tries.left):
-                    end(unit, verdict)
-            else:
-                for unit, failure in left.failed.items():
-                    for given_up, how in tries.fail(unit, failure).items():
-                        on_end(given_up, how)
+                for unit in [each for each in work.units if each in feed.left]:
+                    on_end(unit, verdict)
+                    feed.end(unit)
 
     def _lost(self, say: Say) -> Verdict | None:
         """Return how the units end that are left; None where the scheduler is there, or again."""
         if self.client.status == "running":
             return None
-        if self.client.status in {"closing", "closed"} or self.connect is None:
-            return LOST  # somebody has closed the client, or the cluster
+        closed = self.client.status in {"closing", "closed"}
+        if self.connect is None or (closed and not self.own):
+            return LOST  # somebody has closed the client
         limit = self.limits.nobody
-        say(f"the scheduler {self.address} went away: waiting for it, up to {limit:.0f} s")
+        what = "it is started again" if self.own else "waiting for it"
+        say(f"the scheduler {self.address} went away: {what}, up to {limit:.0f} s")
         deadline = time.monotonic() + limit
         while (left := deadline - time.monotonic()) > 0:
             try:
@@ -194,7 +226,9 @@ class ClientExecutor(Executor):
             except Exception:  # whatever listens there now may answer with anything
                 time.sleep(min(left, 0.5))
                 continue
-            self.made.append(self.client)
+            if not self.own:
+                self.made.append(self.client)
+            self.address = str(self.client.scheduler.address)
             try:
                 if self.plan is not None:
                     self.check(self.plan, say)

@@ -35,6 +35,8 @@ class Limits:
         That there may be no worker, or no answer of the scheduler, before the run ends.
     deaths : int
         Workers that may die, one after the other, without any unit that ends well.
+    window : int
+        Units that a scheduler has at a time; 0 for as many as its threads need.
     """
 
     interval: float = 1.0
@@ -43,6 +45,7 @@ class Limits:
     all_paused: float = 60.0
     nobody: float = 60.0
     deaths: int = 12
+    window: int = 0
 
     @property
     def word(self) -> float:

@@ -1,22 +1,20 @@
-"""What computes graphs while a cluster is open; and the one that has threads alone."""
+"""What computes units while a cluster is open, and what it tells meanwhile."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
+from bkgflow.clusters.attempts import OnAttempt, unheard
+from bkgflow.clusters.policy import RetryPolicy
 from bkgflow.kinds.warm import Kind, warm_up
 from bkgflow.verdict import Verdict
 
 if TYPE_CHECKING:
-    from bkgflow.graph.build import Graph
-    from bkgflow.graph.finish import Finished
+    from bkgflow.graph.workload import Workload
     from bkgflow.planning.plan import Plan
 
-__all__ = ["LOST", "Executor", "OnEnd", "OnStart", "Say", "ThreadExecutor", "silent"]
+__all__ = ["LOST", "POLICY", "Executor", "OnEnd", "OnStart", "Say", "Telling", "silent"]
 
 Say = Callable[[str], object]
 """Called with a sentence that a user should read while the run goes on."""
@@ -35,12 +33,25 @@ LOST = Verdict.blocked(
 """Of a unit that nobody computed any more."""
 
 
+POLICY = RetryPolicy()
+"""Of a run, unless something else is said."""
+
+
 def silent(text: str) -> None:
     """Say nothing."""
 
 
+class Telling(NamedTuple):
+    """Who is told what while units are computed, all in one thread."""
+
+    start: OnStart
+    end: OnEnd
+    attempt: OnAttempt = unheard
+    say: Say = silent
+
+
 class Executor(Protocol):
-    """Computes graphs on a cluster that is open."""
+    """Computes units on a cluster that is open."""
 
     @property
     def where(self) -> str:
@@ -69,60 +80,20 @@ class Executor(Protocol):
         """Have the kernels of these kinds ready where the graph will be computed."""
         warm_up(kinds)
 
-    def execute(self, graph: Graph, on_start: OnStart, on_end: OnEnd, say: Say = silent) -> None:
-        """Compute and publish all ends of a graph.
+    ends_tasks: ClassVar[bool] = True
+    """Whether it can end a task that takes too long."""
 
-        All functions are called in the thread that called this one, a unit's start before its
-        end.
+    def execute(
+        self,
+        work: Workload,
+        on_start: OnStart,
+        on_end: OnEnd,
+        say: Say = silent,
+        on_attempt: OnAttempt = unheard,
+        policy: RetryPolicy = POLICY,
+    ) -> None:
+        """Compute and publish all units of a workload, a few of them at a time.
+
+        All functions are called in the thread that called this one: a unit's start before its
+        attempt, and the last attempt before its end.
         """
-
-
-class ThreadExecutor(Executor):
-    """Computes graphs on a pool of threads; they share the memory of this process."""
-
-    def __init__(self, workers: int | None = None) -> None:
-        self.workers = workers
-
-    @property
-    def where(self) -> str:
-        """How many threads."""
-        return f"{self.workers or 'all'} threads of this process"
-
-    def execute(self, graph: Graph, on_start: OnStart, on_end: OnEnd, say: Say = silent) -> None:
-        """Compute with dask, which calls back in this thread."""
-        from dask.callbacks import Callback
-        from dask.system import CPU_COUNT
-        from dask.threaded import get
-
-        from bkgflow.graph.finish import published
-
-        ended: dict[Hashable, Verdict] = {}
-
-        def finish(key: Hashable, task: Callable[..., Finished], *upstream: object) -> Verdict:
-            ended[key] = verdict = published(task, *upstream)
-            return verdict
-
-        def before(key: Hashable, *_: object) -> None:
-            if key in graph.ends:
-                on_start(graph.ends[key])
-
-        def after(key: Hashable, *_: object) -> None:
-            if key in graph.ends:
-                on_end(graph.ends[key], ended[key])
-                del ended[key]  # not before: the run may be stopped here
-
-        ends = {
-            key: (partial(finish, key, task), *upstream)
-            for key in graph.ends
-            for task, *upstream in [graph.tasks[key]]
-        }
-        try:
-            with (
-                ThreadPoolExecutor(self.workers or CPU_COUNT) as pool,
-                Callback(pretask=before, posttask=after),
-            ):
-                get(graph.tasks | ends, list(ends), pool=pool)
-        finally:  # what was still under way when the run was stopped has ended by now
-            for key, verdict in list(ended.items()):
-                with suppress(Exception):
-                    on_end(graph.ends[key], verdict)

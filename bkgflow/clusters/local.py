@@ -14,7 +14,7 @@ from bkgflow.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
     from bkgflow.clusters.client import ClientExecutor
-    from bkgflow.clusters.executor import ThreadExecutor
+    from bkgflow.clusters.threads import ThreadExecutor
     from bkgflow.planning.plan import Plan
 
 __all__ = ["Here", "Local", "Threads", "free_address"]
@@ -59,7 +59,7 @@ class Threads(Here):
     @contextmanager
     def open(self) -> Iterator[ThreadExecutor]:
         """Give an executor; the threads are started when it computes."""
-        from bkgflow.clusters.executor import ThreadExecutor
+        from bkgflow.clusters.threads import ThreadExecutor
 
         yield ThreadExecutor(self.workers)
 
@@ -121,20 +121,25 @@ class Local(Here):
     def open(self) -> Iterator[ClientExecutor]:
         """Start the workers and close them afterwards."""
         import dask
-        from distributed import Client
 
         from bkgflow.clusters.client import ClientExecutor
         from bkgflow.clusters.dask_log import quiet
+        from bkgflow.clusters.own import Own
 
+        own, expected = Own(self._started), self.workers or os.cpu_count() or 1
         # A worker that dies twice within this time is not started a third time.
         patient = dask.config.set({"distributed.deploy.lost-worker-timeout": "1 day"})
-        with (
-            patient,
-            quiet(),
-            self._started() as own,
-            Client(own, set_as_default=False) as client,
-        ):
-            yield ClientExecutor(client, own=True, expected=self.workers or os.cpu_count() or 1)
+        with patient, quiet():
+            try:
+                yield ClientExecutor(
+                    own.connect(),
+                    own=True,
+                    expected=expected,
+                    connect=own.connect,
+                    larger=own.larger,
+                )
+            finally:
+                own.close()
 
     def suited(self, plan: Plan) -> tuple[Cluster, str]:
         """Return threads for a plan that takes less time than processes take to start."""
@@ -145,6 +150,7 @@ class Local(Here):
     def _started(self) -> AbstractContextManager[Any]:
         from distributed import LocalCluster
 
+        from bkgflow.clusters.own import PRELOAD
         from bkgflow.clusters.processes import ScriptlessNanny
 
         start: Callable[..., AbstractContextManager[Any]] = self.start or LocalCluster
@@ -154,7 +160,7 @@ class Local(Here):
                 threads_per_worker=1,
                 memory_limit=self.memory or "auto",
                 dashboard_address=free_address(*self.dashboard),
-                preload=["bkgflow.clusters.on_start"],
+                preload=PRELOAD,
                 worker_class=ScriptlessNanny,
             )
         except ValueError as problem:

@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import NamedTuple
 
-from distributed import Reschedule, get_worker, secede
+from distributed import Reschedule, get_worker
 
-from bkgflow.clusters.executor import LOST
 from bkgflow.errors import OutputError
-from bkgflow.graph.finish import Finished, published
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.trial import drop_token, leave_token, look, read_token
-from bkgflow.verdict import Verdict
 
 __all__ = [
     "MOST_BESIDE",
-    "Begins",
-    "Ended",
-    "Stranger",
     "Visit",
     "admit",
-    "admitted_only",
+    "beside_the_threads",
     "clear",
-    "end_unit",
+    "is_stopped",
     "stop",
     "visit",
+    "wait_for_admission",
 ]
 
 MOST_BESIDE = 2
@@ -38,7 +32,7 @@ only get a longer queue, and what they hold takes memory."""
 PATIENCE = 60
 """Seconds that a task waits on a worker that nobody has asked yet."""
 
-_places = threading.BoundedSemaphore(MOST_BESIDE)
+beside_the_threads = threading.BoundedSemaphore(MOST_BESIDE)
 
 _admitted: set[str] = set()
 """The trials that this process has passed."""
@@ -46,52 +40,18 @@ _admitted: set[str] = set()
 _news = threading.Condition()
 
 
-class Begins(NamedTuple):
-    """Said by a worker: a unit begins."""
-
-    unit: str
-
-
-class Stranger(NamedTuple):
-    """Said by a worker that got a task before anybody asked it."""
-
-    worker: str
-
-
-class Ended(NamedTuple):
-    """How a unit ended, and on which worker."""
-
-    verdict: Verdict
-    worker: str
-
-
 _stopped: set[str] = set()
-"""The topics of attempts that were stopped: of these nothing begins any more."""
+"""The topics of runs that were stopped: of these nothing begins any more."""
 
 
 def stop(topic: str) -> None:
-    """Let no unit of an attempt begin in this process any more."""
+    """Let no unit of a run begin in this process any more."""
     _stopped.add(topic)
 
 
-def end_unit(topic: str, unit: str, task: Callable[..., Finished], *upstream: object) -> Ended:
-    """Say that a unit begins, then compute and publish it; but not in a run that was stopped."""
-    worker = get_worker()
-    if topic in _stopped:
-        return Ended(LOST, worker.address)
-    worker.log_event(topic, ("begins", unit))
-    return Ended(published(task, *upstream, leave=_beside_the_thread), worker.address)
-
-
-@contextmanager
-def _beside_the_thread() -> Iterator[None]:
-    """Leave the worker's thread to the next task, as soon as there is room beside it.
-
-    What is done inside waits for a disk or a network; the task ends when it has ended.
-    """
-    with _places:  # first a place, then the step: who waits for one keeps the thread busy
-        secede()
-        yield
+def is_stopped(topic: str) -> bool:
+    """Whether nothing of a run begins here any more."""
+    return topic in _stopped
 
 
 # Whether this worker may compute at all: asked by the driver before it is given anything, or, of
@@ -145,15 +105,16 @@ def admit(trial: str) -> None:
         _news.notify_all()
 
 
-def admitted_only(topic: str, trial: str, task: Callable[..., object], *upstream: object) -> object:
-    """Compute a task, but only where the worker has passed the trial."""
-    if trial not in _admitted:
-        _wait_for_admission(topic, trial)
-    return task(*upstream)
+def wait_for_admission(topic: str, trial: str) -> None:
+    """Return where this process has passed a trial, at once or when the driver has asked it.
 
-
-def _wait_for_admission(topic: str, trial: str) -> None:
-    """Ask the driver to be asked, and wait; another worker takes the task if that is in vain."""
+    Raises
+    ------
+    Reschedule
+        If that is in vain: another worker takes the task.
+    """
+    if trial in _admitted:
+        return
     worker = get_worker()
     worker.log_event(topic, ("stranger", worker.address))
     deadline = time.monotonic() + PATIENCE

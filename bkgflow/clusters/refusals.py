@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 from bkgflow.clusters.crew import Workers, limit_of
 from bkgflow.errors import RunError, UsageError
+from bkgflow.graph.guard import MORE_MEMORY
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.trial import UNSEEN
 from bkgflow.version import VERSION
 
 __all__ = [
-    "MORE_MEMORY",
     "nobody",
     "said_by",
     "together",
@@ -19,11 +19,6 @@ __all__ = [
     "unanswered",
     "unseen",
 ]
-
-MORE_MEMORY = (
-    "Give the workers more memory (--memory), or plan for less (bkgflow.plan(…, memory=BYTES))"
-)
-"""The cure where memory is what is missing."""
 
 
 def unanswered(worker: str, problem: BaseException) -> RunError:

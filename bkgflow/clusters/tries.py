@@ -1,74 +1,147 @@
-"""Which units are tried again after their workers died, or failed in another way."""
+"""Whether something is tried again after it failed, when, and in which way."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from bkgflow.clusters.failure import Failure
+from bkgflow.clusters.failure import Cause, Failure
+from bkgflow.clusters.policy import RetryPolicy
 from bkgflow.verdict import Verdict
 
-__all__ = ["Tries"]
+__all__ = ["FIRST", "Tries", "Way"]
 
-MOST = 2
-"""Failures of a unit that are taken for its workers' fault, where these did not die."""
+DEATHS_ALONE = 2
+"""Workers that something may kill which it has for itself: then nothing else is at fault."""
 
-LONE_FAILURES = 3
-"""Units, one after the other, that may kill workers that have nothing else to do."""
+PROBLEMS = 1
+"""Retries of what a task raised in spite of its guard: the next worker may be a better one."""
+
+SUSPICIONS = 2
+"""Workers that may die with something that waits on them, before it is tried alone: a worker may
+die so fast that nobody hears what it had begun."""
+
+FEWER = 4
+"""Of the memory that was planned, a task that failed for memory gets this part."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How something is tried.
+
+    Attributes
+    ----------
+    divisor : int
+        Its shared tasks hold so many times less pixels at once than was planned.
+    alone : bool
+        Whether it has its worker process for itself.
+    larger : bool
+        Whether it gets a worker with more memory, where the cluster can start one.
+    """
+
+    divisor: int = 1
+    alone: bool = False
+    larger: bool = False
+
+
+FIRST = Way()
+"""How everything is tried at first."""
 
 
 @dataclass(slots=True)
 class _History:
-    """The failures of one unit."""
+    """What became of one unit, or of what several share."""
 
-    failures: int = 0
-    last: Failure | None = None
-    alone: bool = False
+    way: Way = FIRST
+    begun: int = 0
+    submitted: int = 0
+    retries: int = 0
+    memory: int = 0
+    deaths_alone: int = 0
+    problems: int = 0
+    suspicions: int = 0
+    story: list[str] = field(default_factory=list)
 
 
 class Tries:
-    """The units that are left, and what is tried next.
+    """What was tried, by the digests of units and the words for groups of shared results.
 
-    First all together. A scheduler blames every task that waited on a worker when it died: those
-    that had not even begun are tried together once more. One that had begun may be what kills
-    workers, and is tried alone, so that it takes nothing with it.
+    What may have killed its worker is tried with smaller bands, then alone, then on a larger
+    worker; its neighbors are not blamed. What had not even begun is no cause of anything.
     """
 
-    def __init__(self, units: Iterable[str]) -> None:
-        self.left = {unit: _History() for unit in units}
-        self.number = 0
-        self._lone_failures = 0
+    def __init__(self, policy: RetryPolicy) -> None:
+        self.policy = policy
+        self._of: dict[str, _History] = {}
 
-    def next(self) -> list[str]:
-        """Return the units of the next attempt; none when all have ended."""
-        self.number += 1
-        together = [unit for unit, history in self.left.items() if not history.alone]
-        chosen = together or list(self.left)[:1]
-        if self.number > 1 and len(chosen) == 1:
-            self.left[chosen[0]].alone = True
-        return chosen
+    def way(self, name: str) -> Way:
+        """Return how it is tried now."""
+        return self._of[name].way if name in self._of else FIRST
 
-    def end(self, unit: str) -> None:
-        """A unit has ended, and is not left any more; to say so twice changes nothing."""
-        history = self.left.pop(unit, None)
-        if history is not None and history.alone:
-            self._lone_failures = 0
+    def begun(self, name: str) -> int:
+        """It begins; return the number of the attempt."""
+        history = self._history(name)
+        history.begun += 1
+        return history.begun
 
-    def fail(self, unit: str, failure: Failure) -> dict[str, Verdict]:
-        """A unit has failed; return those that are left no more for it, with how they end."""
-        history = self.left[unit]
-        history.failures += 1
-        history.last = failure
-        given_up = [unit]
-        if not failure.killed:
-            if history.failures < MOST:
-                return {}
-        elif not history.alone:
-            history.alone = failure.began or history.failures >= MOST
-            return {}
-        else:
-            self._lone_failures += 1
-            if self._lone_failures >= LONE_FAILURES:
-                given_up = [each for each, tried in self.left.items() if tried.alone]
-        ended = {each: self.left.pop(each).last for each in given_up}
-        return {each: last.verdict for each, last in ended.items() if last is not None}
+    def number(self, name: str) -> int:
+        """Return the number of the attempt that was begun last; 1 before the first."""
+        return max(1, self._of[name].begun) if name in self._of else 1
+
+    def submitted(self, name: str) -> int:
+        """A scheduler is given it; return how often that was."""
+        history = self._history(name)
+        history.submitted += 1
+        return history.submitted
+
+    def end(self, name: str) -> None:
+        """It has ended, and is forgotten."""
+        self._of.pop(name, None)
+
+    def suspect(self, name: str) -> bool:
+        """A worker died that had it; return whether it is tried alone from now on."""
+        history = self._history(name)
+        history.suspicions += 1
+        if history.suspicions < SUSPICIONS:
+            return False
+        history.way = Way(max(history.way.divisor, FEWER), alone=True)
+        return True
+
+    def fail(self, name: str, failure: Failure) -> float | Verdict:
+        """It failed; return the seconds until it is tried again, or how it ends."""
+        history = self._history(name)
+        way = history.way
+        history.story.append(f"attempt {max(1, history.begun)}{_words(way)}: {failure.story}")
+        if failure.cause is Cause.KILLED and way.alone:
+            history.deaths_alone += 1
+        proven = history.deaths_alone >= DEATHS_ALONE
+        if proven or not self._again(history, failure):
+            return failure.given_up(_told(history.story), proven=proven)
+        history.retries += 1
+        return self.policy.delay(history.retries)
+
+    def _again(self, history: _History, failure: Failure) -> bool:
+        """Whether it is tried again; say how."""
+        if history.retries >= self.policy.max_retries:
+            return False
+        match failure.cause:
+            case Cause.PROBLEM | Cause.CANCELLED:
+                history.problems += 1
+                return history.problems <= PROBLEMS
+            case Cause.KILLED | Cause.MEMORY:
+                history.memory += 1
+                before = history.way.alone
+                history.way = Way(FEWER, alone=before or history.memory > 1, larger=before)
+        return True
+
+    def _history(self, name: str) -> _History:
+        return self._of.setdefault(name, _History())
+
+
+def _words(way: Way) -> str:
+    words = ["smaller bands"] * (way.divisor > 1) + ["alone"] * way.alone
+    words += ["on a larger worker"] * way.larger
+    return f" ({', '.join(words)})" if words else ""
+
+
+def _told(story: list[str]) -> str:
+    return "; ".join(story)[:1500]

@@ -71,16 +71,22 @@ class Watch:
         self.deaths = 0
         self.said_idle = ""
         self.stuck = False
+        self.nannies: dict[str, str] = {}
+        self._workers: Workers = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._main: Any = None
 
     def start(self) -> None:
         """Begin; returns at once."""
         loop = self.client.loop.asyncio_loop
+        workers = self.client.scheduler_info(n_workers=-1)["workers"]
+        loop.call_soon_threadsafe(self._look, workers, 0.0)
         self._main = asyncio.run_coroutine_threadsafe(self._run(), loop)
 
     def stop(self) -> None:
         """End; returns at once."""
+        if self._main is None:
+            return
         self._main.cancel()
         loop = self.client.loop.asyncio_loop
         for each in tuple(self._tasks):
@@ -113,8 +119,24 @@ class Watch:
             self.unanswered = 0.0
             self._look(said["workers"], elapsed)
 
+    @property
+    def threads(self) -> int:
+        """How many threads the workers had at the last look; 0 before the first."""
+        return sum(int(said["nthreads"]) for said in tuple(self._workers.values()))
+
+    def restart(self, worker: str, why: str) -> None:
+        """Have a worker started again, or sent away where it has no nanny. From any thread."""
+
+        def act() -> None:
+            if worker in self._workers and worker not in self.removed:
+                self._restart(worker, self._workers, why)
+
+        self.client.loop.add_callback(act)
+
     def _look(self, workers: Workers, elapsed: float) -> None:
         """Act on what is seen."""
+        self._workers = workers
+        self.nannies.update({each: str(said.get("nanny") or "") for each, said in workers.items()})
         gone = self.crew.look(workers, elapsed)
         self._miss(gone)
         if self.trial is not None:

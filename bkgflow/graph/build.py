@@ -10,35 +10,33 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from operator import itemgetter
 from pathlib import PurePath
-from typing import Any
 
-from bkgflow.graph.finish import finish
+from bkgflow.graph.finish import Finished, finish
 from bkgflow.graph.guard import guarded
+from bkgflow.graph.workload import Parts, Tasks
 from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.products.writer import ProductWriter
 from bkgflow.kinds.base import Assignment
 from bkgflow.kinds.table import KINDS, Kinds
-from bkgflow.planning.kind import Facts
+from bkgflow.planning.kind import Facts, Piece
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.unit import Shared, Unit
 from bkgflow.record import HAD_IMPRINT, NO_IMPRINT, Record
 from bkgflow.verdict import State
 
-__all__ = ["Graph", "build"]
+__all__ = ["Graph", "PlannedWork", "build"]
 
 FILES = FitsWriter()
 
-Tasks = dict[Hashable, tuple[Any, ...]]
 
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Graph:
-    """A dask graph and the task in it that ends each unit.
+    """A dask graph and the task in it that ends each unit; whole, it is a `Workload` as well.
 
     Attributes
     ----------
@@ -52,36 +50,45 @@ class Graph:
     tasks: Tasks
     ends: dict[Hashable, str]
 
-    def only(self, units: Collection[str]) -> Graph:
-        """Return the part that ends some of the units."""
-        wanted = set(units)
-        ends = {key: unit for key, unit in self.ends.items() if unit in wanted}
+    @property
+    def units(self) -> Sequence[str]:
+        """The digests of the units, as they stand."""
+        return tuple(self.ends.values())
+
+    def shared(self, unit: str) -> str:
+        """Return a word for all that a unit waits for; empty where that is nothing."""
+        return "+".join(map(str, self._task_of(unit)[2]))
+
+    def group(self, unit: str) -> str:
+        """Return one word for all units that wait for something."""
+        return "shared" if self.shared(unit) else ""
+
+    def parts(self, shared: Collection[str], divisor: int = 1) -> Parts:
+        """Return the tasks that units wait for; they are as they are, whatever they hold."""
+        wanted = {each: self._task_of(unit)[2] for unit in self.units
+                  if (each := self.shared(unit)) in shared}  # fmt: skip
         tasks: Tasks = {}
-        left = list(ends)
+        left = [key for keys in wanted.values() for key in keys]
         while left:
             key = left.pop()
             if key not in tasks:
                 tasks[key] = self.tasks[key]
                 left += self.tasks[key][1:]
-        return Graph(tasks, ends)
+        return Parts(tasks, wanted)
 
-    def again(self, number: int) -> Graph:
-        """Return the same under other keys, for another attempt: a scheduler knows the first."""
-        if number == 1:
-            return self
+    def last(self, unit: str) -> tuple[Hashable, Callable[..., Finished]]:
+        """Return the key of a unit's last task, and the task without what it waits for."""
+        key, task, _ = self._task_of(unit)
+        return key, task
 
-        def other(key: Any) -> Hashable:
-            if isinstance(key, tuple):
-                return (f"{key[0]}-again-{number}", *key[1:])
-            return f"{key}-again-{number}"
+    def _task_of(self, unit: str) -> tuple[Hashable, Callable[..., Finished], tuple[Hashable, ...]]:
+        key = self._key_of[unit]
+        task, *upstream = self.tasks[key]
+        return key, task, tuple(upstream)
 
-        return Graph(
-            {
-                other(key): (task, *map(other, upstream))
-                for key, (task, *upstream) in self.tasks.items()
-            },
-            {other(key): unit for key, unit in self.ends.items()},
-        )
+    @cached_property
+    def _key_of(self) -> dict[str, Hashable]:
+        return {unit: key for key, unit in self.ends.items()}
 
 
 def build(
@@ -101,49 +108,121 @@ def build(
     threads : int
         That one task may use; 1 where many run side by side.
     """
-    asked = plan.units if units is None else units
-    chosen = [unit for unit in asked if unit.verdict.state != State.QUARANTINED]
-    facts, shared = plan.facts(), {each.digest: each for each in plan.shared}
-    tasks: Tasks = {}
-    wanted = dict.fromkeys(unit.shared for unit in chosen if unit.verdict.to_do and unit.shared)
-    parts = _add_shared(tasks, plan, kinds, facts, [shared[digest] for digest in wanted], threads)
+    work = PlannedWork(plan, units, kinds=kinds, writer=writer, threads=threads)
+    shared = dict.fromkeys(filter(None, map(work.shared, work.units)))
+    tasks, parts = work.parts(shared)
     ends: dict[Hashable, str] = {}
-    for unit in chosen:
-        verb = "subtract" if unit.verdict.to_do else "skip"
-        key = f"{verb}-{unit.digest}"
-        work = _assignment(plan, kinds, unit, facts, shared.get(unit.shared))
-        task = partial(finish, kinds.named(unit.kind), writer, threads, work)
-        tasks[key] = (task, *(parts[unit.shared] if unit.verdict.to_do else ()))
-        ends[key] = unit.digest
+    for unit in work.units:
+        key, task = work.last(unit)
+        upstream = work.shared(unit)
+        tasks[key] = (task, *(parts[upstream] if upstream else ()))
+        ends[key] = unit
     return Graph(tasks, ends)
 
 
-def _add_shared(
-    tasks: Tasks, plan: Plan, kinds: Kinds, facts: Facts, shared: list[Shared], threads: int
-) -> dict[str, list[Hashable]]:
-    """Add the tasks of all shared results; return the keys of the parts of each."""
-    parts: dict[str, list[Hashable]] = defaultdict(list)
-    wanted = {each.kind for each in shared}
-    for kind in (kinds.named(name) for name in kinds.names if name in wanted):
-        own = [each for each in shared if each.kind == kind.name]
+class PlannedWork:
+    """The units of a plan that are left to do, as a `Workload`: their graph is built as asked.
+
+    Its units stand in the order in which results that they share can be given up soonest: those
+    of one family follow each other, and in it those that wait for the same result.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        units: Iterable[Unit] | None = None,
+        *,
+        kinds: Kinds = KINDS,
+        writer: ProductWriter = FILES,
+        threads: int = 1,
+    ) -> None:
+        self.plan, self.kinds, self.writer, self.threads = plan, kinds, writer, threads
+        self._facts = plan.facts()
+        self._shared = {each.digest: each for each in plan.shared}
+        asked = plan.units if units is None else units
+        chosen = [unit for unit in asked if unit.verdict.state != State.QUARANTINED]
+        wanted = dict.fromkeys(filter(None, map(_waits_for, chosen)))
+        self._group_of = self._grouped(wanted)
+        first: dict[str, int] = {}
+
+        def place(number: int, unit: Unit) -> tuple[int, int, int]:
+            if not (shared := _waits_for(unit)):
+                return number, number, number
+            group = self._group_of[shared]
+            of_group = first.setdefault(f"group {group}", number)
+            return of_group, first.setdefault(shared, number), number
+
+        placed = sorted(place(number, unit) for number, unit in enumerate(chosen))
+        self._units = {chosen[number].digest: chosen[number] for _, _, number in placed}
+
+    @property
+    def units(self) -> Sequence[str]:
+        """The digests of the units, in the order in which they should be begun."""
+        return tuple(self._units)
+
+    def shared(self, unit: str) -> str:
+        """Return the digest of the shared result that a unit waits for; empty without one."""
+        return _waits_for(self._units[unit])
+
+    def group(self, unit: str) -> str:
+        """Return a word for the shared results that are computed together with a unit's."""
+        return self._group_of.get(self.shared(unit), "")
+
+    def parts(self, shared: Collection[str], divisor: int = 1) -> Parts:
+        """Return the tasks of shared results, each with a part of the memory that was planned."""
+        tasks: Tasks = {}
+        keys: dict[str, list[Hashable]] = defaultdict(list)
         numbers: Counter[tuple[str, ...]] = Counter()
-        for piece in kind.pieces(own, facts, plan.settings, plan.memory, threads):
+        for piece in self._pieces(shared, max(1, self.plan.memory // divisor)):
             number = numbers[piece.serves]
             numbers[piece.serves] += 1
-            keys = [(f"{kind.verb}-{digest}", number) for digest in piece.serves]
-            for digest, key in zip(piece.serves, keys, strict=True):
-                parts[digest].append(key)
-            if len(keys) == 1:
-                # One task instead of two: unpacking would send what it holds through the
-                # scheduler again.
-                tasks[keys[0]] = (partial(_first, piece.compute),)
-                continue
-            family = hashlib.sha256("".join(piece.serves).encode()).hexdigest()[:32]
-            whole = (f"family-{family}", number)
-            tasks[whole] = (partial(guarded, piece.compute),)
-            for position, key in enumerate(keys):
-                tasks[key] = (partial(guarded, itemgetter(position)), whole)
-    return parts
+            own = [(f"{self._verb_of(digest)}-{digest}", number) for digest in piece.serves]
+            for digest, key in zip(piece.serves, own, strict=True):
+                keys[digest].append(key)
+            _add_piece(tasks, piece, own, number)
+        return Parts(tasks, {digest: tuple(of) for digest, of in keys.items()})
+
+    def last(self, unit: str) -> tuple[Hashable, Callable[..., Finished]]:
+        """Return the key of a unit's last task, and the task without what it waits for."""
+        it = self._units[unit]
+        work = _assignment(self.plan, self.kinds, it, self._facts, self._shared.get(it.shared))
+        task = partial(finish, self.kinds.named(it.kind), self.writer, self.threads, work)
+        return f"{'subtract' if it.verdict.to_do else 'skip'}-{unit}", task
+
+    def _verb_of(self, digest: str) -> str:
+        return self.kinds.named(self._shared[digest].kind).verb
+
+    def _pieces(self, shared: Collection[str], memory: int) -> Iterator[Piece]:
+        wanted = [self._shared[digest] for digest in shared]
+        names = {each.kind for each in wanted}
+        for kind in (self.kinds.named(name) for name in self.kinds.names if name in names):
+            own = [each for each in wanted if each.kind == kind.name]
+            yield from kind.pieces(own, self._facts, self.plan.settings, memory, self.threads)
+
+    def _grouped(self, shared: Collection[str]) -> dict[str, str]:
+        """Return for each shared result a word for those whose tasks it has in common."""
+        group_of: dict[str, str] = {}
+        for piece in self._pieces(shared, self.plan.memory):
+            for digest in piece.serves:
+                group_of.setdefault(digest, piece.serves[0])
+        return group_of
+
+
+def _waits_for(unit: Unit) -> str:
+    return unit.shared if unit.verdict.to_do else ""
+
+
+def _add_piece(tasks: Tasks, piece: Piece, keys: list[tuple[str, int]], number: int) -> None:
+    """Add the tasks of a piece of shared results, which has a key for each of them."""
+    if len(keys) == 1:
+        # One task instead of two: unpacking would send what it holds through the scheduler again.
+        tasks[keys[0]] = (partial(_first, piece.compute),)
+        return
+    family = hashlib.sha256("".join(piece.serves).encode()).hexdigest()[:32]
+    whole = (f"family-{family}", number)
+    tasks[whole] = (partial(guarded, piece.compute),)
+    for position, key in enumerate(keys):
+        tasks[key] = (partial(guarded, itemgetter(position)), whole)
 
 
 def _first(compute: Callable[[], object]) -> object:

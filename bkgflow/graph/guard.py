@@ -5,15 +5,27 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from bkgflow.errors import BkgflowError, RunError
-from bkgflow.verdict import Verdict
+from bkgflow.errors import BkgflowError, RunError, StorageError
+from bkgflow.verdict import Passing, Verdict
 
-__all__ = ["PATIENCE", "Patience", "guarded"]
+__all__ = ["MORE_MEMORY", "PATIENCE", "Patience", "guarded"]
 
 T = TypeVar("T")
+
+MORE_MEMORY = (
+    "Give the workers more memory (--memory), or plan for less (bkgflow.plan(…, memory=BYTES))"
+)
+"""The cure where memory is what is missing."""
+
+_no_memory = RunError(
+    "A task must find the memory that it needs", value="MemoryError", cure=MORE_MEMORY
+)
+
+NO_MEMORY = replace(Verdict.blocked(_no_memory), passing=Passing.MEMORY)
+"""Made beforehand: who has no memory may not find any for this either."""
 
 PASSING = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EINTR, errno.ENETRESET}
 """Errors of network file systems that may be gone a moment later."""
@@ -54,17 +66,15 @@ def guarded(
         try:
             return function(*arguments, **options)
         except MemoryError:  # the machine's fault, not the input's
-            return Verdict.blocked(
-                RunError(
-                    "A task must find the memory that it needs",
-                    value="MemoryError",
-                    cure="Give the workers more memory (--memory), or plan for less "
-                    "(bkgflow.plan(…, memory=BYTES))",
-                )
-            )
+            return NO_MEMORY
         except Exception as problem:
-            if attempt == patience.attempts or not _may_pass(problem):
-                return Verdict.stopped_by(_as_error(problem, attempt))
+            passes = _may_pass(problem)
+            if attempt == patience.attempts or not passes:
+                error = _as_error(problem, attempt)
+                verdict = Verdict.stopped_by(error)
+                # What befalls the whole folder ends the run: nobody need try again.
+                again = passes and not isinstance(error, StorageError)
+                return replace(verdict, passing=Passing.DISK) if again else verdict
         patience.sleep(patience.pause * 2 ** (attempt - 1))
     raise AssertionError("unreachable: the last attempt returns")
 

@@ -44,6 +44,11 @@ Arithmetic = Callable[[Plane, Combined], None]
 """Changes rows of a target by the same rows of a background."""
 
 
+RESULTS_PER_MEMORY = 16
+"""A band has fewer rows where the results of its family would hold more than so many times what
+its task may read at once."""
+
+
 class ImageKind(Kind):
     """Imaging, spectroscopy and time series: other exposures are the background."""
 
@@ -128,7 +133,10 @@ class ImageKind(Kind):
             leakage = [(facts[each], users) for each, users in family.imprints.items()]
             imprints = tuple(Imprint(each.source, users) for each, users in leakage)
             sets, digests = family.sets, tuple(each.digest for each in family.backgrounds)
-            for band in family.window.bands(band_rows(family.window, exposures)):
+            rows = band_rows(family.window, exposures)
+            per_row = family.window.nx * OUTPUT_BYTES_PER_PIXEL * len(digests)
+            rows = max(1, min(rows, RESULTS_PER_MEMORY * memory // per_row))
+            for band in family.window.bands(rows):
                 compute = partial(
                     combine_band,
                     sources,

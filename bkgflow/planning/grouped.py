@@ -11,7 +11,7 @@ from bkgflow.planning.unit import Unit
 from bkgflow.texts import listed, many
 from bkgflow.verdict import State, Verdict
 
-__all__ = ["Group", "first_lines", "grouped"]
+__all__ = ["Group", "Told", "first_lines", "group_reasons", "grouped"]
 
 MOST = 5
 """Groups of a plan or a result that is printed."""
@@ -59,6 +59,17 @@ class Group:
             yield f"{'Target' if len(self.units) == 1 else 'Targets'}: {listed(self.units)}"
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is said of one unit: its text, the rule by which it is like others, a file at fault."""
+
+    state: State
+    text: str
+    rule: str
+    unit: str
+    file: str = ""
+
+
 def grouped(
     pairs: Iterable[tuple[Unit, Verdict]],
     words: Callable[[Verdict], Iterable[str]] = lambda verdict: (),
@@ -67,15 +78,27 @@ def grouped(
 
     ``words`` gives what is to be said of a unit beside its reason, a sentence each.
     """
-    found: dict[tuple[State, str], list[tuple[str, str, str]]] = {}
+    return group_reasons(_told(pairs, words))
+
+
+def _told(
+    pairs: Iterable[tuple[Unit, Verdict]], words: Callable[[Verdict], Iterable[str]]
+) -> Iterator[Told]:
     for unit, verdict in pairs:
         error = verdict.error
         said = [_reason(verdict)] if verdict.reason else []
         for text in (*said, *words(verdict)):
             rule = error.rule if error is not None and text in said else text
-            key = verdict.state, NUMBERS.sub("#", rule)
             file = error.file if error is not None and error.file else ""
-            found.setdefault(key, []).append((text, unit.name, file))
+            yield Told(verdict.state, text, rule, unit.name, file)
+
+
+def group_reasons(told: Iterable[Told]) -> list[Group]:
+    """Group what is said of units, as `grouped` does."""
+    found: dict[tuple[State, str], list[tuple[str, str, str]]] = {}
+    for each in told:
+        key = each.state, NUMBERS.sub("#", each.rule)
+        found.setdefault(key, []).append((each.text, each.unit, each.file))
     groups = [_group(state, told) for (state, _), told in found.items()]
     return sorted(groups, key=lambda group: not group.state.good)
 

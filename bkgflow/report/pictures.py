@@ -23,6 +23,7 @@ __all__ = [
     "Panel",
     "SkyScales",
     "check_drawing",
+    "difference_panels",
     "draw_panels",
     "fit_panels",
     "subtraction_panels",
@@ -130,6 +131,35 @@ def fit_panels(
         Panel(f"model: median {np.nanmedian(background):.4g}", background, limits, unit),
         Panel("residual", after, _as_wide(limits, after[sky]), unit),
     ]
+
+
+def difference_panels(one: Image, other: Image, names: tuple[str, str], unit: str) -> list[Panel]:
+    """Return two versions of a product in one grey scale, and what was added to the first.
+
+    Parameters
+    ----------
+    one, other : (ny, nx)
+        In one unit.
+    names : (str, str)
+        What the versions are called.
+    """
+    limits = _limits(one)
+    added = other - one
+    valid = np.abs(added[np.isfinite(added)])
+    # Where few pixels differ, the others are all zero: then the largest decides.
+    half = float(np.quantile(valid, 0.995) or valid.max()) if valid.size else 0.0
+    half = half or 1.0
+    title = f"{names[1]} − {names[0]}: purple < 0 < orange"
+    return [
+        Panel(f"{names[0]}: median {_median(one):.4g}", one, limits, unit),
+        Panel(f"{names[1]}: median {_median(other):.4g}", other, limits, unit),
+        Panel(title, added, (-half, half), unit, "PuOr_r"),  # red is what has no valid value
+    ]
+
+
+def _median(image: Image) -> float:
+    valid = image[np.isfinite(image)]
+    return float(np.median(valid)) if valid.size else float("nan")
 
 
 def check_drawing() -> None:

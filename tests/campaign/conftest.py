@@ -1,19 +1,24 @@
-"""The two databases that a ledger may be kept in."""
+"""What tests of campaigns need: the two databases of ledgers, programs, output folders."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy.engine import URL
 
 from bkgflow.campaign.ledger.opening import database_of
 from bkgflow.io.storage.location import Location
-from tests.helpers.command_fixtures import bkgflow_, compiled, handlers
+from tests.helpers.command_fixtures import bkgflow_, compiled, exposures, folder, handlers
+from tests.helpers.crowd import write_crowd
+from tests.helpers.drivers import no_driver_left
 from tests.helpers.postgres import Server, missing
 
-__all__ = ["bkgflow_", "compiled", "handlers"]
+__all__ = ["bkgflow_", "compiled", "exposures", "folder", "handlers"]
+
+UNITS = 8
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +59,16 @@ def new_url(url: URL, request: pytest.FixtureRequest) -> Callable[[], URL]:
         return database_of(Location.of("/"), request.getfixturevalue("server").database())
 
     return make
+
+
+@pytest.fixture(scope="session")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A program of equal units, enough of them to meet a run in its midst."""
+    return write_crowd(tmp_path_factory.mktemp("crowd") / "program", UNITS)
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Iterator[Path]:
+    """An output folder of which no driver is left."""
+    with no_driver_left(tmp_path / "out") as folder:
+        yield folder

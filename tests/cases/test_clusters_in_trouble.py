@@ -189,14 +189,14 @@ def test_memory_that_a_task_does_not_find_is_no_fault_of_its_input():
     assert "memory" in verdict.error.rule
 
 
-def test_what_kills_workers_is_blocked_and_takes_nothing_with_it(plan, tmp_path):
+def test_what_kills_workers_is_quarantined_and_takes_nothing_with_it(plan, tmp_path):
     """One unit kills whoever computes it; others wait on the same worker, and are blamed."""
     with Local(workers=2).open() as executor:
         heard = Heard()
         tasks = {str(number): (partial(end_on_worker, 0.05),) for number in range(10)}
         tasks |= {"killer": (kills,), "once": (partial(dies_once, str(tmp_path / "mark")),)}
         executor.execute(graph_of(tasks), heard.start, heard.end, heard.say)
-    assert heard.states == {"COMPLETE": 11, "BLOCKED": 1}
+    assert heard.states == {"COMPLETE": 11, "QUARANTINED": 1}
     killer = heard.ends["killer"]
     assert "Workers must live" in killer.error.rule
     assert "--memory" in killer.error.cure

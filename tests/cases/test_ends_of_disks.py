@@ -16,8 +16,8 @@ import bkgflow
 from benchmarks.fault_tools import bkgflow as command
 from benchmarks.fault_tools import disk, ended, found_in
 from bkgflow.campaign.compute import run_plan
-from bkgflow.clusters.executor import ThreadExecutor
 from bkgflow.clusters.local import Threads
+from bkgflow.clusters.threads import ThreadExecutor
 from bkgflow.errors import OutputError, StorageError
 from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.storage.lock import hold

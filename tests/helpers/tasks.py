@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import signal
 import time
@@ -9,6 +11,7 @@ from pathlib import Path
 
 from distributed import get_worker
 
+from bkgflow.errors import InputError
 from bkgflow.graph.finish import Finished
 from bkgflow.verdict import State, Verdict
 
@@ -50,3 +53,40 @@ def dies_once(mark: str, *upstream: object) -> Finished:
 def ballast(mib: int) -> None:
     """Take memory for good."""
     held.append(os.urandom(1 << 20) * mib)
+
+
+def takes(mib: int, seconds: float, *upstream: object) -> Finished:
+    """Hold memory for a while, and end well."""
+    kept = b"\1" * (mib << 20)
+    time.sleep(seconds)
+    assert len(kept) == mib << 20
+    return Finished(Verdict(State.COMPLETE), ())
+
+
+def band_that_takes(mib: int, seconds: float, divisor: int) -> int:
+    """A part of a shared result that holds less where it was told to; return the divisor."""
+    takes(mib // divisor, seconds)
+    return divisor
+
+
+def ends_with(*upstream: object) -> Finished:
+    """End well, and say what was shared."""
+    return Finished(Verdict(State.COMPLETE, f"with {upstream}"), ())
+
+
+def fails_at_first(marks: str, number: int, *upstream: object) -> Finished:
+    """Fail as a network's disk does, so many times, and then end well."""
+    folder = Path(marks)
+    folder.mkdir(exist_ok=True)
+    done = len(list(folder.iterdir()))
+    if done < number:
+        (folder / str(done)).touch()
+        raise OSError(errno.EIO, "Input/output error")
+    return Finished(Verdict(State.COMPLETE), ())
+
+
+def logs(text: str, seconds: float = 0.0) -> Finished:
+    """Say something to the log of the worker, and end in FAILED."""
+    logging.getLogger("bkgflow.tests").warning(text)
+    time.sleep(seconds)
+    raise InputError("An input must be good", value="bad", cure="Mend it")

@@ -18,6 +18,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import QueuePool
 
+from bkgflow.campaign.ledger.condition import check_file
 from bkgflow.campaign.ledger.schema import HEAD, tables
 from bkgflow.campaign.ledger.trouble import damaged, not_usable
 from bkgflow.errors import LedgerError, UsageError
@@ -136,6 +137,7 @@ def open_database(url: URL, *, write: bool, mounts: Path = MOUNTS) -> Database:
     network = ""
     if local:
         where = str(url.database)
+        check_file(Location.of(where))
         network = is_network_disk(Location.of(where).parent, mounts)
         if network and write:
             notes.append(
@@ -207,6 +209,8 @@ def _check_version(connection: Connection, where: str, *, write: bool) -> None:
         # Two campaigns that begin together in an empty database must not both make the tables.
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": TABLES_LOCK})
     names = set(inspect(connection).get_table_names())
+    if connection.dialect.name == "sqlite" and names and not names & set(tables.tables):
+        raise damaged(where, f"tables of another program: {', '.join(sorted(names))}"[:200])
     found = None
     if "alembic_version" in names:
         found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
@@ -219,12 +223,12 @@ def _check_version(connection: Connection, where: str, *, write: bool) -> None:
             value=found,
             cure="Use the newer bkgflow that wrote it, or give another output folder",
         )
+    if found is None and names & set(tables.tables):
+        raise damaged(where, "tables without a version")
     if not write:
         value = "nothing in it" if not names else f"version {found}"
         cure = "Run the campaign with this bkgflow, which renews it"
         raise LedgerError("A ledger must have its tables", file=where, value=value, cure=cure)
-    if found is None and names & set(tables.tables):
-        raise damaged(where, "tables without a version")
     _renew(connection, found)
 
 

@@ -16,7 +16,7 @@ from bkgflow.campaign.ledger.opening import Database
 from bkgflow.campaign.ledger.rows import Kept, KeptFile, RunRow, verdict_from
 from bkgflow.campaign.ledger.schema import attempts, campaigns, events, products, results, runs
 from bkgflow.campaign.ledger.schema import units as units_table
-from bkgflow.campaign.ledger.trouble import not_usable
+from bkgflow.campaign.ledger.trouble import damaged, not_usable
 from bkgflow.errors import LedgerError
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.owner import Owner
@@ -158,7 +158,13 @@ def _answering(database: Database) -> Iterator[Connection]:
         with database.engine.connect() as connection:
             yield connection
     except DBAPIError as problem:
+        if "decode to UTF-8" in str(problem.orig):  # no lock, and no other trouble that passes
+            raise damaged(database.where, problem.orig) from None
         raise not_usable(problem, database.where) from None
+    except (ValueError, KeyError, TypeError, AttributeError, AssertionError, StopIteration) as odd:
+        # What no ledger holds: bytes in it are not those that were written.
+        said = f"what stands in it cannot be read ({type(odd).__name__}: {odd})"
+        raise damaged(database.where, said[:200]) from None
 
 
 def _run(row: Row[Any]) -> RunRow:

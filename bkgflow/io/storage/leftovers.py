@@ -13,7 +13,7 @@ from bkgflow.io.storage.owner import Owner
 from bkgflow.io.storage.publish import PREFIX
 from bkgflow.io.storage.trial import TOKEN, drop_token
 
-__all__ = ["Cleared", "clear_dead", "clear_run"]
+__all__ = ["Cleared", "clear_dead", "clear_run", "dead_in"]
 
 OLD = 86400.0
 """Seconds after which a hidden folder that names nobody counts as left behind."""
@@ -47,6 +47,18 @@ def clear_dead(folder: Location) -> Cleared:
         else:
             kept.append(f"{path.name} was left by a dead process and cannot be removed")
     return Cleared(removed, tuple(kept))
+
+
+def dead_in(folder: Location) -> list[tuple[Location, int]]:
+    """Return the hidden folders that `clear_dead` would take away, with the bytes in them."""
+    return [(Location.of(each), _size(each)) for each in _hidden(folder) if not _alive(each)]
+
+
+def _size(folder: Path) -> int:
+    try:
+        return sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())
+    except OSError:
+        return 0
 
 
 def clear_run(folder: Location, run: str) -> int:

@@ -25,7 +25,7 @@ from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.owner import Owner
 from bkgflow.io.storage.refused import not_writable
 
-__all__ = ["LOCK", "Holder", "check_held", "hold"]
+__all__ = ["LOCK", "Holder", "check_held", "hold", "holder_of"]
 
 LOCK = ".bkgflow-lock"
 """Name of the file, in the folder that it is for."""
@@ -141,6 +141,20 @@ def check_held(folder: Location, run: str) -> None:
         )
 
 
+def holder_of(folder: Location) -> Holder | None:
+    """Return who holds a folder and lives, as far as can be told from here; None if nobody does."""
+    path = folder.path / LOCK
+    holder = _read(path)
+    if holder is None:
+        return None
+    if holder.owner.here:
+        return None if holder.owner.dead else holder
+    try:
+        return holder if _age(path) < SILENT else None
+    except OSError:  # it has just been given up
+        return None
+
+
 def _acquire(path: Path, folder: Location) -> tuple[int, Holder | None]:
     """Return the open file of a lock that is ours, and the dead one that had it."""
     for _ in range(ATTEMPTS):
@@ -207,9 +221,16 @@ def _read(path: Path) -> Holder | None:
 
 
 def _age(path: Path) -> float:
-    """Return the seconds since a file was last written, by the clock of its own disk."""
-    with tempfile.TemporaryFile(dir=path.parent) as now:
-        return os.fstat(now.fileno()).st_mtime - path.stat().st_mtime
+    """Return the seconds since a file was last written, by the clock of its own disk.
+
+    Where nothing may be written there, by that of this machine.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=path.parent) as written:
+            now = os.fstat(written.fileno()).st_mtime
+    except OSError:
+        now = time.time()
+    return now - path.stat().st_mtime
 
 
 def _is(descriptor: int, path: Path) -> bool:

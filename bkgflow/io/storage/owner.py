@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -74,6 +76,12 @@ class Owner:
         except (PermissionError, OverflowError):
             pass  # somebody else's
         return bool(self.started) and _started(self.pid) not in {self.started, 0}
+
+    def kill(self) -> None:
+        """End it here and now, if it is a process of this machine that may be ended from here."""
+        if self.here and not self.dead:
+            with suppress(OSError):
+                os.kill(self.pid, signal.SIGKILL)
 
     @property
     def words(self) -> str:

@@ -1,0 +1,1 @@
+"""What can be asked of a campaign, and what can be mended."""

@@ -1,0 +1,143 @@
+"""Products that are found in a folder, by what each of them says of itself."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from bkgflow.campaign.answers.asked import Tell, side_by_side
+from bkgflow.campaign.ledger.restore import Product
+from bkgflow.campaign.ledger.rows import KeptFile
+from bkgflow.campaign.result import RESULT_FILE
+from bkgflow.errors import BkgflowError
+from bkgflow.io.products.said import Said, read_said
+from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.space import stamps_in
+from bkgflow.kinds.table import KINDS
+from bkgflow.verdict import State, Verdict
+
+__all__ = ["LeftOut", "earlier_run", "products_of"]
+
+WRITTEN = {State.COMPLETE, State.SKIPPED, State.FAILED}
+"""States that a product may be in."""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A file that is not taken for a product, and why."""
+
+    file: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A file as it was read: a product, what lies beside one (its key alone), or neither."""
+
+    file: KeptFile
+    product: Product | None = None
+    key: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    output: Location
+    checksums: bool = True
+    stamps: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def read(self, name: str) -> _Read:
+        """Read what a file says of itself, and its checksum."""
+        location = self.output / name
+        size, mtime_ns = self.stamps[name]
+        file = KeptFile(name, size, mtime_ns, "", "")
+        try:
+            said = read_said(location)
+        except BkgflowError as error:
+            found = f": {error.value}" if error.value else ""
+            return _Read(file, why=f"damaged, or no product ({error.rule}{found})")
+        if said.record is None:
+            return _Read(file, why="bkgflow did not write it")
+        digest = str(said.record.get("key") or "")
+        if not digest:
+            return _Read(file, why="it does not say for which key it was made")
+        if said.file_name and said.file_name != name:
+            return _Read(file, why=f"a copy, or renamed: it was written as {said.file_name}")
+        checksum = location.checksum() if self.checksums else ""
+        file = replace(file, checksum=checksum, digest=digest)
+        if not (said.record.get("state") or said.record.get("outcome")):
+            return _Read(file, key=digest)
+        return self._product(file, said)
+
+    def _product(self, file: KeptFile, said: Said) -> _Read:
+        assert said.record is not None
+        try:
+            verdict = Verdict.from_tree(said.record)
+        except (ValueError, TypeError) as problem:
+            return _Read(file, why=f"what it says of itself cannot be read ({problem})")
+        if verdict.state not in WRITTEN:
+            return _Read(file, why=f"no product is {verdict.state}")
+        if said.state and said.state != verdict.state.value:
+            return _Read(file, why=f"S_BKDSUB is {said.state}, its record says {verdict.state}")
+        record = verdict.record
+        product = Product(
+            file.file,
+            file.digest,
+            record.background_key if record else "",
+            KINDS.of(said.exp_type).name,
+            replace(verdict, worker=""),
+            (file,),
+            association=record.association if record else "",
+        )
+        return _Read(file, product, file.digest)
+
+
+def products_of(
+    output: Location, tell: Tell | None = None, *, checksums: bool = True
+) -> tuple[list[Product], list[LeftOut]]:
+    """Read every FITS file of a folder; return products by name, and files that are none.
+
+    Parameters
+    ----------
+    checksums : bool
+        Whether all their bytes are read, for their checksums.
+    """
+    stamps = {
+        name: (stamp.size, stamp.mtime_ns)
+        for name, stamp in sorted(stamps_in(output).items())
+        if name.endswith(".fits") and not name.startswith(".")
+    }
+    read = side_by_side(_Folder(output, checksums, stamps).read, stamps, tell)
+    beside: dict[str, list[KeptFile]] = defaultdict(list)
+    for each in read:
+        if each.product is None and each.key:
+            beside[each.key].append(each.file)
+    products = []
+    for each in read:
+        if each.product is not None:
+            own = (*each.product.files, *beside.pop(each.key, ()))
+            products.append(replace(each.product, files=own))
+    left_out = [LeftOut(each.file.file, each.why) for each in read if each.why]
+    alone = "it belongs to a product that is not here, or was made anew"
+    left_out += [LeftOut(file.file, alone) for files in beside.values() for file in files]
+    return products, sorted(left_out, key=lambda each: each.file)
+
+
+def earlier_run(output: Location, products: list[Product]) -> list[Product]:
+    """Return products with what the result of the last run says of their targets."""
+    try:
+        units = json.loads((output / RESULT_FILE).read_text())["units"]
+        said = {
+            str(each["key"]): (each["target"], each["association"], each["product_name"])
+            for each in units
+        }
+    except (BkgflowError, ValueError, KeyError, TypeError):
+        return products
+    return [_told(each, said[each.digest]) if each.digest in said else each for each in products]
+
+
+def _told(product: Product, said: tuple[object, object, object]) -> Product:
+    target, association, name = map(str, said)
+    return replace(product, target=target, association=association, product=name)

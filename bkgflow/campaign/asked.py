@@ -1,0 +1,89 @@
+"""What makes a run of a campaign again: the command line, or a plan that was kept."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["PLAN_FILE", "Asked", "without_passwords"]
+
+PLAN_FILE = "bkgflow-plan.json"
+"""Name of the plan in an output folder whose campaign was submitted from Python."""
+
+ONCE = ("--fresh", "--retry-failed")
+"""What was asked of one run: the next one goes on with what is left."""
+
+PASSWORD = re.compile(r"(?<=://)([^:/@\s]+):[^@\s]*@")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked for.
+
+    Attributes
+    ----------
+    command : tuple of str
+        The words of the command line from ``run`` on, without passwords; empty where the run was
+        asked for from Python.
+    folder : str
+        Where the command was given: its paths count from there.
+    plan : str
+        Name of the plan in the output folder, where there is no command.
+    cluster : mapping
+        Where it is computed, as `bkgflow.clusters.handover` describes it.
+    options : mapping
+        Of such a plan: what `bkgflow.run` is told.
+    """
+
+    command: tuple[str, ...] = ()
+    folder: str = ""
+    plan: str = ""
+    cluster: Mapping[str, object] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, object]:
+        """Return it as plain values, for JSON."""
+        return {
+            "command": list(self.command),
+            "folder": self.folder,
+            "plan": self.plan,
+            "cluster": dict(self.cluster),
+            "options": dict(self.options),
+        }
+
+    @classmethod
+    def from_dict(cls, parts: Mapping[str, object]) -> Asked:
+        """Return what `to_dict` took apart; of other versions, as much as is known."""
+        command, cluster, options = (parts.get(each) for each in ("command", "cluster", "options"))
+        return cls(
+            tuple(map(str, command)) if isinstance(command, list) else (),
+            str(parts.get("folder") or ""),
+            str(parts.get("plan") or ""),
+            cluster if isinstance(cluster, dict) else {},
+            options if isinstance(options, dict) else {},
+        )
+
+    @property
+    def again(self) -> tuple[str, ...]:
+        """The words of the command line that goes on."""
+        return tuple(each for each in self.command if each.replace("_", "-") not in ONCE)
+
+    @property
+    def place(self) -> str:
+        """Where it is computed, if that is elsewhere than with its driver."""
+        settings = self.cluster.get("settings")
+        return str(settings.get("address", "")) if isinstance(settings, dict) else ""
+
+    def words(self, here: str) -> str:
+        """Return the command that goes on, to be pasted into a shell in some folder."""
+        if not self.command:
+            return ""
+        words = shlex.join(("bkgflow", *self.again))
+        return words if self.folder in {"", here} else f"cd {shlex.quote(self.folder)} && {words}"
+
+
+def without_passwords(words: Iterable[str]) -> tuple[str, ...]:
+    """Return words of a command line without the passwords of URLs: those stand nowhere."""
+    return tuple(PASSWORD.sub(r"\1@", each) for each in words)

@@ -1,0 +1,23 @@
+"""Options and arguments of the commands that run a program, or look at what runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["CampaignFolder", "CheckSpace", "Output", "Pictures"]
+
+Output = Annotated[Path, typer.Option(help="Folder of the products.", metavar="DIR")]
+Pictures = Annotated[bool, typer.Option("--pictures", help="Draw every target before and after.")]
+CheckSpace = Annotated[
+    bool,
+    typer.Option(
+        "--check-space/--no-check-space",
+        help="Begin only if the disk has room for all products.",
+    ),
+]
+CampaignFolder = Annotated[
+    Path, typer.Argument(help="The output folder of a campaign.", metavar="OUT")
+]

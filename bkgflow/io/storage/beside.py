@@ -1,0 +1,59 @@
+"""Files that are put beside their place, so that others can be there; and files that go."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.refused import not_writable
+
+__all__ = ["put_beside", "remove"]
+
+SQLITE = ("-wal", "-shm", "-journal")
+"""What stands behind a database's name in those of the files that belong to it."""
+
+
+def put_beside(file: Location, word: str, clock: float | None = None) -> list[Location]:
+    """Give what is at a location another name in its folder; return where it is now.
+
+    It is called after the time, ``name.WORD-20261129-144105``, without its suffix; files that
+    belong to a database go with it. Where nothing is there, nothing is done.
+
+    Raises
+    ------
+    OutputError
+        If the system does not do it.
+    """
+    now = time.strftime("%Y%m%d-%H%M%S", time.gmtime(clock))
+    path = file.path
+    base = f"{path.stem}.{word}-{now}"
+    number = 1
+    while any(path.with_name(base + end).exists() for end in ("", *SQLITE)):
+        number += 1
+        base = f"{path.stem}.{word}-{now}-{number}"
+    moved = []
+    for end in (*SQLITE, ""):  # a journal without its database means nothing to anybody
+        own = path.with_name(path.name + end)
+        if not own.is_symlink() and not own.exists():
+            continue
+        try:
+            moved.append(Location.of(own.rename(path.with_name(base + end))))
+        except OSError as problem:
+            raise not_writable(Location.of(own), problem) from problem
+    return moved
+
+
+def remove(files: Iterable[Location]) -> tuple[list[Location], list[str]]:
+    """Remove files; return those that are gone, and a sentence for each that is not."""
+    gone, left = [], []
+    for each in files:
+        try:
+            each.path.unlink()
+        except FileNotFoundError:
+            gone.append(each)
+        except OSError as problem:
+            left.append(f"{each.name} cannot be removed: {problem.strerror or problem}")
+        else:
+            gone.append(each)
+    return gone, left

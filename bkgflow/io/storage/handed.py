@@ -1,0 +1,130 @@
+"""Small files between processes: what one is to do, what it says, what is asked of it meanwhile."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from bkgflow.errors import OutputError
+from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.refused import not_writable
+
+__all__ = ["Appended", "Desk", "private_folder", "remove_folder", "working_folder"]
+
+
+def working_folder() -> Location:
+    """Return the folder that relative paths count from."""
+    return Location.of(Path.cwd())
+
+
+def private_folder() -> Location:
+    """Make a folder among the machine's temporary files that nobody else may look into."""
+    try:
+        return Location.of(tempfile.mkdtemp(prefix="bkgflow-"))
+    except OSError as problem:
+        raise not_writable(tempfile.gettempdir(), problem) from None
+
+
+def remove_folder(folder: Location) -> None:
+    """Take away such a folder with all that is in it, if it is there."""
+    shutil.rmtree(folder.path, ignore_errors=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """A text file that another process appends to.
+
+    Attributes
+    ----------
+    stream : binary stream
+        For that process.
+    before : int
+        Bytes that were there.
+    made : tuple of Path
+        Folders that were made for it, the innermost first.
+    """
+
+    location: Location
+    stream: BinaryIO
+    before: int
+    made: tuple[Path, ...]
+
+    @classmethod
+    def to(cls, location: Location) -> Appended:
+        """Open a file to append to; its folder is made if it is not there.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written there.
+        """
+        path = location.path
+        try:
+            missing = tuple(each for each in path.parents if not each.exists())
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stream = path.open("ab", buffering=0)
+        except OSError as problem:
+            raise not_writable(location, problem) from None
+        return cls(location, stream, os.fstat(stream.fileno()).st_size, missing)
+
+    def said(self) -> str:
+        """Return what was appended."""
+        with suppress(OSError), self.location.path.open("rb") as stream:
+            stream.seek(self.before)
+            return stream.read().decode(errors="replace")
+        return ""
+
+    def withdraw(self) -> None:
+        """Leave everything as it was before."""
+        with suppress(OSError):
+            if self.before:
+                os.truncate(self.location.path, self.before)
+            else:
+                self.location.path.unlink()
+            for each in self.made:
+                each.rmdir()
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """A small file where others leave a word for the process that looks at it again and again.
+
+    It is there, empty, from the beginning: a network disk may remember for half a minute that a
+    file is not there, but looks anew at one that is opened.
+    """
+
+    location: Location
+
+    def open(self) -> None:
+        """Have it there, empty; what cannot be done is left."""
+        with suppress(OSError):
+            self.location.path.write_bytes(b"")
+
+    def read(self) -> str:
+        """Return what was left there; empty where nothing was."""
+        with suppress(OSError, UnicodeDecodeError):
+            return self.location.path.read_text(encoding="utf-8")
+        return ""
+
+    def leave(self, text: str) -> None:
+        """Leave a word.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written there.
+        """
+        try:
+            self.location.path.write_text(text, encoding="utf-8")
+        except OSError as problem:
+            raise not_writable(self.location, problem, OutputError) from None
+
+    def close(self) -> None:
+        """Take it away."""
+        with suppress(OSError):
+            self.location.path.unlink()
