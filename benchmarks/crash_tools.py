@@ -23,7 +23,13 @@ __all__ = ["Known", "Site", "Tried", "fingerprint", "known_by"]
 DATES = {"DATE", "CHECKSUM", "DATASUM"}
 """Cards that differ between two products of the same inputs."""
 
-BESIDE = {"bkgflow-campaign.json", "bkgflow-ledger.sqlite", "bkgflow-run.json", "bkgflow.log"}
+BESIDE = {
+    "bkgflow-campaign.json",
+    "bkgflow-events.jsonl",
+    "bkgflow-ledger.sqlite",
+    "bkgflow-run.json",
+    "bkgflow.log",
+}
 """Files that a run leaves beside its products."""
 
 
