@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bkgflow.clusters.attempts import Attempt
 from bkgflow.verdict import Verdict
 
 __all__ = ["Keeper"]
@@ -17,6 +18,9 @@ class Keeper:
 
     def begun(self, unit: str) -> None:
         """Take down that a unit begins, by the digest of its key."""
+
+    def tried(self, unit: str, attempt: Attempt) -> None:
+        """Take down an attempt at it, good or bad."""
 
     def ended(self, unit: str, verdict: Verdict) -> None:
         """Take down how it ended; an error of the output where nothing can be kept any more."""

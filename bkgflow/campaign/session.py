@@ -17,6 +17,7 @@ from bkgflow.campaign.ledger.rows import Kept, KeptFile, RunRow
 from bkgflow.campaign.ledger.writer import Writer
 from bkgflow.campaign.place import Place
 from bkgflow.campaign.resume import Choice, Choices, Resume, choose_units
+from bkgflow.clusters.attempts import Attempt
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.owner import Owner
 from bkgflow.planning.plan import Plan
@@ -112,6 +113,29 @@ class Session(Keeper):
     def begun(self, unit: str) -> None:
         """Take down that a unit begins, by the digest of its key."""
         self.writer.begun(unit)
+
+    def tried(self, unit: str, attempt: Attempt) -> None:
+        """Take down an attempt at it: what nobody could measure is left open."""
+
+        def measured(number: int) -> int | None:
+            return None if number < 0 else number
+
+        self.writer.tried(
+            unit,
+            {
+                "number": attempt.number,
+                "worker": attempt.process or attempt.worker,
+                "host": attempt.host,
+                "started": attempt.started.timestamp(),
+                "seconds": attempt.seconds,
+                "read": measured(attempt.read),
+                "written": measured(attempt.written),
+                "peak_memory": measured(attempt.peak),
+                "state": attempt.state,
+                "reason": attempt.reason,
+                "log": "\n".join(attempt.log),
+            },
+        )
 
     def ended(self, unit: str, verdict: Verdict) -> None:
         """Take down how it ended, and its files as they are on the disk now."""

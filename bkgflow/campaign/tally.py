@@ -69,7 +69,11 @@ class Tally:
                 self._end_early(unit.verdict)
 
     def tried(self, unit: str, attempt: Attempt) -> None:
-        """Announce an attempt at a unit, which has ended."""
+        """Take down an attempt at a unit, which has ended."""
+        try:
+            self.keeper.tried(unit, attempt)
+        except LedgerError as error:
+            self.lost = error
         self.announce(UnitTried(self.run, unit, attempt))
 
     def start(self, unit: str) -> None:

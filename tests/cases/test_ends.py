@@ -15,7 +15,6 @@ import pytest
 import bkgflow
 from benchmarks.fault_tools import bkgflow as command
 from benchmarks.fault_tools import ended, found_in, processes_of
-from bkgflow.campaign.events import UnitEnded
 from bkgflow.campaign.signals import Stopped
 from bkgflow.clusters.local import Local, Threads
 from bkgflow.clusters.threads import ThreadExecutor
@@ -174,22 +173,22 @@ def test_a_signal_that_is_ignored_stays_ignored(crowd, tmp_path):
 
 
 class Sends:
-    """A listener that sends this process a signal, from its own thread, at the first end."""
+    """Sends this process a signal when the first unit has ended."""
 
     def __init__(self, number):
         self.number = number
 
-    def __call__(self, event):
-        if isinstance(event, UnitEnded) and self.number:
+    def __call__(self, unit, verdict):
+        if self.number:
             number, self.number = self.number, 0
-            os.kill(os.getpid(), number)
+            signal.raise_signal(number)
 
 
 def test_ctrl_c_in_a_notebook_keeps_the_result_and_comes_back(crowd, tmp_path):
     before = signal.getsignal(signal.SIGINT)
     plan = bkgflow.plan(crowd, tmp_path / "out")
     with pytest.raises(KeyboardInterrupt) as caught:
-        bkgflow.run(plan, "threads", workers=2, listeners=[Sends(signal.SIGINT)])
+        bkgflow.run(plan, Driven(Threads(2), ended=Sends(signal.SIGINT)))
     assert isinstance(caught.value, Stopped)
     assert caught.value.result.counts["BLOCKED"] > 0
     assert any("BLOCKED; the result is in" in note for note in caught.value.__notes__)
@@ -201,7 +200,7 @@ def test_ctrl_c_in_a_notebook_keeps_the_result_and_comes_back(crowd, tmp_path):
 def test_sigterm_ends_a_script_when_all_is_kept(crowd, tmp_path):
     plan = bkgflow.plan(crowd, tmp_path / "out")
     with pytest.raises(SystemExit) as caught:
-        bkgflow.run(plan, "threads", workers=2, listeners=[Sends(signal.SIGTERM)])
+        bkgflow.run(plan, Driven(Threads(2), ended=Sends(signal.SIGTERM)))
     assert caught.value.code == 143
     assert is_in_order(tmp_path / "out", "").counts["BLOCKED"] > 0
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

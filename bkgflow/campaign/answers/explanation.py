@@ -212,5 +212,6 @@ def _attempt_words(each: Attempt) -> str:
     for name, number in (("read", each.read), ("wrote", each.written), ("peak", each.peak_memory)):
         known += [f"{name} {human_bytes(number)}"] if number is not None else []
     known += [f"{each.state}{f': {each.reason}' if each.reason else ''}"]
-    known += [f"log: {each.log}"] if each.log else []
-    return f"run {each.run}, attempt {', '.join(known)}"
+    words = f"run {each.run}, attempt {', '.join(known)}"
+    said = each.log.splitlines() if each.state not in {"COMPLETE", "SKIPPED"} else []
+    return "\n".join((words, *(f"    {line}" for line in said)))

@@ -119,7 +119,7 @@ class Batch:
         if step == Step.FILES:  # a unit's older files; and a file may have been another unit's
             yield FORGET_FILES_OF_UNIT, _keys(rows, "campaign", "unit")
             yield FORGET_FILE, _keys(rows, "campaign", "file")
-        elif again:
+        elif again or step == Step.ATTEMPTS:  # a scheduler that was lost may tell one twice
             names = tuple(each.name for each in INSERTS[step].primary_key)
             yield FORGET[step], _keys(rows, *names)
 
