@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bkgflow.campaign.answers.asked import Tell
 from bkgflow.campaign.answers.found_products import LeftOut, earlier_run, products_of
@@ -141,7 +141,7 @@ def _whole(place: Place, *, anew: bool) -> Database | None:
             raise
         return None
     try:
-        known = place.in_database(database)
+        known = _known(place, database)
         if known.campaign not in campaigns_in(database):
             database.close()
             return None
@@ -155,6 +155,17 @@ def _whole(place: Place, *, anew: bool) -> Database | None:
     except BaseException:
         database.close()
         raise
+
+
+def _known(place: Place, database: Database) -> Place:
+    """Return the campaign as a ledger knows it that can be read: by its id, or by its folder."""
+    known = place.in_database(database)
+    ids = campaigns_in(database)
+    if known.campaign in ids:
+        return known
+    folder = str(place.output)
+    own = [each for each in ids if Reader(database, each, place.output).folder() == folder]
+    return replace(known, campaign=own[0]) if len(own) == 1 else known
 
 
 def _nothing_wrong(error: LedgerError) -> bool:
@@ -172,7 +183,7 @@ def _read_all(reader: Reader) -> None:
 
 
 def _as_it_is(place: Place, database: Database, kept: list[Location], *, lost: bool) -> Rebuilt:
-    known = place.in_database(database)
+    known = _known(place, database)
     known.save()
     counts = Reader(database, known.campaign, place.output).counts()
     notes = (f"{PLACE_FILE} is written again.",) if lost else ()
