@@ -21,7 +21,7 @@ from rich.table import Table
 
 from benchmarks.products import Comparison, compare_folders
 from benchmarks.records import Fields
-from benchmarks.run_results import RESULT, Same, compare_results
+from benchmarks.run_results import Same, compare_results
 from benchmarks.same_programs import Program
 from bkgflow.report.tables import make_table
 
@@ -35,7 +35,7 @@ if not bkgflow.__file__.startswith(sys.argv.pop(1) + '/'):
 sys.exit(main())
 """
 
-SKIP = ("*.log", RESULT)
+SKIP = ("*.log", "bkgflow-*")
 """Files that are not products."""
 
 COLUMNS = (

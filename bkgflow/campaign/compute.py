@@ -140,11 +140,15 @@ def run_plan(
 
 
 def compute(
-    work: Work, executor: Executor, prepare: Callable[[], object] = lambda: None
+    work: Work,
+    executor: Executor,
+    prepare: Callable[[], object] = lambda: None,
+    keep: Callable[[RunResult], RunResult] = lambda result: result,
 ) -> Computed:
     """Compute a plan until it is done, or until a signal, the disk or the cluster ends it.
 
-    ``prepare`` is called when the run has been announced, before anything is computed.
+    ``prepare`` is called when the run has been announced, before anything is computed; ``keep``
+    with the result when all has ended, while no signal can come between.
 
     Raises
     ------
@@ -169,26 +173,33 @@ def compute(
         reason = error.message
     except (OutputLostError, FailFastError, _ClusterLostError, BkgflowError) as problem:
         reason = str(problem)
-    with deferred():  # a signal that comes now must not take the result with it
-        if reason:
-            log.error("the run ends early: %s", reason)
-        lost = products.lost()
-        if lost and not plan.output.is_dir():
-            reason = reason or gone(plan.output).message
-        tally.close(reason)
-        verdicts = tuple(products.now(verdict, lost) for verdict in tally.in_order())
-        for path in sorted(lost):
-            log.error("%s was there and is gone", path)
-        if not reason and LOST in verdicts:
-            reason = LOST.reason
-        seconds = time.monotonic() - began
-        tally.announce(RunEnded(work.run, seconds, reason))
-    return Computed(
-        work.result(
-            verdicts, seconds, started=started.isoformat(timespec="seconds"), stopped=reason
-        ),
-        stop,
-    )
+    try:
+        with deferred():  # a signal that comes now must not take the result with it
+            if reason:
+                log.error("the run ends early: %s", reason)
+            verdicts, reason = _closed(tally, products, reason)
+            seconds = time.monotonic() - began
+            tally.announce(RunEnded(work.run, seconds, reason))
+            at = started.isoformat(timespec="seconds")
+            result = keep(work.result(verdicts, seconds, started=at, stopped=reason))
+    except KeyboardInterrupt as interrupt:
+        stop = stop or interrupt
+    return Computed(result, stop)
+
+
+def _closed(tally: Tally, products: Products, reason: str) -> tuple[tuple[Verdict, ...], str]:
+    """Return how every unit ended, now that no other will, and why the run ends early."""
+    output = tally.plan.output
+    lost = products.lost()
+    if lost and not output.is_dir():
+        reason = reason or gone(output).message
+    tally.close(reason)
+    verdicts = tuple(products.now(verdict, lost) for verdict in tally.in_order())
+    for path in sorted(lost):
+        log.error("%s was there and is gone", path)
+    if not reason and LOST in verdicts:
+        reason = LOST.reason
+    return verdicts, reason
 
 
 def _as_it_is(verdict: Verdict) -> Verdict:

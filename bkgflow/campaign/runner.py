@@ -160,7 +160,7 @@ def _run(work: Work, cluster: Cluster, kept: Reserve, begin: Callable[[], object
 
     Closing may take long, hang, or fail.
     """
-    computed, early = None, list[Event]()
+    computed, early, done = None, list[Event](), list[RunResult]()
     announce = announcer((early.append, *work.listeners))
 
     def say(text: str) -> None:
@@ -179,9 +179,11 @@ def _run(work: Work, cluster: Cluster, kept: Reserve, begin: Callable[[], object
             executor.ready(say)
             check_memory(work.plan, executor)
             executor.check(work.plan, say)
-            computed = _logged(work, cluster, executor, kept, early, begin)
+            computed = _logged(work, cluster, executor, kept, early, begin, done)
     except KeyboardInterrupt as stop:
         with deferred():
+            if done and computed is None:  # it came between the end and here
+                return Computed(done[0], stop)
             if computed is None:  # it came while the cluster was started
                 return Computed(_never_begun(work, kept, str(stop) or "stopped by Ctrl-C"), stop)
             if computed.stop is None:
@@ -239,8 +241,9 @@ def _logged(
     kept: Reserve,
     early: Iterable[Event],
     begin: Callable[[], object],
+    done: list[RunResult],
 ) -> Computed:
-    """Compute, with the log beside the products, and keep the result there."""
+    """Compute, with the log beside the products, and keep the result there, and in ``done``."""
     plan = work.plan
 
     def prepare() -> None:
@@ -264,21 +267,19 @@ def _logged(
         for words in (work.first, *work.keeper.notes):
             if words:
                 announce(Notice(work.run, words, minor=True))
-        computed = compute(replace(work, listeners=told), executor, prepare)
-        try:
-            with deferred():
-                logged.close()
-                more = _missing(file, lines)
-                result = replace(computed.result, notes=(*computed.result.notes, *more))
-                result = result.store(kept)
-                if trouble := work.keeper.end(result.stopped):
-                    log.error("%s", trouble)
-                    result = result.noted(trouble)
-                computed = replace(computed, result=result)
-                work.caught_up()  # when all is kept: it may take some seconds
-        except KeyboardInterrupt as stop:
-            computed = replace(computed, stop=computed.stop or stop)
-        return computed
+
+        def keep(result: RunResult) -> RunResult:
+            logged.close()
+            more = _missing(file, lines)
+            result = replace(result, notes=(*result.notes, *more)).store(kept)
+            if trouble := work.keeper.end(result.stopped):
+                log.error("%s", trouble)
+                result = result.noted(trouble)
+            done.append(result)
+            work.caught_up()  # when all is kept: it may take some seconds
+            return result
+
+        return compute(replace(work, listeners=told), executor, prepare, keep)
 
 
 def _missing(file: LogHandler, lines: Lines) -> list[str]:

@@ -44,6 +44,7 @@ LAST_VERSION = "which the pipeline reads up to version 3.0 alone"
 OTHERS = (
     ({"run", "counts", "units"}, "the result of a run of bkgflow"),
     ({"shared", "exposures", "units"}, "a plan of bkgflow"),
+    ({"campaign", "ledger", "layout"}, "a campaign of bkgflow"),
 )
 """Names at the top of other JSON files that lie in programs, and what such a file is."""
 

@@ -40,7 +40,8 @@ def test_a_run_leaves_its_events_and_another_one_adds_its_own(plan, tmp_path):
     assert first[0]["event"] == "run_started" and first[0]["units"] == 2
     assert first[-1]["event"] == "run_ended" and first[-1]["seconds"] > 0
     for unit in plan.units:
-        start, end = [line for line in first if line.get("key") == unit.digest]
+        start, tried, end = [line for line in first if line.get("key") == unit.digest]
+        assert tried["event"] == "unit_tried" and tried["state"] == "COMPLETE"
         assert (start["event"], end["event"]) == ("unit_started", "unit_ended")
         assert start["unit"] == end["unit"] == unit.name
         assert start["attempt"] == end["attempt"] == 1

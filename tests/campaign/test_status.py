@@ -65,7 +65,7 @@ def in_flight(campaign):
     first = units_of(campaign)[0]
     begun = {"state": "PLANNED", "verdict": None, "ended": None, "begun": time.time() - 30}
     attempt = {
-        "campaign": first["campaign"], "unit": first["unit"], "run": first["run"], "number": 1,
+        "campaign": first["campaign"], "unit": first["unit"], "run": first["run"], "number": 2,
         "worker": "tcp://10.0.0.7:4000", "host": "node7", "state": "", "reason": "", "log": "",
     }  # fmt: skip
     change(

@@ -155,11 +155,12 @@ def test_other_files_are_passed_over_and_named_with_the_reason(program, tmp_path
     assert ended.code == 0
     named = passed_over(tmp_path / "out")
     assert set(named) == {"notes.json", "list.json", "half.json", "products.json", "setup.yml",
-                          "plan.json", "bkgflow-run.json"}  # fmt: skip
+                          "plan.json", "bkgflow-run.json", "bkgflow-campaign.json"}  # fmt: skip
     assert "no products" in named["notes.json"]["reason"]
     assert "cannot be read" in named["half.json"]["reason"]
     assert "a plan of bkgflow" in named["plan.json"]["reason"]
     assert "the result of a run" in named["bkgflow-run.json"]["reason"]
+    assert "a campaign of bkgflow" in named["bkgflow-campaign.json"]["reason"]
     log = (tmp_path / "out" / "bkgflow.log").read_text()
     plan = bkgflow.plan(program, tmp_path / "out")
     table = command("plan", program).out

@@ -190,7 +190,7 @@ def test_an_imprint_that_goes_bad_after_planning(folder, tmp_path):
         path = folder / f"{name}_rate.fits"
         content = path.read_bytes()
         path.write_bytes(content[:9000])
-        result = bkgflow.run(plan, "threads")
+        result = bkgflow.run(plan, "threads", fresh=True)
         path.write_bytes(content)
         errors = {unit.name: verdict.error for unit, verdict in result.pairs()}
         assert Path(errors["s_rate.fits"].file).name == f"{name}_rate.fits"

@@ -5,7 +5,6 @@ XXH3 with 128 bits, which reads memory as fast as it comes; it keeps nobody from
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,6 +18,9 @@ __all__ = ["checksum_of", "checksum_of_version", "checksums_wanted", "with_check
 METHOD = "xxh3"
 """What a checksum begins with, so that another method can follow one day."""
 
+BLOCK = 1 << 20
+"""Bytes that are read at a time."""
+
 _wanted: ContextVar[bool] = ContextVar("checksums_wanted", default=False)
 
 
@@ -27,12 +29,10 @@ def checksum_of(path: str) -> str:
     found = xxhash.xxh3_128()
     try:
         with Path(path).open("rb", buffering=0) as stream:
-            try:
-                with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as whole:
-                    found.update(whole)
-            except (ValueError, OSError):  # empty, or a disk that maps nothing
-                while block := stream.read(1 << 20):
-                    found.update(block)
+            # Not mapped: pages of a mapped file count as memory of the process.
+            block = memoryview(bytearray(BLOCK))
+            while size := stream.readinto(block):
+                found.update(block[:size])
     except OSError:
         return ""
     return f"{METHOD}:{found.hexdigest()}"
