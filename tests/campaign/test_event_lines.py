@@ -114,7 +114,7 @@ def test_a_process_that_is_killed_leaves_whole_lines(tmp_path):
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     process.stdout.readline()
-    while file.stat().st_size < 1_000_000:
+    while not file.exists() or file.stat().st_size < 1_000_000:
         pass
     process.kill()
     process.communicate()
