@@ -218,7 +218,7 @@ def _list(found: object) -> Iterator[object]:
 
 def _what_else(raw: bytes) -> str:
     """Say what a file without products is; only bkgflow's own are looked at closely."""
-    if b'"units"' in raw:
+    if b'"units"' in raw or b'"ledger"' in raw:
         try:
             return _kind_of(_mapping(json.loads(raw)))
         except (ValueError, RecursionError):
