@@ -6,7 +6,6 @@ a driver wherever it is; signals would not.
 
 from __future__ import annotations
 
-import getpass
 import json
 import signal
 import threading
@@ -21,7 +20,7 @@ from bkgflow.errors import RunError
 from bkgflow.io.storage.handed import Desk
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.lock import Holder, holder_of
-from bkgflow.io.storage.owner import Owner
+from bkgflow.io.storage.owner import Owner, user_name
 
 __all__ = ["DESK_FILE", "cancel_run", "cancelable", "ended_at_once"]
 
@@ -129,7 +128,7 @@ def cancel_run(output: Location, *, now: bool = False, timeout: float | None = N
     if holder is None:
         return False
     desk, began = Desk(output / DESK_FILE), time.monotonic()
-    wanted, left = _Word(holder.run, f"{_user()} ({Owner.me().words})", now), -AGAIN
+    wanted, left = _Word(holder.run, f"{user_name()} ({Owner.me().words})", now), -AGAIN
     while _holds(output, holder):
         word, clock = _Word.read(desk.read()), time.monotonic()
         told = word is not None and word.run == holder.run and word.now >= now
@@ -161,10 +160,3 @@ def ended_at_once(output: Location, run: str) -> str:
 def _holds(output: Location, holder: Holder) -> bool:
     now = holder_of(output)
     return now is not None and now.run == holder.run
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container's user without a name
-        return "somebody"

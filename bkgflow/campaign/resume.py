@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatch
 
 from bkgflow.campaign.causes import CAUSES, Cause
@@ -104,11 +104,6 @@ class Choices:
     """What is to be done of a plan, in its order."""
 
     units: tuple[Choice, ...]
-    counts: Counter[Cause] = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Count the causes."""
-        object.__setattr__(self, "counts", Counter(each.cause for each in self.units))
 
     @property
     def to_do(self) -> list[Choice]:

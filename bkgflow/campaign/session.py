@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -19,7 +18,7 @@ from bkgflow.campaign.place import Place
 from bkgflow.campaign.resume import Choice, Choices, Resume, choose_units
 from bkgflow.clusters.attempts import Attempt
 from bkgflow.io.storage.location import Location
-from bkgflow.io.storage.owner import Owner
+from bkgflow.io.storage.owner import Owner, user_name
 from bkgflow.planning.plan import Plan
 from bkgflow.verdict import Verdict
 
@@ -73,7 +72,7 @@ class Session(Keeper):
             run=self.writer.run,
             version=self.plan.version,
             owner=Owner.me(),
-            user=_user(),
+            user=user_name(),
             started=time.time(),
             to_do=len(self.choices.to_do),
             kept=len(self.choices.left),
@@ -223,10 +222,3 @@ def preview(plan: Plan, resume: Resume, ledger: str = "") -> Choices:
         finally:
             database.close()
     return choose_units(plan, known, resume)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container's user without a name
-        return "unknown"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import getpass
 import json
 import os
 import tempfile
@@ -22,7 +21,7 @@ from pathlib import Path
 
 from bkgflow.errors import OutputError, StorageError
 from bkgflow.io.storage.location import Location
-from bkgflow.io.storage.owner import Owner
+from bkgflow.io.storage.owner import Owner, user_name
 from bkgflow.io.storage.refused import not_writable
 
 __all__ = ["LOCK", "Holder", "check_held", "hold", "holder_of"]
@@ -100,7 +99,7 @@ def hold(folder: Location, run: str) -> Iterator[Holder | None]:
         now = time.strftime("%Y-%m-%d %H:%M:%S %z")
         try:
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, Holder(run, Owner.me(), _user(), now).to_json(), 0)
+            os.pwrite(descriptor, Holder(run, Owner.me(), user_name(), now).to_json(), 0)
         except OSError as problem:
             raise not_writable(folder, problem) from problem
         beats.start()
@@ -245,10 +244,3 @@ def _beat(descriptor: int, ended: threading.Event) -> None:
     while not ended.wait(BEAT):
         with suppress(OSError):
             os.utime(descriptor)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a container's user without a name
-        return str(os.getuid())

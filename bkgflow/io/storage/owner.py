@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import re
 import signal
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-__all__ = ["Owner"]
+__all__ = ["Owner", "user_name"]
 
 PROCESSES = Path("/proc")
 """Where Linux tells when a process was started; elsewhere its number alone must do."""
@@ -109,3 +110,11 @@ def _space() -> int:
         return PROCESSES.joinpath("self", "ns", "pid").stat().st_ino
     except OSError:
         return 0
+
+
+def user_name() -> str:
+    """Return the user of this process: the name, or the number where a container gives none."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return str(os.getuid())
