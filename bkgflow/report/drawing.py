@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bkgflow.detector import DO_NOT_USE, REFERENCE_PIXEL
-from bkgflow.explore.stack import open_exposure
+from bkgflow.explore.exposure import open_exposure
 from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.fits.hdus import walk
 from bkgflow.io.products.nodes import read_said

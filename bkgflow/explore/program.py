@@ -1,0 +1,208 @@
+"""A whole program as a tree of lazy exposures: to look for, to look at, to stack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from fnmatch import fnmatchcase
+
+import xarray as xr
+
+from bkgflow.errors import BkgflowError, PlanError, SettingsError
+from bkgflow.explore import accessor
+from bkgflow.explore.exposure import lazy_exposure
+from bkgflow.explore.lazy import DEFAULT_CHUNK, about
+from bkgflow.explore.look import each_inspected
+from bkgflow.io.exposures.facts import ExposureFacts
+from bkgflow.io.storage.lists import expanded
+from bkgflow.io.storage.location import Location, PathLike
+from bkgflow.io.storage.tree import walk
+from bkgflow.programs.content import names_exposure
+from bkgflow.programs.program import Program, load_program
+from bkgflow.version import VERSION
+
+__all__ = ["open_program", "select"]
+
+MODELS = {"ImageModel", "CubeModel", "IFUImageModel", "SlitModel", ""}
+"""What exposures are saved as; references and segmentation maps are something else."""
+
+SETUP = ("FILTER", "PUPIL", "GRATING", "CHANNEL", "BAND")
+"""Of what the name of a group is made, after the detector."""
+
+NO_VALUE = {"", "N/A", "CLEAR"}
+
+accessor.register()
+
+
+def open_program(
+    program: PathLike | Iterable[PathLike], *, memory: int = DEFAULT_CHUNK
+) -> xr.DataTree:
+    """Open all exposures of a program lazily, as one tree.
+
+    The exposures are those that associations name and those that lie in the folder, with all
+    below it. Headers are read once, pixels when they are used.
+
+    Parameters
+    ----------
+    program : path or URL, or several
+        A folder or a bucket, an association, exposures, patterns.
+    memory : int
+        Bytes of a row band of an exposure, which is a chunk.
+
+    Returns
+    -------
+    DataTree
+        A group for each detector and its filters (``nrcalong-f277w``), in it a node for each
+        exposure (``jw01234001001_02101_00001_nrcalong_rate``) with what `open_exposure` gives
+        and the coordinate ``role``: "target", "background", both with a comma (nods), or empty
+        where no association names it. ``tree.bkgflow.table()`` lists all of them,
+        ``tree.bkgflow.select(filter="F277W", role="background")`` is a tree of some. The
+        attribute ``passed_over`` has a line for each file that is no exposure, with the reason.
+
+    Raises
+    ------
+    PlanError
+        If nothing is there, or it holds no exposure.
+    """
+    given = [program] if isinstance(program, PathLike) else list(program)
+    locations, roles = _exposures(given)
+    nodes: dict[str, xr.Dataset] = {}
+    passed_over = []
+    for location, found in zip(locations, each_inspected(locations), strict=True):
+        if isinstance(found, BkgflowError):
+            passed_over.append(f"{location.name}: {found.rule}")
+        elif found.model not in MODELS or not found.exp_type:
+            passed_over.append(f"{location.name}: a {found.model or 'file without DATAMODL'}")
+        else:
+            role = ", ".join(sorted(roles.get(location, ()), reverse=True))
+            data = lazy_exposure(found, memory).assign_coords(role=role)
+            nodes[_name(found, nodes)] = data
+    if not nodes:
+        raise PlanError(
+            "A program must hold exposures",
+            value=f"{', '.join(map(str, given))}: {'; '.join(passed_over) or 'no FITS file'}"[:400],
+            cure="Give a folder of rate or rateints files, an association, or exposures",
+        )
+    tree = xr.DataTree.from_dict({name: nodes[name] for name in sorted(nodes)})
+    attrs = {"program": "\n".join(map(str, given)), "bkgflow_version": VERSION}
+    return tree.assign_attrs({**attrs, "passed_over": "\n".join(passed_over)})
+
+
+def select(tree: xr.DataTree, wanted: Mapping[str, object]) -> xr.DataTree:
+    """Return the exposures of a tree whose coordinates are as wanted.
+
+    Parameters
+    ----------
+    wanted : mapping
+        By the name of a coordinate: a value, a pattern (``"F2*"``), a list of these, or a function
+        of the value that says whether it is wanted. Letters may be small or large. Of ``role``, a
+        part will do.
+
+    Raises
+    ------
+    SettingsError
+        If no exposure of the tree has such a coordinate, or none is as wanted.
+    """
+    leaves = [each for each in tree.leaves if "path" in each.attrs]
+    for name in wanted:
+        if not any(name in each.coords for each in leaves):
+            known = sorted({str(c) for each in leaves for c in each.coords if not each[c].dims})
+            raise SettingsError(
+                "An exposure must be selected by a coordinate that it has",
+                value=name,
+                cure=f"Use one of {', '.join(known)}",
+            )
+    chosen = [
+        each
+        for each in leaves
+        if all(name in each.coords and _fits(each[name], asked, name)
+               for name, asked in wanted.items())
+    ]  # fmt: skip
+    if not chosen:
+        said = ", ".join(f"{name}={asked!r}" for name, asked in wanted.items())
+        raise SettingsError(
+            "At least one exposure must be as it is wanted",
+            value=f"none of {len(leaves)} has {said}",
+            cure="Look at the tree's table: tree.bkgflow.table()",
+        )
+    top = tree.path
+    found = {each.path.removeprefix(top).lstrip("/"): each.to_dataset() for each in chosen}
+    return xr.DataTree.from_dict(found).assign_attrs(tree.attrs)
+
+
+def _fits(coordinate: xr.DataArray, asked: object, name: str) -> bool:
+    value = coordinate.values[()]
+    if callable(asked):
+        return bool(asked(value))
+    if isinstance(asked, list | tuple | set):
+        return any(_fits(coordinate, each, name) for each in asked)
+    if not isinstance(asked, str) or coordinate.dtype.kind != "U":
+        return bool(value == asked)
+    words = str(value).split(", ") if name == "role" else [str(value)]
+    return any(fnmatchcase(word.upper(), asked.upper()) for word in words)
+
+
+def _exposures(given: list[PathLike]) -> tuple[list[Location], dict[Location, set[str]]]:
+    """Return all files that may be exposures, and what associations take them for."""
+    found: dict[Location, None] = {}
+    roles: dict[Location, set[str]] = {}
+    for each in given:
+        for item in map(Location.of, expanded(str(each))):
+            if names_exposure(item):
+                found[item] = None
+                continue
+            program = _associations(item)
+            for location, role in _members(program):
+                found[location] = None
+                roles.setdefault(location, set()).add(role)
+            if item.is_dir():
+                found |= dict.fromkeys(filter(names_exposure, walk(item).files()))
+    return list(found), roles
+
+
+def _associations(item: Location) -> Program:
+    """Return what associations ask for; nothing where a folder holds none."""
+    try:
+        return load_program(str(item))
+    except PlanError:
+        if not _is_there(item):
+            raise
+        return Program()
+
+
+def _is_there(item: Location) -> bool:
+    try:
+        return item.is_dir()
+    except OSError:
+        return False
+
+
+def _members(program: Program) -> Iterator[tuple[Location, str]]:
+    for association in program.associations:
+        for product in association.products:
+            yield product.science, "target"
+            yield from ((each, "background") for each in product.backgrounds)
+
+
+def _name(facts: ExposureFacts, taken: Mapping[str, object]) -> str:
+    """Return the path of an exposure's node, which no other one has."""
+    said = [facts.keyword(each) for each in SETUP]
+    setup = "-".join(word for word in (facts.detector, *said) if word.upper() not in NO_VALUE)
+    stem = facts.name.split(".")[0]
+    name = wanted = f"{setup.lower().replace('/', '_') or 'other'}/{stem}"
+    number = 1
+    while name in taken:
+        number += 1
+        name = f"{wanted}~{number}"
+    return name
+
+
+def table(tree: xr.DataTree) -> dict[str, list[object]]:
+    """Return the scalar coordinates of all exposures of a tree: a column each, by its name."""
+    leaves = [each for each in tree.leaves if "path" in each.attrs]
+    names = dict.fromkeys(c for each in leaves for c in each.coords if not each[c].dims)
+    columns: dict[str, list[object]] = {"node": [each.path for each in leaves]}
+    for name in names:
+        columns[str(name)] = [
+            each[name].values[()] if name in each.coords else None for each in leaves
+        ]
+    return columns

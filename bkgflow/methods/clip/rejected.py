@@ -1,0 +1,52 @@
+"""Which values a clip drops: the same rule as `average`, pixel by pixel and plainly.
+
+Nothing that is subtracted comes from here: it shows people what the compiled loops decide.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bkgflow.methods.arrays import Reals
+from bkgflow.rules import ClipRule
+
+__all__ = ["rejected"]
+
+
+def rejected(sci: Reals, rule: ClipRule) -> NDArray[np.bool_]:
+    """Return which values of a stack a clip rejects.
+
+    Parameters
+    ----------
+    sci : (n, ...) float32 or float64
+        Values along the first axis; what is not finite takes no part and is not rejected.
+
+    Returns
+    -------
+    (n, ...) bool
+        Outside the bounds of the last iteration, which are inclusive.
+    """
+    values = np.where(np.isfinite(sci), sci, np.nan).astype(np.float64)
+    valid = ~np.isnan(values)
+    kept, rounds = valid.copy(), 0
+    outside = np.zeros(values.shape, bool)
+    while rule.maxiters in (None, 0) or rounds < rule.maxiters:
+        low, high = _bounds(np.where(kept, values, np.nan), rule.sigma)
+        outside = valid & ((values < low) | (values > high))
+        inside = kept & ~outside
+        if np.array_equal(inside, kept):
+            break
+        kept, rounds = inside, rounds + 1
+    return outside
+
+
+def _bounds(values: NDArray[np.float64], sigma: float) -> tuple[Reals, Reals]:
+    """Return median ± sigma standard deviations along the first axis; NaN where all are NaN."""
+    number = np.sum(~np.isnan(values), axis=0)
+    some = np.where(number > 0, values, 0.0)  # no warning for pixels without any value
+    middle, spread = np.nanmedian(some, axis=0), np.nanstd(some, axis=0)
+    empty = number == 0
+    middle, spread = np.where(empty, np.nan, middle), np.where(empty, np.nan, spread)
+    with np.errstate(invalid="ignore"):  # no clip at all is an infinite sigma
+        return middle - sigma * spread, middle + sigma * spread
