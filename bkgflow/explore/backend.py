@@ -142,13 +142,12 @@ class _Lazy(BackendArray):
         self.source, self.layer, self.shape, self.dtype = source, layer, shape, dtype
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        # Anything beside slices with steps is taken out of what was read.
         return indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.BASIC, self._read
+            key, self.shape, indexing.IndexingSupport.OUTER, self._read
         )
 
     def _read(self, key: Key) -> Pixels:
-        """Read the smallest block that holds what a basic index wants, and take it out."""
+        """Read the smallest block that holds what an outer index wants, and take it out."""
         spans, inside = [], []
         for one, length in zip(key, self.shape, strict=True):
             first, stop, within = _span(one, length)
@@ -162,11 +161,17 @@ class _Lazy(BackendArray):
             window = Window(frame.x0 + x, frame.y0 + y, x1 - x, y1 - y)
             with self.source.reader() as reader:
                 reader.read(self.layer, window, out, spans[0][0] if depth else 0)
-        return np.asarray(out[tuple(inside)])
+        for axis, within in reversed(list(enumerate(inside))):  # an axis that goes is a later one
+            out = out[(slice(None),) * axis + (within,)]
+        return np.asarray(out)
 
 
-def _span(key: Any, length: int) -> tuple[int, int, int | slice]:
-    """Return first and last + 1 of what one index of a basic key wants, and where it is therein."""
+def _span(key: Any, length: int) -> tuple[int, int, int | slice | Pixels]:
+    """Return first and last + 1 of what one index of a key wants, and where it is therein."""
+    if isinstance(key, np.ndarray) and key.ndim:
+        places = np.where(key < 0, key + length, key)
+        first, stop = (int(places.min()), int(places.max()) + 1) if places.size else (0, 0)
+        return first, stop, places - first
     if not isinstance(key, slice):
         place = int(key) + (length if key < 0 else 0)
         return place, place + 1, 0

@@ -79,6 +79,10 @@ def write_fits(data: xr.Dataset, path: PathLike, *, overwrite: bool = False) -> 
 def write_zarr(data: xr.Dataset, store: Any, options: Mapping[str, Any]) -> Any:
     """Write a Dataset into a zarr store; see `DatasetAccessor.to_zarr`."""
     data = data.copy()
+    # Words of a fixed length have no specification in zarr 3; others have.
+    words = {name: each.astype(object) for name, each in data.coords.items() if
+             each.dtype.kind == "U" and name not in data.indexes}  # fmt: skip
+    data = data.assign_coords(words)
     encoding: dict[str, dict[str, Any]] = {}
     for name, array in data.data_vars.items():
         array.attrs = {key: each for key, each in array.attrs.items() if key != "_Unsigned"}

@@ -84,7 +84,8 @@ def open_program(
         )
     tree = xr.DataTree.from_dict({name: nodes[name] for name in sorted(nodes)})
     attrs = {"program": "\n".join(map(str, given)), "bkgflow_version": VERSION}
-    return tree.assign_attrs({**attrs, "passed_over": "\n".join(passed_over)})
+    tree.attrs = {**attrs, "passed_over": "\n".join(passed_over)}
+    return tree
 
 
 def select(tree: xr.DataTree, wanted: Mapping[str, object]) -> xr.DataTree:
@@ -126,7 +127,9 @@ def select(tree: xr.DataTree, wanted: Mapping[str, object]) -> xr.DataTree:
         )
     top = tree.path
     found = {each.path.removeprefix(top).lstrip("/"): each.to_dataset() for each in chosen}
-    return xr.DataTree.from_dict(found).assign_attrs(tree.attrs)
+    selected = xr.DataTree.from_dict(found)
+    selected.attrs = dict(tree.attrs)
+    return selected
 
 
 def _fits(coordinate: xr.DataArray, asked: object, name: str) -> bool:
@@ -185,7 +188,9 @@ def _members(program: Program) -> Iterator[tuple[Location, str]]:
 
 def _name(facts: ExposureFacts, taken: Mapping[str, object]) -> str:
     """Return the path of an exposure's node, which no other one has."""
-    said = [facts.keyword(each) for each in SETUP]
+    # NIRCam's channel is in the name of its detectors.
+    names = [each for each in SETUP if each != "CHANNEL" or facts.instrument == "MIRI"]
+    said = [facts.keyword(each) for each in names]
     setup = "-".join(word for word in (facts.detector, *said) if word.upper() not in NO_VALUE)
     stem = facts.name.split(".")[0]
     name = wanted = f"{setup.lower().replace('/', '_') or 'other'}/{stem}"

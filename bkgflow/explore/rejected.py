@@ -61,9 +61,11 @@ def rejected(
         output_dtypes=[bool],
     )
     found = found.transpose(core[0], "y", "x").rename("rejected")
-    return found.assign_attrs(
-        long_name="rejected by the clip", sigma=float(sigma), maxiters=maxiters or 0
-    )
+    # Not the stack's own: what is rejected has no unit.
+    found.attrs = {
+        "long_name": "rejected by the clip", "sigma": float(sigma), "maxiters": maxiters or 0
+    }  # fmt: skip
+    return found
 
 
 def _rejected(rule: ClipRule, sci: Plane, dq: Plane) -> NDArray[np.bool_]:

@@ -79,11 +79,11 @@ def subtract_background(
             changed[takes] = _changed(target[takes], here["err"], used, image.add_variances)
     told = {name: background.attrs[name] for name in ("sigma", "maxiters") if name in
             background.attrs}  # fmt: skip
-    return target.assign(changed).assign_attrs(
+    changed_data = target.assign(changed).assign_coords(bkg_subtract="COMPLETE")
+    return changed_data.assign_attrs(
         told,
         backgrounds=background.attrs.get("paths", ""),
         propagate_errors=int(propagate_errors),
-        bkg_subtract="COMPLETE",
     )
 
 

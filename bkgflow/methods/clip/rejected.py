@@ -5,6 +5,8 @@ Nothing that is subtracted comes from here: it shows people what the compiled lo
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,9 +33,12 @@ def rejected(sci: Reals, rule: ClipRule) -> NDArray[np.bool_]:
     valid = ~np.isnan(values)
     kept, rounds = valid.copy(), 0
     outside = np.zeros(values.shape, bool)
+    if math.isinf(rule.sigma):
+        return outside
     while rule.maxiters in (None, 0) or rounds < rule.maxiters:
         low, high = _bounds(np.where(kept, values, np.nan), rule.sigma)
-        outside = valid & ((values < low) | (values > high))
+        # Without a value that is left there are no bounds, and nothing is within them.
+        outside = valid & ~((values >= low) & (values <= high))
         inside = kept & ~outside
         if np.array_equal(inside, kept):
             break
@@ -48,5 +53,4 @@ def _bounds(values: NDArray[np.float64], sigma: float) -> tuple[Reals, Reals]:
     middle, spread = np.nanmedian(some, axis=0), np.nanstd(some, axis=0)
     empty = number == 0
     middle, spread = np.where(empty, np.nan, middle), np.where(empty, np.nan, spread)
-    with np.errstate(invalid="ignore"):  # no clip at all is an infinite sigma
-        return middle - sigma * spread, middle + sigma * spread
+    return middle - sigma * spread, middle + sigma * spread
