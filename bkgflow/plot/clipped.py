@@ -68,7 +68,7 @@ def clip(stack: xr.Dataset, *, sigma: float = 3.0, maxiters: int | None = None) 
     most = max(1, int(count.max()))
     title = f"rejected: {away.values.mean():.2%} of the values"
     where = Panel(title, count.astype(np.float32), (0.0, most), f"{along}s of {number}", "inferno",
-                  corner=corner)  # fmt: skip
+                  corner=corner, whole=True)  # fmt: skip
     draw_image(two, where, stacked=stacked)
     _draw_how_often(three, count, along)
     _draw_of_whom(four, away, along)

@@ -38,6 +38,7 @@ def exposure(
     *,
     integration: int | None = ...,
     stretch: Stretch = ...,
+    limits: tuple[float, float] | None = ...,
     flags: int = ...,
     title: str | None = ...,
     ax: None = ...,
@@ -49,6 +50,7 @@ def exposure(
     *,
     integration: int | None = ...,
     stretch: Stretch = ...,
+    limits: tuple[float, float] | None = ...,
     flags: int = ...,
     title: str | None = ...,
     ax: Axes,
@@ -59,6 +61,7 @@ def exposure(
     *,
     integration: int | None = None,
     stretch: Stretch = "asinh",
+    limits: tuple[float, float] | None = None,
     flags: int = DO_NOT_USE,
     title: str | None = None,
     ax: Axes | None = None,
@@ -76,6 +79,8 @@ def exposure(
         Which integration of a cube, from 0.
     stretch : str
         "asinh" shows faint and bright, "linear" the sky around its median, "zscale" is IRAF's.
+    limits : (float, float), optional
+        The values that are drawn black and white, instead of those that fit the image.
     flags : int
         Pixels whose DQ has one of these bits are marked orange; 0 for none.
     title : str, optional
@@ -100,13 +105,18 @@ def exposure(
     ny, nx = image.shape
     values = image.values.astype(np.float64)
     flagged = None if dq is None or not flags else (dq.values & np.uint32(flags)) != 0
+    some = flagged is not None and bool(flagged.any())
+    if title is None:
+        title = _title(opened, integration)
+        if some and flagged is not None:
+            title += f"\norange: flagged, {flagged.mean():.1%} of the pixels"
     panel = Panel(
-        title if title is not None else _title(opened, integration),
+        title,
         values,
-        limits_of(values if flagged is None else values[~flagged], stretch),
+        limits or limits_of(values if flagged is None else values[~flagged], stretch),
         str(image.attrs.get("units", "")),
         stretch=stretch,
-        flagged=flagged if flagged is not None and flagged.any() else None,
+        flagged=flagged if some else None,
         corner=_corner(image),
     )
     stacked = nx > 3 * ny
@@ -114,12 +124,7 @@ def exposure(
         draw_image(ax, panel, stacked=stacked)
         return ax
     figure = new_figure(*(9.0, 2.8) if stacked else (6.0, max(3.0, min(7.0, 5.0 * ny / nx))))
-    axis = figure.subplots()
-    draw_image(axis, panel, stacked=stacked)
-    if panel.flagged is not None:
-        note = f"orange: flagged, {panel.flagged.mean():.1%} of the pixels"
-        axis.annotate(note, (0, 0), (0, -36), xycoords="axes fraction", textcoords="offset points",
-                      fontsize=8, color="darkorange")  # fmt: skip
+    draw_image(figure.subplots(), panel, stacked=stacked)
     return figure
 
 
@@ -164,7 +169,7 @@ def stack(
     ny, nx = images.shape[-2:]
     height = max(1.0, 2.8 * ny / nx) + 0.5
     figure = new_figure(3.1 * columns + 0.9, height * rows + 0.4)
-    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat
+    axes = list(figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat)
     drawn = None
     for axis, image, place in zip(axes, images, shown, strict=False):
         panel = Panel(_name(data, int(place)), image, limits, "", stretch=stretch,
@@ -172,11 +177,11 @@ def stack(
         drawn = draw_image(axis, panel, stacked=nx > 3 * ny, bar=False)
         axis.title.set_fontsize(7)
         axis.label_outer()
-    for axis in list(axes)[len(shown) :]:
+    for axis in axes[len(shown) :]:
         axis.set_axis_off()
     if drawn is not None:
         label = str(array.attrs.get("units", ""))
-        figure.colorbar(drawn, ax=list(axes), shrink=0.7, label=label)
+        figure.colorbar(drawn, ax=axes, shrink=0.7, label=label)
     left_out = f", {len(shown)} of them" if len(shown) < number else ""
     figure.suptitle(f"{number} exposures{left_out}, one grey scale", fontsize=11)
     return figure
@@ -202,7 +207,7 @@ def _image_of(
     image = _mean(image)
     if dq is not None and "integration" in dq.dims:
         # What is bad in every integration.
-        dq = dq.reduce(np.bitwise_and.reduce, "integration")
+        dq = dq.compute().reduce(np.bitwise_and.reduce, "integration")
     if image.dims != ("y", "x"):
         raise ShapeError(
             "An image must have rows and columns alone",

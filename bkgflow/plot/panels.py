@@ -60,6 +60,8 @@ class Panel(NamedTuple):
         Pixels that are marked over the image.
     corner : (int, int)
         Column and row of its first pixel.
+    whole : bool
+        Whether its values are whole numbers, as the colour bar says then.
     """
 
     title: str
@@ -70,6 +72,7 @@ class Panel(NamedTuple):
     stretch: Stretch = "linear"
     flagged: NDArray[np.bool_] | None = None
     corner: tuple[int, int] = (0, 0)
+    whole: bool = False
 
 
 class SkyScales(NamedTuple):
@@ -196,6 +199,7 @@ def picture_of(
 def draw_image(axis: Axes, panel: Panel, *, stacked: bool = False, bar: bool = True) -> AxesImage:
     """Draw an image, with a colour bar and what is flagged; return what matplotlib calls it."""
     from matplotlib import colormaps
+    from matplotlib.ticker import MaxNLocator
 
     (ny, nx), (x0, y0) = panel.image.shape, panel.corner
     most = MOST_PIXELS["stacked" if stacked else "beside"]
@@ -220,8 +224,14 @@ def draw_image(axis: Axes, panel: Panel, *, stacked: bool = False, bar: bool = T
     axis.set_xlabel("column")
     axis.set_ylabel("row")
     if bar and axis.figure is not None:
-        label = panel.unit
-        axis.figure.colorbar(drawn, ax=axis, shrink=1.0 if stacked else 0.65, label=label)
+        shrink = 1.0 if stacked else 0.65
+        shown = axis.figure.colorbar(drawn, ax=axis, shrink=shrink, label=panel.unit)
+        if panel.stretch == "asinh":  # ticks at equal distances of value would crowd at one end
+            ticks = drawn.norm.inverse(np.linspace(0, 1, 6))
+            shown.set_ticks(ticks, labels=[f"{tick:.3g}" for tick in ticks])
+        elif panel.whole:
+            shown.locator = MaxNLocator(integer=True)
+            shown.update_ticks()
     return drawn
 
 

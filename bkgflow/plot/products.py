@@ -121,6 +121,8 @@ def product_picture(target: PathLike, product: PathLike) -> Figure:
     """
     product = Location.of(product)
     panels, series = panels_of(target, product)
+    window = inspect(target).window
+    panels = [each._replace(corner=(window.x0, window.y0)) for each in panels]
     return picture_of(panels, f"{product.name}\n{', '.join(_words(target, product))}", series)
 
 

@@ -48,9 +48,12 @@ def rejected(sci: Reals, rule: ClipRule) -> NDArray[np.bool_]:
 
 def _bounds(values: NDArray[np.float64], sigma: float) -> tuple[Reals, Reals]:
     """Return median ± sigma standard deviations along the first axis; NaN where all are NaN."""
-    number = np.sum(~np.isnan(values), axis=0)
-    some = np.where(number > 0, values, 0.0)  # no warning for pixels without any value
-    middle, spread = np.nanmedian(some, axis=0), np.nanstd(some, axis=0)
+    ordered = np.sort(values, axis=0)  # NaN last
+    number = np.sum(~np.isnan(ordered), axis=0)
     empty = number == 0
-    middle, spread = np.where(empty, np.nan, middle), np.where(empty, np.nan, spread)
+    between = [np.where(empty, 0, place)[None] for place in ((number - 1) // 2, number // 2)]
+    middle = sum(np.take_along_axis(ordered, place, 0)[0] for place in between) / 2
+    some = np.maximum(number, 1)
+    mean = np.nansum(values, axis=0) / some
+    spread = np.sqrt(np.nansum(np.square(values - mean), axis=0) / some)
     return middle - sigma * spread, middle + sigma * spread
