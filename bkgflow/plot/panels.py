@@ -209,7 +209,7 @@ def draw_image(axis: Axes, panel: Panel, *, stacked: bool = False, bar: bool = T
         extent=extent,
         origin="lower",
         cmap=panel.colours or colormaps["gray"].with_extremes(bad="firebrick"),
-        norm=norm_of(panel.limits, panel.stretch),
+        norm=norm_of(panel.limits, panel.stretch, panel.image),
         interpolation="nearest",
         aspect="auto" if stacked else "equal",
     )

@@ -78,15 +78,16 @@ def limits_of(image: Image, stretch: Stretch) -> Limits:
     )
 
 
-def norm_of(limits: Limits, stretch: Stretch) -> Normalize:
-    """Return matplotlib's way from values to shades."""
+def norm_of(limits: Limits, stretch: Stretch, image: Image) -> Normalize:
+    """Return matplotlib's way from values to shades, for an image."""
     from matplotlib.colors import FuncNorm, Normalize
 
     low, high = limits
-    if stretch != "asinh":
+    if stretch != "asinh" or not high > low:
         return Normalize(low, high)
-    # The sky keeps a third of the shades, however bright the brightest is.
-    softening = max((high - low) / 50, np.finfo(np.float32).tiny)
+    # As wide as the noise of the sky: that keeps its shades, however bright the brightest is.
+    dark, bright = sky_limits(image)
+    softening = min(bright - dark, high - low) / (2 * WIDTH)
 
     def forward(values: Image) -> Image:
         return np.asarray(np.arcsinh((values - low) / softening))

@@ -66,7 +66,7 @@ def test_every_stretch_goes_from_black_to_white(stretch):
     image = rng.normal(10, 1, (80, 80))
     image[3:6, 3:6] = 1e4
     low, high = limits_of(image, stretch)
-    norm = norm_of((low, high), stretch)
+    norm = norm_of((low, high), stretch, image)
     shades = norm(np.array([low, 10.0, 12.0, high]))
     np.testing.assert_allclose(shades[[0, 3]], [0, 1], atol=1e-6)
     # Of noise, one sees something, whatever shines beside it.
