@@ -100,7 +100,7 @@ def _check_card(path: PathLike, hdu: Hdu, raw: bytes) -> None:
 
 
 def _check_count(path: PathLike, hdu: Hdu, raw: bytes) -> None:
-    """See that a count is one: astropy looks for as many cards, a thousand million if it says so."""
+    """See that a count is one: astropy looks for as many cards, even for a thousand million."""
     card = Card.fromstring(raw)
     if not isinstance(card.value, int) or not 0 <= card.value <= 999:
         raise FileError(
