@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bkgflow import version as _version
 
 if TYPE_CHECKING:
+    from bkgflow import plot
     from bkgflow.api import (
         choices,
         clean,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from bkgflow.campaign.result import RunResult
     from bkgflow.detector import Window
     from bkgflow.errors import BkgflowError
-    from bkgflow import plot
     from bkgflow.explore.exposure import open_exposure
     from bkgflow.explore.program import open_program
     from bkgflow.explore.rejected import rejected

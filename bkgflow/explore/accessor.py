@@ -19,8 +19,8 @@ __all__ = ["DatasetAccessor", "TreeAccessor", "register"]
 @cache
 def register() -> None:
     """Give Datasets and DataTrees their ``.bkgflow``, once in a process."""
-    xr.register_dataset_accessor("bkgflow")(DatasetAccessor)
-    xr.register_datatree_accessor("bkgflow")(TreeAccessor)
+    xr.register_dataset_accessor("bkgflow")(DatasetAccessor)  # type: ignore[no-untyped-call]
+    xr.register_datatree_accessor("bkgflow")(TreeAccessor)  # type: ignore[no-untyped-call]
 
 
 class DatasetAccessor:

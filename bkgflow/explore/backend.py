@@ -88,7 +88,7 @@ class BkgflowBackend(BackendEntrypoint):
         chunks = {**depth, "y": rows, "x": facts.window.nx}
         variables = {}
         for layer in layers_of(facts):
-            lazy = _Lazy(facts.source, layer, facts.shape, np.dtype(DTYPES[layer]))
+            lazy = _Lazy(facts.source, layer, facts.shape, np.dtype[Any](DTYPES[layer]))
             data = indexing.LazilyIndexedArray(lazy)
             encoding = {"preferred_chunks": chunks, "source": str(facts.location)}
             variables[layer] = xr.Variable((*depth, "y", "x"), data, encoding=encoding)

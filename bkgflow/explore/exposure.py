@@ -10,6 +10,7 @@ from bkgflow.explore import accessor
 from bkgflow.explore.lazy import DEFAULT_CHUNK, DTYPES, about, banded, read_one, with_units
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.from_fits import inspect
+from bkgflow.io.exposures.source import Layer
 from bkgflow.io.storage.location import PathLike
 from bkgflow.version import VERSION
 
@@ -51,7 +52,7 @@ def lazy_exposure(facts: ExposureFacts, memory: int = DEFAULT_CHUNK) -> xr.Datas
     return with_units(data, facts.bunit)
 
 
-def layers_of(facts: ExposureFacts) -> list[str]:
+def layers_of(facts: ExposureFacts) -> list[Layer]:
     """Return the layers that an exposure has: without DQ all pixels are good, and DQ is 0."""
     return [each for each in DTYPES if each != "err" or "ERR" not in facts.absent]
 

@@ -183,7 +183,6 @@ def _number(word: str) -> float:
 
 def _time(said: Mapping[str, str]) -> np.datetime64:
     try:
-        time = np.datetime64(f"{said['DATE-OBS']}T{said.get('TIME-OBS', '00:00:00')}", "ns")
+        return np.datetime64(f"{said['DATE-OBS']}T{said.get('TIME-OBS', '00:00:00')}", "ns")
     except (KeyError, ValueError):
-        time = np.datetime64("NaT", "ns")
-    return time
+        return np.datetime64("NaT", "ns")

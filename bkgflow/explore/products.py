@@ -68,7 +68,7 @@ def write_fits(data: xr.Dataset, path: PathLike, *, overwrite: bool = False) -> 
     with writer.open(facts) as opened:
         if combined:
             held = data[list(LAYERS)].compute()
-            arrays = tuple(held[name].values for name in LAYERS)
+            arrays = held["sci"].values, held["err"].values, held["dq"].values
             draft = opened.combined(arrays, _record(data, data), to)
         else:
             changes, verdict = _what_was_done(data, facts)
@@ -114,7 +114,7 @@ def _source(data: xr.Dataset) -> str:
             "A Dataset must be that of one exposure",
             value="no attribute path",
             cure="Open one with bkgflow.open_exposure; keep its attributes in what you do "
-            '(xr.set_options(keep_attrs=True))',
+            "(xr.set_options(keep_attrs=True))",
         )
     return found
 

@@ -10,7 +10,7 @@ import xarray as xr
 from bkgflow.errors import BkgflowError, PlanError, SettingsError
 from bkgflow.explore import accessor
 from bkgflow.explore.exposure import lazy_exposure
-from bkgflow.explore.lazy import DEFAULT_CHUNK, about
+from bkgflow.explore.lazy import DEFAULT_CHUNK
 from bkgflow.explore.look import each_inspected
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.storage.lists import expanded
@@ -27,6 +27,9 @@ MODELS = {"ImageModel", "CubeModel", "IFUImageModel", "SlitModel", ""}
 
 SETUP = ("FILTER", "PUPIL", "GRATING", "CHANNEL", "BAND")
 """Of what the name of a group is made, after the detector."""
+
+GROUP = "zarr.json"
+"""In the folder of every group and array of zarr."""
 
 NO_VALUE = {"", "N/A", "CLEAR"}
 
@@ -103,10 +106,10 @@ def select(tree: xr.DataTree, wanted: Mapping[str, object]) -> xr.DataTree:
     SettingsError
         If no exposure of the tree has such a coordinate, or none is as wanted.
     """
-    leaves = [each for each in tree.leaves if "path" in each.attrs]
+    leaves = _exposures_of(tree)
     for name in wanted:
         if not any(name in each.coords for each in leaves):
-            known = sorted({str(c) for each in leaves for c in each.coords if not each[c].dims})
+            known = sorted({c for each in leaves for c in _scalars(each)})
             raise SettingsError(
                 "An exposure must be selected by a coordinate that it has",
                 value=name,
@@ -115,9 +118,11 @@ def select(tree: xr.DataTree, wanted: Mapping[str, object]) -> xr.DataTree:
     chosen = [
         each
         for each in leaves
-        if all(name in each.coords and _fits(each[name], asked, name)
-               for name, asked in wanted.items())
-    ]  # fmt: skip
+        if all(
+            name in each.coords and _fits(each.coords[name], asked, name)
+            for name, asked in wanted.items()
+        )
+    ]
     if not chosen:
         said = ", ".join(f"{name}={asked!r}" for name, asked in wanted.items())
         raise SettingsError(
@@ -158,8 +163,17 @@ def _exposures(given: list[PathLike]) -> tuple[list[Location], dict[Location, se
                 found[location] = None
                 roles.setdefault(location, set()).add(role)
             if item.is_dir():
-                found |= dict.fromkeys(filter(names_exposure, walk(item).files()))
+                found |= dict.fromkeys(_below(item))
     return list(found), roles
+
+
+def _below(folder: Location) -> Iterator[Location]:
+    """Yield what may be an exposure in a folder and below: FITS files, groups of zarr with SCI."""
+    tree = walk(folder)
+    yield from filter(names_exposure, tree.files())
+    for name, files in tree.folders.items():
+        if GROUP in files and GROUP in tree.folders.get(f"{name}/sci", ()):
+            yield Location(name)
 
 
 def _associations(item: Location) -> Program:
@@ -203,11 +217,17 @@ def _name(facts: ExposureFacts, taken: Mapping[str, object]) -> str:
 
 def table(tree: xr.DataTree) -> dict[str, list[object]]:
     """Return the scalar coordinates of all exposures of a tree: a column each, by its name."""
-    leaves = [each for each in tree.leaves if "path" in each.attrs]
-    names = dict.fromkeys(c for each in leaves for c in each.coords if not each[c].dims)
+    leaves = _exposures_of(tree)
+    scalars = [_scalars(each) for each in leaves]
+    names = dict.fromkeys(name for each in scalars for name in each)
     columns: dict[str, list[object]] = {"node": [each.path for each in leaves]}
-    for name in names:
-        columns[str(name)] = [
-            each[name].values[()] if name in each.coords else None for each in leaves
-        ]
-    return columns
+    return columns | {name: [each.get(name) for each in scalars] for name in names}
+
+
+def _exposures_of(tree: xr.DataTree) -> list[xr.DataTree]:
+    return [each for each in tree.leaves if "path" in each.attrs]
+
+
+def _scalars(node: xr.DataTree) -> dict[str, object]:
+    """Return the values of the coordinates that are one for the whole exposure."""
+    return {str(c): each.values[()] for c, each in node.coords.items() if not each.dims}

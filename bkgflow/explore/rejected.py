@@ -17,9 +17,7 @@ from bkgflow.settings import StepSettings
 __all__ = ["rejected"]
 
 
-def rejected(
-    stack: xr.Dataset, *, sigma: float = 3.0, maxiters: int | None = None
-) -> xr.DataArray:
+def rejected(stack: xr.Dataset, *, sigma: float = 3.0, maxiters: int | None = None) -> xr.DataArray:
     """Say which values of a stack `combine` leaves out, lazily.
 
     Parameters
@@ -51,7 +49,7 @@ def rejected(
             cure="Open one with bkgflow.open_stack",
         )
     whole = stack.chunk(dict.fromkeys(core, -1)) if stack.chunks else stack
-    found = xr.apply_ufunc(
+    found: xr.DataArray = xr.apply_ufunc(
         partial(_rejected, rule),
         whole["sci"],
         whole["dq"],
@@ -75,7 +73,7 @@ def _rejected(rule: ClipRule, sci: Plane, dq: Plane) -> NDArray[np.bool_]:
     stacked = first[0]
     if number == 2:
         means = [
-            clip.collapse(*map(np.ascontiguousarray, (image, image, flags)), rule=rule).sci
+            clip.collapse(np.ascontiguousarray(image), None, np.ascontiguousarray(flags), rule).sci
             for image, flags in zip(*first, strict=True)
         ]
         stacked = np.stack(means)

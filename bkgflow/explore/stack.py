@@ -116,9 +116,11 @@ def open_stack(
         integrations,
     )
     data = banded(read, window, depth, memory).assign_coords(
-        exposure=("exposure", [each.name for each in facts]),
-        n_integrations=("exposure", [each.n_integrations or 0 for each in facts]),
-        **about(facts, "exposure"),
+        {
+            "exposure": ("exposure", [each.name for each in facts]),
+            "n_integrations": ("exposure", [each.n_integrations or 0 for each in facts]),
+            **about(facts, "exposure"),
+        }
     )
     if any(leakage):
         names = [each.name if each else "" for each in leakage]
@@ -143,7 +145,7 @@ def locations_of(chosen: Chosen) -> list[Location]:
     """
     if isinstance(chosen, xr.DataTree):
         chosen = [each.to_dataset() for each in chosen.leaves if "path" in each.attrs]
-    if isinstance(chosen, xr.Dataset | str) or isinstance(chosen, PathLike):
+    if isinstance(chosen, xr.Dataset | PathLike):
         chosen = [chosen]
     return [Location.of(_path(each) if isinstance(each, xr.Dataset) else each) for each in chosen]
 

@@ -8,7 +8,6 @@ import numpy as np
 import xarray as xr
 
 from bkgflow.errors import BackgroundError, ShapeError, WindowError
-from bkgflow.io.exposures.source import Pixels
 from bkgflow.io.exposures.units import same_unit
 from bkgflow.io.products.writer import Plane
 from bkgflow.kinds.variances import VARIANCE_TAKERS
@@ -20,7 +19,7 @@ FILL = {"sci": np.float32(np.nan), "err": np.float32(np.nan), "dq": np.uint32(0)
         "n_used": np.uint16(0)}  # fmt: skip
 """Of a background where it has no pixels."""
 
-Arithmetic = Callable[[Plane, Pixels, Pixels], None]
+Arithmetic = Callable[[Plane, Plane, Plane], None]
 
 
 def subtract_background(
@@ -140,19 +139,19 @@ def _changed(
 ) -> xr.DataArray:
     """Return pixels as the method's arithmetic, which works in place, leaves a copy of them."""
 
-    def change(pixels: Plane, background: Pixels, used: Pixels) -> Plane:
+    def change(pixels: Plane, background: Plane, used: Plane) -> Plane:
         # The arguments are as xarray has them, missing axes first.
         out = np.array(np.broadcast_to(pixels, np.broadcast_shapes(pixels.shape, used.shape)))
         how(out, background, used)
         return out
 
-    result = xr.apply_ufunc(
+    result: xr.DataArray = xr.apply_ufunc(
         change, pixels, background, used, dask="parallelized", output_dtypes=[pixels.dtype]
     )
     return result.assign_attrs(pixels.attrs)
 
 
-def _join(dq: Plane, background: Pixels, _used: Pixels) -> None:
+def _join(dq: Plane, background: Plane, _used: Plane) -> None:
     image.join_flags(dq, background)
 
 

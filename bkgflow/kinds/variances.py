@@ -39,8 +39,8 @@ def error_notes(target: ExposureFacts) -> tuple[str, ...] | None:
     takes = array_for_variance(target)
     if takes is None:
         return (
-            f"there is neither {' nor '.join(VARIANCE_TAKERS)} in the shape of SCI: the background's "
-            "uncertainty is in ERR alone, and is lost where a later step makes ERR of variances",
+            f"there is neither {' nor '.join(VARIANCE_TAKERS)} in the shape of SCI: the "
+            "background's uncertainty is in ERR alone, and is lost where a later step makes ERR of variances",
         )
     notes = []
     if takes != VARIANCE_TAKERS[0]:

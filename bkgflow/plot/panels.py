@@ -204,12 +204,13 @@ def draw_image(axis: Axes, panel: Panel, *, stacked: bool = False, bar: bool = T
     (ny, nx), (x0, y0) = panel.image.shape, panel.corner
     most = MOST_PIXELS["stacked" if stacked else "beside"]
     extent = (x0 - 0.5, x0 + nx - 0.5, y0 - 0.5, y0 + ny - 0.5)
+    norm = norm_of(panel.limits, panel.stretch, panel.image)
     drawn = axis.imshow(
         averaged(panel.image, most),
         extent=extent,
         origin="lower",
         cmap=panel.colours or colormaps["gray"].with_extremes(bad="firebrick"),
-        norm=norm_of(panel.limits, panel.stretch, panel.image),
+        norm=norm,
         interpolation="nearest",
         aspect="auto" if stacked else "equal",
     )
@@ -227,7 +228,7 @@ def draw_image(axis: Axes, panel: Panel, *, stacked: bool = False, bar: bool = T
         shrink = 1.0 if stacked else 0.65
         shown = axis.figure.colorbar(drawn, ax=axis, shrink=shrink, label=panel.unit)
         if panel.stretch == "asinh":  # ticks at equal distances of value would crowd at one end
-            ticks = drawn.norm.inverse(np.linspace(0, 1, 6))
+            ticks = [float(each) for each in norm.inverse(np.linspace(0, 1, 6))]
             shown.set_ticks(ticks, labels=[f"{tick:.3g}" for tick in ticks])
         elif panel.whole:
             shown.locator = MaxNLocator(integer=True)

@@ -96,7 +96,9 @@ def test_what_is_no_exposure_is_passed_over_with_its_reason(tmp_path):
 
 def test_programs_without_associations_and_single_files(tmp_path, program):
     for i in range(2):
-        write_fits(tmp_path / f"{i}_rate.fits", np.ones((4, 4)), EXP_TYPE="MIR_IMAGE", FILTER="F770W")
+        write_fits(
+            tmp_path / f"{i}_rate.fits", np.ones((4, 4)), EXP_TYPE="MIR_IMAGE", FILTER="F770W"
+        )
     tree = bkgflow.open_program(tmp_path)
     assert names(tree) == {"0_rate", "1_rate"}
     assert {each["role"].item() for each in tree.leaves} == {""}

@@ -24,9 +24,7 @@ campaign
 def run_cell(client, code):
     """Execute code; return what it shows, or fail with what it raised."""
     shown = []
-    reply = client.execute_interactive(
-        code, timeout=120, output_hook=lambda message: shown.append(message)
-    )
+    reply = client.execute_interactive(code, timeout=120, output_hook=shown.append)
     assert reply["content"]["status"] == "ok", reply["content"]
     return [each["content"]["data"] for each in shown if each["msg_type"] == "display_data"]
 
