@@ -20,7 +20,7 @@ from bkgflow.programs.content import names_exposure
 from bkgflow.programs.program import Program, load_program
 from bkgflow.version import VERSION
 
-__all__ = ["open_program", "select"]
+__all__ = ["open_program", "select", "table"]
 
 MODELS = {"ImageModel", "CubeModel", "IFUImageModel", "SlitModel", ""}
 """What exposures are saved as; references and segmentation maps are something else."""

@@ -40,7 +40,8 @@ def error_notes(target: ExposureFacts) -> tuple[str, ...] | None:
     if takes is None:
         return (
             f"there is neither {' nor '.join(VARIANCE_TAKERS)} in the shape of SCI: the "
-            "background's uncertainty is in ERR alone, and is lost where a later step makes ERR of variances",
+            "background's uncertainty is in ERR alone, and is lost where a later step makes ERR "
+            "of variances",
         )
     notes = []
     if takes != VARIANCE_TAKERS[0]:
