@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from bkgflow.errors import BkgflowError
+from bkgflow.errors import InputError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.storage.location import Location
@@ -26,13 +26,13 @@ def inspect_all(locations: Sequence[Location]) -> list[ExposureFacts]:
     """
     found = []
     for each in each_inspected(locations):
-        if isinstance(each, BkgflowError):
+        if isinstance(each, InputError):
             raise each
         found.append(each)
     return found
 
 
-def each_inspected(locations: Sequence[Location]) -> Iterator[ExposureFacts | BkgflowError]:
+def each_inspected(locations: Sequence[Location]) -> Iterator[ExposureFacts | InputError]:
     """Yield the facts of exposures in their order; of a bad one, its error."""
     if all(each.is_local for each in locations):
         yield from map(_inspected, locations)  # what a thread gains, the interpreter's lock takes
@@ -41,8 +41,8 @@ def each_inspected(locations: Sequence[Location]) -> Iterator[ExposureFacts | Bk
         yield from threads.map(_inspected, locations)
 
 
-def _inspected(location: Location) -> ExposureFacts | BkgflowError:
+def _inspected(location: Location) -> ExposureFacts | InputError:
     try:
         return inspect(location)
-    except BkgflowError as error:
+    except InputError as error:  # a store that does not answer is nobody's in particular
         return error

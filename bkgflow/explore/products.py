@@ -14,6 +14,7 @@ from bkgflow.detector import DO_NOT_USE
 from bkgflow.errors import BackgroundError, OutputError, SettingsError, ShapeError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.from_fits import inspect
+from bkgflow.io.fits.unwarned import unwarned
 from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.products.writer import Changes, Edit, Plane
 from bkgflow.io.storage.location import Location, PathLike
@@ -96,7 +97,8 @@ def write_zarr(data: xr.Dataset, store: Any, options: Mapping[str, Any]) -> Any:
     if isinstance(store, PathLike):
         store = str(Location.of(store))
     asked = dict(options)
-    return data.to_zarr(store, encoding={**encoding, **asked.pop("encoding", {})}, **asked)
+    with unwarned():  # that consolidated metadata are not in zarr's specification yet
+        return data.to_zarr(store, encoding={**encoding, **asked.pop("encoding", {})}, **asked)
 
 
 def _cut(dim: object, length: int) -> tuple[int, int]:

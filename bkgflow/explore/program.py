@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 import xarray as xr
 
-from bkgflow.errors import BkgflowError, PlanError, SettingsError
+from bkgflow.errors import InputError, PlanError, SettingsError
 from bkgflow.explore import accessor
 from bkgflow.explore.exposure import lazy_exposure
 from bkgflow.explore.lazy import DEFAULT_CHUNK
@@ -71,7 +71,7 @@ def open_program(
     nodes: dict[str, xr.Dataset] = {}
     passed_over = []
     for location, found in zip(locations, each_inspected(locations), strict=True):
-        if isinstance(found, BkgflowError):
+        if isinstance(found, InputError):
             passed_over.append(f"{location.name}: {found.rule}")
         elif found.model not in MODELS or not found.exp_type:
             passed_over.append(f"{location.name}: a {found.model or 'file without DATAMODL'}")

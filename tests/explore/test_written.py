@@ -110,7 +110,7 @@ def test_what_cannot_be_a_product_is_refused(case, tmp_path):
 def test_a_store_has_the_types_and_the_values(case, tmp_path, rows):
     data = subtracted(case, propagate_errors=True).chunk(y=rows, x=13)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # zarr's, of consolidated metadata
+        warnings.simplefilter("error")
         data.bkgflow.to_zarr(tmp_path / "x.zarr")
         again = xr.open_zarr(tmp_path / "x.zarr")
     for name, array in data.data_vars.items():
