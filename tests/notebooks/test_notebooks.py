@@ -36,21 +36,13 @@ def test_it_runs_and_ends_in_a_picture(path, tmp_path):
             resources={"metadata": {"path": str(here)}},
         )
         client.execute()
-    shown = [
-        output for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output
-    ]
-    pictures = [output for output in shown if "image/png" in output.data]
-    assert len(pictures) >= 3
-    last = next(
-        output
-        for cell in reversed(notebook.cells)
-        for output in reversed(cell.get("outputs", []))
-        if output.output_type in ("execute_result", "display_data", "stream")
-    )
-    text = [output.text for cell in notebook.cells for output in cell.get("outputs", [])
-            if output.output_type == "stream" and output.name == "stderr"]  # fmt: skip
-    assert not any("Traceback" in each for each in text)
-    assert last is not None
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    said = [each for each in outputs if each.output_type == "stream"]
+    shown = [each.data for each in outputs if "data" in each]
+    assert sum("image/png" in each for each in shown) >= 2
+    assert "image/png" in outputs[-1].get("data", {})
+    # Warnings and tracebacks, of threads as well, are no reading for anybody.
+    assert [each.text for each in said if each.name == "stderr"] == []
     assert not list(here.iterdir()), "a notebook must keep what it makes in a folder of its own"
 
 
