@@ -44,11 +44,20 @@ def open_exposure(path: PathLike, *, memory: int = DEFAULT_CHUNK) -> xr.Dataset:
     return lazy_exposure(inspect(path), memory)
 
 
-def lazy_exposure(facts: ExposureFacts, memory: int = DEFAULT_CHUNK) -> xr.Dataset:
-    """Do `open_exposure` for an exposure whose headers were read already."""
-    read = partial(read_one, facts.source)
-    data = banded(read, facts.window, depth_of(facts), memory, layers_of(facts))
-    data = data.assign_coords(about([facts])).assign_attrs(attributes(facts))
+def lazy_exposure(facts: ExposureFacts, memory: int = DEFAULT_CHUNK, **words: str) -> xr.Dataset:
+    """Do `open_exposure` for an exposure whose headers were read already.
+
+    ``words`` become coordinates, too.
+    """
+    data = banded(
+        partial(read_one, facts.source),
+        facts.window,
+        depth_of(facts),
+        memory,
+        layers_of(facts),
+        more=about([facts]) | {name: xr.Variable((), word) for name, word in words.items()},
+        attrs=attributes(facts),
+    )
     return with_units(data, facts.bunit)
 
 

@@ -85,6 +85,9 @@ def banded(
     depth: Mapping[str, int],
     memory: int,
     layers: Sequence[Layer] = tuple(DTYPES),
+    *,
+    more: Mapping[str, xr.Variable] | None = None,
+    attrs: Mapping[str, str] | None = None,
 ) -> xr.Dataset:
     """Return dask arrays that read one row band a chunk, whatever lies behind a pixel.
 
@@ -94,6 +97,9 @@ def banded(
         Returns the pixels of a layer in a band: (*depth, ny, nx).
     window, depth, memory
         As for `rows_of_a_band`.
+    more, attrs : mapping, optional
+        Coordinates beside rows and columns, and attributes: all at once, because xarray takes its
+        time for each Dataset, and a program has thousands.
     """
     rows = rows_of_a_band(window, depth, memory)
     bands = tuple(window.bands(rows))
@@ -104,7 +110,7 @@ def banded(
         at = (0,) * len(depth)
         graph = {(name, *at, i, 0): (read, layer, band) for i, band in enumerate(bands)}
         arrays[layer] = ((*depth, "y", "x"), da.Array(graph, name, chunks, dtype=DTYPES[layer]))
-    return xr.Dataset(arrays, detector_axes(window))
+    return xr.Dataset(arrays, {**detector_axes(window), **(more or {})}, attrs)
 
 
 def detector_axes(window: Window, of: str = "detector ") -> dict[str, tuple[object, ...]]:
@@ -130,13 +136,13 @@ def with_units(data: xr.Dataset, unit: str) -> xr.Dataset:
     for layer, long_name in LONG_NAMES.items():
         if layer not in data:
             continue
-        data[layer].attrs["long_name"] = long_name
+        data.variables[layer].attrs["long_name"] = long_name
         if unit and layer != "dq":
-            data[layer].attrs["units"] = unit
+            data.variables[layer].attrs["units"] = unit
     if "dq" in data:
         # netCDF 3 has no unsigned numbers: this is its way to write them, and to read them back.
-        data["dq"].attrs["_Unsigned"] = "true"
-        data["dq"].encoding["dtype"] = "i4"
+        data.variables["dq"].attrs["_Unsigned"] = "true"
+        data.variables["dq"].encoding["dtype"] = "i4"
     return data
 
 

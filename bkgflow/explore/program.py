@@ -77,8 +77,7 @@ def open_program(
             passed_over.append(f"{location.name}: a {found.model or 'file without DATAMODL'}")
         else:
             role = ", ".join(sorted(roles.get(location, ()), reverse=True))
-            data = lazy_exposure(found, memory).assign_coords(role=role)
-            nodes[_name(found, nodes)] = data
+            nodes[_name(found, nodes)] = lazy_exposure(found, memory, role=role)
     if not nodes:
         raise PlanError(
             "A program must hold exposures",
@@ -230,4 +229,4 @@ def _exposures_of(tree: xr.DataTree) -> list[xr.DataTree]:
 
 def _scalars(node: xr.DataTree) -> dict[str, object]:
     """Return the values of the coordinates that are one for the whole exposure."""
-    return {str(c): each.values[()] for c, each in node.coords.items() if not each.dims}
+    return {str(c): each.values[()] for c, each in node.variables.items() if not each.dims}
