@@ -21,6 +21,7 @@ from typing import Protocol
 from bkgflow.errors import StorageError
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.lock import check_held
+from bkgflow.io.storage.many_files import below, put_in_place
 from bkgflow.io.storage.owner import Owner
 from bkgflow.io.storage.refused import not_writable
 
@@ -64,10 +65,11 @@ class Draft:
     location : Location
         Where it is to appear.
     path : Path
-        A scratch file on a disk of this machine, to write to. Its name is the one wanted as far
-        as printable ASCII goes: FITS headers, which repeat it, hold nothing else.
+        A scratch file on a disk of this machine, to write to; or a folder, for a product of many
+        files, which the writer makes. Its name is the one wanted as far as printable ASCII goes:
+        FITS headers, which repeat it, hold nothing else.
     appear : callable
-        Makes the scratch file appear at the location, or raises what the system does.
+        Makes the scratch file or folder appear at the location, or raises what the system does.
     """
 
     location: Location
@@ -139,10 +141,12 @@ class LocalPublish:
         # A rename may reach the disk before the bytes do. Without the first sync a power
         # cut would leave a file of the right name and length that is full of zeros; without
         # the second one the ledger could know of a product whose name is lost.
+        for each in below(scratch):
+            self.sync(each)
         self.sync(scratch)
         if self.run:
             check_held(to.parent, self.run)  # it may have ended while this was written
-        scratch.replace(to.path)
+        put_in_place(scratch, to.path)
         try:
             self.sync(to.parent.path)
         except OSError as problem:
@@ -172,7 +176,10 @@ class MemoryPublish:
     def _appear(self, scratch: Path, to: Location) -> None:
         if self.fault is not None:
             self.fault(to)
-        self.files[to] = scratch.read_bytes()
+        for each in below(scratch) if scratch.is_dir() else (scratch,):
+            if each.is_file():
+                place = each.relative_to(scratch).as_posix()
+                self.files[to / place if each != scratch else to] = each.read_bytes()
 
 
 @contextmanager

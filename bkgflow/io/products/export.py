@@ -1,0 +1,60 @@
+"""A FITS product put together again from its group, byte by byte."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.publish import Publish, whole
+from bkgflow.io.zarr.layout import cut_of
+from bkgflow.io.zarr.reading import Group, StoredHdu, open_group
+
+__all__ = ["export_product", "fits_bytes"]
+
+
+def export_product(group: Location, to: Location, by: Publish | None = None) -> Location:
+    """Write the FITS file that a product's group holds; it appears whole or not at all.
+
+    Raises
+    ------
+    FileError
+        If the group cannot be read, or is none that bkgflow wrote.
+    OutputError
+        If nothing can be written there.
+    """
+    opened = open_group(group)
+    with whole(to, by) as path, path.open("wb") as stream:
+        for part in fits_bytes(opened):
+            stream.write(part)
+    return to
+
+
+def fits_bytes(group: Group) -> Iterator[bytes | memoryview]:
+    """Yield the FITS file, a header or a shard's pixels at a time."""
+    for stored in group.hdus:
+        yield stored.hdu.header.raw
+        if stored.array:
+            yield from _pixels(group, stored)
+        yield group.data(stored)
+
+
+def _pixels(group: Group, stored: StoredHdu) -> Iterator[memoryview]:
+    """Yield an image as FITS stores it, shard by shard."""
+    array, data = group.array(stored.array), stored.hdu.data
+    deep, ny = (1, *data.shape)[-3], data.shape[-2]
+    depth, height = cut_of(data.shape).step
+    for i in range(0, deep, depth):
+        for y in range(0, ny, height):
+            rows = slice(y, min(y + height, ny))
+            where = rows if len(data.shape) == 2 else (slice(i, min(i + depth, deep)), rows)
+            yield _stored(group.read(array, where), data.dtype)
+
+
+def _stored(pixels: Any, dtype: np.dtype[Any]) -> memoryview:
+    if pixels.dtype.kind == "u" and pixels.dtype.itemsize > 1:  # FITS has no sign to leave out
+        pixels = pixels ^ pixels.dtype.type(1 << (8 * pixels.dtype.itemsize - 1))
+    raw = np.ascontiguousarray(pixels).astype(dtype, casting="unsafe")
+    return raw.reshape(-1).view(np.uint8).data
