@@ -147,7 +147,7 @@ class Session(Keeper):
             file = Location.of(path)
             stamp = file.stamp()
             if stamp is not None:
-                yield KeptFile(file.name, size, stamp.mtime_ns, checksum, unit)
+                yield KeptFile(file.name_in(self.plan.output), size, stamp.mtime_ns, checksum, unit)
 
     def said(self, words: str) -> None:
         """Take down what was said of the run as a whole."""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["CampaignFolder", "CheckSpace", "Output", "Pictures"]
+__all__ = ["CampaignFolder", "CheckSpace", "Format", "Output", "Pictures", "Store"]
 
 Output = Annotated[Path, typer.Option(help="Folder of the products.", metavar="DIR")]
 Pictures = Annotated[bool, typer.Option("--pictures", help="Draw every target before and after.")]
@@ -16,6 +16,20 @@ CheckSpace = Annotated[
     typer.Option(
         "--check-space/--no-check-space",
         help="Begin only if the disk has room for all products.",
+    ),
+]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        help="What the products are: fits, or zarr; zarr, too, where there is a --store.",
+        metavar="WORD",
+        show_default="fits",
+    ),
+]
+Store = Annotated[
+    str | None,
+    typer.Option(
+        help="A zarr store for all products, a group each: a path or a URL.", metavar="STORE"
     ),
 ]
 CampaignFolder = Annotated[

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
-
-import numpy as np
 
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import Publish, whole
 from bkgflow.io.zarr.layout import cut_of
 from bkgflow.io.zarr.reading import Group, StoredHdu, open_group
+from bkgflow.io.zarr.stream import as_stored
 
 __all__ = ["export_product", "fits_bytes"]
 
@@ -50,11 +48,4 @@ def _pixels(group: Group, stored: StoredHdu) -> Iterator[memoryview]:
         for y in range(0, ny, height):
             rows = slice(y, min(y + height, ny))
             where = rows if len(data.shape) == 2 else (slice(i, min(i + depth, deep)), rows)
-            yield _stored(group.read(array, where), data.dtype)
-
-
-def _stored(pixels: Any, dtype: np.dtype[Any]) -> memoryview:
-    if pixels.dtype.kind == "u" and pixels.dtype.itemsize > 1:  # FITS has no sign to leave out
-        pixels = pixels ^ pixels.dtype.type(1 << (8 * pixels.dtype.itemsize - 1))
-    raw = np.ascontiguousarray(pixels).astype(dtype, casting="unsafe")
-    return raw.reshape(-1).view(np.uint8).data
+            yield as_stored(group.read(array, where), data.dtype)

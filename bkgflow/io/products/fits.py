@@ -67,7 +67,10 @@ class FitsWriter:
 
 
 class OpenFile:
-    """A file without its pixels: its own headers and tree, or those of its data model."""
+    """A file without its pixels: its own headers and tree, or those of its data model.
+
+    See `OpenTarget`.
+    """
 
     def __init__(self, target: ExposureFacts, publish: Publish, amend: bool) -> None:
         self._target, self._publish, self._amend = target, publish, amend
@@ -76,6 +79,7 @@ class OpenFile:
         self._stack = ExitStack()
 
     def __enter__(self) -> OpenFile:
+        """Look at the file's headers and tree."""
         if self._amend:
             self._written = as_written(self._target.location)
         if self._written is None:
@@ -83,9 +87,11 @@ class OpenFile:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Hold nothing of it any more."""
         self._forget()
 
     def product(self, changes: Changes, verdict: Verdict, to: Location, threads: int = 1) -> Draft:
+        """See `OpenTarget.product`."""
         draft = self._publish.prepare(to)
         with writing(draft) as path:
             parts = self.parts(changes, verdict, path.name)
@@ -95,6 +101,7 @@ class OpenFile:
         return draft
 
     def combined(self, arrays: Arrays, record: Record, to: Location) -> Draft:
+        """See `OpenTarget.combined`."""
         return draft_combined(self._publish, self.model().model, arrays, record, to)
 
     def parts(self, changes: Changes, verdict: Verdict, filename: str) -> list[Part]:

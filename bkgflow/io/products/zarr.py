@@ -14,6 +14,7 @@ from bkgflow.io.products.describe import save_combined
 from bkgflow.io.products.fits import FitsWriter, OpenFile
 from bkgflow.io.products.pieces import parts_of_file, pieces_of
 from bkgflow.io.products.pixels import Part
+from bkgflow.io.products.said import file_called
 from bkgflow.io.products.writer import Arrays, Changes, Edit, check_arrays
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import Draft, LocalPublish, Publish, writing
@@ -22,9 +23,7 @@ from bkgflow.io.zarr.writing import write_group
 from bkgflow.record import Record
 from bkgflow.verdict import Verdict
 
-__all__ = ["ZarrWriter", "fits_name", "to_group"]
-
-SUFFIX = ".zarr"
+__all__ = ["ZarrWriter", "to_group"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ class _OpenZarr:
         """See `OpenTarget.product`; zarr packs the chunks of a shard side by side by itself."""
         draft = self.publish.prepare(to)
         with writing(draft) as path:
-            parts = self.fits.parts(changes, verdict, fits_name(path.name))
+            parts = self.fits.parts(changes, verdict, file_called(path.name))
             shapes = {part.name: part.source.shape for part in parts if part.source is not None}
             check_arrays(self.target, changes, shapes)
             source = self.target.location
@@ -79,16 +78,11 @@ class _OpenZarr:
         draft = self.publish.prepare(to)
         with writing(draft) as path:
             # The data model writes a file, beside the draft's folder and as hidden as that.
-            file = path.with_name(fits_name(path.name))
+            file = path.with_name(file_called(path.name))
             save_combined(file, self.fits.model().model, arrays, record)
             to_group(Location.of(file), path, self.target.window, name=to.name)
             file.unlink()
         return draft
-
-
-def fits_name(name: str) -> str:
-    """Return what the FITS file of a group is called."""
-    return f"{name.removesuffix(SUFFIX)}.fits"
 
 
 def to_group(file: Location, path: Path, window: Window, *, name: str) -> None:

@@ -19,6 +19,7 @@ from bkgflow.io.storage.checksum import checksum_of, checksum_of_version, checks
 from bkgflow.io.storage.handles import TOO_MANY, open_limit, raise_limit
 from bkgflow.io.storage.identity import Identity, Stamp
 from bkgflow.io.storage.lists import expanded, parted
+from bkgflow.io.storage.many_files import stamp_of
 from bkgflow.io.storage.reading import unpacked
 from bkgflow.io.storage.remote import Remote
 
@@ -173,6 +174,11 @@ class Location:
             inside = posixpath.normpath(inside).replace(":/", "://", 1)
         return inside == top or inside.startswith(f"{top}/")
 
+    def name_in(self, folder: Location) -> str:
+        """Return by what name a folder finds it: the way down from there, or all of its own."""
+        top = f"{folder.url.rstrip('/')}/"
+        return self.url.removeprefix(top)
+
     def identity(self, what: str = "An exposure") -> Identity:
         """Return which version of a file is there now; `FileError` where none is."""
         try:
@@ -182,22 +188,27 @@ class Location:
         except (OSError, ValueError) as problem:  # a name with a NUL or half a character in it
             raise _not_readable(self, what, problem) from None
         size, mtime_ns = found.st_size, found.st_mtime_ns
+        if stat.S_ISDIR(found.st_mode) and (stamp := self.stamp()) is not None:
+            size, mtime_ns = stamp
         checksum = checksum_of_version(self.url, size, mtime_ns) if checksums_wanted() else ""
         return Identity(self.name, size, mtime_ns, checksum)
 
     def size(self) -> int:
-        """Return the bytes of a file on a disk; -1 where none can be seen."""
+        """Return the bytes of a file on a disk, or of a product of many; -1 where there is none."""
         if not self.url.startswith("/"):  # a URL, or a model in memory
             return -1
-        try:
-            return os.stat(self.url).st_size  # noqa: PTH116
-        except (OSError, ValueError):
-            return -1
+        stamp = self.stamp()
+        return -1 if stamp is None else stamp.size
 
     def stamp(self) -> Stamp | None:
-        """Return the size of a file on a disk, and when it was written; None where none is."""
+        """Return the size of a file on a disk, and when it was written; None where none is.
+
+        A product that is a folder counts as a file.
+        """
         try:
             found = os.stat(self.url)  # noqa: PTH116
+            if stat.S_ISDIR(found.st_mode):
+                return stamp_of(self.path)
         except (OSError, ValueError):
             return None
         return Stamp(found.st_size, found.st_mtime_ns)

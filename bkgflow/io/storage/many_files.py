@@ -11,10 +11,11 @@ from pathlib import Path
 
 from bkgflow.io.storage.identity import Stamp
 
-__all__ = ["METADATA", "below", "is_product", "put_in_place", "stamp_of"]
+__all__ = ["METADATA", "PARTS", "below", "holds_products", "is_product", "put_in_place", "stamp_of"]
 
-METADATA = "zarr.json"
-"""What tells the folder of a product from any other."""
+METADATA, PARTS = "zarr.json", "fits"
+"""What tells the folder of a product from any other: a group of zarr, and the group of all that
+is no pixel in it. A folder with the first one alone is a store of products."""
 
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 """Of Linux: paths count from the working folder; both names change their places."""
@@ -24,8 +25,13 @@ CANNOT = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM}
 
 
 def is_product(path: Path) -> bool:
-    """Whether a folder is a product, or a part of one, and not one that holds products."""
-    return (path / METADATA).is_file()
+    """Whether a folder is a product."""
+    return (path / METADATA).is_file() and (path / PARTS / METADATA).is_file()
+
+
+def holds_products(path: Path) -> bool:
+    """Whether a folder is a store with products in it."""
+    return (path / METADATA).is_file() and not (path / PARTS).exists()
 
 
 def below(folder: Path) -> Iterator[Path]:
@@ -47,6 +53,7 @@ def stamp_of(folder: Path) -> Stamp:
         If it is no product.
     """
     when = (folder / METADATA).stat().st_mtime_ns
+    (folder / PARTS / METADATA).stat()
     return Stamp(sum(each.stat().st_size for each in below(folder) if each.is_file()), when)
 
 

@@ -115,10 +115,14 @@ class LocalPublish:
     run : str
         The short id of the run whose files these are; empty for this process's own. Hidden
         folders have it in their names, so that what a dead one left is known by it.
+    home : Location or None
+        The run's folder, where hidden folders are made and its lock is; without one, that of
+        each file. A store that lies elsewhere must be on the same file system.
     """
 
     sync: Callable[[Path], object] = _sync
     run: str = ""
+    home: Location | None = None
 
     def prepare(self, to: Location) -> Draft:
         """Begin a file in a hidden folder beside its location.
@@ -126,12 +130,13 @@ class LocalPublish:
         The folders above are made, but not for a run: its driver has made its folder, and if
         that is gone, one that is made anew would hide it. Without the run's lock nothing is begun.
         """
+        home = self.home or to.parent
         try:
             if self.run:
-                check_held(to.parent, self.run)
+                check_held(home, self.run)
             else:
                 to.parent.make_folder()
-            return Draft(to, _scratch(to, to.parent.path, self.run), self._appear)
+            return Draft(to, _scratch(to, home.path, self.run), self._appear)
         except PermissionError as problem:  # of the folder: it takes nothing
             raise not_writable(to, problem, StorageError) from problem
         except OSError as problem:
@@ -145,7 +150,7 @@ class LocalPublish:
             self.sync(each)
         self.sync(scratch)
         if self.run:
-            check_held(to.parent, self.run)  # it may have ended while this was written
+            check_held(self.home or to.parent, self.run)  # it may have ended while this was written
         put_in_place(scratch, to.path)
         try:
             self.sync(to.parent.path)

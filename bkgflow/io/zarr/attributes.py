@@ -92,9 +92,7 @@ def group_attributes(
     }
 
 
-def _multiscale(
-    name: str, dimensions: tuple[str, ...], corner: tuple[int, int]
-) -> dict[str, Any]:
+def _multiscale(name: str, dimensions: tuple[str, ...], corner: tuple[int, int]) -> dict[str, Any]:
     """Describe ``sci`` as an image of one resolution, as OME-NGFF 0.5 has it: no copy of it."""
     translation = [0.0] * (len(dimensions) - 2) + [float(each) for each in corner]
     types = {DIMENSIONS[0]: "time"}

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
-import numpy as np
-import zarr
-from zarr.codecs import BloscCodec
+from bkgflow.io.storage.many_files import PARTS
 
 __all__ = [
     "CHUNK_SIDE",
     "DIMENSIONS",
+    "FITS",
     "SHARD_BYTES",
     "SHARD_PIXELS",
-    "WRITING_BYTES",
     "Cut",
     "array_name",
-    "create",
     "cut_of",
-    "encoding_of",
+    "writing_bytes",
 ]
 
 CHUNK_SIDE = 256
@@ -36,16 +31,15 @@ SHARD_PIXELS = 1 << 22
 SHARD_BYTES = SHARD_PIXELS * 4
 """Bytes of a shard of float32 or uint32 before it is compressed."""
 
-WRITING_BYTES = 4 * SHARD_BYTES
-"""What a shard takes while it is written: its pixels, a copy of them, and its chunks compressed,
-one by one and joined."""
+COPIES = 4
+"""Of a shard while it is written: its pixels, a copy of them, and its chunks compressed, one by
+one and joined."""
+
+FITS = PARTS
+"""Name of the group of all that is no pixel."""
 
 DIMENSIONS = ("integration", "y", "x")
 """Names of the axes of pixels; an image has the last two."""
-
-COMPRESSOR = BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle")
-"""Measured in docs/zarr.md: higher levels cost time and save nothing, without a shuffle of the
-bits noise is compressed half as well."""
 
 NAME = re.compile(r"[A-Z][A-Z0-9_]*")
 
@@ -82,6 +76,11 @@ def cut_of(shape: tuple[int, ...]) -> Cut:
     return Cut((deep, rows, columns), (depth, height, width))
 
 
+def writing_bytes(shape: tuple[int, ...]) -> int:
+    """Return the bytes of memory that writing an array of four-byte pixels takes, at most."""
+    return COPIES * 4 * math.prod(cut_of(shape).shards)
+
+
 def _side(length: int) -> int:
     """Divide a side into chunks that are as good as equal: the last one is not a sliver."""
     return math.ceil(length / max(1, round(length / CHUNK_SIDE)))
@@ -90,42 +89,3 @@ def _side(length: int) -> int:
 def array_name(extname: str) -> str:
     """Return what an array is called in its group; empty where the EXTNAME gives no name."""
     return extname.lower() if NAME.fullmatch(extname) else ""
-
-
-def encoding_of(shape: tuple[int, ...]) -> dict[str, Any]:
-    """Return how xarray is to write an array of pixels so that it is cut as products are.
-
-    Dask's chunks must then be made of whole shards: xarray refuses others, which two tasks would
-    write into at a time.
-    """
-    cut = cut_of(shape)
-    return {"chunks": cut.chunks, "shards": cut.shards, "compressors": (COMPRESSOR,)}
-
-
-def create(
-    group: zarr.Group,
-    name: str,
-    shape: tuple[int, ...],
-    dtype: np.dtype[Any],
-    dimensions: tuple[str, ...],
-    attributes: Mapping[str, Any],
-    cut: Cut | None = None,
-) -> zarr.Array[Any]:
-    """Make an array; without a cut it is one chunk, for what is always read whole.
-
-    Chunks of one value are written as well: a value that equals the fill value may be another
-    one by its bits (-0.0, NaN), and a product gives back every bit.
-    """
-    whole = tuple(max(1, axis) for axis in shape)
-    return group.create_array(
-        name,
-        shape=shape,
-        dtype=dtype,
-        chunks=whole if cut is None else cut.chunks,
-        shards=None if cut is None else cut.shards,
-        compressors=COMPRESSOR,
-        fill_value=np.nan if dtype.kind == "f" else 0,
-        dimension_names=dimensions,
-        attributes=dict(attributes),
-        config={"write_empty_chunks": True},
-    )

@@ -6,23 +6,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
-from zarr.storage import FsspecStore, LocalStore
 
 from bkgflow.errors import FileError
 from bkgflow.io.fits.cards import BLOCK, Cards
 from bkgflow.io.fits.hdus import Hdu, hdu_of
 from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.many_files import METADATA
 from bkgflow.io.storage.reading import understood
 from bkgflow.io.zarr.attributes import LAYOUT
-from bkgflow.io.zarr.writing import FITS
+from bkgflow.io.zarr.layout import FITS
+
+if TYPE_CHECKING:
+    import zarr
+    from zarr.storage import FsspecStore, LocalStore
 
 __all__ = ["Group", "StoredHdu", "holds_group", "open_group", "store_of"]
-
-METADATA = "zarr.json"
 
 SUFFIX = ".zarr"
 
@@ -63,7 +64,7 @@ class Group:
             If the group is none that bkgflow wrote, or damaged.
         """
         with self._reading():
-            fits = self.group[FITS]
+            fits: Any = self.group[FITS]
             cards = np.asarray(fits["cards"]).tobytes()
             width, place, found = 80, 0, []
             for index, each in enumerate(fits.attrs["hdus"]):
@@ -82,10 +83,11 @@ class Group:
     def array(self, name: str) -> zarr.Array[Any]:
         """Return an array of pixels, which is not read yet."""
         with self._reading():
-            found = self.group[name]
-        if not isinstance(found, zarr.Array):
+            found: Any = self.group[name]
+        if not hasattr(found, "shape"):
             raise self._damaged(f"{name} is no array")
-        return found
+        array: zarr.Array[Any] = found
+        return array
 
     def read(self, array: zarr.Array[Any], where: Any) -> Any:
         """Return a part of an array; `FileError` where the store does not give it."""
@@ -97,7 +99,8 @@ class Group:
         if hdu.data.stop <= hdu.data.start:
             return b""
         with self._reading():
-            return np.asarray(self.group[f"{FITS}/data"][hdu.data]).tobytes()
+            kept: Any = self.group[f"{FITS}/data"]
+            return np.asarray(kept[hdu.data]).tobytes()
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
@@ -129,6 +132,8 @@ def holds_group(location: Location) -> bool:
 
 def store_of(location: Location) -> LocalStore | FsspecStore:
     """Return the store whose root a location is, to be read."""
+    from zarr.storage import FsspecStore, LocalStore  # half a second, and few products are zarr
+
     if location.is_local:
         return LocalStore(location.path, read_only=True)
     return FsspecStore.from_url(location.url, read_only=True)
@@ -142,6 +147,8 @@ def open_group(location: Location) -> Group:
     FileError
         If there is none, or it is none that this version of bkgflow can read.
     """
+    import zarr
+
     with understood(*_rule(location)):
         found = zarr.open_group(store_of(location), mode="r")
         layout = found.attrs.get("bkgflow_layout")

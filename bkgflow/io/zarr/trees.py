@@ -219,32 +219,30 @@ class _Hearing:
         self._known: dict[int, yaml.Node] = {}
 
     def of(self, told: Json) -> yaml.Node:
+        if isinstance(told, list):
+            flow = not any(isinstance(each, list | dict) for each in told)
+            return yaml.SequenceNode(f"{CORE}seq", [*map(self.of, told)], flow_style=flow)
+        return self._mapping(told) if isinstance(told, dict) else _word(told)
+
+    def _mapping(self, told: dict[str, Json]) -> yaml.Node:
         match told:
             case {"!alias": number}:
                 return self._known[number]
             case {"!anchor": number, "!value": value}:
-                node = self.of(value)
-                self._known[number] = node
-                return node
+                self._known[number] = node = self.of(value)
             case {"!tag": tag, "!value": str(value)}:
-                return yaml.ScalarNode(tag, value)
+                node = yaml.ScalarNode(tag, value)
             case {"!tag": tag, "!value": value}:
                 node = self.of(value)
                 node.tag = tag
-                return node
-            case {"!pairs": pairs}:
-                return yaml.MappingNode(
+            case _:
+                pairs = told.get("!pairs")
+                if pairs is None:
+                    pairs = told.items()
+                node = yaml.MappingNode(
                     f"{CORE}map", [(self.of(key), self.of(value)) for key, value in pairs]
                 )
-            case dict():
-                return yaml.MappingNode(
-                    f"{CORE}map", [(_word(key), self.of(value)) for key, value in told.items()]
-                )
-            case list():
-                flow = not any(isinstance(each, list | dict) for each in told)
-                nodes = [self.of(each) for each in told]
-                return yaml.SequenceNode(f"{CORE}seq", nodes, flow_style=flow)
-        return _word(told)
+        return node
 
 
 def _word(value: object) -> yaml.Node:

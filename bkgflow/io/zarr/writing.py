@@ -18,14 +18,12 @@ from bkgflow.detector import Window
 from bkgflow.io.fits.cards import WIDTH
 from bkgflow.io.fits.hdus import Hdu
 from bkgflow.io.fits.tree import TREE
+from bkgflow.io.zarr.arrays import create
 from bkgflow.io.zarr.attributes import array_attributes, coordinate_attributes, group_attributes
-from bkgflow.io.zarr.layout import DIMENSIONS, Cut, array_name, create, cut_of
+from bkgflow.io.zarr.layout import DIMENSIONS, FITS, Cut, array_name, cut_of
 from bkgflow.io.zarr.trees import to_json
 
-__all__ = ["FITS", "Piece", "consolidate", "write_group"]
-
-FITS = "fits"
-"""Name of the group of all that is no pixel."""
+__all__ = ["Piece", "consolidate", "write_group"]
 
 RESERVED = {*DIMENSIONS, FITS}
 
@@ -73,9 +71,7 @@ def write_group(path: Path, name: str, pieces: Sequence[Piece], window: Window) 
     dimensions = DIMENSIONS[-len(shape) :]
     group = zarr.create_group(
         LocalStore(path),
-        attributes=group_attributes(
-            name, pieces[0].hdu.header, dimensions, (window.y0, window.x0)
-        ),
+        attributes=group_attributes(name, pieces[0].hdu.header, dimensions, (window.y0, window.x0)),
     )
     first = pieces[0].hdu.header.whole("INTSTART", 1) if len(shape) == 3 else 0
     for axis, begin, length in zip(
