@@ -1,4 +1,4 @@
-"""The store of a campaign's products: there before the first one, and listing all after the last."""
+"""The store of a campaign's products: made before the first one, listing all after the last."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.exposures.from_model import model_facts
 from bkgflow.io.exposures.source import check_savable, read_window
+from bkgflow.io.products.zarr import to_group
 from tests.helpers.slitless import MODES, exposure
 
 CORNER = (3, 5)
@@ -60,7 +61,14 @@ def in_memory(model, folder):
     return model_facts(model, "jw1_rate.fits")
 
 
-@pytest.fixture(params=[in_file, behind_a_url, in_memory])
+def in_zarr(model, folder):
+    file = in_file(model, folder)
+    group = folder / "jw1_rate.zarr"
+    to_group(file.location, group, file.window, name="jw1_rate.zarr")
+    return inspect(group)
+
+
+@pytest.fixture(params=[in_file, behind_a_url, in_memory, in_zarr])
 def facts_of(request, tmp_path):
     return lambda model: request.param(model, tmp_path)
 

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
+from bkgflow.errors import FileError
+from bkgflow.io.products.said import file_called
 from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.many_files import is_product
 from bkgflow.io.storage.publish import Publish, whole
+from bkgflow.io.storage.reading import understood
 from bkgflow.io.zarr.layout import cut_of
-from bkgflow.io.zarr.reading import Group, StoredHdu, open_group
+from bkgflow.io.zarr.reading import Group, StoredHdu, groups_of, holds_group, open_group
 from bkgflow.io.zarr.stream import as_stored
 
-__all__ = ["export_product", "fits_bytes"]
+__all__ = ["export_product", "fits_bytes", "groups_in", "product_file"]
+
+
+NO_PRODUCTS = (
+    "A store must hold products in zarr",
+    "Give a store, a product, or the output folder of a run with --format zarr",
+)
 
 
 def export_product(group: Location, to: Location, by: Publish | None = None) -> Location:
@@ -28,6 +39,32 @@ def export_product(group: Location, to: Location, by: Publish | None = None) -> 
         for part in fits_bytes(opened):
             stream.write(part)
     return to
+
+
+def groups_in(where: Location) -> list[Location]:
+    """Return the groups of products: of a store or a folder, those in it; of one, itself.
+
+    Raises
+    ------
+    FileError
+        If there are none.
+    """
+    if holds_group(where):
+        with understood(*NO_PRODUCTS[:1], where, NO_PRODUCTS[1]):
+            found = groups_of(where)
+    else:
+        found = []
+    if not found and where.is_local and where.is_dir():
+        found = [each for each in where.listing() if is_product(each.path)]
+    if not found:
+        raise FileError(NO_PRODUCTS[0], file=where, value="none there", cure=NO_PRODUCTS[1])
+    return found
+
+
+def product_file(group: Location) -> str:
+    """Return the name of the FITS file that a group holds, without any folder."""
+    said = str(open_group(group).hdus[0].hdu.header.get("FILENAME") or "").strip()
+    return said if re.fullmatch(r"[^/\0]+\.fits", said) else file_called(group.name)
 
 
 def fits_bytes(group: Group) -> Iterator[bytes | memoryview]:

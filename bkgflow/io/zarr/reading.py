@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import zarr
     from zarr.storage import FsspecStore, LocalStore
 
-__all__ = ["Group", "StoredHdu", "holds_group", "open_group", "store_of"]
+__all__ = ["Group", "StoredHdu", "groups_of", "holds_group", "open_group", "store_of"]
 
 SUFFIX = ".zarr"
 
@@ -137,6 +137,17 @@ def store_of(location: Location) -> LocalStore | FsspecStore:
     if location.is_local:
         return LocalStore(location.path, read_only=True)
     return FsspecStore.from_url(location.url, read_only=True)
+
+
+def groups_of(location: Location) -> list[Location]:
+    """Return the products in a store, by name; of the group of one product, itself."""
+    import zarr
+
+    group = zarr.open_group(store_of(location), mode="r", use_consolidated=False)
+    if "bkgflow_layout" in group.attrs:
+        return [location]
+    names = sorted(name for name, _ in group.groups())
+    return [location / name for name in names if not name.startswith(".")]
 
 
 def open_group(location: Location) -> Group:
