@@ -11,7 +11,16 @@ from pathlib import Path
 
 from bkgflow.io.storage.identity import Stamp
 
-__all__ = ["METADATA", "PARTS", "below", "holds_products", "is_product", "put_in_place", "stamp_of"]
+__all__ = [
+    "METADATA",
+    "PARTS",
+    "below",
+    "exchange",
+    "holds_products",
+    "is_product",
+    "put_in_place",
+    "stamp_of",
+]
 
 METADATA, PARTS = "zarr.json", "fits"
 """What tells the folder of a product from any other: a group of zarr, and the group of all that
@@ -57,29 +66,8 @@ def stamp_of(folder: Path) -> Stamp:
     return Stamp(sum(each.stat().st_size for each in below(folder) if each.is_file()), when)
 
 
-def put_in_place(scratch: Path, to: Path) -> None:
-    """Rename a file or folder, over an older one.
-
-    A folder that is not empty cannot be renamed over: the two change their places at once, and
-    the older one is then where the scratch was. Where the system cannot do that, the place is
-    empty for a moment, and the older one is put aside until the new one is there.
-    """
-    if not (scratch.is_dir() and to.is_dir()):
-        scratch.replace(to)
-        return
-    if _exchange(scratch, to):
-        return
-    aside = scratch.with_name(f"{scratch.name}.old")
-    to.rename(aside)
-    try:
-        scratch.rename(to)
-    except OSError:
-        aside.rename(to)
-        raise
-
-
-def _exchange(one: Path, other: Path) -> bool:
-    """Have two names change their places; return whether the system can."""
+def exchange(one: Path, other: Path) -> bool:
+    """Have two names change their places at once; return whether the system can."""
     call = _renameat2()
     if call is None:
         return False
@@ -89,6 +77,32 @@ def _exchange(one: Path, other: Path) -> bool:
     if number in CANNOT:
         return False
     raise OSError(number, os.strerror(number), str(other))
+
+
+def put_in_place(scratch: Path, to: Path, by: Callable[[Path, Path], bool] = exchange) -> None:
+    """Rename a file or folder, over an older one.
+
+    A folder that is not empty cannot be renamed over: the two change their places at once, and
+    the older one is then where the scratch was. Where the system cannot do that, the place is
+    empty for a moment, and the older one is put aside until the new one is there.
+
+    Parameters
+    ----------
+    by : callable
+        See `exchange`.
+    """
+    if not (scratch.is_dir() and to.is_dir()):
+        scratch.replace(to)
+        return
+    if by(scratch, to):
+        return
+    aside = scratch.with_name(f"{scratch.name}.old")
+    to.rename(aside)
+    try:
+        scratch.rename(to)
+    except OSError:
+        aside.rename(to)
+        raise
 
 
 @cache

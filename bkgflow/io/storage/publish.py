@@ -181,10 +181,12 @@ class MemoryPublish:
     def _appear(self, scratch: Path, to: Location) -> None:
         if self.fault is not None:
             self.fault(to)
-        for each in below(scratch) if scratch.is_dir() else (scratch,):
+        if not scratch.is_dir():
+            self.files[to] = scratch.read_bytes()
+            return
+        for each in below(scratch):
             if each.is_file():
-                place = each.relative_to(scratch).as_posix()
-                self.files[to / place if each != scratch else to] = each.read_bytes()
+                self.files[to / each.relative_to(scratch).as_posix()] = each.read_bytes()
 
 
 @contextmanager
