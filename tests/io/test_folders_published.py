@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import threading
 
@@ -84,7 +83,7 @@ def test_no_reader_finds_the_place_empty(tmp_path):
 
     def poll():
         while not done.is_set():
-            missing.extend([1] * (not os.path.exists(place / "zarr.json")))
+            missing.extend([1] * (not (place / "zarr.json").exists()))
 
     thread = threading.Thread(target=poll)
     thread.start()
@@ -123,7 +122,7 @@ def test_a_fault_leaves_the_older_one_alone(tmp_path):
 def test_it_has_a_size_a_time_and_a_checksum_as_a_file_has(tmp_path):
     product = Location.of(make(tmp_path / "p.zarr"))
     assert product.size() == sum(map(len, PARTS.values()))
-    assert product.stamp() == (product.size(), os.stat(product.path / "zarr.json").st_mtime_ns)
+    assert product.stamp() == (product.size(), (product.path / "zarr.json").stat().st_mtime_ns)
     assert product.identity().size == product.size()
     first = product.checksum()
     assert first.startswith("xxh3:") and product.checksum() == first

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import io
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -20,7 +22,8 @@ from bkgflow.io.products.pixels import PART_BYTES, Part
 from bkgflow.io.products.writer import Edit
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.reading import reading
-from bkgflow.io.zarr.writing import Piece
+from bkgflow.io.zarr.stream import as_stored
+from bkgflow.io.zarr.writing import Piece, Planes
 
 __all__ = ["parts_of_file", "pieces_of"]
 
@@ -63,36 +66,31 @@ def pieces_of(
 
 def _piece(part: Part, hdu: Hdu, stream: BinaryIO, edit: Edit | None) -> Piece:
     behind = part.head[len(hdu.header.raw) :]  # data that the part has in itself
-    native = hdu.data.native
-    is_image = hdu.kind == "IMAGE" and len(hdu.data.shape) >= 2 and native is not None
-    source = part.source
-    if not is_image:
-        return Piece(hdu, None, _bytes_of(source, behind, hdu, stream, 0))
+    source, native, shape = part.source, hdu.data.native, hdu.data.shape
+    is_image = hdu.kind == "IMAGE" and len(shape) >= 2 and native is not None
     if source is None:
-        image = np.frombuffer(behind, np.uint8, hdu.size)
-        source = np.zeros(hdu.data.shape, native)
-        _unstored(image.view(hdu.data.dtype).reshape(hdu.data.shape), source)
-        return Piece(hdu, _from(source, stream, edit), lambda: (behind[hdu.size :],))
-    copied = isinstance(source, ByteRange) and len(source.shape) == 1
-    if copied:
-        assert isinstance(source, ByteRange)
+        planes = None
+        if is_image:
+            raw = np.frombuffer(behind, hdu.data.dtype, math.prod(shape)).reshape(shape)
+            planes = _from(_read(raw, native), stream, edit)
+        return Piece(hdu, planes, lambda first: (behind[first:],))
+    if isinstance(source, ByteRange) and len(source.shape) == 1:  # bytes that are copied
         array = replace(hdu.data, offset=source.offset)
-        return Piece(hdu, _from(array, stream, edit),
-                     _bytes_of(source, b"", hdu, stream, hdu.size))  # fmt: skip
-    padding = bytes(-hdu.size % BLOCK)
-    return Piece(hdu, _from(source, stream, edit), lambda: (padding,))
+        copied = _from(array, stream, edit) if is_image else None
+        return Piece(hdu, copied, partial(_copied, source, stream))
+    planes = _from(source, stream, edit) if len(source.shape) >= 2 else None
+    return Piece(hdu, planes if is_image else None, partial(_made, source, planes, hdu))
 
 
-def _unstored(raw: NDArray[Any], out: NDArray[Any]) -> None:
-    """Undo what FITS does to unsigned integers."""
-    np.copyto(out, raw, casting="unsafe")
-    if out.dtype.kind == "u" and out.dtype.itemsize > 1:
-        out ^= out.dtype.type(1 << (8 * out.dtype.itemsize - 1))
+def _read(raw: NDArray[Any], native: np.dtype[Any] | None) -> NDArray[Any]:
+    """Return pixels that are stored as FITS does it: what has no sign has one there."""
+    pixels = raw.astype(native)
+    if pixels.dtype.kind == "u" and pixels.dtype.itemsize > 1:
+        pixels ^= pixels.dtype.type(1 << (8 * pixels.dtype.itemsize - 1))
+    return pixels
 
 
-def _from(
-    source: ByteRange | NDArray[Any], stream: BinaryIO, edit: Edit | None
-) -> Callable[[slice, slice, NDArray[Any]], None]:
+def _from(source: ByteRange | NDArray[Any], stream: BinaryIO, edit: Edit | None) -> Planes:
     ny, nx = source.shape[-2:]
 
     def fill(some: slice, rows: slice, out: NDArray[Any]) -> None:
@@ -115,26 +113,34 @@ def _from(
     return fill
 
 
-def _bytes_of(
-    source: ByteRange | NDArray[Any] | None, behind: bytes, hdu: Hdu, stream: BinaryIO, skip: int
-) -> Callable[[], Iterator[bytes]]:
-    """Return what yields the bytes of an HDU's data, and what pads them, but for the first."""
+def _copied(source: ByteRange, stream: BinaryIO, first: int) -> Iterator[bytes]:
+    """Yield bytes of a file as they are."""
+    begin, left = source.offset + first, source.nbytes - first
+    while left:
+        with reading(stream):
+            stream.seek(begin)
+            data = stream.read(min(left, PART_BYTES))
+        if not data:
+            raise ended_early(stream)
+        yield data
+        begin, left = begin + len(data), left - len(data)
 
-    def give() -> Iterator[bytes]:
-        if behind:
-            yield behind[skip:]
-        if isinstance(source, ByteRange):
-            begin, left = source.offset + skip, source.nbytes - skip
-            while left:
-                with reading(stream):
-                    stream.seek(begin)
-                    data = stream.read(min(left, PART_BYTES))
-                if not data:
-                    raise ended_early(stream)
-                yield data
-                begin, left = begin + len(data), left - len(data)
-        elif source is not None:
-            raw = source.astype(source.dtype.newbyteorder(">")).tobytes()
-            yield raw + bytes(-len(raw) % BLOCK)
 
-    return give
+def _made(
+    source: ByteRange | NDArray[Any], planes: Planes | None, hdu: Hdu, first: int
+) -> Iterator[bytes]:
+    """Yield the bytes of an image that is made for the product, and what pads them.
+
+    All of them are only wanted where it has no array of its own: one of another shape than SCI.
+    """
+    if first < hdu.size:
+        assert hdu.data.native is not None
+        pixels = np.empty(hdu.data.shape, hdu.data.native)
+        if planes is not None:
+            stack = pixels.reshape(-1, *pixels.shape[-2:])
+            planes(slice(0, len(stack)), slice(0, stack.shape[1]), stack)
+        else:
+            pixels[...] = source
+        yield bytes(as_stored(pixels, hdu.data.dtype))[first:]
+        first = hdu.size
+    yield bytes(-hdu.size % BLOCK)[first - hdu.size :]

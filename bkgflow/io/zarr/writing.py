@@ -23,7 +23,7 @@ from bkgflow.io.zarr.attributes import array_attributes, coordinate_attributes, 
 from bkgflow.io.zarr.layout import DIMENSIONS, FITS, Cut, array_name, cut_of
 from bkgflow.io.zarr.trees import to_json
 
-__all__ = ["Piece", "consolidate", "write_group"]
+__all__ = ["Piece", "Planes", "consolidate", "write_group"]
 
 RESERVED = {*DIMENSIONS, FITS}
 
@@ -46,12 +46,12 @@ class Piece:
     planes : callable or None
         Gives the pixels of an image, in the machine's byte order; None of all else.
     data : callable
-        Yields the bytes of its data, with what pads them; of an image, of the padding alone.
+        Yields the bytes of its data, with what pads them, from one of them on.
     """
 
     hdu: Hdu
     planes: Planes | None
-    data: Callable[[], Iterable[bytes]] = tuple
+    data: Callable[[int], Iterable[bytes]]
 
 
 def write_group(path: Path, name: str, pieces: Sequence[Piece], window: Window) -> None:
@@ -178,13 +178,13 @@ class _Kept:
     content: bytes | None = field(default=None, init=False)
 
     def __iter__(self) -> Iterator[bytes]:
-        for piece, _name in zip(self.pieces, self.names, strict=True):
-            if piece.hdu.name == TREE and self.content is None:
-                self.content = b"".join(piece.data())
+        for piece, name in zip(self.pieces, self.names, strict=True):
+            if piece.hdu.name == TREE and self.content is None and not name:
+                self.content = b"".join(piece.data(0))
                 yield self.content
                 self.content = self.content[: piece.hdu.data.nbytes]
             else:
-                yield from piece.data()
+                yield from piece.data(piece.hdu.size if name else 0)
 
 
 def _write_bytes(
