@@ -10,7 +10,7 @@ from bkgflow.errors import OutputError, RunError, StorageError
 from bkgflow.io.storage.leftovers import clear_dead
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.lock import Holder
-from bkgflow.io.storage.space import free_space, sizes_in, stamps_of
+from bkgflow.io.storage.space import free_space, name_in, sizes_in, stamps_of
 from bkgflow.planning.plan import Plan
 from bkgflow.report.tables import human_bytes
 from bkgflow.verdict import State, Verdict
@@ -153,7 +153,7 @@ class Products:
 
     def lost(self) -> set[str]:
         """Return which of the files that were seen are not there any more, by one listing."""
-        names = {path: Location.of(path).name_in(self.output) for path in self.seen}
+        names = {path: name_in(self.output, Location.of(path)) for path in self.seen}
         there = stamps_of(self.output, names.values())
         return {path for path, name in names.items() if name not in there}
 

@@ -19,6 +19,7 @@ from bkgflow.campaign.resume import Choice, Choices, Resume, choose_units
 from bkgflow.clusters.attempts import Attempt
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.owner import Owner, user_name
+from bkgflow.io.storage.space import name_in
 from bkgflow.planning.plan import Plan
 from bkgflow.verdict import Verdict
 
@@ -147,7 +148,9 @@ class Session(Keeper):
             file = Location.of(path)
             stamp = file.stamp()
             if stamp is not None:
-                yield KeptFile(file.name_in(self.plan.output), size, stamp.mtime_ns, checksum, unit)
+                yield KeptFile(
+                    name_in(self.plan.output, file), size, stamp.mtime_ns, checksum, unit
+                )
 
     def said(self, words: str) -> None:
         """Take down what was said of the run as a whole."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bkgflow.errors import UsageError
 from bkgflow.io.storage.location import Location, PathLike
+from bkgflow.io.storage.space import name_in
 
 __all__ = ["FORMATS", "Outputs"]
 
@@ -65,4 +66,4 @@ class Outputs:
         stem = file.removesuffix(FORMATS["fits"])
         if self.store is None:
             return stem + FORMATS[self.format]
-        return (self.store / stem).name_in(folder)
+        return name_in(folder, self.store / stem)

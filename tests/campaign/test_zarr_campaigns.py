@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -57,9 +58,13 @@ def test_a_program_gives_the_same_products_in_both_formats(tmp_path, kind):
     assert [each.name for each in back] == [each.name for each in direct]
     for one, other in zip(direct, back, strict=True):
         assert_same(other.path, one)
-        assert tree_text(other.path) == tree_text(one)
+        assert without_times(tree_text(other.path)) == without_times(tree_text(one))
         assert_same_sky(Location.of(one), other)
     assert not bkgflow.diff(folders["fits"], folders["zarr"]).different
+
+
+def without_times(text):
+    return re.sub(r"\d\d:\d\d:\d\d\.\d{3}|\s+", " ", text)
 
 
 def assert_same_sky(one, other):
@@ -73,6 +78,8 @@ def assert_same_sky(one, other):
     forward = [each.get_transform(names[0], names[1]) for each in (first, second)]
     points = [np.arange(3.0, 3.0 + forward[0].n_inputs) + each for each in (0.0, 10.5)]
     for point in points:
+        if len(point) == 5:  # of a grism: x, y, where the source is, and the order
+            point[-1] = 1
         np.testing.assert_array_equal(*(transform(*point) for transform in forward))
 
 
@@ -186,8 +193,8 @@ def test_the_command_line_takes_format_and_store(campaign, tmp_path):
 
 def test_a_single_subtraction_writes_a_folder_as_well(campaign, tmp_path):
     runner, folder = CliRunner(), campaign.program
-    words = [str(folder / "t0_rate.fits"), "--bkg-list", str(folder / "b0_rate.fits")]
-    done = runner.invoke(app, ["subtract", *words, "--output-dir", str(tmp_path / "o"), "--format", "zarr"])  # fmt: skip
+    words = ["subtract", str(folder / "t0_rate.fits"), "--bkg-list", str(folder / "b0_rate.fits")]
+    done = runner.invoke(app, [*words, "--output-dir", str(tmp_path / "o"), "--format", "zarr"])
     assert done.exit_code == 0 and done.output.strip().endswith("t0_bsub.zarr")
     assert names(tmp_path / "o") == ["t0_bsub.zarr"]
     assert float(xr.open_zarr(tmp_path / "o" / "t0_bsub.zarr").sci.max()) == 2.0

@@ -67,7 +67,7 @@ class ZarrSource:
         group = open_group(self.location)
         rows, columns = window.slices_in(self.window)
         found = {}
-        for name in variances_in(group):
+        for name in _variances_in(group):
             array = group.array(name.lower())
             where = (0, rows, columns) if array.ndim == 3 else (rows, columns)
             found[name] = np.asarray(group.read(array, where), np.float32)
@@ -141,12 +141,12 @@ def inspect_group(location: Location) -> ExposureFacts:
         lambda window: ZarrSource(
             location, window, n_integrations, tuple(each.lower() for each in absent)
         ),
-        variances_in(group),
+        _variances_in(group),
         absent,
     )
 
 
-def variances_in(group: Group) -> list[str]:
+def _variances_in(group: Group) -> list[str]:
     """Return the EXTNAME of the variances that a group has in the shape of SCI."""
     sci = group.named("SCI")
     found = {name: group.named(name) for name in VARIANCES}

@@ -18,10 +18,9 @@ from bkgflow.io.zarr.stream import as_stored
 __all__ = ["export_product", "fits_bytes", "groups_in", "product_file"]
 
 
-NO_PRODUCTS = (
-    "A store must hold products in zarr",
-    "Give a store, a product, or the output folder of a run with --format zarr",
-)
+RULE = "A store must hold products in zarr"
+
+CURE = "Give a store, a product, or the output folder of a run with --format zarr"
 
 
 def export_product(group: Location, to: Location, by: Publish | None = None) -> Location:
@@ -50,14 +49,14 @@ def groups_in(where: Location) -> list[Location]:
         If there are none.
     """
     if holds_group(where):
-        with understood(*NO_PRODUCTS[:1], where, NO_PRODUCTS[1]):
+        with understood(RULE, where, CURE):
             found = groups_of(where)
     else:
         found = []
     if not found and where.is_local and where.is_dir():
         found = [each for each in where.listing() if is_product(each.path)]
     if not found:
-        raise FileError(NO_PRODUCTS[0], file=where, value="none there", cure=NO_PRODUCTS[1])
+        raise FileError(RULE, file=where, value="none there", cure=CURE)
     return found
 
 

@@ -9,10 +9,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bkgflow.detector import Window
 from bkgflow.io.fits.cards import BLOCK, Cards
@@ -22,6 +21,7 @@ from bkgflow.io.products.pixels import PART_BYTES, Part
 from bkgflow.io.products.writer import Edit
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.reading import reading
+from bkgflow.io.zarr.layout import Pixels, Untyped
 from bkgflow.io.zarr.stream import as_stored
 from bkgflow.io.zarr.writing import Piece, Planes
 
@@ -82,7 +82,7 @@ def _piece(part: Part, hdu: Hdu, stream: BinaryIO, edit: Edit | None) -> Piece:
     return Piece(hdu, planes if is_image else None, partial(_made, source, planes, hdu))
 
 
-def _read(raw: NDArray[Any], native: np.dtype[Any] | None) -> NDArray[Any]:
+def _read(raw: Pixels, native: np.dtype[Untyped] | None) -> Pixels:
     """Return pixels that are stored as FITS does it: what has no sign has one there."""
     pixels = raw.astype(native)
     if pixels.dtype.kind == "u" and pixels.dtype.itemsize > 1:
@@ -90,13 +90,13 @@ def _read(raw: NDArray[Any], native: np.dtype[Any] | None) -> NDArray[Any]:
     return pixels
 
 
-def _from(source: ByteRange | NDArray[Any], stream: BinaryIO, edit: Edit | None) -> Planes:
+def _from(source: ByteRange | Pixels, stream: BinaryIO, edit: Edit | None) -> Planes:
     ny, nx = source.shape[-2:]
 
-    def fill(some: slice, rows: slice, out: NDArray[Any]) -> None:
+    def fill(some: slice, rows: slice, out: Pixels) -> None:
         height = max(1, PART_BYTES // (nx * out.dtype.itemsize))
         if isinstance(source, ByteRange):
-            singles: Iterator[Any] = planes(source, some.start, some.stop - some.start)
+            singles: Iterator[Untyped] = planes(source, some.start, some.stop - some.start)
         else:
             singles = itertools.islice(source.reshape(-1, ny, nx), some.start, some.stop)
         for integration, single in enumerate(singles, start=some.start):
@@ -127,7 +127,7 @@ def _copied(source: ByteRange, stream: BinaryIO, first: int) -> Iterator[bytes]:
 
 
 def _made(
-    source: ByteRange | NDArray[Any], planes: Planes | None, hdu: Hdu, first: int
+    source: ByteRange | Pixels, planes: Planes | None, hdu: Hdu, first: int
 ) -> Iterator[bytes]:
     """Yield the bytes of an image that is made for the product, and what pads them.
 

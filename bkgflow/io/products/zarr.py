@@ -77,11 +77,10 @@ class _OpenZarr:
     def combined(self, arrays: Arrays, record: Record, to: Location) -> Draft:
         draft = self.publish.prepare(to)
         with writing(draft) as path:
-            # The data model writes a file, beside the draft's folder and as hidden as that.
+            # The data model writes a file, beside the draft's folder, and it goes with that.
             file = path.with_name(file_called(path.name))
             save_combined(file, self.fits.model().model, arrays, record)
             to_group(Location.of(file), path, self.target.window, name=to.name)
-            file.unlink()
         return draft
 
 

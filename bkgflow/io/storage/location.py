@@ -174,11 +174,6 @@ class Location:
             inside = posixpath.normpath(inside).replace(":/", "://", 1)
         return inside == top or inside.startswith(f"{top}/")
 
-    def name_in(self, folder: Location) -> str:
-        """Return by what name a folder finds it: the way down from there, or all of its own."""
-        top = f"{folder.url.rstrip('/')}/"
-        return self.url.removeprefix(top)
-
     def identity(self, what: str = "An exposure") -> Identity:
         """Return which version of a file is there now; `FileError` where none is."""
         try:
@@ -195,16 +190,11 @@ class Location:
 
     def size(self) -> int:
         """Return the bytes of a file on a disk, or of a product of many; -1 where there is none."""
-        if not self.url.startswith("/"):  # a URL, or a model in memory
-            return -1
-        stamp = self.stamp()
+        stamp = self.stamp() if self.url.startswith("/") else None
         return -1 if stamp is None else stamp.size
 
     def stamp(self) -> Stamp | None:
-        """Return the size of a file on a disk, and when it was written; None where none is.
-
-        A product that is a folder counts as a file.
-        """
+        """Return the size of a file, or product, on a disk, and its time; None where none is."""
         try:
             found = os.stat(self.url)  # noqa: PTH116
             if stat.S_ISDIR(found.st_mode):

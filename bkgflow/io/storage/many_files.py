@@ -84,7 +84,7 @@ def put_in_place(scratch: Path, to: Path, by: Callable[[Path, Path], bool] = exc
 
     A folder that is not empty cannot be renamed over: the two change their places at once, and
     the older one is then where the scratch was. Where the system cannot do that, the place is
-    empty for a moment, and the older one is put aside until the new one is there.
+    empty for a moment, and the older one waits beside it until the new one is there.
 
     Parameters
     ----------
@@ -96,12 +96,12 @@ def put_in_place(scratch: Path, to: Path, by: Callable[[Path, Path], bool] = exc
         return
     if by(scratch, to):
         return
-    aside = scratch.with_name(f"{scratch.name}.old")
-    to.rename(aside)
+    old = scratch.with_name(f"{scratch.name}.old")
+    to.rename(old)
     try:
         scratch.rename(to)
     except OSError:
-        aside.rename(to)
+        old.rename(to)
         raise
 
 

@@ -14,7 +14,7 @@ from bkgflow.io.storage.many_files import holds_products, is_product, stamp_of
 from bkgflow.io.storage.publish import Draft, LocalPublish, write_text
 from bkgflow.io.storage.refused import not_writable
 
-__all__ = ["Free", "Reserve", "free_space", "sizes_in", "stamps_in", "stamps_of"]
+__all__ = ["Free", "Reserve", "free_space", "name_in", "sizes_in", "stamps_in", "stamps_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,11 @@ def free_space(folder: Location) -> Free:
         found.f_bavail * found.f_frsize if found.f_blocks else None,
         found.f_favail if found.f_files else None,
     )
+
+
+def name_in(folder: Location, file: Location) -> str:
+    """Return by what name a folder finds a file: the way down from there, or all of its own."""
+    return file.url.removeprefix(f"{folder.url.rstrip('/')}/")
 
 
 def stamps_in(folder: Location) -> dict[str, Stamp]:

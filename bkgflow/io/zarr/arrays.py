@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import zarr
 from zarr.codecs import BloscCodec
 
-from bkgflow.io.zarr.layout import Cut, cut_of
+from bkgflow.io.zarr.layout import Attributes, Cut, cut_of
 
 __all__ = ["create", "encoding_of"]
 
@@ -18,7 +17,7 @@ COMPRESSOR = BloscCodec(cname="zstd", clevel=1, shuffle="bitshuffle")
 bits noise is compressed half as well."""
 
 
-def encoding_of(shape: tuple[int, ...]) -> dict[str, Any]:
+def encoding_of(shape: tuple[int, ...]) -> Attributes:
     """Return how xarray is to write an array of pixels so that it is cut as products are.
 
     Dask's chunks must then be made of whole shards: xarray refuses others, which two tasks would
@@ -34,7 +33,7 @@ def create(
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
     dimensions: tuple[str, ...],
-    attributes: Mapping[str, Any],
+    attributes: Attributes,
     cut: Cut | None = None,
 ) -> zarr.Array[Any]:
     """Make an array; without a cut it is one chunk, for what is always read whole.

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from bkgflow.io.fits.cards import Cards
 from bkgflow.io.zarr.flags import flag_attributes
-from bkgflow.io.zarr.layout import DIMENSIONS
+from bkgflow.io.zarr.layout import DIMENSIONS, Attributes
 from bkgflow.version import VERSION
 
 __all__ = ["LAYOUT", "array_attributes", "coordinate_attributes", "group_attributes"]
@@ -35,7 +34,7 @@ KEYWORDS = (
 """Of the primary header, what a person looks for first; all cards are in the group ``fits``."""
 
 
-def array_attributes(name: str, header: Cards, sci: Cards) -> dict[str, Any]:
+def array_attributes(name: str, header: Cards, sci: Cards) -> Attributes:
     """Return the attributes of an array of pixels.
 
     Parameters
@@ -43,7 +42,7 @@ def array_attributes(name: str, header: Cards, sci: Cards) -> dict[str, Any]:
     header, sci : Cards
         Of its own extension, and of SCI, whose unit is that of ERR as well.
     """
-    said: dict[str, Any] = {"long_name": LONG_NAMES.get(name, name)}
+    said: Attributes = {"long_name": LONG_NAMES.get(name, name)}
     unit = str(header.get("BUNIT") or "").strip()
     science = str(sci.get("BUNIT") or "").strip()
     if not unit and name in {"err", "background"}:
@@ -61,7 +60,7 @@ def array_attributes(name: str, header: Cards, sci: Cards) -> dict[str, Any]:
     return said
 
 
-def coordinate_attributes(name: str) -> dict[str, Any]:
+def coordinate_attributes(name: str) -> Attributes:
     """Return the attributes of a coordinate."""
     match name:
         case "y":
@@ -73,7 +72,7 @@ def coordinate_attributes(name: str) -> dict[str, Any]:
 
 def group_attributes(
     name: str, primary: Cards, dimensions: tuple[str, ...], corner: tuple[int, int]
-) -> dict[str, Any]:
+) -> Attributes:
     """Return the attributes of a product's group.
 
     Parameters
@@ -92,7 +91,7 @@ def group_attributes(
     }
 
 
-def _multiscale(name: str, dimensions: tuple[str, ...], corner: tuple[int, int]) -> dict[str, Any]:
+def _multiscale(name: str, dimensions: tuple[str, ...], corner: tuple[int, int]) -> Attributes:
     """Describe ``sci`` as an image of one resolution, as OME-NGFF 0.5 has it: no copy of it."""
     translation = [0.0] * (len(dimensions) - 2) + [float(each) for each in corner]
     types = {DIMENSIONS[0]: "time"}

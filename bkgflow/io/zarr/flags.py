@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from bkgflow.io.zarr.layout import Attributes
 
 __all__ = ["PIXEL_FLAGS", "flag_attributes"]
 
@@ -17,7 +17,7 @@ PIXEL_FLAGS = (
 """By the bit that each of them is, from the lowest."""
 
 
-def flag_attributes() -> dict[str, Any]:
+def flag_attributes() -> Attributes:
     """Return the CF attributes of a variable of flags: masks, and a word for each."""
     masks = [1 << bit for bit in range(len(PIXEL_FLAGS))]
     return {"flag_masks": masks, "flag_meanings": " ".join(PIXEL_FLAGS)}

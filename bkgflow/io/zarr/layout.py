@@ -6,6 +6,9 @@ import math
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
+
+from numpy.typing import NDArray
 
 from bkgflow.io.storage.many_files import PARTS
 
@@ -15,7 +18,10 @@ __all__ = [
     "FITS",
     "SHARD_BYTES",
     "SHARD_PIXELS",
+    "Attributes",
     "Cut",
+    "Pixels",
+    "Untyped",
     "array_name",
     "cut_of",
     "writing_bytes",
@@ -34,6 +40,15 @@ SHARD_BYTES = SHARD_PIXELS * 4
 COPIES = 4
 """Of a shard while it is written: its pixels, a copy of them, and its chunks compressed, one by
 one and joined."""
+
+Untyped = Any
+"""What zarr gives, of which its types say too little; and what JSON can hold."""
+
+Attributes = dict[str, Untyped]
+"""Of a group or an array."""
+
+Pixels = NDArray[Untyped]
+"""Of any type."""
 
 FITS = PARTS
 """Name of the group of all that is no pixel."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,15 +18,24 @@ from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.many_files import METADATA
 from bkgflow.io.storage.reading import understood
 from bkgflow.io.zarr.attributes import LAYOUT
-from bkgflow.io.zarr.layout import FITS
+from bkgflow.io.zarr.layout import FITS, Pixels, Untyped
 
 if TYPE_CHECKING:
     import zarr
     from zarr.storage import FsspecStore, LocalStore
 
+    ZarrArray = zarr.Array[Any]
+
 __all__ = ["Group", "StoredHdu", "groups_of", "holds_group", "open_group", "store_of"]
 
 SUFFIX = ".zarr"
+
+RULE = "A product in zarr must be a whole group that bkgflow wrote"
+
+CURE = "Make it again, or give the group of one product"
+
+Where = int | slice | EllipsisType | tuple[int | slice, ...]
+"""Which part of an array."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +74,7 @@ class Group:
             If the group is none that bkgflow wrote, or damaged.
         """
         with self._reading():
-            fits: Any = self.group[FITS]
+            fits: Untyped = self.group[FITS]
             cards = np.asarray(fits["cards"]).tobytes()
             width, place, found = 80, 0, []
             for index, each in enumerate(fits.attrs["hdus"]):
@@ -80,44 +90,33 @@ class Group:
         """Return the first HDU of a name; None where there is none."""
         return next((each for each in self.hdus if each.hdu.name == name), None)
 
-    def array(self, name: str) -> zarr.Array[Any]:
+    def array(self, name: str) -> ZarrArray:
         """Return an array of pixels, which is not read yet."""
         with self._reading():
-            found: Any = self.group[name]
+            found: Untyped = self.group[name]
         if not hasattr(found, "shape"):
-            raise self._damaged(f"{name} is no array")
-        array: zarr.Array[Any] = found
+            raise FileError(RULE, file=self.location, value=f"{name} is no array", cure=CURE)
+        array: ZarrArray = found
         return array
 
-    def read(self, array: zarr.Array[Any], where: Any) -> Any:
+    def read(self, array: ZarrArray, where: Where) -> Pixels:
         """Return a part of an array; `FileError` where the store does not give it."""
         with self._reading():
-            return array[where]
+            pixels: Pixels = np.asarray(array[where])
+            return pixels
 
     def data(self, hdu: StoredHdu) -> bytes:
         """Return the bytes of an HDU that is no array; of one that is, those that pad it."""
         if hdu.data.stop <= hdu.data.start:
             return b""
         with self._reading():
-            kept: Any = self.group[f"{FITS}/data"]
+            kept: Untyped = self.group[f"{FITS}/data"]
             return np.asarray(kept[hdu.data]).tobytes()
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        with understood(*_rule(self.location)):
+        with understood(RULE, self.location, CURE):
             yield
-
-    def _damaged(self, what: str) -> FileError:
-        rule, file, cure = _rule(self.location)
-        return FileError(rule, file=file, value=what, cure=cure)
-
-
-def _rule(location: Location) -> tuple[str, Location, str]:
-    return (
-        "A product in zarr must be a whole group that bkgflow wrote",
-        location,
-        "Make it again, or give the group of one product",
-    )
 
 
 def holds_group(location: Location) -> bool:
@@ -160,12 +159,11 @@ def open_group(location: Location) -> Group:
     """
     import zarr
 
-    with understood(*_rule(location)):
+    with understood(RULE, location, CURE):
         found = zarr.open_group(store_of(location), mode="r")
         layout = found.attrs.get("bkgflow_layout")
     if layout is None or FITS not in found:
-        raise FileError(*_rule(location)[:1], file=location, value="another group",
-                        cure=_rule(location)[2])  # fmt: skip
+        raise FileError(RULE, file=location, value="another group", cure=CURE)
     if layout != LAYOUT:
         raise FileError(
             "A product in zarr must have a layout that this bkgflow knows",

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from typing import Any
-
 from bkgflow.errors import OutputError
+from bkgflow.io.storage.disks import on_one_disk
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.many_files import is_product
 from bkgflow.io.storage.refused import not_writable
+from bkgflow.io.zarr.layout import Untyped
 from bkgflow.io.zarr.writing import consolidate
 
 __all__ = ["finish_store", "make_store"]
@@ -37,7 +36,7 @@ def make_store(store: Location, output: Location) -> None:
     try:
         group = zarr.open_group(_store(store), mode="a", use_consolidated=False)
         group.update_attributes({"title": store.name, "source": "bkgflow"})
-        if store.is_local and os.stat(store.url).st_dev != os.stat(output.url).st_dev:  # noqa: PTH116
+        if store.is_local and not on_one_disk(store, output):
             raise OutputError(
                 "A store must lie on the file system of the output folder",
                 file=store,
@@ -63,7 +62,7 @@ def finish_store(store: Location) -> None:
         raise not_writable(store, problem) from problem
 
 
-def _store(store: Location) -> Any:
+def _store(store: Location) -> Untyped:
     from zarr.storage import FsspecStore, LocalStore
 
     return LocalStore(store.path) if store.is_local else FsspecStore.from_url(store.url)

@@ -15,6 +15,7 @@ from bkgflow.io.fits.hdus import Hdus, by_name, read_hdus
 from bkgflow.io.fits.hdus import walk as walk_file
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.reading import reading
+from bkgflow.io.zarr.layout import Pixels, Untyped
 from bkgflow.io.zarr.reading import Group, StoredHdu, holds_group, open_group
 
 __all__ = ["FitsStream", "as_stored", "open_product", "walk_product"]
@@ -44,7 +45,7 @@ def walk_product(location: Location) -> Hdus:
         return by_name(list(read_hdus(location, stream)))
 
 
-def as_stored(pixels: Any, dtype: np.dtype[Any]) -> memoryview:
+def as_stored(pixels: Pixels, dtype: np.dtype[Any]) -> memoryview:
     """Return pixels as FITS stores them, in a type of FITS: what has no sign gets one."""
     if pixels.dtype.kind == "u" and pixels.dtype.itemsize > 1:
         pixels = pixels ^ pixels.dtype.type(1 << (8 * pixels.dtype.itemsize - 1))
@@ -91,7 +92,7 @@ class FitsStream(io.RawIOBase):
         self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: stop}[whence]
         return self._at
 
-    def readinto(self, buffer: Any) -> int:
+    def readinto(self, buffer: Untyped) -> int:
         """Fill a buffer, but for what lies behind the end."""
         out = memoryview(buffer).cast("B")
         done = 0

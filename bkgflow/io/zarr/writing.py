@@ -7,11 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import zarr
-from numpy.typing import NDArray
 from zarr.storage import LocalStore
 
 from bkgflow.detector import Window
@@ -20,7 +18,15 @@ from bkgflow.io.fits.hdus import Hdu
 from bkgflow.io.fits.tree import TREE
 from bkgflow.io.zarr.arrays import create
 from bkgflow.io.zarr.attributes import array_attributes, coordinate_attributes, group_attributes
-from bkgflow.io.zarr.layout import DIMENSIONS, FITS, Cut, array_name, cut_of
+from bkgflow.io.zarr.layout import (
+    DIMENSIONS,
+    FITS,
+    Cut,
+    Pixels,
+    Untyped,
+    array_name,
+    cut_of,
+)
 from bkgflow.io.zarr.trees import to_json
 
 __all__ = ["Piece", "Planes", "consolidate", "write_group"]
@@ -30,7 +36,7 @@ RESERVED = {*DIMENSIONS, FITS}
 BYTES_CUT = Cut((1 << 20,), (1 << 24,))
 """How a long row of bytes is cut."""
 
-Planes = Callable[[slice, slice, NDArray[Any]], None]
+Planes = Callable[[slice, slice, Pixels], None]
 """Fills an array (n, rows, nx) with the pixels of some integrations and rows; in turn, from the
 first to the last."""
 
@@ -88,7 +94,7 @@ def write_group(path: Path, name: str, pieces: Sequence[Piece], window: Window) 
     consolidate(group.store)
 
 
-def consolidate(store: Any, path: str = "") -> None:
+def consolidate(store: Untyped, path: str = "") -> None:
     """Gather the metadata of all that is below a group into its own, for one read."""
     with warnings.catch_warnings():
         # Part of no specification yet; readers that do not know it read the single ones.
