@@ -71,7 +71,7 @@ def cut_outs(target: Path, folder: Path, form: str, number: int) -> Iterator[Wor
         for y, x in corners:
             where = slice(y, y + CUT), slice(x, x + CUT)
             if form == "zarr":
-                np.asarray(zarr.open_group(path, mode="r")["sci"][where])
+                np.asarray(zarr.open_array(path / "sci", mode="r")[where])
             else:
                 with fits.open(path, memmap=False) as hdus:
                     np.asarray(hdus["SCI"].section[where])
