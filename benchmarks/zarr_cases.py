@@ -71,7 +71,7 @@ ZARR = (
         "zarr-write",
         "one full-frame product as zarr and as FITS, until the disk has it",
         writes,
-        (_times(6, "be written"), Bar("times the size of FITS", 0.8, _size, False)),
+        (_times(10, "be written"), Bar("times the size of FITS", 0.8, _size, False)),
         runs=7,
     ),
     Case(
@@ -79,7 +79,7 @@ ZARR = (
         f"{CUT_OUTS} cut-outs of {zarr_sides.CUT} × {zarr_sides.CUT} pixels, each product opened "
         "for each",
         cuts,
-        (_times(3, "be cut"),),
+        (_times(1, "be cut"),),
     ),
     Case(
         "zarr-open-1000",

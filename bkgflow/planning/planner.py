@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from bkgflow.errors import BkgflowError, FileError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.from_fits import inspect
+from bkgflow.io.exposures.kept import KeptFacts
 from bkgflow.io.products.describe import product_name, product_suffix
 from bkgflow.io.products.pixels import PART_BYTES
 from bkgflow.io.references.folder import ReferenceFolder
@@ -60,6 +61,8 @@ class Planner:
         Where the members of associations are looked for.
     outputs : Outputs
         What products are stored as.
+    kept : KeptFacts
+        What an earlier run found in files that may still be the same.
     """
 
     settings: StepSettings
@@ -69,6 +72,7 @@ class Planner:
     looked_at: dict[Location, ExposureFacts | BkgflowError] = field(default_factory=dict)
     search: SearchPath = field(default_factory=SearchPath)
     outputs: Outputs = field(default_factory=Outputs)
+    kept: KeptFacts = field(default_factory=KeptFacts)
 
     def asked_in(self, association: Association) -> Iterator[Asked]:
         """Prepare every product of an association; what is wrong with one stays with it."""
@@ -143,7 +147,7 @@ class Planner:
         if location not in self.looked_at:
             try:
                 check_confined(location, self.search.confine)
-                self.looked_at[location] = inspect(location)
+                self.looked_at[location] = self.kept.get(location) or inspect(location)
             except BkgflowError as error:
                 self.looked_at[location] = error
         return self.looked_at[location]
