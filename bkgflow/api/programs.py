@@ -80,7 +80,7 @@ def plan(
         as unchanged.
     format : "fits" or "zarr", optional
         What the products are stored as; FITS, or zarr where there is a store (docs/zarr.md).
-    store : path or URL, optional
+    store : path, optional
         A zarr store that all products lie in, a group each; without it each is a folder of its
         own in the output folder.
     **step_arguments

@@ -28,9 +28,7 @@ Format = Annotated[
 ]
 Store = Annotated[
     str | None,
-    typer.Option(
-        help="A zarr store for all products, a group each: a path or a URL.", metavar="STORE"
-    ),
+    typer.Option(help="A zarr store for all products, a group each.", metavar="STORE"),
 ]
 CampaignFolder = Annotated[
     Path, typer.Argument(help="The output folder of a campaign.", metavar="OUT")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bkgflow.errors import UsageError
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.space import name_in
+from bkgflow.io.zarr.layout import writing_bytes
 
 __all__ = ["FORMATS", "Outputs"]
 
@@ -47,6 +48,12 @@ class Outputs:
                 value=chosen,
                 cure="Give one of these (--format, format=)",
             )
+        if where is not None and not where.is_local:
+            raise UsageError(
+                "A store must be a folder on a disk, that of the output folder",
+                value=str(where),
+                cure="Give a path (--store, store=)",
+            )
         if where is not None and chosen != "zarr":
             raise UsageError(
                 "A store must hold products in zarr",
@@ -54,6 +61,10 @@ class Outputs:
                 cure='Give --format zarr (format="zarr"), or no store',
             )
         return cls(chosen, where)
+
+    def held(self, shape: tuple[int, ...]) -> int:
+        """Return the bytes of memory that a format takes beside what any product does."""
+        return writing_bytes(shape) if self.format == "zarr" else 0
 
     def name(self, file: str, folder: Location) -> str:
         """Return by what name an output folder has a product.

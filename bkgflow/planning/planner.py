@@ -14,7 +14,6 @@ from bkgflow.io.products.describe import product_name, product_suffix
 from bkgflow.io.products.pixels import PART_BYTES
 from bkgflow.io.references.folder import ReferenceFolder
 from bkgflow.io.storage.location import Location
-from bkgflow.io.zarr.layout import writing_bytes
 from bkgflow.planning.conflicts import already_subtracted, without_conflicts, without_repeats
 from bkgflow.planning.keys import Key
 from bkgflow.planning.kind import Facts, PlannedKind, PlannedKinds, Prepared, Request
@@ -281,9 +280,7 @@ class Planner:
             identities = unit.references.identities if unit.references else ()
             read += size + sum(identity.size for _, identity in identities)
             written += size + len(unit.companions) * pixels * COMPANION_BYTES
-            held = self.kinds.named(unit.kind).held(target)
-            if self.outputs.format == "zarr":
-                held += writing_bytes(target.shape)
+            held = self.kinds.named(unit.kind).held(target) + self.outputs.held(target.shape)
             if unit.imprint is not None and unit.imprint.location is not None:
                 depth = facts[unit.imprint.location].n_integrations or 1
                 read += depth * pixels * IMPRINT_BYTES

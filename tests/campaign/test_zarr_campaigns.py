@@ -161,6 +161,8 @@ def test_a_store_holds_a_group_for_each_product(campaign, inside):
 def test_stores_that_cannot_be_are_refused(campaign, tmp_path):
     with pytest.raises(UsageError, match="must hold products in zarr"):
         run(campaign, format="fits", store=tmp_path / "s.zarr")
+    with pytest.raises(UsageError, match="must be a folder on a disk"):
+        run(campaign, store="memory://bucket/s.zarr")
     with pytest.raises(UsageError, match="must be among: fits, zarr"):
         run(campaign, format="hdf5")
     run(campaign, format="zarr")
