@@ -122,7 +122,10 @@ class Group:
 def holds_group(location: Location) -> bool:
     """Whether a location is that of a group: on a disk a folder with its metadata, else by name."""
     if location.is_local:
-        return location.is_dir() and (location / METADATA).is_file()
+        try:
+            return location.is_dir() and (location / METADATA).is_file()
+        except (OSError, ValueError):  # it is said when it is opened
+            return False
     path = location.url.partition("://")[2]
     return any(part.endswith(SUFFIX) for part in path.split("/")) or location.url.startswith(
         "icechunk"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from bkgflow.detector import Window
 from bkgflow.io.fits.cards import WIDTH
 from bkgflow.io.fits.hdus import Hdu
 from bkgflow.io.fits.tree import TREE
+from bkgflow.io.fits.unwarned import unwarned
 from bkgflow.io.zarr.arrays import create
 from bkgflow.io.zarr.attributes import array_attributes, coordinate_attributes, group_attributes
 from bkgflow.io.zarr.layout import (
@@ -96,9 +96,8 @@ def write_group(path: Path, name: str, pieces: Sequence[Piece], window: Window) 
 
 def consolidate(store: Untyped, path: str = "") -> None:
     """Gather the metadata of all that is below a group into its own, for one read."""
-    with warnings.catch_warnings():
-        # Part of no specification yet; readers that do not know it read the single ones.
-        warnings.simplefilter("ignore")
+    # Part of no specification yet, as zarr warns; readers that do not know it read the single ones.
+    with unwarned():
         zarr.consolidate_metadata(store, path=path or None)
 
 
