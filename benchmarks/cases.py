@@ -11,6 +11,7 @@ from benchmarks.contender import Contender
 from benchmarks.inputs import Inputs
 from benchmarks.pairs import Spread
 from benchmarks.program_cases import PROGRAMS
+from benchmarks.zarr_cases import ZARR
 
 __all__ = ["CASES"]
 
@@ -177,5 +178,5 @@ IN_ONE_PROCESS = (
     ),
 )
 
-CASES: dict[str, Case] = {case.name: case for case in (*IN_ONE_PROCESS, *PROGRAMS)}
+CASES: dict[str, Case] = {case.name: case for case in (*IN_ONE_PROCESS, *PROGRAMS, *ZARR)}
 """All cases by name, in the order in which they are run."""

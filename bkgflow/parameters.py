@@ -9,6 +9,7 @@ from bkgflow.io.references.folder import ReferenceFolder
 from bkgflow.io.references.parameters import read_parameters
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.kinds.table import KINDS
+from bkgflow.planning.outputs import Outputs
 from bkgflow.planning.planner import DEFAULT_MEMORY, Planner
 from bkgflow.programs.search_path import SearchPath
 from bkgflow.settings import StepSettings
@@ -46,11 +47,12 @@ def single(
     search: SearchPath,
     *,
     writes: bool,
+    outputs: Outputs | None = None,
 ) -> tuple[Planner, object]:
     """Return who plans for one target, and its backgrounds: a parameter file may name them."""
     arguments = merged(given, settings, writes=writes)
     named = arguments.pop("bkg_list", None)
-    planner = planner_of(arguments, references, search=search)
+    planner = planner_of(arguments, references, search=search, outputs=outputs)
     return planner, named if bkg_list is None else bkg_list
 
 
@@ -59,9 +61,12 @@ def planner_of(
     references: PathLike | None,
     memory: int = DEFAULT_MEMORY,
     search: SearchPath | None = None,
+    outputs: Outputs | None = None,
 ) -> Planner:
     """Return who plans, with settings that are checked and the references that are there."""
     # Settings first: a wrong argument is said before any file is looked at.
     checked = StepSettings.of(**step_arguments)
     folder = None if references is None else ReferenceFolder(references)
-    return Planner(checked, KINDS, memory, folder, search=search or SearchPath())
+    return Planner(
+        checked, KINDS, memory, folder, search=search or SearchPath(), outputs=outputs or Outputs()
+    )

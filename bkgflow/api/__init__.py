@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bkgflow.api.programs import choices, plan, run
     from bkgflow.api.shown import draw, show
     from bkgflow.api.single import subtract, subtract_to_file
+    from bkgflow.api.stores import export_fits
 
 __all__ = [
     "choices",
@@ -27,6 +28,7 @@ __all__ = [
     "draw",
     "explain",
     "export",
+    "export_fits",
     "list_campaigns",
     "plan",
     "rebuild",
@@ -45,6 +47,7 @@ _HOME = {
     "draw": "shown",
     "explain": "answers",
     "export": "answers",
+    "export_fits": "stores",
     "list_campaigns": "answers",
     "plan": "programs",
     "rebuild": "answers",

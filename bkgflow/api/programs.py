@@ -24,6 +24,7 @@ from bkgflow.io.exposures.kept import KeptFacts
 from bkgflow.io.storage.checksum import with_checksums
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.parameters import merged, planner_of
+from bkgflow.planning.outputs import Outputs
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.planner import DEFAULT_MEMORY
 from bkgflow.planning.program import make_plan
@@ -49,6 +50,8 @@ def plan(
     confine: PathLike | None = None,
     settings: PathLike | None = None,
     checksum: bool = False,
+    format: str | None = None,
+    store: PathLike | None = None,
     **step_arguments: Unpack[StepArguments],
 ) -> Plan:
     """Look at a program once and decide everything that a run will do.
@@ -75,6 +78,11 @@ def plan(
     checksum : bool
         Know every input by its bytes, which are all read: one that was only written again counts
         as unchanged.
+    format : "fits" or "zarr", optional
+        What the products are stored as; FITS, or zarr where there is a store (docs/zarr.md).
+    store : path, optional
+        A zarr store that all products lie in, a group each; without it each is a folder of its
+        own in the output folder.
     **step_arguments
         As for `subtract`.
 
@@ -92,7 +100,8 @@ def plan(
     arguments = merged(step_arguments, settings)
     named = arguments.pop("bkg_list", None)
     search = SearchPath.of(data, confine)
-    planner = planner_of(arguments, references, memory, search)
+    outputs = Outputs.of(format, store)
+    planner = planner_of(arguments, references, memory, search, outputs)
     planner.kept = KeptFacts.read(Location.of(output))
     with with_checksums(wanted=checksum):
         return make_plan(program, output, planner, named if bkg_list is None else bkg_list)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Unpack
 
 from bkgflow.arguments import StepArguments, shows_step_arguments
 from bkgflow.campaign.progress import notebook_cell, said_in
-from bkgflow.campaign.single import compile_for, run_single
+from bkgflow.campaign.single import compile_for, run_single, writer_for
 from bkgflow.io.models import is_model
 from bkgflow.io.products.model import ModelWriter
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.publish import check_writable
 from bkgflow.parameters import single
+from bkgflow.planning.outputs import Outputs
 from bkgflow.planning.single import plan_single
 from bkgflow.programs.search_path import SearchPath
 
@@ -96,9 +97,12 @@ def subtract_to_file(
     data: PathLike | Sequence[PathLike] = (),
     confine: PathLike | None = None,
     settings: PathLike | None = None,
+    format: str = "fits",
     **step_arguments: Unpack[StepArguments],
 ) -> Path:
     """Do `subtract` and write the product, named as the pipeline names it; return its path.
+
+    The format is "fits" or "zarr".
 
     Raises
     ------
@@ -106,8 +110,11 @@ def subtract_to_file(
         As `subtract`; and if the product cannot be written, or would replace an input.
     """
     search = SearchPath.of(data, confine)
-    planner, bkg_list = single(step_arguments, references, settings, bkg_list, search, writes=True)
+    outputs = Outputs.of(format)
+    planner, bkg_list = single(
+        step_arguments, references, settings, bkg_list, search, writes=True, outputs=outputs
+    )
     check_writable(Location.of(output_dir))
     decided = plan_single(target, bkg_list, output_dir, planner, imprints)
-    run_single(decided)
+    run_single(decided, writer_for(decided))
     return Path(output_dir) / decided.units[0].output

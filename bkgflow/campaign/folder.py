@@ -10,7 +10,7 @@ from bkgflow.errors import OutputError, RunError, StorageError
 from bkgflow.io.storage.leftovers import clear_dead
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.lock import Holder
-from bkgflow.io.storage.space import free_space, sizes_in
+from bkgflow.io.storage.space import free_space, name_in, sizes_in, stamps_of
 from bkgflow.planning.plan import Plan
 from bkgflow.report.tables import human_bytes
 from bkgflow.verdict import State, Verdict
@@ -130,7 +130,8 @@ class Products:
         found = file.size()
         while not _same(found, said) and self.output.is_dir():
             # A listing has a network disk look anew; it may remember that nothing was there.
-            found = sizes_in(file.parent).get(file.name, UNKNOWN)
+            sizes_in(file.parent)
+            found = file.size()
             if _same(found, said) or self.patience <= 0:
                 break
             self.patience -= 0.5
@@ -152,8 +153,9 @@ class Products:
 
     def lost(self) -> set[str]:
         """Return which of the files that were seen are not there any more, by one listing."""
-        there = sizes_in(self.output)
-        return {path for path in self.seen if Location.of(path).name not in there}
+        names = {path: name_in(self.output, Location.of(path)) for path in self.seen}
+        there = stamps_of(self.output, names.values())
+        return {path for path, name in names.items() if name not in there}
 
     def now(self, verdict: Verdict, lost: set[str]) -> Verdict:
         """Return how a unit stands at the end of a run in which these files were lost."""

@@ -15,7 +15,7 @@ from bkgflow.campaign.ledger.rows import Kept, KeptFile, names_of
 from bkgflow.errors import UsageError
 from bkgflow.io.storage.identity import Stamp
 from bkgflow.io.storage.location import Location
-from bkgflow.io.storage.space import stamps_in
+from bkgflow.io.storage.space import stamps_of
 from bkgflow.planning.keys import Key
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.unit import Unit
@@ -152,7 +152,8 @@ def choose_units(
         The files of the output folder; without it, it is looked at.
     """
     known = {each.unit: each for each in ledger}
-    stamps = stamps_in(plan.output) if there is None else there
+    files = (name for unit in plan.units for name in unit.files)
+    stamps = stamps_of(plan.output, files) if there is None else there
     names = names_of(plan.units)
     shared = {each.digest: each.key for each in plan.shared}
     look = _Look(plan.output, stamps, resume, shared)

@@ -17,14 +17,14 @@ from bkgflow.campaign.result import RESULT_FILE, RunResult, all_blocked
 from bkgflow.campaign.resume import Resume
 from bkgflow.campaign.session import Session, open_session
 from bkgflow.campaign.signals import Stopped, deferred, stoppable
-from bkgflow.campaign.single import compile_for, kinds_of
+from bkgflow.campaign.single import compile_for, kinds_of, writer_for
+from bkgflow.campaign.store import listed, prepare_store
 from bkgflow.campaign.tally import announcer
 from bkgflow.clusters.base import Cluster
 from bkgflow.clusters.executor import POLICY, Executor
 from bkgflow.clusters.local import Threads
 from bkgflow.clusters.policy import RetryPolicy
 from bkgflow.errors import BkgflowError, RunError, UsageError
-from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.storage.leftovers import clear_run
 from bkgflow.io.storage.lines import Lines
 from bkgflow.io.storage.lock import hold
@@ -133,13 +133,13 @@ def _in_session(
     to_do, run = session.to_do, session.writer.run
     if room:
         notes = [*notes, *check_space(to_do)]
-    by = LocalPublish(run=run)
+    by = LocalPublish(run=run, home=to_do.output if to_do.outputs.store else None)
     kept = Reserve.of(to_do.output / RESULT_FILE, result_size(session.plan), by)
     work = Work(
         run,
         to_do,
         (audience, heed),
-        FitsWriter(by),
+        writer_for(to_do, by),
         notes=tuple(notes),
         policy=policy,
         caught_up=audience.close,
@@ -247,6 +247,7 @@ def _logged(
     plan = work.plan
 
     def prepare() -> None:
+        prepare_store(plan)
         if cluster.here:
             compile_for(plan, log.info)
         else:
@@ -269,6 +270,7 @@ def _logged(
                 announce(Notice(work.run, words, minor=True))
 
         def keep(result: RunResult) -> RunResult:
+            result = listed(result)
             logged.close()
             more = _missing(file, lines)
             result = replace(result, notes=(*result.notes, *more)).store(kept)

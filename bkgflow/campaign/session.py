@@ -21,6 +21,7 @@ from bkgflow.errors import BkgflowError
 from bkgflow.io.exposures.kept import KeptFacts
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.owner import Owner, user_name
+from bkgflow.io.storage.space import name_in
 from bkgflow.planning.plan import Plan
 from bkgflow.verdict import Verdict
 
@@ -152,7 +153,9 @@ class Session(Keeper):
             file = Location.of(path)
             stamp = file.stamp()
             if stamp is not None:
-                yield KeptFile(file.name, size, stamp.mtime_ns, checksum, unit)
+                yield KeptFile(
+                    name_in(self.plan.output, file), size, stamp.mtime_ns, checksum, unit
+                )
 
     def said(self, words: str) -> None:
         """Take down what was said of the run as a whole."""

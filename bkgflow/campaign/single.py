@@ -9,11 +9,13 @@ from bkgflow.campaign.compute import FILES, run_plan
 from bkgflow.campaign.log import log, log_remarks
 from bkgflow.clusters.threads import ThreadExecutor
 from bkgflow.io.products.ahead import opened_ahead
+from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.products.writer import ProductWriter
+from bkgflow.io.storage.publish import LocalPublish, Publish
 from bkgflow.kinds.warm import KINDS, Kind, warm_up
 from bkgflow.planning.plan import Plan
 
-__all__ = ["compile_for", "kinds_of", "run_single"]
+__all__ = ["compile_for", "kinds_of", "run_single", "writer_for"]
 
 
 def compile_for(plan: Plan, say: Callable[[str], object]) -> None:
@@ -28,6 +30,22 @@ def kinds_of(plan: Plan) -> list[Kind]:
     """Return the kinds of the units that a plan has to do."""
     wanted = {unit.kind for unit in plan.units if unit.verdict.to_do}
     return [kind for kind in KINDS if kind in wanted]
+
+
+def writer_for(plan: Plan, publish: Publish | None = None) -> ProductWriter:
+    """Return who writes the products of a plan, in its format.
+
+    Parameters
+    ----------
+    publish : Publish, optional
+        How they appear; without it as files that belong to no run.
+    """
+    by = publish or LocalPublish()
+    if plan.outputs.format == "fits":
+        return FitsWriter(by)
+    from bkgflow.io.products.zarr import ZarrWriter  # half a second that nobody else needs
+
+    return ZarrWriter(by)
 
 
 def run_single(plan: Plan, writer: ProductWriter = FILES) -> None:

@@ -17,6 +17,7 @@ from bkgflow.cli.demo import demo
 from bkgflow.cli.diff import diff
 from bkgflow.cli.explain import explain
 from bkgflow.cli.export import export
+from bkgflow.cli.export_fits import export_fits
 from bkgflow.cli.list import list_
 from bkgflow.cli.plan import plan
 from bkgflow.cli.rebuild import rebuild
@@ -65,6 +66,7 @@ app.command(cls=Command, help=_flowing(run))(run)
 app.command(cls=Command, help=_flowing(explain))(explain)
 app.command(cls=Command, help=_flowing(verify))(verify)
 app.command(cls=Command, help=_flowing(export))(export)
+app.command("export-fits", cls=Command, help=_flowing(export_fits))(export_fits)
 app.command(cls=Command, help=_flowing(diff))(diff)
 app.command("list", cls=Command, help=_flowing(list_))(list_)
 app.command(cls=Command, help=_flowing(clean))(clean)

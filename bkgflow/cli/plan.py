@@ -16,6 +16,7 @@ from bkgflow.cli.options import (
     Values,
     takes_step_arguments,
 )
+from bkgflow.cli.run_options import Format, Store
 
 __all__ = ["plan"]
 
@@ -41,6 +42,8 @@ def plan(
     save: Annotated[
         Path | None, typer.Option(help="Also keep the plan as JSON.", metavar="FILE")
     ] = None,
+    format: Format = None,
+    store: Store = None,
     *,
     arguments: Values,
 ) -> None:
@@ -65,6 +68,8 @@ def plan(
         data=data or (),
         confine=confine,
         bkg_list=bkg_list,
+        format=format,
+        store=store,
         **arguments,
     )
     api.show(planned)

@@ -25,7 +25,7 @@ from bkgflow.cli.options import (
     takes_step_arguments,
     takes_watching,
 )
-from bkgflow.cli.run_options import CheckSpace, Output, Pictures
+from bkgflow.cli.run_options import CheckSpace, Format, Output, Pictures, Store
 
 if TYPE_CHECKING:
     from bkgflow.campaign.asked import Asked
@@ -52,6 +52,8 @@ def run(
     pictures: Pictures = False,
     check_space: CheckSpace = True,
     checksum: Checksum = False,
+    format: Format = None,
+    store: Store = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Say what would be done, and why; compute nothing."),
@@ -85,6 +87,7 @@ def run(
     if pictures:
         check_drawing()
     given = {"data": data or (), "confine": confine, "bkg_list": bkg_list, "checksum": checksum}
+    given |= {"format": format, "store": store}
     if dry_run:
         _show_choices(program, output, where, references, given | arguments, campaign, verbose)
         return

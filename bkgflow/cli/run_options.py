@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["CampaignFolder", "CheckSpace", "Output", "Pictures"]
+__all__ = ["CampaignFolder", "CheckSpace", "Format", "Output", "Pictures", "Store"]
 
 Output = Annotated[Path, typer.Option(help="Folder of the products.", metavar="DIR")]
 Pictures = Annotated[bool, typer.Option("--pictures", help="Draw every target before and after.")]
@@ -17,6 +17,18 @@ CheckSpace = Annotated[
         "--check-space/--no-check-space",
         help="Begin only if the disk has room for all products.",
     ),
+]
+Format = Annotated[
+    str | None,
+    typer.Option(
+        help="What the products are: fits, or zarr; zarr, too, where there is a --store.",
+        metavar="WORD",
+        show_default="fits",
+    ),
+]
+Store = Annotated[
+    str | None,
+    typer.Option(help="A zarr store for all products, a group each.", metavar="STORE"),
 ]
 CampaignFolder = Annotated[
     Path, typer.Argument(help="The output folder of a campaign.", metavar="OUT")

@@ -22,7 +22,7 @@ from bkgflow.cli.options import (
     takes_step_arguments,
     takes_watching,
 )
-from bkgflow.cli.run_options import CheckSpace, Output, Pictures
+from bkgflow.cli.run_options import CheckSpace, Format, Output, Pictures, Store
 
 if TYPE_CHECKING:
     from bkgflow.campaign.detached import Submitted
@@ -46,6 +46,8 @@ def submit(
     pictures: Pictures = False,
     check_space: CheckSpace = True,
     checksum: Checksum = False,
+    format: Format = None,
+    store: Store = None,
     quiet: Quiet = False,
     *,
     where: Values,
@@ -83,6 +85,7 @@ def submit(
         typer.echo(f"nothing was submitted: {holder.words}, runs into {folder} already")
         return
     given = {"data": data or (), "confine": confine, "bkg_list": bkg_list, "checksum": checksum}
+    given |= {"format": format, "store": store}
     planned, cluster = planned_for(program, output, where, references, given | arguments)
     handed = described(cluster)
     check_memory(planned, cluster)

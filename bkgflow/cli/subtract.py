@@ -18,6 +18,7 @@ from bkgflow.cli.options import (
     Values,
     takes_step_arguments,
 )
+from bkgflow.cli.run_options import Format
 
 __all__ = ["subtract"]
 
@@ -37,6 +38,7 @@ def subtract(
     references: References = None,
     data: Data = None,
     confine: Confine = None,
+    format: Format = None,
     quiet: Quiet = False,
     *,
     arguments: Values,
@@ -64,6 +66,7 @@ def subtract(
                 imprints=imprints,
                 data=data or (),
                 confine=confine,
+                format=format or "fits",
                 **arguments,
             )
         )

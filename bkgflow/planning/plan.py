@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from bkgflow.io.storage.publish import write_text
 from bkgflow.planning.frames import Row, frame_of, html_of
 from bkgflow.planning.grouped import first_lines, grouped
 from bkgflow.planning.kind import Facts
+from bkgflow.planning.outputs import Outputs
 from bkgflow.planning.unit import Shared, Unit
 from bkgflow.programs.passed_over import PassedOver, summed_up
 from bkgflow.settings import StepSettings
@@ -79,6 +80,8 @@ class Plan:
         In the order of the associations.
     passed_over : tuple of PassedOver
         Files of the program that ask for nothing, and why.
+    outputs : Outputs
+        What the products are stored as.
     """
 
     version: str
@@ -90,6 +93,7 @@ class Plan:
     units: tuple[Unit, ...]
     costs: Costs
     passed_over: tuple[PassedOver, ...] = ()
+    outputs: Outputs = field(default_factory=Outputs)
 
     def facts(self) -> Facts:
         """Return the exposures by where they lie."""

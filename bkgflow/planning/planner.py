@@ -17,6 +17,7 @@ from bkgflow.io.storage.location import Location
 from bkgflow.planning.conflicts import already_subtracted, without_conflicts, without_repeats
 from bkgflow.planning.keys import Key
 from bkgflow.planning.kind import Facts, PlannedKind, PlannedKinds, Prepared, Request
+from bkgflow.planning.outputs import Outputs
 from bkgflow.planning.plan import Costs, Plan
 from bkgflow.planning.unit import IMPRINT_BYTES, Imprint, Shared, Unit
 from bkgflow.programs.association import Association, Product
@@ -57,6 +58,8 @@ class Planner:
         Every exposure, or the error that it cannot be used with.
     search : SearchPath
         Where the members of associations are looked for.
+    outputs : Outputs
+        What products are stored as.
     kept : KeptFacts
         What an earlier run found in files that may still be the same.
     """
@@ -67,6 +70,7 @@ class Planner:
     references: ReferenceFolder | None = None
     looked_at: dict[Location, ExposureFacts | BkgflowError] = field(default_factory=dict)
     search: SearchPath = field(default_factory=SearchPath)
+    outputs: Outputs = field(default_factory=Outputs)
     kept: KeptFacts = field(default_factory=KeptFacts)
 
     def asked_in(self, association: Association) -> Iterator[Asked]:
@@ -166,7 +170,9 @@ class Planner:
         """Freeze what was found."""
         # Sharing comes after all targets are known: the segments of an exposure find each other.
         sharing = self._sharing(asked)
-        units = [self._unit(each, sharing.get(i, each.found)) for i, each in enumerate(asked)]
+        units = [
+            self._unit(each, sharing.get(i, each.found), output) for i, each in enumerate(asked)
+        ]
         units = without_conflicts(without_repeats(units), output, self.looked_at)
         # Only now it is known which units are left to wait for a result.
         wanted = {unit.shared for unit in units if unit.verdict.to_do}
@@ -183,6 +189,7 @@ class Planner:
             units=tuple(units),
             costs=self._costs(units, shared, facts),
             passed_over=tuple(passed_over),
+            outputs=self.outputs,
         )
 
     def _sharing(self, asked: Sequence[Asked]) -> dict[int, Prepared]:
@@ -201,7 +208,7 @@ class Planner:
             )
         }
 
-    def _unit(self, asked: Asked, found: Prepared | BkgflowError) -> Unit:
+    def _unit(self, asked: Asked, found: Prepared | BkgflowError, folder: Location) -> Unit:
         if isinstance(found, BkgflowError):
             return _refused(asked, found)
         target, references = found.target, found.references
@@ -222,8 +229,12 @@ class Planner:
             product=asked.product,
             kind=kind.name,
             target=target.location,
-            output=product_name(target.location, product_suffix(target.n_integrations)),
-            companions=kind.companions(found, self.settings),
+            output=self.outputs.name(
+                product_name(target.location, product_suffix(target.n_integrations)), folder
+            ),
+            companions=tuple(
+                self.outputs.name(each, folder) for each in kind.companions(found, self.settings)
+            ),
             verdict=found.verdict,
             shared=digest,
             references=references,
@@ -269,7 +280,7 @@ class Planner:
             identities = unit.references.identities if unit.references else ()
             read += size + sum(identity.size for _, identity in identities)
             written += size + len(unit.companions) * pixels * COMPANION_BYTES
-            held = self.kinds.named(unit.kind).held(target)
+            held = self.kinds.named(unit.kind).held(target) + self.outputs.held(target.shape)
             if unit.imprint is not None and unit.imprint.location is not None:
                 depth = facts[unit.imprint.location].n_integrations or 1
                 read += depth * pixels * IMPRINT_BYTES

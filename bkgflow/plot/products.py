@@ -13,10 +13,10 @@ from bkgflow.detector import DO_NOT_USE, REFERENCE_PIXEL
 from bkgflow.errors import UsageError
 from bkgflow.explore.exposure import open_exposure
 from bkgflow.io.exposures.from_fits import inspect
-from bkgflow.io.fits.hdus import walk
 from bkgflow.io.products.nodes import read_said
 from bkgflow.io.references.mask import product_mask
 from bkgflow.io.storage.location import Location, PathLike
+from bkgflow.io.zarr.stream import walk_product
 from bkgflow.kinds.segments import SEGMENT
 from bkgflow.methods.soss.regions import fit_regions
 from bkgflow.plot.panels import Panel, SkyScales, fit_panels, picture_of, subtraction_panels
@@ -203,7 +203,7 @@ def found_in(product: PathLike) -> tuple[Found | None, int, int]:
     FileError
         If it cannot be read.
     """
-    hdus = walk(product)
+    hdus = walk_product(Location.of(product))
     said = read_said(product, hdus)
     record = None if said is None else Verdict.from_tree(said).record
     first = hdus["PRIMARY"].header.whole("INTSTART", 1)

@@ -49,6 +49,7 @@ def test_all_commands_are_there():
         "simulate tso",
         "simulate wfss",
         "demo",
+        "export-fits",
         "warm-up",
     }
 

@@ -11,6 +11,7 @@ from astropy.io import fits
 from stdatamodels.fits_support import fits_hash, from_fits_asdf
 from stdatamodels.jwst import datamodels
 
+from bkgflow.detector import Window
 from bkgflow.io.models import open_model, save_model
 from bkgflow.io.products.describe import describe
 from bkgflow.io.products.fits import FitsWriter
@@ -48,7 +49,8 @@ LOWERED = Changes({"SCI": lower, "DQ": flag})
 def target_of(path, shape=None):
     """What a writer has to know of a file."""
     shape = fits.getdata(path, "SCI").shape if shape is None else shape
-    return SimpleNamespace(location=Location.of(path), window=SimpleNamespace(shape=shape[-2:]))
+    window = Window(0, 0, shape[-1], shape[-2])
+    return SimpleNamespace(location=Location.of(path), window=window)
 
 
 def write(path, product, changes=LOWERED, verdict=DONE, threads=1, writer=None, shape=None):

@@ -16,9 +16,11 @@ from stdatamodels.jwst import datamodels
 
 from bkgflow.errors import FileError, ShapeError
 from bkgflow.io.models import open_model
+from bkgflow.io.products.export import export_product
 from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.products.model import ModelWriter
 from bkgflow.io.products.writer import Changes
+from bkgflow.io.products.zarr import ZarrWriter
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import MemoryPublish
 from bkgflow.record import Record
@@ -43,13 +45,17 @@ def slitless(tmp_path_factory):
     return simulate_wfss(folder, exposures=1, size=128).exposures[0]
 
 
-@pytest.fixture(params=["file", "file through its model", "model", "model of a file"])
+@pytest.fixture(params=["file", "file through its model", "model", "model of a file", "zarr"])
 def make(request):
     """Return what makes a product of a path and opens it as a model."""
 
     def product(path, changes, verdict, to):
         if request.param.startswith("file"):
             write(path, to, changes, verdict, writer=FitsWriter(amend=request.param == "file"))
+            return open_model(to)
+        if request.param == "zarr":
+            group = write(path, to.with_suffix(".zarr"), changes, verdict, writer=ZarrWriter())
+            export_product(Location.of(group), Location.of(to))
             return open_model(to)
         with open_model(path) as model:
             writer = ModelWriter(model if request.param == "model" else None)
@@ -122,7 +128,7 @@ def test_nothing_that_was_to_be_changed_is_passed_by(make, write_exposure, tmp_p
 
 def test_targets_that_grew_since_they_were_planned(write_exposure, tmp_path):
     path = write_exposure("t_rate.fits", np.ones((6, 6)))
-    for writer in (FitsWriter(), FitsWriter(amend=False), ModelWriter()):
+    for writer in (FitsWriter(), FitsWriter(amend=False), ModelWriter(), ZarrWriter()):
         with pytest.raises(ShapeError, match="planned"):
             write(path, tmp_path / "out.fits", writer=writer, shape=(6, 5))
     assert [each.name for each in tmp_path.iterdir()] == ["t_rate.fits"]

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 import warnings
 
 import numpy as np
@@ -17,6 +18,7 @@ from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.exposures.from_model import model_facts
 from bkgflow.io.exposures.source import check_savable, read_window
+from bkgflow.io.products.zarr import to_group
 from tests.helpers.slitless import MODES, exposure
 
 CORNER = (3, 5)
@@ -60,14 +62,25 @@ def in_memory(model, folder):
     return model_facts(model, "jw1_rate.fits")
 
 
-@pytest.fixture(params=[in_file, behind_a_url, in_memory])
+def in_zarr(model, folder):
+    file = in_file(model, folder)
+    group = folder / "jw1_rate.zarr"
+    shutil.rmtree(group, ignore_errors=True)
+    to_group(file.location, group, file.window, name="jw1_rate.zarr")
+    return inspect(group)
+
+
+@pytest.fixture(params=[in_file, behind_a_url, in_memory, in_zarr])
 def facts_of(request, tmp_path):
     return lambda model: request.param(model, tmp_path)
 
 
 def test_the_facts_are_the_same(facts_of):
     facts = facts_of(make((3, 20, 30)))
-    assert facts.name == "jw1_rate.fits" and str(facts.location) == facts.source.name
+    assert (
+        facts.name in {"jw1_rate.fits", "jw1_rate.zarr"}
+        and str(facts.location) == facts.source.name
+    )
     assert facts.window == facts.source.window == Window(*CORNER, 30, 20)
     assert facts.n_integrations == facts.source.n_integrations == 3
     assert (facts.shape, facts.n_pixels) == ((3, 20, 30), 1800)

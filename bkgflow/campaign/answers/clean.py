@@ -13,13 +13,13 @@ from bkgflow.campaign.ledger.restore import WHY
 from bkgflow.campaign.ledger.rows import Kept, KeptFile
 from bkgflow.errors import BkgflowError
 from bkgflow.io.products.describe import COMBINED_SUFFIX, product_name
-from bkgflow.io.products.said import read_said
+from bkgflow.io.products.said import file_called, read_said
 from bkgflow.io.storage.beside import remove
 from bkgflow.io.storage.identity import Identity, Stamp
 from bkgflow.io.storage.leftovers import clear_dead, dead_in
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.lock import hold
-from bkgflow.io.storage.space import stamps_in
+from bkgflow.io.storage.space import stamps_of
 from bkgflow.planning.frames import Row, frame_of, html_of
 from bkgflow.report.tables import human_bytes
 from bkgflow.texts import many
@@ -169,7 +169,8 @@ class _Search:
         errors = [unit.verdict.error for unit in units if unit.verdict and unit.verdict.error]
         inputs |= {_name(each.file) for each in errors if each.file}
         targets = {Location.of(unit.target).real() for unit in units if unit.target}
-        return cls(folder, units, listed, stamps_in(folder), inputs, targets)
+        there = stamps_of(folder, (each.file for unit in units for each in unit.files))
+        return cls(folder, units, listed, there, inputs, targets)
 
     def found(self, *, keep_products: bool) -> list[Unwanted]:
         """Return everything that nobody wants any more."""
@@ -253,5 +254,5 @@ class _Search:
             except BkgflowError:
                 continue
             key = (said.record or {}).get("key")
-            if said.file_name == name and key and key != unit.digest:
+            if said.file_name == file_called(name) and key and key != unit.digest:
                 yield name, "a combined background that nobody asks for any more"

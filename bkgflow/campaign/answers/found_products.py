@@ -12,7 +12,7 @@ from bkgflow.campaign.ledger.restore import Product
 from bkgflow.campaign.ledger.rows import KeptFile
 from bkgflow.campaign.result import RESULT_FILE
 from bkgflow.errors import BkgflowError
-from bkgflow.io.products.said import Said, read_said
+from bkgflow.io.products.said import Said, file_called, read_said
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.space import stamps_in
 from bkgflow.kinds.table import KINDS
@@ -63,7 +63,7 @@ class _Folder:
         digest = str(said.record.get("key") or "")
         if not digest:
             return _Read(file, why="it does not say for which key it was made")
-        if said.file_name and said.file_name != name:
+        if said.file_name and said.file_name != file_called(name):
             return _Read(file, why=f"a copy, or renamed: it was written as {said.file_name}")
         checksum = location.checksum() if self.checksums else ""
         file = replace(file, checksum=checksum, digest=digest)
@@ -97,7 +97,7 @@ class _Folder:
 def products_of(
     output: Location, tell: Tell | None = None, *, checksums: bool = True
 ) -> tuple[list[Product], list[LeftOut]]:
-    """Read every FITS file of a folder; return products by name, and files that are none.
+    """Read every product of a folder; return products by name, and files that are none.
 
     Parameters
     ----------
@@ -107,7 +107,8 @@ def products_of(
     stamps = {
         name: (stamp.size, stamp.mtime_ns)
         for name, stamp in sorted(stamps_in(output).items())
-        if name.endswith(".fits") and not name.startswith(".")
+        if name.endswith(".fits") or "/" in name or name.endswith(".zarr")
+        if not name.startswith(".")
     }
     read = side_by_side(_Folder(output, checksums, stamps).read, stamps, tell)
     beside: dict[str, list[KeptFile]] = defaultdict(list)

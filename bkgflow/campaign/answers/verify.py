@@ -10,10 +10,11 @@ from bkgflow.campaign.answers.asked import Tell, asked, is_own, running, side_by
 from bkgflow.campaign.ledger.rows import Kept, KeptFile
 from bkgflow.errors import FileError, InputError
 from bkgflow.io.fits.checksums import check_checksums
-from bkgflow.io.fits.hdus import walk
 from bkgflow.io.storage.identity import Stamp
 from bkgflow.io.storage.location import Location, PathLike
-from bkgflow.io.storage.space import stamps_in
+from bkgflow.io.storage.space import stamps_of
+from bkgflow.io.zarr.reading import holds_group
+from bkgflow.io.zarr.stream import walk_product
 from bkgflow.planning.frames import Row, frame_of, html_of
 from bkgflow.texts import many
 from bkgflow.verdict import State
@@ -139,16 +140,20 @@ def verify(output: PathLike, *, quick: bool = False, tell: Tell | None = None) -
     goes_on = running(folder)
     with asked(folder) as reader:
         units = reader.units(all_of_them=True)
-        look = _Look(folder, stamps_in(folder), quick)
+        look = _Look(folder, _stamps(folder, units), quick)
         files = _looked_at(look, units, tell)
         wrong = {each.unit for each in files if not each.good}
         if goes_on and wrong:  # a unit may have been done anew since the ledger was read
             now = [unit for unit in reader.units(*sorted(wrong)) if unit.unit in wrong]
-            again = _looked_at(_Look(folder, stamps_in(folder), quick), now)
+            again = _looked_at(_Look(folder, _stamps(folder, now), quick), now)
             files = [*(each for each in files if each.unit not in wrong), *again]
     known = {each.file for each in files}
     unknown = [name for name in sorted(look.there) if name not in known and not is_own(name)]
     return Verified(str(folder), tuple(files), tuple(unknown), quick, goes_on)
+
+
+def _stamps(folder: Location, units: list[Kept]) -> dict[str, Stamp]:
+    return stamps_of(folder, (each.file for unit in units for each in unit.files))
 
 
 def _looked_at(look: _Look, units: list[Kept], tell: Tell | None = None) -> list[Checked]:
@@ -202,8 +207,8 @@ class _Look:
 def _not_opened(location: Location) -> str:
     """Say why a file cannot be opened as what it is; empty where it can."""
     try:
-        if location.name.lower().endswith(".fits"):
-            walk(location)
+        if location.name.lower().endswith(".fits") or holds_group(location):
+            walk_product(location)
         else:
             with location.open("A product"):
                 pass
@@ -215,6 +220,8 @@ def _not_opened(location: Location) -> str:
 
 def _sums(location: Location) -> str:
     """Hold a file of which the ledger has no checksum against those in its headers."""
+    if holds_group(location):
+        return ""  # its headers are of the FITS file, and what they add up to as well
     try:
         check_checksums(location)
     except FileError as error:

@@ -29,7 +29,7 @@ def check_file(file: Location) -> None:
     if size < 0:
         return
     if size == 0:
-        if any(name.endswith(".fits") for name in sizes_in(file.parent)):
+        if any(name.endswith((".fits", ".zarr")) or "/" in name for name in sizes_in(file.parent)):
             raise damaged(str(file), "an empty file, beside products")
         return
     try:

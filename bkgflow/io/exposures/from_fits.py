@@ -21,6 +21,7 @@ from bkgflow.io.fits.planes import planes, read_rows
 from bkgflow.io.fits.standard import check_standard
 from bkgflow.io.fits.tiles import Tiles, open_tiles, read_tiles
 from bkgflow.io.storage.location import Location, PathLike
+from bkgflow.io.zarr.reading import holds_group
 
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList
@@ -127,6 +128,8 @@ class _FitsReader:
 def inspect(where: PathLike, *, anywhere: bool = False) -> ExposureFacts:
     """Read an exposure's headers and check that they agree with each other.
 
+    A product in zarr is looked at by what it keeps of its FITS file.
+
     All pixels of an exposure without DQ are good; one without ERR is an exposure until ERR is
     asked for.
 
@@ -145,6 +148,10 @@ def inspect(where: PathLike, *, anywhere: bool = False) -> ExposureFacts:
         If its window on the detector is unknown.
     """
     location = Location.of(where)
+    if holds_group(location):
+        from bkgflow.io.exposures.from_zarr import inspect_group
+
+        return inspect_group(location)
     # Before the headers: a file that is written in between is then seen to have changed.
     identity = location.identity()
     hdus = walk(location, partial(check_standard, location))

@@ -49,7 +49,10 @@ VARIANCES: Mapping[str, str] = {
 """EXTNAME of the parts of which the pipeline makes ERR² again and again, and what a data model
 calls them."""
 
-FORMATS: Mapping[str, str] = {"fits": "bkgflow.io.exposures.from_fits:FitsSource"}
+FORMATS: Mapping[str, str] = {
+    "fits": "bkgflow.io.exposures.from_fits:FitsSource",
+    "zarr": "bkgflow.io.exposures.from_zarr:ZarrSource",
+}
 """By the name of a format, the class of its sources. What is not listed is in memory alone."""
 
 

@@ -18,7 +18,7 @@ from astropy.io.fits import Card, VerifyError
 from bkgflow.errors import FileError
 from bkgflow.io.storage.location import PathLike
 
-__all__ = ["BLOCK", "Cards", "Value", "cut_card"]
+__all__ = ["BLOCK", "END", "WIDTH", "Cards", "Value", "cut_card"]
 
 BLOCK = 2880
 """A FITS file is made of blocks of this many bytes (FITS standard 4.0, section 3.1)."""

@@ -17,7 +17,7 @@ from bkgflow.io.storage.reading import reading, understood
 if TYPE_CHECKING:
     from gwcs import WCS
 
-__all__ = ["TREE", "has_wcs", "read_tree", "read_wcs", "unvalidated"]
+__all__ = ["TREE", "has_wcs", "read_tree", "read_wcs", "says_wcs", "unvalidated", "wcs_in"]
 
 TREE = "ASDF"
 """EXTNAME of the tree: an ASDF file in the one cell of a table."""
@@ -62,19 +62,24 @@ def read_wcs(location: Location) -> WCS | None:
     FileError
         If the file cannot be read, or its tree not be understood.
     """
-    import asdf
-
     hdu = walk(location).get(TREE)
     if hdu is None:
         return None
     with location.open() as stream, reading(stream):
-        content = io.BytesIO(read_tree(location, stream, hdu))
+        content = read_tree(location, stream, hdu)
+    return wcs_in(content, location)
+
+
+def wcs_in(content: bytes, file: PathLike) -> WCS | None:
+    """Return the ``meta.wcs`` of a tree that may be read; `FileError` if nobody understands it."""
+    import asdf
+
     rule = "The ASDF tree of an exposure must be readable"
     cure = "Fetch the file again, or make it again with the pipeline"
     # For every tag there would be a warning of the versions of asdf's extensions.
-    with understood(rule, location, cure), unwarned(), unvalidated():
+    with understood(rule, file, cure), unwarned(), unvalidated():
         # Never closed: it is memory, and arrays of the tree may be asked for later.
-        tree = asdf.open(content).tree
+        tree = asdf.open(io.BytesIO(content)).tree
     return tree.get("meta", {}).get("wcs")
 
 
@@ -89,9 +94,14 @@ def has_wcs(location: Location) -> bool:
     hdu = walk(location).get(TREE)
     if hdu is None:
         return False
-    text = b""
     with location.open() as stream, reading(stream):
         stream.seek(hdu.data.offset)
-        while len(text) < hdu.data.nbytes and YAML_END not in text[-PART - len(YAML_END) :]:
-            text += stream.read(min(PART, hdu.data.nbytes - len(text))) or YAML_END
+        return says_wcs(stream, hdu.data.nbytes)
+
+
+def says_wcs(stream: BinaryIO, size: int) -> bool:
+    """Whether the tree of so many bytes that begins where a stream stands has a ``meta.wcs``."""
+    text = b""
+    while len(text) < size and YAML_END not in text[-PART - len(YAML_END) :]:
+        text += stream.read(min(PART, size - len(text))) or YAML_END
     return WCS_KEY.search(text.partition(YAML_END)[0]) is not None

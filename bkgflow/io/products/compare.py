@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from bkgflow.detector import Window
 from bkgflow.errors import FileError
-from bkgflow.io.fits.hdus import ByteRange, Hdus, walk
+from bkgflow.io.fits.hdus import ByteRange, Hdus
 from bkgflow.io.fits.planes import planes, read_rows
 from bkgflow.io.storage.location import Location
+from bkgflow.io.zarr.stream import open_product, walk_product
 
 __all__ = ["PixelChange", "compare_pixels", "mean_image"]
 
@@ -62,12 +63,12 @@ def compare_pixels(one: Location, other: Location) -> PixelChange:
     FileError
         If one of them cannot be read, or has no SCI.
     """
-    first, second = walk(one), walk(other)
+    first, second = walk_product(one), walk_product(other)
     a, b = _array(first, one, "SCI"), _array(second, other, "SCI")
     if a.shape != b.shape:
         return PixelChange(shapes=f"{_shape(a)} and {_shape(b)}")
     with ExitStack() as stack:
-        streams = (stack.enter_context(one.open()), stack.enter_context(other.open()))
+        streams = (stack.enter_context(open_product(one)), stack.enter_context(open_product(other)))
         differ, largest, squares, finite = 0, 0.0, 0.0, 0
         for left, right in _bands(streams, (a, b), np.float64):
             differs = ~((left == right) | (np.isnan(left) & np.isnan(right)))
@@ -123,11 +124,11 @@ def mean_image(location: Location) -> tuple[NDArray[np.float64], str]:
     FileError
         If the file cannot be read, or has no SCI.
     """
-    hdus = walk(location)
+    hdus = walk_product(location)
     array = _array(hdus, location, "SCI")
     ny, nx = array.shape[-2:]
     total, number = np.zeros((ny, nx)), np.zeros((ny, nx), np.int64)
-    with location.open() as stream:
+    with open_product(location) as stream:
         for plane in planes(array):
             image = np.empty((ny, nx))
             read_rows(stream, plane, Window(0, 0, nx, ny), image)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import reduce
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +27,7 @@ __all__ = [
     "draft_combined",
     "product_name",
     "product_suffix",
+    "save_combined",
     "with_dq",
 ]
 
@@ -86,11 +88,18 @@ def describe(model: JwstDataModel, verdict: Verdict, changes: Changes | None = N
 def draft_combined(
     publish: Publish, target: JwstDataModel, arrays: Arrays, record: Record, to: Location
 ) -> Draft:
-    """Do `OpenTarget.combined` for a target that is open as a model: it becomes an ImageModel."""
+    """Do `OpenTarget.combined` for a target that is open as a model."""
+    draft = publish.prepare(to)
+    with writing(draft) as path:
+        save_combined(path, target, arrays, record)
+    return draft
+
+
+def save_combined(path: Path, target: JwstDataModel, arrays: Arrays, record: Record) -> None:
+    """Write a combined background as a FITS file, an ImageModel with the target's metadata."""
     from stdatamodels.jwst import datamodels
 
-    draft = publish.prepare(to)
-    with writing(draft) as path, datamodels.ImageModel(arrays[0].shape) as model:
+    with datamodels.ImageModel(arrays[0].shape) as model:
         model.update(target)
         model.data, model.err, model.dq = arrays
         model.meta.cal_step.bkg_subtract = None
@@ -99,4 +108,3 @@ def draft_combined(
         model.meta.model_type = "ImageModel"
         model.meta.bkgflow = record.to_tree()
         save_model(model, path)
-    return draft

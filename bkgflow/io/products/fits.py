@@ -28,7 +28,7 @@ from bkgflow.verdict import Verdict
 if TYPE_CHECKING:
     from bkgflow.io.products.headers_from_model import EmptyModel
 
-__all__ = ["FitsWriter"]
+__all__ = ["FitsWriter", "OpenFile"]
 
 log = logging.getLogger(__name__)
 
@@ -61,13 +61,16 @@ class FitsWriter:
         """What tells it from another writer."""
         return type(self.publish).__name__, self.amend, self.version
 
-    def open(self, target: ExposureFacts) -> _OpenFile:
+    def open(self, target: ExposureFacts) -> OpenFile:
         """See `ProductWriter.open`."""
-        return _OpenFile(target, self.publish, self.amend and _was_tested(self.version))
+        return OpenFile(target, self.publish, self.amend and _was_tested(self.version))
 
 
-class _OpenFile:
-    """A file without its pixels: its own headers and tree, or those of its data model."""
+class OpenFile:
+    """A file without its pixels: its own headers and tree, or those of its data model.
+
+    See `OpenTarget`.
+    """
 
     def __init__(self, target: ExposureFacts, publish: Publish, amend: bool) -> None:
         self._target, self._publish, self._amend = target, publish, amend
@@ -75,39 +78,45 @@ class _OpenFile:
         self._empty: EmptyModel | None = None
         self._stack = ExitStack()
 
-    def __enter__(self) -> _OpenFile:
+    def __enter__(self) -> OpenFile:
+        """Look at the file's headers and tree."""
         if self._amend:
             self._written = as_written(self._target.location)
         if self._written is None:
-            self._model()
+            self.model()
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Hold nothing of it any more."""
         self._forget()
 
     def product(self, changes: Changes, verdict: Verdict, to: Location, threads: int = 1) -> Draft:
+        """See `OpenTarget.product`."""
         draft = self._publish.prepare(to)
         with writing(draft) as path:
-            parts = self._parts(changes, verdict, path.name)
+            parts = self.parts(changes, verdict, path.name)
             shapes = {part.name: part.source.shape for part in parts if part.source is not None}
             check_arrays(self._target, changes, shapes)
             write_parts(parts, self._target.location, path, changes.edits, threads)
         return draft
 
     def combined(self, arrays: Arrays, record: Record, to: Location) -> Draft:
-        return draft_combined(self._publish, self._model().model, arrays, record, to)
+        """See `OpenTarget.combined`."""
+        return draft_combined(self._publish, self.model().model, arrays, record, to)
 
-    def _parts(self, changes: Changes, verdict: Verdict, filename: str) -> list[Part]:
+    def parts(self, changes: Changes, verdict: Verdict, filename: str) -> list[Part]:
+        """Return the parts of the product's FITS file, by which name ever it says it has."""
         try:
             if self._written is not None and self._written.takes(changes):
                 return parts_from_file(self._written, filename, changes, verdict)
             from bkgflow.io.products.headers_from_model import parts_from_model
 
-            return parts_from_model(self._model(), filename, changes, verdict)
+            return parts_from_model(self.model(), filename, changes, verdict)
         finally:
             self._forget()  # tree or model now are the product's; another product opens it again
 
-    def _model(self) -> EmptyModel:
+    def model(self) -> EmptyModel:
+        """Return the target as its data model, without pixels."""
         if self._empty is None:
             from bkgflow.io.products.headers_from_model import open_empty
 

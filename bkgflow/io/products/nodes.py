@@ -16,6 +16,7 @@ from bkgflow.io.fits.hdus import Hdus
 from bkgflow.io.fits.tree import TREE, read_tree
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.reading import reading, understood
+from bkgflow.io.zarr.stream import open_product
 from bkgflow.record import plain
 
 __all__ = ["HASH", "LOADER", "Tree", "read_said"]
@@ -177,7 +178,7 @@ def read_said(product: PathLike, hdus: Hdus) -> dict[str, Any] | None:
     hdu, location = hdus.get(TREE), Location.of(product)
     if hdu is None:
         return None
-    with location.open() as stream, reading(stream):
+    with open_product(location) as stream, reading(stream):
         content = read_tree(location, stream, hdu)
     rule, cure = "The ASDF tree of a product must be readable", "Make the product again"
     with understood(rule, location, cure):

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 import yaml
 
 from bkgflow.errors import FileError
-from bkgflow.io.fits.hdus import walk
 from bkgflow.io.fits.tree import TREE, read_tree
 from bkgflow.io.products.nodes import Tree
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.reading import reading
+from bkgflow.io.zarr.stream import open_product, walk_product
 
-__all__ = ["Said", "read_said"]
+__all__ = ["Said", "file_called", "read_said"]
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a FITS file says of what bkgflow has done.
+    """What a product says of what bkgflow has done.
 
     Attributes
     ----------
@@ -39,6 +39,12 @@ class Said:
     state: str = ""
 
 
+def file_called(name: str) -> str:
+    """Return what the FITS file of a product is called, by the name that a folder has for it."""
+    last = name.rpartition("/")[2]
+    return last if last.endswith(".fits") else f"{last.removesuffix('.zarr')}.fits"
+
+
 def read_said(location: Location) -> Said:
     """Read the headers and the tree of a file; its pixels must be there, and are not read.
 
@@ -47,12 +53,12 @@ def read_said(location: Location) -> Said:
     FileError
         If it is no FITS file, not whole, or its tree cannot be understood.
     """
-    hdus = walk(location)
+    hdus = walk_product(location)
     header = hdus["PRIMARY"].header
     words = [str(header.get(each) or "").strip() for each in ("EXP_TYPE", "FILENAME", "S_BKDSUB")]
     record = None
     if TREE in hdus:
-        with location.open() as stream, reading(stream):
+        with open_product(location) as stream, reading(stream):
             content = read_tree(location, stream, hdus[TREE])
         record = _record(location, content)
     return Said(record, words[0].upper(), words[1], words[2])

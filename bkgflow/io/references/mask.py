@@ -13,10 +13,11 @@ from bkgflow.detector import Window, full_frame
 from bkgflow.errors import FileError, ShapeError, WindowError
 from bkgflow.io.exposures.facts import look_up
 from bkgflow.io.exposures.windows import CORNER_AND_SIZE, window_of
-from bkgflow.io.fits.hdus import walk
 from bkgflow.io.references.images import ASDF_MAGIC, begins_with, find_image
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.reading import understood
+from bkgflow.io.zarr.reading import holds_group, open_group
+from bkgflow.io.zarr.stream import walk_product
 
 __all__ = ["product_mask", "read_mask"]
 
@@ -75,11 +76,16 @@ def product_mask(path: PathLike, shape: tuple[int, int]) -> NDArray[np.bool_] | 
     FileError, ShapeError
         As `read_mask`.
     """
-    hdu = walk(path).get("MASK")
+    location = Location.of(path)
+    hdu = walk_product(location).get("MASK")
     if hdu is None:
         return None
     if hdu.data.shape != shape:
         raise _other_shape(path, hdu.data.shape, shape)
+    if holds_group(location):
+        group = open_group(location)
+        values: NDArray[np.bool_] = group.read(group.array("mask"), ...) != 0
+        return values
     background: NDArray[np.bool_] = find_image(path, ("MASK",), WHAT, CURE).read()[0] != 0
     return background
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import time
 from collections.abc import Iterable
 
 from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.many_files import is_product
+from bkgflow.io.storage.owner import Owner
+from bkgflow.io.storage.publish import PREFIX
 from bkgflow.io.storage.refused import not_writable
 
 __all__ = ["put_beside", "remove"]
@@ -45,11 +50,14 @@ def put_beside(file: Location, word: str, clock: float | None = None) -> list[Lo
 
 
 def remove(files: Iterable[Location]) -> tuple[list[Location], list[str]]:
-    """Remove files; return those that are gone, and a sentence for each that is not."""
+    """Remove files; return those that are gone, and a sentence for each that is not.
+
+    Products that are folders go at once: no reader finds half of one.
+    """
     gone, left = [], []
     for each in files:
         try:
-            each.path.unlink()
+            _remove_product(each) if is_product(each.path) else each.path.unlink()
         except FileNotFoundError:
             gone.append(each)
         except OSError as problem:
@@ -57,3 +65,11 @@ def remove(files: Iterable[Location]) -> tuple[list[Location], list[str]]:
         else:
             gone.append(each)
     return gone, left
+
+
+def _remove_product(product: Location) -> None:
+    hidden = tempfile.mkdtemp(prefix=f"{PREFIX}{Owner.me()}-", dir=product.parent.path)
+    try:
+        product.path.rename(f"{hidden}/{product.name}")
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import xxhash
 
+from bkgflow.io.storage.many_files import below, is_product
+
 __all__ = ["checksum_of", "checksum_of_version", "checksums_wanted", "with_checksums"]
 
 METHOD = "xxh3"
@@ -25,17 +27,31 @@ _wanted: ContextVar[bool] = ContextVar("checksums_wanted", default=False)
 
 
 def checksum_of(path: str) -> str:
-    """Return the checksum of a file: ``xxh3:`` and 32 hexadecimal digits; empty if unreadable."""
-    found = xxhash.xxh3_128()
+    """Return the checksum of a file: ``xxh3:`` and 32 hexadecimal digits; empty if unreadable.
+
+    That of a product of many files is over all of them, their names and lengths, in order.
+    """
+    found, top = xxhash.xxh3_128(), Path(path)
     try:
-        with Path(path).open("rb", buffering=0) as stream:
-            # Not mapped: pages of a mapped file count as memory of the process.
-            block = memoryview(bytearray(BLOCK))
-            while size := stream.readinto(block):
-                found.update(block[:size])
+        if is_product(top):
+            for file in (each for each in below(top) if each.is_file()):
+                # Its name and length first: no byte of one file can pass for one of the next.
+                said = f"{file.relative_to(top).as_posix()}\0{file.stat().st_size}\0"
+                found.update(said.encode())
+                _add(found, file)
+        else:
+            _add(found, top)
     except OSError:
         return ""
     return f"{METHOD}:{found.hexdigest()}"
+
+
+def _add(found: xxhash.xxh3_128, file: Path) -> None:
+    with file.open("rb", buffering=0) as stream:
+        # Not mapped: pages of a mapped file count as memory of the process.
+        block = memoryview(bytearray(BLOCK))
+        while size := stream.readinto(block):
+            found.update(block[:size])
 
 
 @lru_cache(1 << 17)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bkgflow.io.storage.location import Location
 
-__all__ = ["MOUNTS", "is_network_disk"]
+__all__ = ["MOUNTS", "is_network_disk", "on_one_disk"]
 
 MOUNTS = Path("/proc/self/mountinfo")
 """Where Linux lists its file systems; other systems are taken to have local disks alone."""
@@ -21,6 +21,11 @@ NETWORK = {
     "smb2", "smb3", "smbfs", "virtiofs", "weka", "wekafs",
 }  # fmt: skip
 """File systems that other hosts may write to at the same time."""
+
+
+def on_one_disk(one: Location, other: Location) -> bool:
+    """Whether two folders that are there lie on one file system: files can be renamed between."""
+    return one.path.stat().st_dev == other.path.stat().st_dev
 
 
 def is_network_disk(folder: Location, mounts: Path = MOUNTS) -> str:

@@ -19,6 +19,7 @@ from bkgflow.io.storage.checksum import checksum_of, checksum_of_version, checks
 from bkgflow.io.storage.handles import TOO_MANY, open_limit, raise_limit
 from bkgflow.io.storage.identity import Identity, Stamp
 from bkgflow.io.storage.lists import expanded, parted
+from bkgflow.io.storage.many_files import stamp_of
 from bkgflow.io.storage.reading import unpacked
 from bkgflow.io.storage.remote import Remote
 
@@ -182,22 +183,22 @@ class Location:
         except (OSError, ValueError) as problem:  # a name with a NUL or half a character in it
             raise _not_readable(self, what, problem) from None
         size, mtime_ns = found.st_size, found.st_mtime_ns
+        if stat.S_ISDIR(found.st_mode) and (stamp := self.stamp()) is not None:
+            size, mtime_ns = stamp
         checksum = checksum_of_version(self.url, size, mtime_ns) if checksums_wanted() else ""
         return Identity(self.name, size, mtime_ns, checksum)
 
     def size(self) -> int:
-        """Return the bytes of a file on a disk; -1 where none can be seen."""
-        if not self.url.startswith("/"):  # a URL, or a model in memory
-            return -1
-        try:
-            return os.stat(self.url).st_size  # noqa: PTH116
-        except (OSError, ValueError):
-            return -1
+        """Return the bytes of a file on a disk, or of a product of many; -1 where there is none."""
+        stamp = self.stamp() if self.url.startswith("/") else None
+        return -1 if stamp is None else stamp.size
 
     def stamp(self) -> Stamp | None:
-        """Return the size of a file on a disk, and when it was written; None where none is."""
+        """Return the size of a file, or product, on a disk, and its time; None where none is."""
         try:
             found = os.stat(self.url)  # noqa: PTH116
+            if stat.S_ISDIR(found.st_mode):
+                return stamp_of(self.path)
         except (OSError, ValueError):
             return None
         return Stamp(found.st_size, found.st_mtime_ns)

@@ -21,6 +21,7 @@ from typing import Protocol
 from bkgflow.errors import StorageError
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.lock import check_held
+from bkgflow.io.storage.many_files import below, put_in_place
 from bkgflow.io.storage.owner import Owner
 from bkgflow.io.storage.refused import not_writable
 
@@ -64,10 +65,11 @@ class Draft:
     location : Location
         Where it is to appear.
     path : Path
-        A scratch file on a disk of this machine, to write to. Its name is the one wanted as far
-        as printable ASCII goes: FITS headers, which repeat it, hold nothing else.
+        A scratch file on a disk of this machine, to write to; or a folder, for a product of many
+        files, which the writer makes. Its name is the one wanted as far as printable ASCII goes:
+        FITS headers, which repeat it, hold nothing else.
     appear : callable
-        Makes the scratch file appear at the location, or raises what the system does.
+        Makes the scratch file or folder appear at the location, or raises what the system does.
     """
 
     location: Location
@@ -113,10 +115,14 @@ class LocalPublish:
     run : str
         The short id of the run whose files these are; empty for this process's own. Hidden
         folders have it in their names, so that what a dead one left is known by it.
+    home : Location or None
+        The run's folder, where hidden folders are made and its lock is; without one, that of
+        each file. A store that lies elsewhere must be on the same file system.
     """
 
     sync: Callable[[Path], object] = _sync
     run: str = ""
+    home: Location | None = None
 
     def prepare(self, to: Location) -> Draft:
         """Begin a file in a hidden folder beside its location.
@@ -124,12 +130,13 @@ class LocalPublish:
         The folders above are made, but not for a run: its driver has made its folder, and if
         that is gone, one that is made anew would hide it. Without the run's lock nothing is begun.
         """
+        home = self.home or to.parent
         try:
             if self.run:
-                check_held(to.parent, self.run)
+                check_held(home, self.run)
             else:
                 to.parent.make_folder()
-            return Draft(to, _scratch(to, to.parent.path, self.run), self._appear)
+            return Draft(to, _scratch(to, home.path, self.run), self._appear)
         except PermissionError as problem:  # of the folder: it takes nothing
             raise not_writable(to, problem, StorageError) from problem
         except OSError as problem:
@@ -139,10 +146,12 @@ class LocalPublish:
         # A rename may reach the disk before the bytes do. Without the first sync a power
         # cut would leave a file of the right name and length that is full of zeros; without
         # the second one the ledger could know of a product whose name is lost.
+        for each in below(scratch):
+            self.sync(each)
         self.sync(scratch)
         if self.run:
-            check_held(to.parent, self.run)  # it may have ended while this was written
-        scratch.replace(to.path)
+            check_held(self.home or to.parent, self.run)  # it may have ended while this was written
+        put_in_place(scratch, to.path)
         try:
             self.sync(to.parent.path)
         except OSError as problem:
@@ -172,7 +181,12 @@ class MemoryPublish:
     def _appear(self, scratch: Path, to: Location) -> None:
         if self.fault is not None:
             self.fault(to)
-        self.files[to] = scratch.read_bytes()
+        if not scratch.is_dir():
+            self.files[to] = scratch.read_bytes()
+            return
+        for each in below(scratch):
+            if each.is_file():
+                self.files[to / each.relative_to(scratch).as_posix()] = each.read_bytes()
 
 
 @contextmanager

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from bkgflow.errors import OutputError
 from bkgflow.io.storage.identity import Stamp
 from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.many_files import holds_products, is_product, stamp_of
 from bkgflow.io.storage.publish import Draft, LocalPublish, write_text
 from bkgflow.io.storage.refused import not_writable
 
-__all__ = ["Free", "Reserve", "free_space", "sizes_in", "stamps_in"]
+__all__ = ["Free", "Reserve", "free_space", "name_in", "sizes_in", "stamps_in", "stamps_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +42,18 @@ def free_space(folder: Location) -> Free:
     )
 
 
+def name_in(folder: Location, file: Location) -> str:
+    """Return by what name a folder finds a file: the way down from there, or all of its own."""
+    return file.url.removeprefix(f"{folder.url.rstrip('/')}/")
+
+
 def stamps_in(folder: Location) -> dict[str, Stamp]:
     """Return the stamp of every file of a folder, by its name; none where it is not there.
 
-    One listing: on a network disk it also brings what other hosts have written.
+    One listing: on a network disk it also brings what other hosts have written. Products that are
+    folders count as files, and so do those in a store, whose names begin with the store's.
     """
-    found = {}
+    found: dict[str, Stamp] = {}
     try:
         with os.scandir(folder.path) as entries:
             for entry in entries:
@@ -53,10 +61,35 @@ def stamps_in(folder: Location) -> dict[str, Stamp]:
                     if entry.is_file():
                         stat = entry.stat()
                         found[entry.name] = Stamp(stat.st_size, stat.st_mtime_ns)
+                    elif not entry.name.startswith(".") and entry.is_dir():
+                        found |= _stamps_below(Path(entry.path))
                 except OSError:
                     continue  # it went away meanwhile
     except OSError:
         return {}
+    return found
+
+
+def _stamps_below(folder: Path) -> dict[str, Stamp]:
+    """Return the stamp of a product, or of those in a store; nothing of any other folder."""
+    if is_product(folder):
+        return {folder.name: stamp_of(folder)}
+    if not holds_products(folder):
+        return {}
+    return {
+        f"{folder.name}/{each.name}": stamp_of(each)
+        for each in folder.iterdir()
+        if is_product(each)
+    }
+
+
+def stamps_of(folder: Location, names: Iterable[str]) -> dict[str, Stamp]:
+    """Do `stamps_in`, with files that lie elsewhere and are known by their whole paths."""
+    found = stamps_in(folder)
+    for name in names:
+        stamp = Location(name).stamp() if name.startswith("/") else None
+        if stamp is not None:
+            found[name] = stamp
     return found
 
 

@@ -1,0 +1,1 @@
+"""Zarr's own words: how a product lies in a group of arrays."""

@@ -1,0 +1,177 @@
+"""A product's group opened: its arrays, and the FITS file that it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from types import EllipsisType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bkgflow.errors import FileError
+from bkgflow.io.fits.cards import BLOCK, Cards
+from bkgflow.io.fits.hdus import Hdu, hdu_of
+from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.many_files import METADATA
+from bkgflow.io.storage.reading import understood
+from bkgflow.io.zarr.attributes import LAYOUT
+from bkgflow.io.zarr.layout import FITS, Pixels, Untyped
+
+if TYPE_CHECKING:
+    import zarr
+    from zarr.storage import FsspecStore, LocalStore
+
+    ZarrArray = zarr.Array[Any]
+
+__all__ = ["Group", "StoredHdu", "groups_of", "holds_group", "open_group", "store_of"]
+
+SUFFIX = ".zarr"
+
+RULE = "A product in zarr must be a whole group that bkgflow wrote"
+
+CURE = "Make it again, or give the group of one product"
+
+Where = int | slice | EllipsisType | tuple[int | slice, ...]
+"""Which part of an array."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredHdu:
+    """One HDU as a group has it.
+
+    Attributes
+    ----------
+    hdu : Hdu
+        With its header; where its data begin is where they would in the FITS file.
+    array : str
+        Name of its array of pixels; empty where it has none.
+    data : slice
+        Its bytes, or those that pad its pixels, in ``fits/data``.
+    """
+
+    hdu: Hdu
+    array: str
+    data: slice
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """An open product."""
+
+    location: Location
+    group: zarr.Group
+
+    @cached_property
+    def hdus(self) -> tuple[StoredHdu, ...]:
+        """All HDUs, in the order of the FITS file.
+
+        Raises
+        ------
+        FileError
+            If the group is none that bkgflow wrote, or damaged.
+        """
+        with self._reading():
+            fits: Untyped = self.group[FITS]
+            cards = np.asarray(fits["cards"]).tobytes()
+            width, place, found = 80, 0, []
+            for index, each in enumerate(fits.attrs["hdus"]):
+                first, stop = each["cards"]
+                raw = cards[first * width : stop * width]
+                raw += b" " * (-len(raw) % BLOCK)
+                hdu = hdu_of(self.location, Cards(self.location, raw), place + len(raw), index)
+                place = hdu.stop
+                found.append(StoredHdu(hdu, str(each["array"]), slice(*each["data"])))
+            return tuple(found)
+
+    def named(self, name: str) -> StoredHdu | None:
+        """Return the first HDU of a name; None where there is none."""
+        return next((each for each in self.hdus if each.hdu.name == name), None)
+
+    def array(self, name: str) -> ZarrArray:
+        """Return an array of pixels, which is not read yet."""
+        with self._reading():
+            found: Untyped = self.group[name]
+        if not hasattr(found, "shape"):
+            raise FileError(RULE, file=self.location, value=f"{name} is no array", cure=CURE)
+        array: ZarrArray = found
+        return array
+
+    def read(self, array: ZarrArray, where: Where) -> Pixels:
+        """Return a part of an array; `FileError` where the store does not give it."""
+        with self._reading():
+            pixels: Pixels = np.asarray(array[where])
+            return pixels
+
+    def data(self, hdu: StoredHdu) -> bytes:
+        """Return the bytes of an HDU that is no array; of one that is, those that pad it."""
+        if hdu.data.stop <= hdu.data.start:
+            return b""
+        with self._reading():
+            kept: Untyped = self.group[f"{FITS}/data"]
+            return np.asarray(kept[hdu.data]).tobytes()
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        with understood(RULE, self.location, CURE):
+            yield
+
+
+def holds_group(location: Location) -> bool:
+    """Whether a location is that of a group: on a disk a folder with its metadata, else by name."""
+    if location.is_local:
+        try:
+            return location.is_dir() and (location / METADATA).is_file()
+        except (OSError, ValueError):  # it is said when it is opened
+            return False
+    path = location.url.partition("://")[2]
+    return any(part.endswith(SUFFIX) for part in path.split("/")) or location.url.startswith(
+        "icechunk"
+    )
+
+
+def store_of(location: Location) -> LocalStore | FsspecStore:
+    """Return the store whose root a location is, to be read."""
+    from zarr.storage import FsspecStore, LocalStore  # half a second, and few products are zarr
+
+    if location.is_local:
+        return LocalStore(location.path, read_only=True)
+    return FsspecStore.from_url(location.url, read_only=True)
+
+
+def groups_of(location: Location) -> list[Location]:
+    """Return the products in a store, by name; of the group of one product, itself."""
+    import zarr
+
+    group = zarr.open_group(store_of(location), mode="r", use_consolidated=False)
+    if "bkgflow_layout" in group.attrs:
+        return [location]
+    names = sorted(name for name, _ in group.groups())
+    return [location / name for name in names if not name.startswith(".")]
+
+
+def open_group(location: Location) -> Group:
+    """Open the group of a product.
+
+    Raises
+    ------
+    FileError
+        If there is none, or it is none that this version of bkgflow can read.
+    """
+    import zarr
+
+    with understood(RULE, location, CURE):
+        found = zarr.open_group(store_of(location), mode="r")
+        layout = found.attrs.get("bkgflow_layout")
+    if layout is None or FITS not in found:
+        raise FileError(RULE, file=location, value="another group", cure=CURE)
+    if layout != LAYOUT:
+        raise FileError(
+            "A product in zarr must have a layout that this bkgflow knows",
+            file=location,
+            value=f"layout {layout}, known is {LAYOUT}",
+            cure="Use the bkgflow that wrote it, or a later one",
+        )
+    return Group(location, found)
