@@ -31,12 +31,6 @@ __all__ = ["wcs_of", "write_fits", "write_zarr"]
 
 LAYERS = ("sci", "err", "dq")
 
-CHUNK = 256
-"""Rows and columns of a chunk in a store: a cut-out reads few of them."""
-
-SHARD = 2048
-"""Rows and columns of a shard, which is an object: a whole frame in one."""
-
 NOTE = "written from a Dataset"
 
 
@@ -89,11 +83,12 @@ def write_zarr(data: xr.Dataset, store: Any, options: Mapping[str, Any]) -> Any:
         array.attrs = {key: each for key, each in array.attrs.items() if key != "_Unsigned"}
         array.encoding = {}
         if {"y", "x"} <= set(array.dims):
-            chunks, shards = zip(*map(_cut, array.dims, array.shape), strict=True)
-            encoding[str(name)] = {"chunks": chunks, "shards": shards}
-            if array.chunks is not None:
+            whole = array.transpose(..., "y", "x")
+            encoding[str(name)] = cut = _cut(whole.shape)
+            if whole.chunks is not None:
                 # A shard is written whole, by one task: two that share one would lose pixels.
-                data[name] = array.chunk(dict(zip(array.dims, shards, strict=True)))
+                whole = whole.chunk(dict(zip(whole.dims, cut["shards"], strict=True)))
+            data[name] = whole
     if isinstance(store, PathLike):
         store = str(Location.of(store))
     asked = dict(options)
@@ -101,12 +96,14 @@ def write_zarr(data: xr.Dataset, store: Any, options: Mapping[str, Any]) -> Any:
         return data.to_zarr(store, encoding={**encoding, **asked.pop("encoding", {})}, **asked)
 
 
-def _cut(dim: object, length: int) -> tuple[int, int]:
-    """Return the length of a chunk and of a shard along an axis: whole chunks in each shard."""
-    if dim not in ("y", "x"):
-        return 1, 1
-    chunk = min(CHUNK, length)
-    return chunk, -(-min(SHARD, length) // chunk) * chunk
+def _cut(shape: tuple[int, ...]) -> dict[str, Any]:
+    """Return the encoding of an array: cut as a product is, one exposure of a stack at a time."""
+    from bkgflow.io.zarr.arrays import encoding_of
+
+    last = shape[-3:] if len(shape) > 2 else shape
+    encoding = encoding_of(last)
+    more = (1,) * (len(shape) - len(last))
+    return {**encoding, **{name: (*more, *encoding[name]) for name in ("chunks", "shards")}}
 
 
 def _source(data: xr.Dataset) -> str:
