@@ -65,6 +65,7 @@ def finish(
     InputError, OutputError
         If an input is bad, or the product cannot be written.
     """
+    work.target.location.expect(work.target.identity)
     if work.verdict.to_do:
         change = kind.change(work, shared)
     else:

@@ -15,7 +15,7 @@ import numpy as np
 from bkgflow.detector import Window
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.open_many import opened
-from bkgflow.io.exposures.source import Layer, Reader, Source, read_window
+from bkgflow.io.exposures.source import Expecting, Layer, Reader, Source, read_window
 from bkgflow.io.products.writer import Plane
 from bkgflow.kinds.imprints import without_imprint
 from bkgflow.methods.clip import Combined, collapse, combine
@@ -161,7 +161,12 @@ def combine_band(
     every = [*sources, *(imprint.source for imprint in imprints)]
     with opened(every) as readers:
         shared = list(zip(imprints, readers[len(sources) :], strict=True))
-        for strip in strips:
+        expecting = [each for each in readers if isinstance(each, Expecting)]
+        for each in expecting:
+            each.expect(buffers.layers, strips[0])
+        for number, strip in enumerate(strips, 1):
+            for each in expecting if number < len(strips) else ():
+                each.expect(buffers.layers, strips[number])
             sci, err, dq = _read_strip(sources, readers, strip, rule, buffers, shared)
             levels.look(sci)
             rows, _ = strip.slices_in(band)
@@ -185,7 +190,7 @@ class _Buffers:
     """Memory for one strip after the other: new pages cost more than what is done with them."""
 
     def __init__(self, layers: Sequence[Layer]) -> None:
-        self._layers = layers
+        self.layers = layers
         self._held: dict[str, Plane] = {}
 
     def take(
@@ -193,7 +198,7 @@ class _Buffers:
     ) -> dict[Layer, Plane]:
         """Return arrays for the time of one strip; they hold what was there before."""
         size, taken = math.prod(shape), dict[Layer, Plane]()
-        for layer in self._layers:
+        for layer in self.layers:
             held = self._held.get(key := f"{name} {layer}")
             if held is None or held.size < size:
                 held = self._held[key] = np.empty(size, np.uint32 if layer == "dq" else real)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
-from bkgflow.errors import BkgflowError, FileError
+from bkgflow.errors import BkgflowError, FileError, StorageError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.products.describe import product_name, product_suffix
@@ -31,6 +32,9 @@ __all__ = ["DEFAULT_MEMORY", "Asked", "Planner"]
 DEFAULT_MEMORY = 64 << 20
 """Bytes that the strips of one combine task hold, unless the caller says otherwise: enough for
 long sequential reads, little enough to be allocated again and again without cost."""
+
+AT_ONCE = 24
+"""Objects whose headers are looked at side by side: a store answers many questions at a time."""
 
 COMPANION_BYTES = 12
 """Of a pixel of a combined background that is saved: SCI, ERR (float32) and DQ (uint32)."""
@@ -76,6 +80,8 @@ class Planner:
                     raise product.problem
                 target, *backgrounds = map(self.facts, (product.science, *product.backgrounds))
                 yield Asked(path, product.name, self.prepared(target, backgrounds, product))
+            except StorageError:
+                raise
             except BkgflowError as error:
                 yield Asked(path, product.name, error, str(product.science))
 
@@ -133,12 +139,33 @@ class Planner:
         notes = (*(product.notes if product else ()), *left_alone, *flawless, *prepared.notes)
         return replace(prepared, notes=notes, keywords=(*prepared.keywords, *_named(kind, others)))
 
+    def look_at(self, locations: Iterable[Location]) -> None:
+        """Look at many exposures, if nobody has: those behind URLs side by side.
+
+        Raises
+        ------
+        StorageError
+            If a whole store cannot be used: no unit of it could be planned.
+        """
+        left = dict.fromkeys(e for e in locations if not e.is_local and e not in self.looked_at)
+        if not left:
+            return
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="bkgflow-look") as pool:
+            try:
+                for _ in pool.map(self._found, left):
+                    pass
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
     def _found(self, location: Location) -> ExposureFacts | BkgflowError:
         """Look at an exposure, if nobody has; return its facts, or what is wrong with it."""
         if location not in self.looked_at:
             try:
                 check_confined(location, self.search.confine)
                 self.looked_at[location] = inspect(location)
+            except StorageError:
+                raise
             except BkgflowError as error:
                 self.looked_at[location] = error
         return self.looked_at[location]

@@ -45,7 +45,7 @@ def test_a_tree_behind_a_url():
         "memory://tree/a", "memory://tree/b/x", "memory://tree/b/c/x",
     ]  # fmt: skip
     assert len(tree.named("x")) == 2
-    assert names_in(Location.of("memory://tree")) is None
+    assert names_in(Location.of("memory://tree")) == {"a"}
 
 
 def test_the_names_in_a_folder(tmp_path):

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
+from io import FileIO
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import xxhash
 
-__all__ = ["checksum_of", "checksum_of_version", "checksums_wanted", "with_checksums"]
+__all__ = ["checksum_in", "checksum_of", "checksum_of_version", "checksums_wanted", "with_checksums"]
 
 METHOD = "xxh3"
 """What a checksum begins with, so that another method can follow one day."""
@@ -26,15 +28,20 @@ _wanted: ContextVar[bool] = ContextVar("checksums_wanted", default=False)
 
 def checksum_of(path: str) -> str:
     """Return the checksum of a file: ``xxh3:`` and 32 hexadecimal digits; empty if unreadable."""
-    found = xxhash.xxh3_128()
     try:
         with Path(path).open("rb", buffering=0) as stream:
-            # Not mapped: pages of a mapped file count as memory of the process.
-            block = memoryview(bytearray(BLOCK))
-            while size := stream.readinto(block):
-                found.update(block[:size])
+            return checksum_in(cast(BinaryIO, stream))
     except OSError:
         return ""
+
+
+def checksum_in(stream: BinaryIO) -> str:
+    """Return the checksum of what is left in a stream; `OSError` where it cannot be read."""
+    found = xxhash.xxh3_128()
+    # Not mapped: pages of a mapped file count as memory of the process.
+    block = memoryview(bytearray(BLOCK))
+    while size := cast(FileIO, stream).readinto(block):
+        found.update(block[:size])
     return f"{METHOD}:{found.hexdigest()}"
 
 

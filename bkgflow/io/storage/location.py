@@ -5,22 +5,31 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
+import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import core_schema
 
-from bkgflow.errors import FileError, RunError, UsageError
-from bkgflow.io.storage.checksum import checksum_of, checksum_of_version, checksums_wanted
+from bkgflow.errors import BkgflowError, FileError, RunError, UsageError
+from bkgflow.io.storage.checksum import (
+    checksum_in,
+    checksum_of,
+    checksum_of_version,
+    checksums_wanted,
+)
 from bkgflow.io.storage.handles import TOO_MANY, open_limit, raise_limit
 from bkgflow.io.storage.identity import Identity, Stamp
 from bkgflow.io.storage.lists import expanded, parted
+from bkgflow.io.storage.ranges import RangeReader, announce, changed
 from bkgflow.io.storage.reading import unpacked
-from bkgflow.io.storage.remote import Remote
+from bkgflow.io.storage.remote import Remote, check_url
+from bkgflow.io.storage.unwell import ChangedError
+from bkgflow.io.storage.versions import Version, expect, found_plain
 
 __all__ = ["Location", "PathLike", "real_paths", "split_list"]
 
@@ -61,7 +70,10 @@ class Location:
             text = text.removeprefix(LOCAL)
         if text.startswith("~"):  # --output=~/products: the shell leaves it as it is
             text = os.path.expanduser(text)  # noqa: PTH111 - an unknown user is no error
-        return cls(text if "://" in text else str(Path(text).absolute()))
+        if "://" in text:
+            check_url(text)
+            return cls(text)
+        return cls(str(Path(text).absolute()))
 
     def __str__(self) -> str:
         """Return the path or the URL."""
@@ -186,16 +198,22 @@ class Location:
         return Identity(self.name, size, mtime_ns, checksum)
 
     def size(self) -> int:
-        """Return the bytes of a file on a disk; -1 where none can be seen."""
-        if not self.url.startswith("/"):  # a URL, or a model in memory
-            return -1
+        """Return the bytes of a file; -1 where none can be seen."""
+        if not self.url.startswith("/"):
+            found = self.stamp()
+            return -1 if found is None else found.size
         try:
             return os.stat(self.url).st_size  # noqa: PTH116
         except (OSError, ValueError):
             return -1
 
     def stamp(self) -> Stamp | None:
-        """Return the size of a file on a disk, and when it was written; None where none is."""
+        """Return the size of a file, and when it was written; None where none is."""
+        if not self.is_local:
+            with suppress(OSError):
+                version = Remote.of(self.url).version()
+                return Stamp(version.size, version.mtime_ns)
+            return None
         try:
             found = os.stat(self.url)  # noqa: PTH116
         except (OSError, ValueError):
@@ -203,8 +221,21 @@ class Location:
         return Stamp(found.st_size, found.st_mtime_ns)
 
     def checksum(self) -> str:
-        """Return the checksum of a file on a disk; empty where none can be read."""
-        return checksum_of(self.url) if self.url.startswith("/") else ""
+        """Return the checksum of a file's bytes; empty where none can be read."""
+        if self.is_local:
+            return checksum_of(self.url) if self.url.startswith("/") else ""
+        try:
+            with _opened(self) as stream:
+                announce(stream, [(0, self.size())])
+                return checksum_in(stream)
+        except (BkgflowError, OSError):
+            return ""
+
+    def expect(self, identity: Identity) -> None:
+        """Have an object be read as the version that was planned with; a file is read as it is."""
+        if not self.is_local:
+            version = Version(identity.checksum, identity.size, identity.mtime_ns)
+            expect(self.url, version)
 
     # Reading.
 
@@ -223,8 +254,25 @@ class Location:
             raw = _opened(self)
         except (OSError, ValueError) as problem:
             raise _not_readable(self, what, problem) from None
+        if isinstance(raw, RangeReader) and raw.version.plain:
+            with raw:
+                yield cast(BinaryIO, raw)
+            return
         with raw, unpacked(raw) as stream:
+            if stream is raw and not self.is_local:
+                found_plain(self.url)
             yield stream
+
+    @contextmanager
+    def as_file(self, what: str = "A file") -> Iterator[Path]:
+        """Give a path for libraries that take nothing else: of an object, a copy for a while."""
+        if self.is_local:
+            yield self.path
+            return
+        with tempfile.TemporaryDirectory(prefix="bkgflow-") as folder:
+            path = Path(folder) / self.name
+            path.write_bytes(self.read_bytes(what))
+            yield path
 
     def read_bytes(self, what: str = "A file") -> bytes:
         """Return what is in a file, as it is; `FileError` where it cannot be read."""
@@ -244,8 +292,12 @@ class Location:
             raise FileError(rule, file=self, value="not UTF-8 text", cure=cure) from None
 
     def make_folder(self) -> None:
-        """Make a folder and those above it, where they are not there; `OSError` where it cannot."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        """Make a folder and those above it, where they are not there; `OSError` where it cannot.
+
+        An object store has none to make.
+        """
+        if self.is_local:
+            self.path.mkdir(parents=True, exist_ok=True)
 
 
 def real_paths(locations: Iterable[Location]) -> list[str]:
@@ -303,7 +355,7 @@ def _opened(location: Location) -> BinaryIO:
 def _open(location: Location) -> BinaryIO:
     """Open a file; of a pipe or a device nobody knows when it ends, or whether it begins."""
     if not location.is_local:
-        return location._there().open("rb")
+        return cast(BinaryIO, RangeReader.of(Remote.of(location.url)))
     # Without waiting for who writes into a pipe; of a file there is nothing to wait for.
     raw = open(location.url, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
     if stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
@@ -313,6 +365,8 @@ def _open(location: Location) -> BinaryIO:
 
 
 def _not_readable(location: Location, what: str, problem: Exception) -> FileError | RunError:
+    if isinstance(problem, ChangedError):
+        return changed(location.url)
     if isinstance(problem, OSError) and problem.errno in TOO_MANY:
         return RunError(
             "The system must let one more file be open",

@@ -17,12 +17,14 @@ from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
 from typing import Protocol
+from uuid import uuid4
 
 from bkgflow.errors import StorageError
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.lock import check_held
 from bkgflow.io.storage.owner import Owner
 from bkgflow.io.storage.refused import not_writable
+from bkgflow.io.storage.remote import Remote
 
 __all__ = [
     "PREFIX",
@@ -33,6 +35,8 @@ __all__ = [
     "check_writable",
     "copy_file",
     "elsewhere",
+    "publisher_of",
+    "scratch_path",
     "unbuffered",
     "whole",
     "write_text",
@@ -129,7 +133,7 @@ class LocalPublish:
                 check_held(to.parent, self.run)
             else:
                 to.parent.make_folder()
-            return Draft(to, _scratch(to, to.parent.path, self.run), self._appear)
+            return Draft(to, scratch_path(to, to.parent.path, self.run), self._appear)
         except PermissionError as problem:  # of the folder: it takes nothing
             raise not_writable(to, problem, StorageError) from problem
         except OSError as problem:
@@ -167,12 +171,21 @@ class MemoryPublish:
 
     def prepare(self, to: Location) -> Draft:
         """Begin a file among the machine's temporary ones."""
-        return Draft(to, _scratch(to, None), self._appear)
+        return Draft(to, scratch_path(to, None), self._appear)
 
     def _appear(self, scratch: Path, to: Location) -> None:
         if self.fault is not None:
             self.fault(to)
         self.files[to] = scratch.read_bytes()
+
+
+def publisher_of(to: Location, run: str = "") -> Publish:
+    """Return who makes files appear at a location, or in a folder: on a disk, or in a store."""
+    if to.is_local:
+        return LocalPublish(run=run)
+    from bkgflow.io.storage.remote_publish import RemotePublish
+
+    return RemotePublish(run)
 
 
 @contextmanager
@@ -197,7 +210,8 @@ def whole(to: PathLike, by: Publish | None = None) -> Iterator[Path]:
 
     For small files: the caller waits until the disk has them. `OutputError` if it cannot.
     """
-    draft = (by or LocalPublish()).prepare(Location.of(to))
+    where = Location.of(to)
+    draft = (by or publisher_of(where)).prepare(where)
     with writing(draft) as path:
         yield path
     draft.publish()
@@ -220,7 +234,13 @@ def check_writable(folder: PathLike) -> None:
 
     Nothing is left behind: a folder that is not there is not made yet. `OutputError` if not.
     """
-    wanted = Location.of(folder).path
+    location = Location.of(folder)
+    if not location.is_local:
+        probe = location / f"{PREFIX}token-{uuid4().hex[:8]}"
+        write_text(probe, "")
+        Remote.of(probe.url).remove()
+        return
+    wanted = location.path
     try:
         there = next(each for each in (wanted, *wanted.parents) if each.exists())
         with tempfile.TemporaryFile(dir=there):
@@ -234,8 +254,11 @@ def elsewhere(name: str) -> Location:
     return Location.of(tempfile.gettempdir()) / name
 
 
-def _scratch(to: Location, folder: Path | None, run: str = "") -> Path:
-    """Return a path in a new hidden folder, whose name says whose it is."""
+def scratch_path(to: Location, folder: Path | None, run: str = "") -> Path:
+    """Return a path in a new hidden folder, whose name says whose it is.
+
+    Without a folder it is among the temporary files of this machine.
+    """
     made = tempfile.mkdtemp(prefix=f"{PREFIX}{run or Owner.me()}-", dir=folder)
     return Path(made) / re.sub(r"[^!->@-~ ]", "_", to.name)
 

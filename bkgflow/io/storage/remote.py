@@ -1,23 +1,74 @@
-"""Files behind a URL: the few questions that locations ask of fsspec."""
+"""Files behind a URL: the few questions that locations ask of fsspec, and of S3 beneath it."""
 
 from __future__ import annotations
 
+import re
+import time
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, BinaryIO, cast
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from bkgflow.errors import UsageError
-from bkgflow.io.storage.identity import Identity
+from bkgflow.io.storage.identity import Identity, Stamp
+from bkgflow.io.storage.unwell import ChangedError, Wrong, persistently, wrong_with
+from bkgflow.io.storage.versions import Version, expect, expected, listed, take_listed
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-__all__ = ["Remote"]
+__all__ = ["Remote", "check_url"]
+
+T = TypeVar("T")
 
 CHECKSUMS = ("ETag", "etag", "md5Hash")
 TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")
 """Where the file systems of fsspec say which version of a file they have."""
+
+S3 = ("s3", "s3a")
+
+AT_ONCE = 64
+"""Connections to a store that a process may have."""
+
+CONFIG: Mapping[str, object] = {
+    # Retries are bkgflow's own: several on top of each other would wait for minutes.
+    "retries": {"total_max_attempts": 1, "mode": "standard"},
+    "max_pool_connections": AT_ONCE,
+    "connect_timeout": 10,
+    "read_timeout": 30,
+    # Stores other than Amazon's own refuse the checksums that newer clients send unasked.
+    "request_checksum_calculation": "when_required",
+    "response_checksum_validation": "when_required",
+}
+"""Of the S3 client, where fsspec's configuration does not say otherwise."""
+
+FRESH = 5.0
+"""Seconds for which a bucket that gave an answer counts as one that is there."""
+
+_asked: dict[str, float] = {}
+
+SECRET = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/@]*:[^/@]*@")
+"""How a URL begins that has a password in it."""
+
+
+def check_url(url: str) -> None:
+    """Refuse a URL with a password: plans, logs and products would carry it.
+
+    Raises
+    ------
+    UsageError
+        If it has one; it is not said which.
+    """
+    if SECRET.match(url):
+        scheme, _, rest = url.partition("://")
+        raise UsageError(
+            "A URL must have no password in it",
+            value=f"{scheme}://…@{rest.rpartition('@')[2]}"[:200],
+            cure="Put credentials into the environment (AWS_ACCESS_KEY_ID, "
+            "AWS_SECRET_ACCESS_KEY) or into ~/.aws/credentials",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,61 +86,280 @@ class Remote:
         Raises
         ------
         UsageError
-            If nobody knows the scheme, or its package is not installed.
+            If nobody knows the scheme, its package is not installed, or a password is in it.
         """
         import fsspec  # takes a tenth of a second, and most programs lie on disks
 
+        check_url(url)
         try:
-            system, path = fsspec.core.url_to_fs(url)
+            options = _s3_options() if url.partition("://")[0] in S3 else {}
+            system, path = fsspec.core.url_to_fs(url, **options)
         except (ImportError, ValueError) as problem:
             raise UsageError(
                 "A URL must have a scheme that fsspec knows",
                 file=url,
                 value=str(problem),
-                cure="Correct the URL, or install the package that the message names",
+                cure="Correct the URL, or install the package that the message names "
+                "(for s3://: pip install 'bkgflow[s3]')",
             ) from None
+        if options:
+            system.retries = 1
         return cls(url, system, path)
+
+    @property
+    def is_s3(self) -> bool:
+        """Whether it speaks the protocol of S3, which knows conditions."""
+        names = self.system.protocol
+        return bool(set(S3) & set((names,) if isinstance(names, str) else names))
+
+    @property
+    def parts(self) -> tuple[str, str]:
+        """The bucket and the key."""
+        bucket, _, key = self.path.partition("/")
+        return bucket, key
+
+    def ask(self, call: Callable[[], T]) -> T:
+        """Make a request again and again, see `persistently`."""
+        return persistently(call, self.url)
+
+    def s3(self, method: str, **words: object) -> dict[str, Any]:
+        """Call a method of the S3 client for this object, once."""
+        bucket, key = self.parts
+        found: dict[str, Any] = self.system.call_s3(method, Bucket=bucket, Key=key, **words)
+        return found
+
+    def run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Do what is asynchronous in fsspec's own thread."""
+        from fsspec.asyn import sync
+
+        found: T = sync(self.system.loop, work)
+        return found
+
+    # Questions.
+
+    def info(self) -> dict[str, Any]:
+        """Return what fsspec knows of it, asked anew; `OSError` where nothing is there."""
+
+        def asked() -> dict[str, Any]:
+            self.system.invalidate_cache(self.path)
+            found: dict[str, Any] = self.system.info(self.path)
+            return found
+
+        return self.ask(lambda: self.explained(asked))
+
+    def explained(self, call: Callable[[], T]) -> T:
+        """Make a request; of one that S3 refuses without a word, find out why.
+
+        An answer to HEAD has no body: whether the secret is wrong or the bucket is gone, only a
+        listing says.
+        """
+        try:
+            return call()
+        except Exception as problem:
+            if self.is_s3 and wrong_with(problem)[0] in (Wrong.REFUSED, Wrong.NOT_THERE):
+                self._ask_bucket()
+            raise
+
+    def _ask_bucket(self) -> None:
+        """Have the bucket itself say if nothing can be had of it, unless it was asked just now."""
+        bucket = self.parts[0]
+        if time.monotonic() - _asked.get(bucket, -FRESH) < FRESH:
+            return
+        try:
+            self.system.call_s3("list_objects_v2", Bucket=bucket, MaxKeys=1)
+        except Exception as problem:
+            if wrong_with(problem)[0] in (Wrong.NO_SECRET, Wrong.NO_BUCKET):
+                raise problem from None
+        _asked[bucket] = time.monotonic()
+
+    def kind(self) -> str:
+        """Return what is there: "file", "directory", or nothing."""
+        try:
+            return str(self.info()["type"])
+        except FileNotFoundError:
+            return ""
 
     def exists(self) -> bool:
         """Whether something is there."""
-        return bool(self.system.exists(self.path))
+        return bool(self.kind())
 
     def is_file(self) -> bool:
         """Whether a file is there."""
-        return bool(self.system.isfile(self.path))
+        return self.kind() == "file"
 
     def is_dir(self) -> bool:
         """Whether a folder is there."""
-        return bool(self.system.isdir(self.path))
+        return self.kind() == "directory"
 
-    def names(self) -> list[str]:
-        """Return the names of what lies in a folder."""
-        self.system.invalidate_cache(self.path)  # it may have been asked before the last change
-        found: list[str] = self.system.ls(self.path, detail=False)
-        return [each.rstrip("/").rpartition("/")[2] for each in found]
+    def listing(self, *, below: bool = False) -> list[dict[str, Any]]:
+        """Return what fsspec knows of everything in a folder; of all files below it, if asked."""
+
+        def asked() -> list[dict[str, Any]]:
+            self.system.invalidate_cache(self.path)
+            if below:
+                return list(self.system.find(self.path, detail=True).values())
+            return list(self.system.ls(self.path, detail=True))
+
+        found = self.ask(lambda: self.explained(asked))
+        own = self.path.rstrip("/")
+        found = [each for each in found if each["name"].rstrip("/") != own]
+        start = len(own) + 1
+        for each in found:
+            if each["type"] == "file":
+                listed(f"{self.url.rstrip('/')}/{each['name'][start:]}", _version(each))
+        return found
+
+    def names(self, *, files: bool = False) -> list[str]:
+        """Return the names of what lies in a folder, or of the files alone."""
+        found = [each for each in self.listing() if not files or each["type"] == "file"]
+        return [each["name"].rstrip("/").rpartition("/")[2] for each in found]
 
     def below(self) -> list[str]:
         """Return the paths of all files below a folder, as they follow its own, in order."""
-        self.system.invalidate_cache(self.path)
-        found: list[str] = self.system.find(self.path)
         start = len(self.path.rstrip("/")) + 1
-        return sorted(each[start:] for each in found)
+        return sorted(each["name"][start:] for each in self.listing(below=True))
 
-    def open(self, mode: str) -> BinaryIO:
-        """Open a file for reading bytes, under the name by which messages know it."""
-        stream = self.system.open(self.path, mode)
-        with suppress(AttributeError):
-            stream.name = self.url
-        return cast(BinaryIO, stream)
+    def matching(self) -> list[str]:
+        """Return the URLs of the objects that fit this one, a pattern, in order; none hidden."""
+        scheme = self.url.partition("://")[0]
+
+        def asked() -> list[str]:
+            self.system.invalidate_cache()
+            return sorted(self.system.glob(self.path))
+
+        found = self.ask(lambda: self.explained(asked))
+        shown = (each for each in found if "/." not in each)
+        return [f"{scheme}://{each.lstrip('/')}" for each in shown]
+
+    def stamps(self) -> dict[str, Stamp]:
+        """Return the size and the time of every file in a folder, by its name."""
+        found = {}
+        for each in self.listing():
+            if each["type"] == "file":
+                version = _version(each)
+                name = each["name"].rpartition("/")[2]
+                found[name] = Stamp(version.size, version.mtime_ns)
+        return found
+
+    def version(self) -> Version:
+        """Return which version of a file is there; from now on it is opened as this one.
+
+        Raises
+        ------
+        OSError
+            If there is no file.
+        """
+        version = take_listed(self.url)
+        if version is None:
+            found = self.info()
+            if found["type"] == "directory":
+                raise IsADirectoryError(f"{self.url} is a folder")
+            version = _version(found)
+        expect(self.url, version)
+        return version
 
     def identity(self, name: str) -> Identity:
         """Return which version of a file is there."""
-        found = self.system.info(self.path)
-        if found["type"] == "directory":
-            raise IsADirectoryError(f"{self.url} is a folder")
-        checksum = next((str(found[key]) for key in CHECKSUMS if found.get(key)), "")
-        moment = next((found[key] for key in TIMES if found.get(key)), 0)
-        return Identity(name, int(found["size"]), _nanoseconds(moment), checksum.strip('"'))
+        version = self.version()
+        return Identity(name, version.size, version.mtime_ns, version.etag)
+
+    def remove(self) -> None:
+        """Take an object away, if it is there."""
+
+        def once() -> None:
+            if self.is_s3:
+                self.s3("delete_object")
+            else:
+                with suppress(FileNotFoundError):
+                    self.system.rm_file(self.path)
+
+        self.ask(once)
+
+    # Reading.
+
+    def opened_as(self) -> Version:
+        """Return the version to be read: the one that was seen, or what is there now.
+
+        Where the store cannot be asked for a version, it is compared here.
+
+        Raises
+        ------
+        ChangedError
+            If another one is there.
+        """
+        version = expected(self.url)
+        if version is None:
+            return self.version()
+        if not (self.is_s3 and version.etag):
+            found = _version(self.info())
+            if not found.is_same(version):
+                raise ChangedError(f"another version is there than was seen: {found.size} bytes")
+        return version
+
+    def read(self, start: int, stop: int, version: Version) -> bytes:
+        """Return a range of bytes of a version, in one request.
+
+        Raises
+        ------
+        ChangedError
+            If another version is there now.
+        """
+        return self.ask(lambda: self.explained(lambda: self._read(start, stop, version)))
+
+    def _read(self, start: int, stop: int, version: Version) -> bytes:
+        if start >= stop:
+            return b""
+        data: bytes
+        if not self.is_s3:
+            data = self.system.cat_file(self.path, start=start, end=stop)
+        else:
+            data = self.run(lambda: self._get(start, stop, version.etag))
+        if len(data) != stop - start:  # the connection was cut, and nobody has said so
+            raise ConnectionError(f"{len(data)} bytes of {stop - start}")
+        return data
+
+    async def _get(self, start: int, stop: int, etag: str) -> bytes:
+        bucket, key = self.parts
+        words = {"IfMatch": f'"{etag}"'} if etag else {}
+        answer = await self.system._call_s3(
+            "get_object", Bucket=bucket, Key=key, Range=f"bytes={start}-{stop - 1}", **words
+        )
+        async with answer["Body"] as body:
+            data: bytes = await body.read()
+        return data
+
+
+@cache
+def _s3_options() -> dict[str, Any]:
+    """Return how s3fs is made: as fsspec's configuration says, and else anonymously or not."""
+    from fsspec.config import conf
+
+    said: Mapping[str, Any] = conf.get("s3", {})
+    options: dict[str, Any] = {
+        "config_kwargs": {**CONFIG, **said.get("config_kwargs", {})},
+        "use_listings_cache": False,
+    }
+    if not ({"anon", "key", "username", "profile", "session"} & set(said)):
+        options["anon"] = not _has_credentials()
+    elif isinstance(anonymous := said.get("anon"), str):  # as the environment has it
+        options["anon"] = anonymous.strip().lower() in {"1", "true", "yes", "on"}
+    return options
+
+
+def _has_credentials() -> bool:
+    """Whether the environment, the usual files, or the machine itself has credentials."""
+    try:
+        from botocore.session import Session
+    except ImportError:  # fsspec says what is missing
+        return True
+    return Session().get_credentials() is not None
+
+
+def _version(found: Mapping[str, Any]) -> Version:
+    """Return the version that fsspec tells of a file."""
+    checksum = next((str(found[key]) for key in CHECKSUMS if found.get(key)), "")
+    moment = next((found[key] for key in TIMES if found.get(key)), 0)
+    return Version(checksum.strip('"'), int(found["size"] or 0), _nanoseconds(moment))
 
 
 def _nanoseconds(moment: float | str | datetime) -> int:

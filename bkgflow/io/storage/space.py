@@ -11,6 +11,7 @@ from bkgflow.io.storage.identity import Stamp
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import Draft, LocalPublish, write_text
 from bkgflow.io.storage.refused import not_writable
+from bkgflow.io.storage.remote import Remote
 
 __all__ = ["Free", "Reserve", "free_space", "sizes_in", "stamps_in"]
 
@@ -26,8 +27,11 @@ class Free:
 def free_space(folder: Location) -> Free:
     """Ask what can be written to a folder, or to the one above it that is there.
 
-    Quotas are known as far as the file system counts them as its own size.
+    Quotas are known as far as the file system counts them as its own size. An object store does
+    not say.
     """
+    if not folder.is_local:
+        return Free(None, None)
     wanted = folder.path
     try:
         there = next(each for each in (wanted, *wanted.parents) if each.exists())
@@ -46,6 +50,11 @@ def stamps_in(folder: Location) -> dict[str, Stamp]:
     One listing: on a network disk it also brings what other hosts have written.
     """
     found = {}
+    if not folder.is_local:
+        try:
+            return Remote.of(folder.url).stamps()
+        except OSError:
+            return {}
     try:
         with os.scandir(folder.path) as entries:
             for entry in entries:

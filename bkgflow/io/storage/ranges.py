@@ -1,0 +1,268 @@
+"""An object read as a file: byte ranges alone, few requests, and what is announced comes early.
+
+Small reads, such as those of headers, bring a little more than was asked for, and are kept for
+whoever opens the same version again. Large ones bring what is asked for. What a reader announces is
+fetched in the background, in pieces, while it still works on what came before.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cache
+from typing import TYPE_CHECKING, BinaryIO
+
+from bkgflow.errors import FileError
+from bkgflow.io.storage.remote import AT_ONCE, Remote
+from bkgflow.io.storage.unwell import ChangedError
+from bkgflow.io.storage.versions import Version, expected
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+__all__ = ["RangeReader", "announce", "changed"]
+
+PIECE = 4 << 20
+"""Bytes of a request for what was announced, at most."""
+
+COMING = 24 << 20
+"""Bytes that a reader has under way or waiting, at most."""
+
+FIRST = 40 << 10
+"""Bytes that are fetched where a file begins: most primary headers, with that of SCI."""
+
+AHEAD = 5760
+"""Bytes that a small read fetches elsewhere: two blocks of FITS, as the header of an array has."""
+
+SMALL = 64 << 10
+"""Bytes that make a read a large one, and a file one that is fetched whole."""
+
+GROWTH, MOST_AHEAD = 4, 4 << 20
+"""By which factor more is fetched ahead where small reads follow each other, and how much."""
+
+GAP = 16 << 10
+"""Bytes between two announced ranges that are fetched with them rather than asked for apart."""
+
+KEPT = 64 << 20
+"""Bytes of small reads that a process keeps."""
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(AT_ONCE // 2, thread_name_prefix="bkgflow-fetch")
+
+
+class _Kept:
+    """Blocks of objects that small reads have brought, the last used ones, for all readers."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._blocks: OrderedDict[tuple[str, str, int], list[tuple[int, bytes]]] = OrderedDict()
+        self._size = 0
+
+    def find(self, key: tuple[str, str, int], at: int) -> tuple[int, bytes] | None:
+        """Return the block that has a byte, and where it begins."""
+        with self._lock:
+            blocks = self._blocks.get(key, [])
+            return next((b for b in blocks if b[0] <= at < b[0] + len(b[1])), None)
+
+    def keep(self, key: tuple[str, str, int], start: int, data: bytes) -> None:
+        with self._lock:
+            self._blocks.setdefault(key, []).append((start, data))
+            self._blocks.move_to_end(key)
+            self._size += len(data)
+            while self._size > KEPT and len(self._blocks) > 1:
+                _, gone = self._blocks.popitem(last=False)
+                self._size -= sum(len(block) for _, block in gone)
+
+
+_kept = _Kept()
+
+
+class RangeReader(io.RawIOBase):
+    """An object, read by byte ranges; of one version from its beginning to its end.
+
+    Errors are those of bkgflow where the object is another one by now; else what the store says,
+    as `OSError`.
+    """
+
+    def __init__(self, remote: Remote, version: Version) -> None:
+        self.name = remote.url
+        self._remote, self.version = remote, version
+        self._key = remote.url, version.etag, version.mtime_ns
+        self._at = 0
+        self._wanted: deque[tuple[int, int]] = deque()
+        self._coming: OrderedDict[int, tuple[int, Future[bytes]]] = OrderedDict()
+        self._last: tuple[int, bytes] = (0, b"")
+        self._ahead = AHEAD
+
+    @classmethod
+    def of(cls, remote: Remote) -> RangeReader:
+        """Open an object as the version that was seen of it."""
+        return cls(remote, remote.opened_as())
+
+    # What a stream has.
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def tell(self) -> int:
+        """Return where it stands."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go elsewhere; nothing is asked of the store."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.version.size}[whence]
+        if base + offset < 0:
+            raise OSError(f"there is no byte {base + offset}")
+        self._at = base + offset
+        return self._at
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Fill a buffer, as far as there are bytes."""
+        out = memoryview(buffer).cast("B")
+        done = 0
+        while done < len(out):
+            data = self._some(len(out) - done)
+            if not data:
+                break
+            out[done : done + len(data)] = data
+            done += len(data)
+            self._at += len(data)
+        return done
+
+    def readall(self) -> bytes:
+        """Return what is left, in pieces that come side by side."""
+        self.announce([(self._at, self.version.size)])
+        return self.read(max(0, self.version.size - self._at))
+
+    def close(self) -> None:
+        """Give up what is still to come."""
+        self._wanted.clear()
+        for _, future in self._coming.values():
+            future.cancel()
+        self._coming.clear()
+        super().close()
+
+    # Where bytes come from.
+
+    def announce(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Say which bytes will be read, in this order: (start, stop) each."""
+        joined: list[tuple[int, int]] = []
+        for start, stop in ranges:
+            stop = min(stop, self.version.size)
+            if start >= stop:
+                continue
+            if joined and 0 <= start - joined[-1][1] <= GAP:
+                joined[-1] = joined[-1][0], stop
+            else:
+                joined.append((start, stop))
+        for start, stop in joined:
+            while start < stop and (block := _kept.find(self._key, start)) is not None:
+                start = block[0] + len(block[1])
+            self._wanted.extend((at, min(at + PIECE, stop)) for at in range(start, stop, PIECE))
+        self._fetch()
+
+    def _fetch(self) -> None:
+        """Begin to fetch what is wanted next, as far as there is room for it."""
+        under_way = sum(stop - start for start, (stop, _) in self._coming.items())
+        while self._wanted and under_way < COMING:
+            start, stop = self._wanted.popleft()
+            if start not in self._coming:
+                future = _pool().submit(self._remote.read, start, stop, self.version)
+                self._coming[start] = stop, future
+                under_way += stop - start
+
+    def _some(self, most: int) -> bytes | memoryview:
+        """Return some bytes from where it stands, at most so many; none at the end."""
+        at, size = self._at, self.version.size
+        if at >= size or most <= 0:
+            return b""
+        begin, data = self._last
+        if begin <= at < begin + len(data):
+            return memoryview(data)[at - begin : at - begin + most]
+        if (found := _kept.find(self._key, at) or self._announced(at)) is None:
+            found = at, self._demanded(at, most)
+        begin, data = self._last = found
+        return memoryview(data)[at - begin : at - begin + most]
+
+    def _announced(self, at: int) -> tuple[int, bytes] | None:
+        """Return the announced piece that has a byte; pieces before it are given up."""
+        if not (self._coming or self._wanted):
+            return None
+        pieces = ((start, stop) for start, (stop, _) in self._coming.items())
+        found = next((start for start, stop in pieces if start <= at < stop), None)
+        if found is None:
+            found = next((start for start, stop in self._wanted if start <= at < stop), None)
+            if found is None:
+                return None
+            stop = next(stop for start, stop in self._wanted if start == found)
+            self._wanted.remove((found, stop))
+            self._coming[found] = stop, _pool().submit(
+                self._remote.read, found, stop, self.version
+            )
+        stop, future = self._coming[found]
+        try:
+            data = self._said(future.result)
+        finally:
+            del self._coming[found]
+        self._fetch()
+        if len(data) <= SMALL:
+            _kept.keep(self._key, found, data)
+        return found, data
+
+    def _demanded(self, at: int, most: int) -> bytes:
+        """Fetch what nobody has announced."""
+        size = self.version.size
+        small = most < SMALL
+        if small:
+            if size <= SMALL:
+                most = size - at
+            elif at == 0:
+                most = max(most, FIRST)
+            else:
+                begin, data = self._last
+                follows = bool(data) and at == begin + len(data) and begin > 0
+                self._ahead = min(self._ahead * GROWTH, MOST_AHEAD) if follows else AHEAD
+                most = max(most, self._ahead)
+        stop = min(at + most, size)
+        if stop - at > PIECE:
+            self.announce([(at, stop)])
+            if (found := self._announced(at)) is not None:
+                return found[1]
+        data = self._said(lambda: self._remote.read(at, stop, self.version))
+        if small and len(data) <= SMALL:
+            _kept.keep(self._key, at, data)
+        return data
+
+    def _said(self, read: Callable[[], bytes]) -> bytes:
+        try:
+            return read()
+        except ChangedError:
+            raise changed(self.name) from None
+
+
+def changed(url: str) -> FileError:
+    """Return the error for an object that was replaced since it was looked at."""
+    now = expected(url)
+    return FileError(
+        "An object must stay what it was when the program was planned",
+        file=url,
+        value="another version is there now (its ETag is not the one that was seen"
+        + (f", {now.etag})" if now and now.etag else ")"),
+        cure="Run the same command again: it plans anew, and does what has changed",
+    )
+
+
+def announce(stream: BinaryIO, ranges: Iterable[tuple[int, int]]) -> None:
+    """Tell a stream which bytes will be read of it, where it wants to know; in this order."""
+    if isinstance(stream, RangeReader):
+        stream.announce(ranges)
