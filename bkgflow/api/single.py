@@ -97,7 +97,7 @@ def subtract_to_file(
     confine: PathLike | None = None,
     settings: PathLike | None = None,
     **step_arguments: Unpack[StepArguments],
-) -> Path:
+) -> Path | Location:
     """Do `subtract` and write the product, named as the pipeline names it; return its path.
 
     Raises
@@ -110,4 +110,6 @@ def subtract_to_file(
     check_writable(Location.of(output_dir))
     decided = plan_single(target, bkg_list, output_dir, planner, imprints)
     run_single(decided)
+    if not Location.of(output_dir).is_local:
+        return Location.of(output_dir) / decided.units[0].output
     return Path(output_dir) / decided.units[0].output

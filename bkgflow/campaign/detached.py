@@ -72,7 +72,7 @@ class Request:
         """
         from bkgflow.io.storage.publish import write_text
 
-        self.plan.save((folder / "plan.json").path)
+        self.plan.save(folder / "plan.json")
         parts = {
             "cluster": dict(self.cluster),
             "options": dict(self.options),
@@ -86,13 +86,13 @@ class Request:
     def load(cls, folder: Location) -> Request:
         """Read what `save` wrote."""
         parts = json.loads((folder / "request.json").read_text())
-        plan = Plan.load((folder / "plan.json").path)
+        plan = Plan.load(folder / "plan.json")
         return cls(plan, **(parts | {"asked": Asked.from_dict(parts["asked"])}))
 
     def keep_plan(self) -> None:
         """Keep the plan beside the products, where no command makes it again."""
         if self.asked.plan:
-            self.plan.save((self.plan.output / self.asked.plan).path)
+            self.plan.save(self.plan.output / self.asked.plan)
 
     @classmethod
     def of_plan(cls, plan: Plan, cluster: Mapping[str, object], **options: object) -> Request:

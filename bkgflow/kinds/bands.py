@@ -156,22 +156,21 @@ def combine_band(
     """
     outputs = [_empty(band.shape, errors=errors) for _ in sets]
     levels = LevelsOfRows(len(sources), band.shape)
-    strips = band.bands(_strip_rows(sources, band.nx, budget, errors=errors, imprints=imprints))
+    rows = _strip_rows(sources, band.nx, budget, errors=errors, imprints=imprints)
+    strips = band.bands(rows)
     buffers = _Buffers(["sci", "err", "dq"] if errors else ["sci", "dq"])
     every = [*sources, *(imprint.source for imprint in imprints)]
     with opened(every) as readers:
         shared = list(zip(imprints, readers[len(sources) :], strict=True))
         expecting = [each for each in readers if isinstance(each, Expecting)]
         for each in expecting:
-            each.expect(buffers.layers, strips[0])
-        for number, strip in enumerate(strips, 1):
-            for each in expecting if number < len(strips) else ():
-                each.expect(buffers.layers, strips[number])
+            each.expect(buffers.layers, band)
+        for strip in strips:
             sci, err, dq = _read_strip(sources, readers, strip, rule, buffers, shared)
             levels.look(sci)
-            rows, _ = strip.slices_in(band)
+            at, _ = strip.slices_in(band)
             for output, members in zip(outputs, sets, strict=True):
-                combine(sci, err, dq, rule, members=members, out=output.rows(rows))
+                combine(sci, err, dq, rule, members=members, out=output.rows(at))
     found = levels.levels()
     return [
         Band(band, output, tuple(sources[i].name for i in members), found.of(members))

@@ -32,7 +32,7 @@ SHOWN = ("DETECTOR", "FILTER", "PUPIL", "GRATING", "CHANNEL", "BAND")
 """Keywords in the title of a picture, after the instrument."""
 
 
-def draw_product(target: PathLike, product: PathLike, picture: PathLike) -> Path:
+def draw_product(target: PathLike, product: PathLike, picture: PathLike) -> Path | Location:
     """Draw a target and its product as PNG; see `bkgflow.draw`."""
     product = Location.of(product)
     panels, series = panels_of(target, product)

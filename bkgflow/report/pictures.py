@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bkgflow.errors import UsageError
-from bkgflow.io.storage.location import PathLike
+from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.publish import whole
 from bkgflow.texts import how_to_install
 
@@ -185,7 +185,7 @@ def draw_panels(
     path: PathLike,
     title: str,
     series: Sequence[SkyScales] | None = None,
-) -> Path:
+) -> Path | Location:
     """Draw images side by side as PNG, and return its path, where it appears whole.
 
     Long, narrow windows are stacked; so is a time series, with the scales of all its segments, in
@@ -220,7 +220,7 @@ def draw_panels(
         _draw_scales(axes[count], series)
     with whole(path) as part:
         figure.savefig(part, dpi=DPI, format="png")
-    return Path(path)
+    return Location.of(path).as_path()
 
 
 def _draw_image(

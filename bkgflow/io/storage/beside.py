@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.refused import not_writable
+from bkgflow.io.storage.remote import Remote
 
 __all__ = ["put_beside", "remove"]
 
@@ -49,7 +50,10 @@ def remove(files: Iterable[Location]) -> tuple[list[Location], list[str]]:
     gone, left = [], []
     for each in files:
         try:
-            each.path.unlink()
+            if each.is_local:
+                each.path.unlink()
+            else:
+                Remote.of(each.url).remove()
         except FileNotFoundError:
             gone.append(each)
         except OSError as problem:

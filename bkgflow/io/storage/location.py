@@ -151,6 +151,10 @@ class Location:
         """Whether something is there."""
         return self._there().exists()
 
+    def as_path(self) -> Path | Location:
+        """Return what users are given: a path, or of a URL the location itself."""
+        return self.path if self.is_local else self
+
     def is_file(self) -> bool:
         """Whether a file is there."""
         return self._there().is_file()
@@ -277,6 +281,8 @@ class Location:
     def read_bytes(self, what: str = "A file") -> bytes:
         """Return what is in a file, as it is; `FileError` where it cannot be read."""
         try:
+            if not self.is_local:  # as it is now, whatever was seen of it before
+                return Remote.of(self.url).fetch()
             with _opened(self) as stream:
                 return stream.read()
         except (OSError, ValueError) as problem:

@@ -30,6 +30,7 @@ __all__ = [
     "Head",
     "abort_uploads",
     "digest_of",
+    "fetch",
     "head",
     "put",
     "put_file",
@@ -89,10 +90,26 @@ def head(remote: Remote) -> Head | None:
         answer = remote.ask(lambda: remote.explained(lambda: remote.s3("head_object")))
     except FileNotFoundError:
         return None
+    return _head_of(answer)
+
+
+def _head_of(answer: Mapping[str, Any]) -> Head:
     said = answer["ResponseMetadata"]["HTTPHeaders"]
     now = parsedate_to_datetime(said["date"]) if "date" in said else datetime.now(UTC)
     age = (now - answer["LastModified"]).total_seconds()
     return Head(answer["ETag"].strip('"'), answer["ContentLength"], age, answer["Metadata"])
+
+
+def fetch(remote: Remote) -> tuple[bytes, Head] | None:
+    """Return all of a small object, and what the store says of it; None where there is none."""
+    if not remote.is_s3:
+        found = head(remote)
+        return None if found is None else (remote.fetch(), found)
+    try:
+        data, answer = remote.fetch_with_answer()
+    except FileNotFoundError:
+        return None
+    return data, _head_of(answer)
 
 
 def put(remote: Remote, data: bytes, before: str | None = ANY, checksum: str = "") -> str:

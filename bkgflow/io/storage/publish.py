@@ -12,7 +12,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
@@ -32,9 +32,11 @@ __all__ = [
     "LocalPublish",
     "MemoryPublish",
     "Publish",
+    "PublishAnywhere",
     "check_writable",
     "copy_file",
     "elsewhere",
+    "published",
     "publisher_of",
     "scratch_path",
     "unbuffered",
@@ -188,6 +190,17 @@ def publisher_of(to: Location, run: str = "") -> Publish:
     return RemotePublish(run)
 
 
+@dataclass(frozen=True, slots=True)
+class PublishAnywhere:
+    """Files of a disk and objects of stores, each by who makes such appear."""
+
+    run: str = ""
+
+    def prepare(self, to: Location) -> Draft:
+        """See `Publish.prepare`."""
+        return publisher_of(to, self.run).prepare(to)
+
+
 @contextmanager
 def writing(draft: Draft) -> Iterator[Path]:
     """Give a draft's path to write to. After an error nothing stays behind.
@@ -247,6 +260,21 @@ def check_writable(folder: PathLike) -> None:
             pass
     except OSError as problem:
         raise not_writable(wanted, problem) from None
+
+
+def published(location: Location) -> tuple[int, str]:
+    """Return the bytes of what was published, and their checksum; (-1, "") where none is there.
+
+    Of an object they are what was counted before it was put: it need not be read for that.
+    """
+    if location.is_local:
+        return location.size(), location.checksum()
+    from bkgflow.io.storage.objects import CHECKSUM, head
+
+    with suppress(OSError):
+        if (found := head(Remote.of(location.url))) is not None:
+            return found.size, found.words.get(CHECKSUM, "")
+    return -1, ""
 
 
 def elsewhere(name: str) -> Location:

@@ -28,8 +28,8 @@ __all__ = ["RangeReader", "announce", "changed"]
 PIECE = 4 << 20
 """Bytes of a request for what was announced, at most."""
 
-COMING = 24 << 20
-"""Bytes that a reader has under way or waiting, at most."""
+COMING = 128 << 20
+"""Bytes that all readers of a process have under way or waiting; what is read next comes anyway."""
 
 FIRST = 40 << 10
 """Bytes that are fetched where a file begins: most primary headers, with that of SCI."""
@@ -80,6 +80,29 @@ class _Kept:
 
 
 _kept = _Kept()
+
+
+class _Ahead:
+    """Room for what is fetched ahead, of all readers of a process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken = 0
+
+    def take(self, size: int, *, anyway: bool = False) -> bool:
+        """Take room, if there is any left."""
+        with self._lock:
+            if self._taken and self._taken + size > COMING and not anyway:
+                return False
+            self._taken += size
+            return True
+
+    def give(self, size: int) -> None:
+        with self._lock:
+            self._taken -= size
+
+
+_ahead = _Ahead()
 
 
 class RangeReader(io.RawIOBase):
@@ -147,107 +170,118 @@ class RangeReader(io.RawIOBase):
     def close(self) -> None:
         """Give up what is still to come."""
         self._wanted.clear()
-        for _, future in self._coming.values():
-            future.cancel()
-        self._coming.clear()
+        for start in list(self._coming):
+            self._give_up(start)
         super().close()
 
     # Where bytes come from.
 
     def announce(self, ranges: Iterable[tuple[int, int]]) -> None:
-        """Say which bytes will be read, in this order: (start, stop) each."""
-        joined: list[tuple[int, int]] = []
-        for start, stop in ranges:
-            stop = min(stop, self.version.size)
-            if start >= stop:
-                continue
-            if joined and 0 <= start - joined[-1][1] <= GAP:
-                joined[-1] = joined[-1][0], stop
-            else:
-                joined.append((start, stop))
-        for start, stop in joined:
-            while start < stop and (block := _kept.find(self._key, start)) is not None:
-                start = block[0] + len(block[1])
-            self._wanted.extend((at, min(at + PIECE, stop)) for at in range(start, stop, PIECE))
+        """Say which bytes will be read, in about this order: (start, stop) each."""
+        for start, stop in _joined(ranges, self.version.size):
+            begin = start
+            while begin < stop and (block := _kept.find(self._key, begin)) is not None:
+                begin = block[0] + len(block[1])
+            self._wanted.extend((at, min(at + PIECE, stop)) for at in range(begin, stop, PIECE))
         self._fetch()
 
     def _fetch(self) -> None:
         """Begin to fetch what is wanted next, as far as there is room for it."""
-        under_way = sum(stop - start for start, (stop, _) in self._coming.items())
-        while self._wanted and under_way < COMING:
-            start, stop = self._wanted.popleft()
+        while self._wanted:
+            start, stop = self._wanted[0]
             if start not in self._coming:
-                future = _pool().submit(self._remote.read, start, stop, self.version)
-                self._coming[start] = stop, future
-                under_way += stop - start
+                if not _ahead.take(stop - start):
+                    return
+                self._begin(start, stop)
+            self._wanted.popleft()
+
+    def _begin(self, start: int, stop: int) -> None:
+        self._coming[start] = stop, _pool().submit(self._remote.read, start, stop, self.version)
+
+    def _give_up(self, start: int) -> None:
+        stop, future = self._coming.pop(start)
+        future.cancel()
+        _ahead.give(stop - start)
 
     def _some(self, most: int) -> bytes | memoryview:
         """Return some bytes from where it stands, at most so many; none at the end."""
-        at, size = self._at, self.version.size
-        if at >= size or most <= 0:
+        at = self._at
+        if at >= self.version.size or most <= 0:
             return b""
-        begin, data = self._last
-        if begin <= at < begin + len(data):
-            return memoryview(data)[at - begin : at - begin + most]
-        if (found := _kept.find(self._key, at) or self._announced(at)) is None:
-            found = at, self._demanded(at, most)
-        begin, data = self._last = found
+        if (found := _kept.find(self._key, at)) is None:
+            found = self._announced(at, most) or self._demanded(at, most)
+        begin, data = found
         return memoryview(data)[at - begin : at - begin + most]
 
-    def _announced(self, at: int) -> tuple[int, bytes] | None:
-        """Return the announced piece that has a byte; pieces before it are given up."""
-        if not (self._coming or self._wanted):
-            return None
-        pieces = ((start, stop) for start, (stop, _) in self._coming.items())
-        found = next((start for start, stop in pieces if start <= at < stop), None)
-        if found is None:
-            found = next((start for start, stop in self._wanted if start <= at < stop), None)
-            if found is None:
+    def _announced(self, at: int, most: int) -> tuple[int, bytes] | None:
+        """Return the announced piece that has a byte; it goes when its last byte is read."""
+        start = next((s for s, (stop, _) in self._coming.items() if s <= at < stop), None)
+        if start is None:
+            wanted = next((each for each in self._wanted if each[0] <= at < each[1]), None)
+            if wanted is None:
                 return None
-            stop = next(stop for start, stop in self._wanted if start == found)
-            self._wanted.remove((found, stop))
-            self._coming[found] = stop, _pool().submit(
-                self._remote.read, found, stop, self.version
-            )
-        stop, future = self._coming[found]
+            self._wanted.remove(wanted)
+            start = wanted[0]
+            _ahead.take(wanted[1] - start, anyway=True)
+            self._begin(*wanted)
+        stop, future = self._coming[start]
         try:
             data = self._said(future.result)
-        finally:
-            del self._coming[found]
-        self._fetch()
+        except BaseException:
+            self._give_up(start)
+            raise
         if len(data) <= SMALL:
-            _kept.keep(self._key, found, data)
-        return found, data
+            _kept.keep(self._key, start, data)
+        if at + most >= stop:
+            self._give_up(start)
+            self._fetch()
+        return start, data
 
-    def _demanded(self, at: int, most: int) -> bytes:
-        """Fetch what nobody has announced."""
+    def _demanded(self, at: int, most: int) -> tuple[int, bytes]:
+        """Fetch what nobody has announced: a little more than a small read asks for."""
+        begin, data = self._last
+        if begin <= at < begin + len(data):
+            return self._last
         size = self.version.size
         small = most < SMALL
-        if small:
-            if size <= SMALL:
-                most = size - at
-            elif at == 0:
-                most = max(most, FIRST)
-            else:
-                begin, data = self._last
-                follows = bool(data) and at == begin + len(data) and begin > 0
-                self._ahead = min(self._ahead * GROWTH, MOST_AHEAD) if follows else AHEAD
-                most = max(most, self._ahead)
+        if small and size <= SMALL:
+            most = size - at
+        elif small and at == 0:
+            most = max(most, FIRST)
+        elif small:
+            follows = bool(data) and at == begin + len(data)
+            self._ahead = min(self._ahead * GROWTH, MOST_AHEAD) if follows else AHEAD
+            most = max(most, self._ahead)
         stop = min(at + most, size)
         if stop - at > PIECE:
             self.announce([(at, stop)])
-            if (found := self._announced(at)) is not None:
-                return found[1]
+            if (found := self._announced(at, most)) is not None:
+                return found
         data = self._said(lambda: self._remote.read(at, stop, self.version))
         if small and len(data) <= SMALL:
             _kept.keep(self._key, at, data)
-        return data
+        self._last = at, data if small else b""
+        return at, data
 
     def _said(self, read: Callable[[], bytes]) -> bytes:
         try:
             return read()
         except ChangedError:
             raise changed(self.name) from None
+
+
+def _joined(ranges: Iterable[tuple[int, int]], size: int) -> list[tuple[int, int]]:
+    """Return the ranges as they are fetched: those that nearly touch are one."""
+    joined: list[tuple[int, int]] = []
+    for start, stop in ranges:
+        end = min(stop, size)
+        if start >= end:
+            continue
+        if joined and 0 <= start - joined[-1][1] <= GAP:
+            joined[-1] = joined[-1][0], end
+        else:
+            joined.append((start, end))
+    return joined
 
 
 def changed(url: str) -> FileError:

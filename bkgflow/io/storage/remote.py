@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from bkgflow.errors import UsageError
@@ -19,7 +20,7 @@ from bkgflow.io.storage.versions import Version, expect, expected, listed, take_
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-__all__ = ["Remote", "check_url"]
+__all__ = ["Remote", "check_url", "forget_stores"]
 
 T = TypeVar("T")
 
@@ -216,8 +217,12 @@ class Remote:
 
     def below(self) -> list[str]:
         """Return the paths of all files below a folder, as they follow its own, in order."""
+        return sorted(self.sizes_below())
+
+    def sizes_below(self) -> dict[str, int]:
+        """Return the size of every file below a folder, by its path as it follows the folder's."""
         start = len(self.path.rstrip("/")) + 1
-        return sorted(each["name"][start:] for each in self.listing(below=True))
+        return {each["name"][start:]: int(each["size"]) for each in self.listing(below=True)}
 
     def matching(self) -> list[str]:
         """Return the URLs of the objects that fit this one, a pattern, in order; none hidden."""
@@ -277,6 +282,24 @@ class Remote:
 
     # Reading.
 
+    def fetch(self) -> bytes:
+        """Return all of an object as it is now, in one request: of small ones."""
+
+        if self.is_s3:
+            return self.fetch_with_answer()[0]
+        return bytes(self.ask(lambda: self.system.cat_file(self.path)))
+
+    def fetch_with_answer(self) -> tuple[bytes, Mapping[str, Any]]:
+        """Do `fetch`, and return what S3 says with it."""
+        return self.ask(lambda: self.explained(lambda: self.run(self._get_all)))
+
+    async def _get_all(self) -> tuple[bytes, Mapping[str, Any]]:
+        bucket, key = self.parts
+        answer = await self.system._call_s3("get_object", Bucket=bucket, Key=key)
+        async with answer["Body"] as body:
+            data: bytes = await body.read()
+        return data, answer
+
     def opened_as(self) -> Version:
         """Return the version to be read: the one that was seen, or what is there now.
 
@@ -327,6 +350,18 @@ class Remote:
         async with answer["Body"] as body:
             data: bytes = await body.read()
         return data
+
+
+def forget_stores() -> None:
+    """Ask the environment and the usual files anew how stores are reached."""
+    import fsspec
+
+    _s3_options.cache_clear()
+    _asked.clear()
+    fsspec.config.set_conf_files(str(Path.home() / ".config" / "fsspec"), fsspec.config.conf)
+    fsspec.config.set_conf_env(fsspec.config.conf)
+    if (known := fsspec.registry.get("s3")) is not None:
+        known.clear_instance_cache()
 
 
 @cache

@@ -18,6 +18,7 @@ from bkgflow.errors import BkgflowError, StorageError
 from bkgflow.io.storage import objects
 from bkgflow.io.storage.holder import BEAT, LOCK, SILENT, Holder, held_by, not_held
 from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.mirror import own_folder
 from bkgflow.io.storage.objects import writing_object
 from bkgflow.io.storage.owner import Owner, user_name
 from bkgflow.io.storage.remote import Remote
@@ -50,18 +51,11 @@ def _lock_of(folder: Location) -> Remote:
 
 def _seen(lock: Remote) -> _Seen | None:
     """Look at a lock; None where there is none."""
-    for _ in range(3):
-        found = objects.head(lock)
-        if found is None:
-            return None
-        try:
-            version = lock.version()
-            if lock.is_s3 and version.etag != found.etag:
-                continue
-            return _Seen(Holder.read(lock.read(0, version.size, version)), found.etag, found.age)
-        except (ChangedError, FileNotFoundError):  # it was renewed, or given up, in between
-            continue
-    return _Seen(None, "", 0.0)
+    found = objects.fetch(lock)
+    if found is None:
+        return None
+    data, said = found
+    return _Seen(Holder.read(data), said.etag, said.age)
 
 
 def _data(holder: Holder, beat: int) -> bytes:
@@ -75,6 +69,7 @@ def hold_remote(folder: Location, run: str) -> Iterator[Holder | None]:
     lock = _lock_of(folder)
     holder = Holder(run, Owner.me(), user_name(), time.strftime("%Y-%m-%d %H:%M:%S %z"))
     with writing_object(folder.url, StorageError):
+        own_folder(folder).make_folder()  # for the ledger
         etag, before = _acquired(lock, folder, holder)
     ended = threading.Event()
     beats = threading.Thread(target=_beat, args=(lock, holder, etag, ended), daemon=True)

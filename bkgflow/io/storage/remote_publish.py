@@ -27,8 +27,9 @@ from bkgflow.io.storage.owner import Owner
 from bkgflow.io.storage.publish import PREFIX, Draft, scratch_path
 from bkgflow.io.storage.remote import Remote
 from bkgflow.io.storage.remote_lock import check_held_remote
+from bkgflow.io.storage.trial import TOKEN
 
-__all__ = ["TOP", "RemotePublish", "clear_scratch", "clear_staging"]
+__all__ = ["TOP", "RemotePublish", "clear_scratch", "clear_staging", "staged"]
 
 TOP = ("zarr.json", ".zgroup", ".zarray")
 """Names of the object that a folder does not open without."""
@@ -136,15 +137,26 @@ def _copy(one: Location, other: Location) -> None:
 
 def clear_staging(folder: Location, wanted: Callable[[str], bool]) -> int:
     """Take away staging places of a folder, by the marks in their names; return how many."""
-    found: dict[str, list[str]] = {}
-    for path in Remote.of(folder.url).below():
-        first, _, rest = path.partition("/")
-        if rest and first.startswith(PREFIX):
-            found.setdefault(first, []).append(path)
+    found = _hidden(folder)
     chosen = [name for name in found if wanted(name.removeprefix(PREFIX).rpartition("-")[0])]
     for path in (path for name in chosen for path in found[name]):
         Remote.of((folder / path).url).remove()
     return len(chosen)
+
+
+def staged(folder: Location) -> dict[str, int]:
+    """Return the names of a folder's staging places, and the bytes in each."""
+    return {name: sum(sizes.values()) for name, sizes in _hidden(folder).items()}
+
+
+def _hidden(folder: Location) -> dict[str, dict[str, int]]:
+    """Return the objects of staging places, and of words that were left, with their sizes."""
+    found: dict[str, dict[str, int]] = {}
+    for path, size in Remote.of(folder.url).sizes_below().items():
+        first, _, rest = path.partition("/")
+        if first.startswith(PREFIX) and (rest or first.startswith(TOKEN)):
+            found.setdefault(first, {})[path] = size
+    return found
 
 
 def clear_scratch() -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from bkgflow.errors import OutputError
 from bkgflow.io.storage.identity import Stamp
 from bkgflow.io.storage.location import Location
-from bkgflow.io.storage.publish import Draft, LocalPublish, write_text
+from bkgflow.io.storage.publish import Draft, Publish, write_text
 from bkgflow.io.storage.refused import not_writable
 from bkgflow.io.storage.remote import Remote
 
@@ -84,7 +84,7 @@ class Reserve:
     draft: Draft
 
     @classmethod
-    def of(cls, to: Location, size: int, by: LocalPublish) -> Reserve:
+    def of(cls, to: Location, size: int, by: Publish) -> Reserve:
         """Take room for a file; `OutputError` if there is none."""
         draft = by.prepare(to)
         try:

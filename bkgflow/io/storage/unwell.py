@@ -124,7 +124,8 @@ class Patience:
 
     def before(self, attempt: int) -> float:
         """Return the seconds to wait before an attempt, of which the first is 0."""
-        return min(self.longest, self.pause * 2 ** (attempt - 1)) * random.uniform(0.5, 1.5)
+        pause = self.pause * 2.0 ** (attempt - 1)
+        return min(self.longest, pause) * random.uniform(0.5, 1.5)
 
 
 PATIENCE = Patience()
