@@ -50,7 +50,7 @@ class Store:
             "AWS_DEFAULT_REGION": "us-east-1",
             "AWS_ENDPOINT_URL": self.proxy.url,
             "AWS_EC2_METADATA_DISABLED": "true",
-            "FSSPEC_S3": '{"config_kwargs": {"read_timeout": 2, "connect_timeout": 2}}',
+            "FSSPEC_S3": '{"config_kwargs": {"read_timeout": 10, "connect_timeout": 5}}',
         }
 
     def put(self, name: str, data: bytes) -> str:

@@ -183,7 +183,7 @@ def read_hdus(path: PathLike, stream: BinaryIO) -> Iterator[Hdu]:
             # all of them are fetched side by side.
             foreseen, step = True, BLOCK + hdu.stop - hdu.data.offset
             at = range(hdu.stop, hdu.stop + FORESEEN * step, step)
-            announce(stream, ((each, each + 2 * BLOCK) for each in at))
+            announce(stream, ((each, each + 3 * BLOCK) for each in at))
         yield hdu
         position, index = hdu.stop, index + 1
 

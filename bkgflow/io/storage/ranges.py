@@ -1,14 +1,15 @@
 """An object read as a file: byte ranges alone, few requests, and what is announced comes early.
 
-Small reads, such as those of headers, bring a little more than was asked for, and are kept for
-whoever opens the same version again. Large ones bring what is asked for. What a reader announces is
-fetched in the background, in pieces, while it still works on what came before.
+Small reads, such as those of headers, bring a little more than was asked for, large ones what is
+asked for. What a reader announces is fetched in the background, in pieces, while it still works on
+what came before. What was fetched last is kept, for whoever opens the same version again.
 """
 
 from __future__ import annotations
 
 import io
 import threading
+from bisect import bisect_right, insort
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,7 +29,7 @@ __all__ = ["RangeReader", "announce", "changed"]
 PIECE = 4 << 20
 """Bytes of a request for what was announced, at most."""
 
-COMING = 128 << 20
+COMING = 64 << 20
 """Bytes that all readers of a process have under way or waiting; what is read next comes anyway."""
 
 FIRST = 40 << 10
@@ -46,8 +47,8 @@ GROWTH, MOST_AHEAD = 4, 4 << 20
 GAP = 16 << 10
 """Bytes between two announced ranges that are fetched with them rather than asked for apart."""
 
-KEPT = 64 << 20
-"""Bytes of small reads that a process keeps."""
+KEPT = 96 << 20
+"""Bytes of objects that a process keeps, those used last: what is read again comes from here."""
 
 
 @cache
@@ -55,28 +56,71 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(AT_ONCE // 2, thread_name_prefix="bkgflow-fetch")
 
 
+Key = tuple[str, str, int]
+"""An object's URL, its ETag, and when it was written."""
+
+
 class _Kept:
-    """Blocks of objects that small reads have brought, the last used ones, for all readers."""
+    """Blocks of objects that were fetched, the last used ones, for all readers of a process.
+
+    What a system's page cache does for files: a target is looked at for its flags, fitted, and
+    then copied, each by a reader of its own.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._blocks: OrderedDict[tuple[str, str, int], list[tuple[int, bytes]]] = OrderedDict()
+        self._starts: dict[Key, list[int]] = {}
+        self._blocks: OrderedDict[tuple[Key, int], bytes] = OrderedDict()
         self._size = 0
 
-    def find(self, key: tuple[str, str, int], at: int) -> tuple[int, bytes] | None:
+    def find(self, key: Key, at: int) -> tuple[int, bytes] | None:
         """Return the block that has a byte, and where it begins."""
         with self._lock:
-            blocks = self._blocks.get(key, [])
-            return next((b for b in blocks if b[0] <= at < b[0] + len(b[1])), None)
+            return self._find(key, at)
 
-    def keep(self, key: tuple[str, str, int], start: int, data: bytes) -> None:
+    def _find(self, key: Key, at: int) -> tuple[int, bytes] | None:
+        starts = self._starts.get(key, [])
+        last = bisect_right(starts, at) - 1
+        for number in range(last, max(-1, last - 4), -1):  # small ones may lie within large ones
+            start = starts[number]
+            data = self._blocks[key, start]
+            if at < start + len(data):
+                self._blocks.move_to_end((key, start))
+                return start, data
+        return None
+
+    def missing(self, key: Key, start: int, stop: int) -> list[tuple[int, int]]:
+        """Return the ranges that are not kept, of a range."""
+        gaps, at = list[tuple[int, int]](), start
         with self._lock:
-            self._blocks.setdefault(key, []).append((start, data))
-            self._blocks.move_to_end(key)
+            starts = self._starts.get(key, [])
+            while at < stop:
+                block = self._find(key, at)
+                if block is not None:
+                    at = block[0] + len(block[1])
+                    continue
+                later = bisect_right(starts, at)
+                end = min(stop, starts[later]) if later < len(starts) else stop
+                gaps.append((at, end))
+                at = end
+        return gaps
+
+    def keep(self, key: Key, start: int, data: bytes) -> None:
+        """Keep a block; others that were not used for long go."""
+        with self._lock:
+            before = self._blocks.pop((key, start), None)
+            if before is None:
+                insort(self._starts.setdefault(key, []), start)
+            else:
+                self._size -= len(before)
+            self._blocks[key, start] = data
             self._size += len(data)
             while self._size > KEPT and len(self._blocks) > 1:
-                _, gone = self._blocks.popitem(last=False)
-                self._size -= sum(len(block) for _, block in gone)
+                (other, begin), gone = self._blocks.popitem(last=False)
+                self._size -= len(gone)
+                self._starts[other].remove(begin)
+                if not self._starts[other]:
+                    del self._starts[other]
 
 
 _kept = _Kept()
@@ -115,11 +159,11 @@ class RangeReader(io.RawIOBase):
     def __init__(self, remote: Remote, version: Version) -> None:
         self.name = remote.url
         self._remote, self.version = remote, version
-        self._key = remote.url, version.etag, version.mtime_ns
+        self._key: Key = (remote.url, version.etag, version.mtime_ns)
         self._at = 0
         self._wanted: deque[tuple[int, int]] = deque()
         self._coming: OrderedDict[int, tuple[int, Future[bytes]]] = OrderedDict()
-        self._last: tuple[int, bytes] = (0, b"")
+        self._end = 0
         self._ahead = AHEAD
 
     @classmethod
@@ -178,11 +222,13 @@ class RangeReader(io.RawIOBase):
 
     def announce(self, ranges: Iterable[tuple[int, int]]) -> None:
         """Say which bytes will be read, in about this order: (start, stop) each."""
-        for start, stop in _joined(ranges, self.version.size):
-            begin = start
-            while begin < stop and (block := _kept.find(self._key, begin)) is not None:
-                begin = block[0] + len(block[1])
-            self._wanted.extend((at, min(at + PIECE, stop)) for at in range(begin, stop, PIECE))
+        wanted = (
+            gap
+            for start, stop in _joined(ranges, self.version.size)
+            for gap in _kept.missing(self._key, start, stop)
+        )
+        for start, stop in _joined(wanted, self.version.size):
+            self._wanted.extend((at, min(at + PIECE, stop)) for at in range(start, stop, PIECE))
         self._fetch()
 
     def _fetch(self) -> None:
@@ -209,12 +255,12 @@ class RangeReader(io.RawIOBase):
         if at >= self.version.size or most <= 0:
             return b""
         if (found := _kept.find(self._key, at)) is None:
-            found = self._announced(at, most) or self._demanded(at, most)
+            found = self._announced(at) or self._demanded(at, most)
         begin, data = found
         return memoryview(data)[at - begin : at - begin + most]
 
-    def _announced(self, at: int, most: int) -> tuple[int, bytes] | None:
-        """Return the announced piece that has a byte; it goes when its last byte is read."""
+    def _announced(self, at: int) -> tuple[int, bytes] | None:
+        """Return the announced piece that has a byte; from now on it is among those kept."""
         start = next((s for s, (stop, _) in self._coming.items() if s <= at < stop), None)
         if start is None:
             wanted = next((each for each in self._wanted if each[0] <= at < each[1]), None)
@@ -230,18 +276,13 @@ class RangeReader(io.RawIOBase):
         except BaseException:
             self._give_up(start)
             raise
-        if len(data) <= SMALL:
-            _kept.keep(self._key, start, data)
-        if at + most >= stop:
-            self._give_up(start)
-            self._fetch()
+        _kept.keep(self._key, start, data)
+        self._give_up(start)
+        self._fetch()
         return start, data
 
     def _demanded(self, at: int, most: int) -> tuple[int, bytes]:
         """Fetch what nobody has announced: a little more than a small read asks for."""
-        begin, data = self._last
-        if begin <= at < begin + len(data):
-            return self._last
         size = self.version.size
         small = most < SMALL
         if small and size <= SMALL:
@@ -249,18 +290,17 @@ class RangeReader(io.RawIOBase):
         elif small and at == 0:
             most = max(most, FIRST)
         elif small:
-            follows = bool(data) and at == begin + len(data)
+            follows = at == self._end
             self._ahead = min(self._ahead * GROWTH, MOST_AHEAD) if follows else AHEAD
             most = max(most, self._ahead)
         stop = min(at + most, size)
         if stop - at > PIECE:
             self.announce([(at, stop)])
-            if (found := self._announced(at, most)) is not None:
+            if (found := self._announced(at)) is not None:
                 return found
         data = self._said(lambda: self._remote.read(at, stop, self.version))
-        if small and len(data) <= SMALL:
-            _kept.keep(self._key, at, data)
-        self._last = at, data if small else b""
+        _kept.keep(self._key, at, data)
+        self._end = stop
         return at, data
 
     def _said(self, read: Callable[[], bytes]) -> bytes:
