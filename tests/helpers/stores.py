@@ -11,6 +11,7 @@ import boto3
 import pytest
 
 from bkgflow.io.storage.remote import forget_stores
+from bkgflow.io.storage.unwell import Patience
 from tests.helpers.store_proxy import Proxy, proxy_before
 
 KEY, SECRET = "test-access-key", "a-secret-that-nothing-may-repeat"
@@ -113,3 +114,9 @@ def store(moto_port, request, monkeypatch, tmp_path_factory):
         enter(made, monkeypatch, tmp_path_factory.mktemp("home"))
         yield made
     forget_stores()
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    """Requests are made again at once, and four times at most."""
+    monkeypatch.setattr("bkgflow.io.storage.unwell.PATIENCE", Patience(4, 0.01))

@@ -19,7 +19,7 @@ def put_beside(file: Location, word: str, clock: float | None = None) -> list[Lo
     """Give what is at a location another name in its folder; return where it is now.
 
     It is called after the time, ``name.WORD-20261129-144105``, without its suffix; files that
-    belong to a database go with it. Where nothing is there, nothing is done.
+    belong to a database go with it. An object keeps its suffix. Where nothing is there, nothing is done.
 
     Raises
     ------
@@ -27,6 +27,8 @@ def put_beside(file: Location, word: str, clock: float | None = None) -> list[Lo
         If the system does not do it.
     """
     now = time.strftime("%Y%m%d-%H%M%S", time.gmtime(clock))
+    if not file.is_local:
+        return _object_beside(file, f"{word}-{now}")
     path = file.path
     base = f"{path.stem}.{word}-{now}"
     number = 1
@@ -43,6 +45,21 @@ def put_beside(file: Location, word: str, clock: float | None = None) -> list[Lo
         except OSError as problem:
             raise not_writable(Location.of(own), problem) from problem
     return moved
+
+
+def _object_beside(file: Location, words: str) -> list[Location]:
+    """Give an object another name: it is copied within the store, and goes."""
+    stem, dot, suffix = file.name.rpartition(".")
+    aside = file.parent / f"{stem or file.name}.{words}{dot}{suffix}"
+    one, other = Remote.of(file.url), Remote.of(aside.url)
+    try:
+        if not one.is_file():
+            return []
+        other.ask(lambda: other.system.cp_file(one.path, other.path))
+        one.remove()
+    except OSError as problem:
+        raise not_writable(file, problem) from problem
+    return [aside]
 
 
 def remove(files: Iterable[Location]) -> tuple[list[Location], list[str]]:

@@ -129,10 +129,11 @@ class Patience:
 
 
 PATIENCE = Patience()
-"""Of every request: some 15 s in all, beside what the store itself takes to answer."""
+"""Of every request, unless something else is said: some 15 s in all, beside what the store itself
+takes to answer."""
 
 
-def persistently(ask: Callable[[], T], url: str, patience: Patience = PATIENCE) -> T:
+def persistently(ask: Callable[[], T], url: str, patience: Patience | None = None) -> T:
     """Make a request, and again where the store is throttled, stalls or cuts the connection.
 
     Raises
@@ -145,6 +146,7 @@ def persistently(ask: Callable[[], T], url: str, patience: Patience = PATIENCE) 
     FileNotFoundError, PermissionError, OSError
         What else the store says; with the number ETIMEDOUT where it may pass.
     """
+    patience = patience or PATIENCE
     for attempt in range(patience.attempts):
         if attempt:
             patience.sleep(patience.before(attempt))
