@@ -90,7 +90,9 @@ class RunResult:
     @property
     def products(self) -> list[Path | Location]:
         """The files that were written: paths, or the locations of URLs."""
-        return [Location.of(path).as_path() for verdict in self.verdicts for path in verdict.products]
+        return [
+            Location.of(path).as_path() for verdict in self.verdicts for path in verdict.products
+        ]
 
     @property
     def in_place(self) -> bool:

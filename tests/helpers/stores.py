@@ -101,8 +101,9 @@ def enter(store: Store, monkeypatch: pytest.MonkeyPatch, state: Path) -> None:
         monkeypatch.delenv(name)
     for name, value in store.environment.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("HOME", str(state))
-    monkeypatch.setenv("XDG_STATE_HOME", str(state / "state"))
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(state / "none"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(state))
     forget_stores()
 
 
@@ -118,5 +119,5 @@ def store(moto_port, request, monkeypatch, tmp_path_factory):
 
 @pytest.fixture
 def hasty(monkeypatch):
-    """Requests are made again at once, and four times at most."""
-    monkeypatch.setattr("bkgflow.io.storage.unwell.PATIENCE", Patience(4, 0.01))
+    """Requests are made again at once, and eight times at most."""
+    monkeypatch.setattr("bkgflow.io.storage.unwell.PATIENCE", Patience(8, 0.01))

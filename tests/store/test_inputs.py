@@ -95,13 +95,13 @@ def test_headers_of_many_exposures_are_read_side_by_side(store, tmp_path):
         store.put(name, data)
     path = write_association(tmp_path / "a.json", [(n, n, ["b_rate.fits"]) for n in names])
     url = store.put("a_asn.json", path.read_bytes())
-    store.proxy.latency = 0.1
+    store.proxy.latency = 0.3
     begin = time.monotonic()
     plan = bkgflow.plan(url, tmp_path / "out")
     took = time.monotonic() - begin
     looked = store.proxy.count("_rate.fits")
     assert len(plan.units) == 24 and 25 <= looked <= 8 * 25
-    assert took < 0.5 * looked * store.proxy.latency
+    assert took < 0.7 * looked * store.proxy.latency
     assert store.proxy.count("_rate.fits", "HEAD") == 0  # one listing tells all versions
 
 

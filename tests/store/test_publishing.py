@@ -105,7 +105,9 @@ def test_a_reader_that_polls_never_opens_a_folder_half_new(store):
 def test_a_store_that_fails_midway_leaves_the_old_folder(store, hasty):
     to = Location.of(f"{store.url}/out/a.zarr")
     group(RemotePublish().prepare(to), b"old").publish()
-    store.proxy.fault = lambda request, _: "429" * (request.method == "PUT" and "c/" in request.path)
+    store.proxy.fault = lambda request, _: (
+        "429" * (request.method == "PUT" and "c/" in request.path)
+    )
     with pytest.raises(OutputError, match="did not do it"):
         group(RemotePublish().prepare(to), b"new").publish()
     assert {store.get(name) for name in store.names()} == {b"old"}

@@ -19,7 +19,8 @@ def put_beside(file: Location, word: str, clock: float | None = None) -> list[Lo
     """Give what is at a location another name in its folder; return where it is now.
 
     It is called after the time, ``name.WORD-20261129-144105``, without its suffix; files that
-    belong to a database go with it. An object keeps its suffix. Where nothing is there, nothing is done.
+    belong to a database go with it. An object keeps its suffix. Where nothing is there, nothing
+    is done.
 
     Raises
     ------

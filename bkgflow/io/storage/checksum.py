@@ -15,7 +15,13 @@ from typing import BinaryIO, cast
 
 import xxhash
 
-__all__ = ["checksum_in", "checksum_of", "checksum_of_version", "checksums_wanted", "with_checksums"]
+__all__ = [
+    "checksum_in",
+    "checksum_of",
+    "checksum_of_version",
+    "checksums_wanted",
+    "with_checksums",
+]
 
 METHOD = "xxh3"
 """What a checksum begins with, so that another method can follow one day."""

@@ -1,8 +1,8 @@
 """Objects that appear in a store whole and under a condition, and those that go.
 
-S3 has conditions: a new object must not be there yet, an old one must be the version that was seen.
-Of other stores behind fsspec the first is asked for where they know it; the second is looked at just
-before.
+S3 has conditions: a new object must not be there yet, an old one must be the version that was
+seen. Of other stores behind fsspec the first is asked for where they know it; the second is looked
+at just before.
 """
 
 from __future__ import annotations
@@ -152,7 +152,8 @@ def _own(remote: Remote, token: str, call: Callable[[], str]) -> str:
 def _condition(before: str | None) -> dict[str, str]:
     if before is None:
         return {"IfNoneMatch": "*"}
-    return {} if before == ANY else {"IfMatch": f'"{before}"'}
+    # Without quotes: older gateways of Ceph compare them too, and others take them off.
+    return {} if before == ANY else {"IfMatch": before}
 
 
 def _put_plainly(remote: Remote, data: bytes, before: str | None) -> str:
@@ -252,9 +253,7 @@ def abort_uploads(remote: Remote) -> int:
     found, bucket = uploads(remote), remote.parts[0]
     for key, upload in found:
         with suppress(Exception):
-            remote.system.call_s3(
-                "abort_multipart_upload", Bucket=bucket, Key=key, UploadId=upload
-            )
+            remote.system.call_s3("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=upload)
     return len(found)
 
 
@@ -277,5 +276,3 @@ def writing_object(url: str, kind: type[OutputError] = OutputError) -> Iterator[
 def digest_of(url: str) -> str:
     """Return a short name of a URL, for names of files."""
     return hashlib.sha256(url.encode()).hexdigest()[:16]
-
-

@@ -270,7 +270,7 @@ class RangeReader(io.RawIOBase):
             start = wanted[0]
             _ahead.take(wanted[1] - start, anyway=True)
             self._begin(*wanted)
-        stop, future = self._coming[start]
+        _, future = self._coming[start]
         try:
             data = self._said(future.result)
         except BaseException:

@@ -77,19 +77,25 @@ def wrong_with(problem: BaseException) -> tuple[Wrong, str]:
             said = code if message in ("", "None", code) else f"{code}: {message}"
             return _of_codes(code, status), said[:200]
     for each in _chain(problem):
-        names = {kind.__name__ for kind in type(each).__mro__}
-        if names & NO_SECRET_NAMES:
-            return Wrong.NO_SECRET, str(each)
-        passes = asyncio.TimeoutError | TimeoutError | ConnectionError
-        if names & PASSING_NAMES or isinstance(each, passes):
-            return Wrong.PASSING, f"{type(each).__name__}: {each}"[:200].rstrip(": ")
-        if isinstance(each, ChangedError):
-            return Wrong.CHANGED, str(each)
-        if isinstance(each, FileNotFoundError):
-            return Wrong.NOT_THERE, each.strerror or "no such object"
-        if isinstance(each, PermissionError):
-            return Wrong.REFUSED, each.strerror or str(each)
+        if (meaning := _of_class(each)) is not None:
+            strerror = getattr(each, "strerror", None)
+            said = strerror or f"{type(each).__name__}: {each}".rstrip(": ")
+            return meaning, said[:200]
     return Wrong.OTHER, f"{type(problem).__name__}: {problem}"[:200]
+
+
+def _of_class(problem: BaseException) -> Wrong | None:
+    """Return what an error means that has no code of a store; None where that is not known."""
+    names = {kind.__name__ for kind in type(problem).__mro__}
+    passes = TimeoutError | asyncio.TimeoutError | ConnectionError
+    meanings = (
+        (bool(names & NO_SECRET_NAMES), Wrong.NO_SECRET),
+        (bool(names & PASSING_NAMES) or isinstance(problem, passes), Wrong.PASSING),
+        (isinstance(problem, ChangedError), Wrong.CHANGED),
+        (isinstance(problem, FileNotFoundError), Wrong.NOT_THERE),
+        (isinstance(problem, PermissionError), Wrong.REFUSED),
+    )
+    return next((meaning for holds, meaning in meanings if holds), None)
 
 
 def _of_codes(code: str, status: str) -> Wrong:
@@ -160,30 +166,28 @@ def persistently(ask: Callable[[], T], url: str, patience: Patience | None = Non
 
 
 def _as_error(wrong: Wrong, said: str, url: str, attempts: int) -> OSError | StorageError:
-    match wrong:
-        case Wrong.NO_BUCKET:
-            return StorageError(
-                "The bucket of an input or an output must be there",
-                file=url,
-                value=said,
-                cure="Correct its name, make it, or give the right endpoint (AWS_ENDPOINT_URL)",
-            )
-        case Wrong.NO_SECRET:
-            return StorageError(
-                "An object store must accept the credentials that it is given",
-                file=url,
-                value=said,
-                cure="Correct the access key and the secret in the environment or in "
-                "~/.aws/credentials, of the workers too; a public bucket is read without any "
-                "(FSSPEC_S3_ANON=true)",
-            )
-        case Wrong.CHANGED:
-            return ChangedError(errno.EEXIST, said, url)
-        case Wrong.NOT_THERE:
-            return FileNotFoundError(errno.ENOENT, said, url)
-        case Wrong.REFUSED:
-            return PermissionError(errno.EACCES, f"the store refuses access ({said})", url)
-        case Wrong.PASSING:
-            words = f"the store did not do it in {attempts} attempts ({said})"
-            return TimeoutError(errno.ETIMEDOUT, words, url)
-    return OSError(errno.EREMOTEIO, f"the store answers: {said}", url)
+    if wrong == Wrong.NO_BUCKET:
+        return StorageError(
+            "The bucket of an input or an output must be there",
+            file=url,
+            value=said,
+            cure="Correct its name, make it, or give the right endpoint (AWS_ENDPOINT_URL)",
+        )
+    if wrong == Wrong.NO_SECRET:
+        return StorageError(
+            "An object store must accept the credentials that it is given",
+            file=url,
+            value=said,
+            cure="Correct the access key and the secret in the environment or in "
+            "~/.aws/credentials, of the workers too; a public bucket is read without any "
+            "(FSSPEC_S3_ANON=true)",
+        )
+    plain: dict[Wrong, OSError] = {
+        Wrong.CHANGED: ChangedError(errno.EEXIST, said, url),
+        Wrong.NOT_THERE: FileNotFoundError(errno.ENOENT, said, url),
+        Wrong.REFUSED: PermissionError(errno.EACCES, f"the store refuses access ({said})", url),
+        Wrong.PASSING: TimeoutError(
+            errno.ETIMEDOUT, f"the store did not do it in {attempts} attempts ({said})", url
+        ),
+    }
+    return plain.get(wrong) or OSError(errno.EREMOTEIO, f"the store answers: {said}", url)
