@@ -18,8 +18,9 @@ from bkgflow.campaign.events import Event, Listener, UnitEnded, UnitStarted
 from bkgflow.campaign.signals import Stopped, stop_main
 from bkgflow.errors import RunError
 from bkgflow.io.storage.handed import Desk
+from bkgflow.io.storage.holder import Holder
 from bkgflow.io.storage.location import Location
-from bkgflow.io.storage.lock import Holder, holder_of
+from bkgflow.io.storage.lock import holder_of
 from bkgflow.io.storage.owner import Owner, user_name
 
 __all__ = ["DESK_FILE", "cancel_run", "cancelable", "ended_at_once"]

@@ -21,8 +21,9 @@ from bkgflow.campaign.events import Event, Listener, RunStarted
 from bkgflow.campaign.place import Place
 from bkgflow.errors import BkgflowError, RunError
 from bkgflow.io.storage.handed import Appended, private_folder, remove_folder
+from bkgflow.io.storage.holder import Holder
 from bkgflow.io.storage.location import Location
-from bkgflow.io.storage.lock import Holder, holder_of
+from bkgflow.io.storage.lock import holder_of
 from bkgflow.planning.plan import Plan
 
 __all__ = ["DRIVER_LOG", "Request", "Submitted", "same_python", "start_driver", "telling"]

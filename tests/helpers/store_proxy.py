@@ -152,6 +152,13 @@ async def _body(reader, headers):
     return await reader.readexactly(int(headers.get("content-length") or 0))
 
 
+async def _end_all():
+    others = [each for each in asyncio.all_tasks() if each is not asyncio.current_task()]
+    for each in others:
+        each.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
 @contextmanager
 def proxy_before(port: int):
     """Start a proxy before a server of this machine, in a thread of its own."""
@@ -173,5 +180,7 @@ def proxy_before(port: int):
     try:
         yield proxy
     finally:
+        asyncio.run_coroutine_threadsafe(_end_all(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
+        loop.close()

@@ -24,7 +24,7 @@ from tests.helpers.programs import write_program
 
 pytestmark = [pytest.mark.debian, pytest.mark.slow]
 
-SIZE = 512
+SIZE = 256
 
 
 def demo_program(folder):
@@ -32,7 +32,7 @@ def demo_program(folder):
     return [
         simulate.simulate_imaging(folder / "imaging", targets=4, backgrounds=8, size=SIZE),
         simulate.simulate_nods(folder / "nods", points=5),
-        simulate.simulate_tso(folder / "tso", integrations=10, backgrounds=2, size=256),
+        simulate.simulate_tso(folder / "tso", integrations=10, backgrounds=2, size=128),
         simulate.simulate_wfss(folder / "wfss", exposures=2, size=SIZE),
         simulate.simulate_soss(
             folder / "soss", integrations=8, segments=2, templates=3, drift=0.05

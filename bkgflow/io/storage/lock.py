@@ -22,7 +22,7 @@ from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.owner import Owner, user_name
 from bkgflow.io.storage.refused import not_writable
 
-__all__ = ["LOCK", "Holder", "check_held", "hold", "holder_of"]
+__all__ = ["check_held", "hold", "holder_of"]
 
 NO_LOCKS = {errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL}
 """What a file system answers that knows no locks."""

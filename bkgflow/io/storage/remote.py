@@ -20,7 +20,7 @@ from bkgflow.io.storage.versions import Version, expect, expected, listed, take_
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-__all__ = ["Remote", "check_url", "forget_stores"]
+__all__ = ["AT_ONCE", "Remote", "check_url", "forget_stores"]
 
 T = TypeVar("T")
 
@@ -170,7 +170,7 @@ class Remote:
             self.system.call_s3("list_objects_v2", Bucket=bucket, MaxKeys=1)
         except Exception as problem:
             if wrong_with(problem)[0] in (Wrong.NO_SECRET, Wrong.NO_BUCKET):
-                raise problem from None
+                raise
         _asked[bucket] = time.monotonic()
 
     def kind(self) -> str:
