@@ -51,8 +51,8 @@ def put_beside(file: Location, word: str, clock: float | None = None) -> list[Lo
 def _object_beside(file: Location, words: str) -> list[Location]:
     """Give an object another name: it is copied within the store, and goes."""
     stem, dot, suffix = file.name.rpartition(".")
-    aside = file.parent / f"{stem or file.name}.{words}{dot}{suffix}"
-    one, other = Remote.of(file.url), Remote.of(aside.url)
+    other_place = file.parent / f"{stem or file.name}.{words}{dot}{suffix}"
+    one, other = Remote.of(file.url), Remote.of(other_place.url)
     try:
         if not one.is_file():
             return []
@@ -60,7 +60,7 @@ def _object_beside(file: Location, words: str) -> list[Location]:
         one.remove()
     except OSError as problem:
         raise not_writable(file, problem) from problem
-    return [aside]
+    return [other_place]
 
 
 def remove(files: Iterable[Location]) -> tuple[list[Location], list[str]]:
