@@ -13,7 +13,7 @@ from typing import Any
 
 import bkgflow
 from bkgflow import simulate
-from bkgflow.io.storage.remote import forget_stores
+from bkgflow.io.storage.reached import forget_stores
 
 __all__ = ["as_lines", "measure_bucket"]
 

@@ -26,6 +26,7 @@ DATES = {"DATE", "CHECKSUM", "DATASUM"}
 BESIDE = {
     "bkgflow-campaign.json",
     "bkgflow-events.jsonl",
+    "bkgflow-facts.jsonl",
     "bkgflow-ledger.sqlite",
     "bkgflow-run.json",
     "bkgflow.log",

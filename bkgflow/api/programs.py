@@ -20,8 +20,9 @@ from bkgflow.campaign.watchers import watchers
 from bkgflow.clusters.choose import ClusterArguments, choose, shows_cluster_arguments
 from bkgflow.clusters.policy import RetryPolicy
 from bkgflow.errors import UsageError
+from bkgflow.io.exposures.kept import KeptFacts
 from bkgflow.io.storage.checksum import with_checksums
-from bkgflow.io.storage.location import PathLike
+from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.parameters import merged, planner_of
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.planner import DEFAULT_MEMORY
@@ -92,6 +93,7 @@ def plan(
     named = arguments.pop("bkg_list", None)
     search = SearchPath.of(data, confine)
     planner = planner_of(arguments, references, memory, search)
+    planner.kept = KeptFacts.read(Location.of(output))
     with with_checksums(wanted=checksum):
         return make_plan(program, output, planner, named if bkg_list is None else bkg_list)
 

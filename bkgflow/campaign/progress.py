@@ -149,7 +149,7 @@ def notebook_cell() -> Cell | None:
     found = shell.get_ipython() if shell is not None else None
     if found is None or not hasattr(found, "kernel"):
         return None
-    from IPython.display import HTML, display  # type: ignore[import-not-found]
+    from IPython.display import HTML, display
 
     handle = None
 

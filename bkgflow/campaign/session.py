@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -17,6 +17,8 @@ from bkgflow.campaign.ledger.writer import Writer
 from bkgflow.campaign.place import Place
 from bkgflow.campaign.resume import Choice, Choices, Resume, choose_units
 from bkgflow.clusters.attempts import Attempt
+from bkgflow.errors import BkgflowError
+from bkgflow.io.exposures.kept import KeptFacts
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.owner import Owner, user_name
 from bkgflow.planning.plan import Plan
@@ -79,6 +81,9 @@ class Session(Keeper):
             settings=self.plan.settings.model_dump(mode="json"),
             asked=self.asked,
         )
+        with suppress(BkgflowError):  # the next plan then looks at all files again
+            folder = self.plan.output
+            KeptFacts.read(folder).keep(folder, self.whole.exposures)
         entries = [Entry(each.unit, each.why) for each in self.choices.to_do]
         self.writer.begin(row, self.whole, str(self.plan.output), entries, self.labels)
         for each in self.choices.left:

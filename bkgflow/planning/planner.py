@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 from bkgflow.errors import BkgflowError, FileError, StorageError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.from_fits import inspect
+from bkgflow.io.exposures.kept import KeptFacts
 from bkgflow.io.products.describe import product_name, product_suffix
 from bkgflow.io.products.pixels import PART_BYTES
 from bkgflow.io.references.folder import ReferenceFolder
@@ -17,6 +17,7 @@ from bkgflow.io.storage.location import Location
 from bkgflow.planning.conflicts import already_subtracted, without_conflicts, without_repeats
 from bkgflow.planning.keys import Key
 from bkgflow.planning.kind import Facts, PlannedKind, PlannedKinds, Prepared, Request
+from bkgflow.planning.look import look_side_by_side
 from bkgflow.planning.plan import Costs, Plan
 from bkgflow.planning.unit import IMPRINT_BYTES, Imprint, Shared, Unit
 from bkgflow.programs.association import Association, Product
@@ -32,9 +33,6 @@ __all__ = ["DEFAULT_MEMORY", "Asked", "Planner"]
 DEFAULT_MEMORY = 64 << 20
 """Bytes that the strips of one combine task hold, unless the caller says otherwise: enough for
 long sequential reads, little enough to be allocated again and again without cost."""
-
-AT_ONCE = 24
-"""Objects whose headers are looked at side by side: a store answers many questions at a time."""
 
 COMPANION_BYTES = 12
 """Of a pixel of a combined background that is saved: SCI, ERR (float32) and DQ (uint32)."""
@@ -60,6 +58,8 @@ class Planner:
         Every exposure, or the error that it cannot be used with.
     search : SearchPath
         Where the members of associations are looked for.
+    kept : KeptFacts
+        What an earlier run found in files that may still be the same.
     """
 
     settings: StepSettings
@@ -68,6 +68,7 @@ class Planner:
     references: ReferenceFolder | None = None
     looked_at: dict[Location, ExposureFacts | BkgflowError] = field(default_factory=dict)
     search: SearchPath = field(default_factory=SearchPath)
+    kept: KeptFacts = field(default_factory=KeptFacts)
 
     def asked_in(self, association: Association) -> Iterator[Asked]:
         """Prepare every product of an association; what is wrong with one stays with it."""
@@ -140,30 +141,16 @@ class Planner:
         return replace(prepared, notes=notes, keywords=(*prepared.keywords, *_named(kind, others)))
 
     def look_at(self, locations: Iterable[Location]) -> None:
-        """Look at many exposures, if nobody has: those behind URLs side by side.
-
-        Raises
-        ------
-        StorageError
-            If a whole store cannot be used: no unit of it could be planned.
-        """
+        """Look at many exposures, those behind URLs; `StorageError` if a store cannot be used."""
         left = dict.fromkeys(e for e in locations if not e.is_local and e not in self.looked_at)
-        if not left:
-            return
-        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="bkgflow-look") as pool:
-            try:
-                for _ in pool.map(self._found, left):
-                    pass
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        look_side_by_side(self._found, left)
 
     def _found(self, location: Location) -> ExposureFacts | BkgflowError:
         """Look at an exposure, if nobody has; return its facts, or what is wrong with it."""
         if location not in self.looked_at:
             try:
                 check_confined(location, self.search.confine)
-                self.looked_at[location] = inspect(location)
+                self.looked_at[location] = self.kept.get(location) or inspect(location)
             except StorageError:
                 raise
             except BkgflowError as error:

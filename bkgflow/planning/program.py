@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from bkgflow.errors import BackgroundError, PlanError, UsageError
-from bkgflow.io.storage.location import Location, PathLike, real_paths, split_list
+from bkgflow.io.storage.lists import split_list
+from bkgflow.io.storage.location import Location, PathLike, real_paths
 from bkgflow.io.storage.publish import check_writable
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.planner import Asked, Planner

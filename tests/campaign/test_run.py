@@ -290,6 +290,7 @@ def test_a_bad_unit_does_not_stop_the_others(mixed, where, request, tmp_path):
         "bkg_bsub.fits",
         "bkgflow-campaign.json",
         "bkgflow-events.jsonl",
+        "bkgflow-facts.jsonl",
         "bkgflow-ledger.sqlite",
         "bkgflow-run.json",
         "bkgflow.log",

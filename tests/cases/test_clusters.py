@@ -125,6 +125,7 @@ def test_good_workers_are_trusted_and_nothing_of_the_trial_stays(program, nodes,
     names = [
         "bkgflow-campaign.json",
         "bkgflow-events.jsonl",
+        "bkgflow-facts.jsonl",
         "bkgflow-ledger.sqlite",
         "bkgflow-run.json",
         "bkgflow.log",

@@ -206,6 +206,11 @@ def swapped(raw):
     return raw[:start] + second + first + raw[start + 160 :]
 
 
+def number(keyword, old, new):
+    """Replace the value of a card; astropy writes whole numbers to column 30."""
+    return with_bytes(b"%-8s= %20d" % (keyword, old), b"%-8s= %20d" % (keyword, new))
+
+
 NAME, TRUTH, END = b"TARGNAME= 'M 31    '", b"EXTEND  = %20s", b"END"
 
 REFUSED = {
@@ -227,6 +232,11 @@ REFUSED = {
     "more behind END": (with_bytes(END + b" " * 77, END + b" " * 76 + b"x"), "END and other bytes"),
     "bytes behind its end": (lambda raw: raw + b"and more" * 100, "begins an extension"),
     "its last block cut": (lambda raw: raw[:-100], "must hold all of its extension ASDF"),
+    "a million million columns": (number(b"TFIELDS", 1, 10**12), "TFIELDS must be"),
+    "fewer columns than none": (number(b"TFIELDS", 1, -1), "TFIELDS must be"),
+    "a million million axes": (number(b"NAXIS", 2, 10**12), "NAXIS"),
+    "a million million groups": (number(b"GCOUNT", 1, 10**12), ""),
+    "a million million bytes of heap": (number(b"PCOUNT", 0, 10**12), ""),
     "mandatory cards in another order": (swapped, "as the standard has them"),
 }
 

@@ -24,6 +24,7 @@ from tests.helpers.exposures import write_association
 LEFT = [
     "bkgflow-campaign.json",
     "bkgflow-events.jsonl",
+    "bkgflow-facts.jsonl",
     "bkgflow-ledger.sqlite",
     "bkgflow-run.json",
     "bkgflow.log",

@@ -10,7 +10,7 @@ from pathlib import Path
 import boto3
 import pytest
 
-from bkgflow.io.storage.remote import forget_stores
+from bkgflow.io.storage.reached import forget_stores
 from bkgflow.io.storage.unwell import Patience
 from tests.helpers.store_proxy import Proxy, proxy_before
 

@@ -13,7 +13,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from bkgflow.errors import FileError, OutputError, UsageError
-from bkgflow.io.storage.location import Location, real_paths, split_list
+from bkgflow.io.storage.lists import split_list
+from bkgflow.io.storage.location import Location, real_paths
 from bkgflow.io.storage.publish import (
     LocalPublish,
     MemoryPublish,

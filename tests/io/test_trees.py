@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from bkgflow.errors import FileError
 from bkgflow.io.storage.compare import are_copies
-from bkgflow.io.storage.lists import expanded
-from bkgflow.io.storage.location import Location, split_list
+from bkgflow.io.storage.lists import expanded, split_list
+from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.tree import names_in, walk
 
 

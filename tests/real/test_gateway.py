@@ -18,7 +18,7 @@ from bkgflow.io.storage.leftovers import clear_dead
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.lock import hold, holder_of
 from bkgflow.io.storage.publish import publisher_of
-from bkgflow.io.storage.remote import forget_stores
+from bkgflow.io.storage.reached import forget_stores
 from tests.helpers.clusters import ROOT
 from tests.helpers.programs import write_program
 

@@ -49,7 +49,8 @@ def test_two_worker_processes_do_what_is_done_on_a_disk_and_keep_the_secret(stor
     assert code == 0, said + err
     names = {name.removeprefix("out/") for name in store.names("out")}
     assert names == {
-        "bkgflow-campaign.json", "bkgflow-events.jsonl", "bkgflow-run.json", "bkgflow.log",
+        "bkgflow-campaign.json", "bkgflow-events.jsonl", "bkgflow-facts.jsonl",
+        "bkgflow-run.json", "bkgflow.log",
         *(f"t{n}_bsub.fits" for n in range(3)), *(f"pictures/t{n}_bsub.png" for n in range(3)),
     }  # fmt: skip
     for n in range(3):

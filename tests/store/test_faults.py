@@ -12,7 +12,7 @@ from bkgflow.errors import BkgflowError, FileError, StorageError
 from bkgflow.graph.guard import Patience, guarded
 from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.storage.location import Location
-from bkgflow.io.storage.remote import forget_stores
+from bkgflow.io.storage.reached import forget_stores
 from bkgflow.verdict import Passing
 from tests.helpers.exposures import make_model
 from tests.helpers.programs import write_program

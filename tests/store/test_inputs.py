@@ -14,7 +14,7 @@ from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.exposures.source import read_whole
 from bkgflow.io.storage.lists import expanded
 from bkgflow.io.storage.location import Location
-from bkgflow.io.storage.remote import forget_stores
+from bkgflow.io.storage.reached import forget_stores
 from tests.helpers.exposures import make_model, write_association
 from tests.helpers.programs import write_program
 

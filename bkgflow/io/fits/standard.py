@@ -36,6 +36,9 @@ COLUMN = re.compile(r"(\d*)([LXBIJKAEDCM])|[01]?([PQ])[LXBIJKAEDCM]\(\d+\)")
 WIDTHS = dict(zip("LBAIJKEDCMPQ", (1, 1, 1, 2, 4, 8, 4, 8, 8, 16, 8, 16), strict=True))
 """Bytes of an element of a column of a binary table (FITS standard 4.0, table 18)."""
 
+COUNTS = (b"NAXIS   ", b"TFIELDS ", b"ZNAXIS  ")
+"""Cards that say how many others follow; the standard has none above 999."""
+
 CURE = (
     "Fetch the file again; where a program wrote it so, mend it with astropy "
     '(fits.open(file, mode="update", output_verify="fix")) and look at what became of it'
@@ -55,6 +58,8 @@ def check_standard(path: PathLike, stream: BinaryIO, hdus: Sequence[Hdu]) -> Non
         for card in hdu.header:
             if not PLAIN.fullmatch(card):
                 _check_card(path, hdu, card)
+            if card.startswith(COUNTS):
+                _check_count(path, hdu, card)
     if not all(map(_is_plain, doubtful)):
         stream.seek(0)
         rule = "The headers of a FITS file must be as the standard has them"
@@ -92,6 +97,18 @@ def _check_card(path: PathLike, hdu: Hdu, raw: bytes) -> None:
             f"({said(problem)})",
             cure=CURE,
         ) from None
+
+
+def _check_count(path: PathLike, hdu: Hdu, raw: bytes) -> None:
+    """See that a count is one: astropy looks for as many cards, even for a thousand million."""
+    card = Card.fromstring(raw)
+    if not isinstance(card.value, int) or not 0 <= card.value <= 999:
+        raise FileError(
+            f"{card.keyword} must be a whole number from 0 to 999",
+            file=path,
+            value=f"extension {hdu.name or hdu.index}: {card.value!r}",
+            cure=CURE,
+        )
 
 
 def _is_plain(hdu: Hdu) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import glob
 import os
+from collections.abc import Iterator
 from itertools import chain
+from typing import Any
 
 from bkgflow.errors import FileError
 from bkgflow.io.storage.remote import Remote
 
-__all__ = ["expanded", "parted"]
+__all__ = ["expanded", "parted", "split_list"]
 
 MOST_NESTED = 5
 """Files of lines that name each other, before it must be a circle."""
@@ -137,3 +139,30 @@ def _exists(path: str) -> bool:
         return os.path.lexists(path)
     except ValueError:  # a NUL, or half a character
         return False
+
+
+def split_list(items: object) -> list[Any]:
+    """Read a ``bkg_list``: one item, a comma list as the reference step has it, or a sequence.
+
+    Each item may be a pattern (``bkg/*_rate.fits``), ``@FILE`` for a file of lines, or begin with
+    ``~``; items of a sequence may be comma lists. Empty ones, as a trailing comma leaves them, are
+    dropped. What is no text stays as it is.
+
+    Raises
+    ------
+    FileError
+        If no file fits a pattern, or a file of lines cannot be read.
+    """
+    if items is None:
+        return []
+    listed = getattr(items, "tolist", None)  # of an array or a column of names
+    several = listed() if listed is not None else items
+    if not isinstance(several, list | tuple | set | frozenset | Iterator):
+        several = [several]
+    return [each for item in several for each in _split(item)]
+
+
+def _split(item: object) -> list[Any]:
+    if not isinstance(item, str):
+        return [item]
+    return [each for part in parted(item) if part.strip() for each in expanded(part.strip())]

@@ -4,34 +4,32 @@ from __future__ import annotations
 
 import os
 import posixpath
-import stat
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import core_schema
 
-from bkgflow.errors import BkgflowError, FileError, RunError, UsageError
+from bkgflow.errors import BkgflowError, FileError, UsageError
 from bkgflow.io.storage.checksum import (
     checksum_in,
     checksum_of,
     checksum_of_version,
     checksums_wanted,
 )
-from bkgflow.io.storage.handles import TOO_MANY, open_limit, raise_limit
 from bkgflow.io.storage.identity import Identity, Stamp
-from bkgflow.io.storage.lists import expanded, parted
-from bkgflow.io.storage.ranges import RangeReader, announce, changed
+from bkgflow.io.storage.opening import not_readable, opened
+from bkgflow.io.storage.ranges import RangeReader, announce
+from bkgflow.io.storage.reached import check_url
 from bkgflow.io.storage.reading import unpacked
-from bkgflow.io.storage.remote import Remote, check_url
-from bkgflow.io.storage.unwell import ChangedError
+from bkgflow.io.storage.remote import Remote
 from bkgflow.io.storage.versions import Version, expect, found_plain
 
-__all__ = ["Location", "PathLike", "real_paths", "split_list"]
+__all__ = ["Location", "PathLike", "real_paths"]
 
 if TYPE_CHECKING:
     PathLike = str | os.PathLike[str]
@@ -196,7 +194,7 @@ class Location:
                 return Remote.of(self.url).identity(self.name)
             found = os.stat(self.url)  # noqa: PTH116 - thousands of times
         except (OSError, ValueError) as problem:  # a name with a NUL or half a character in it
-            raise _not_readable(self, what, problem) from None
+            raise not_readable(self.url, what, problem) from None
         size, mtime_ns = found.st_size, found.st_mtime_ns
         checksum = checksum_of_version(self.url, size, mtime_ns) if checksums_wanted() else ""
         return Identity(self.name, size, mtime_ns, checksum)
@@ -229,7 +227,7 @@ class Location:
         if self.is_local:
             return checksum_of(self.url) if self.url.startswith("/") else ""
         try:
-            with _opened(self) as stream:
+            with opened(self.url) as stream:
                 announce(stream, [(0, self.size())])
                 return checksum_in(stream)
         except (BkgflowError, OSError):
@@ -255,9 +253,9 @@ class Location:
             If too many files are open already, and the limit cannot be raised.
         """
         try:
-            raw = _opened(self)
+            raw = opened(self.url)
         except (OSError, ValueError) as problem:
-            raise _not_readable(self, what, problem) from None
+            raise not_readable(self.url, what, problem) from None
         if isinstance(raw, RangeReader) and raw.version.plain:
             with raw:
                 yield cast(BinaryIO, raw)
@@ -283,10 +281,10 @@ class Location:
         try:
             if not self.is_local:  # as it is now, whatever was seen of it before
                 return Remote.of(self.url).fetch()
-            with _opened(self) as stream:
+            with opened(self.url) as stream:
                 return stream.read()
         except (OSError, ValueError) as problem:
-            raise _not_readable(self, what, problem) from None
+            raise not_readable(self.url, what, problem) from None
 
     def read_text(self, what: str = "A file") -> str:
         """Return what is in a UTF-8 file; `FileError` where it cannot be read or is none."""
@@ -319,70 +317,3 @@ def real_paths(locations: Iterable[Location]) -> list[str]:
         return os.path.join(folders[folder], name)  # noqa: PTH118
 
     return [real(each) for each in locations]
-
-
-def split_list(items: object) -> list[Any]:
-    """Read a ``bkg_list``: one item, a comma list as the reference step has it, or a sequence.
-
-    Each item may be a pattern (``bkg/*_rate.fits``), ``@FILE`` for a file of lines, or begin with
-    ``~``; items of a sequence may be comma lists. Empty ones, as a trailing comma leaves them, are
-    dropped. What is no text stays as it is.
-
-    Raises
-    ------
-    FileError
-        If no file fits a pattern, or a file of lines cannot be read.
-    """
-    if items is None:
-        return []
-    listed = getattr(items, "tolist", None)  # of an array or a column of names
-    several = listed() if listed is not None else items
-    if not isinstance(several, list | tuple | set | frozenset | Iterator):
-        several = [several]
-    return [each for item in several for each in _split(item)]
-
-
-def _split(item: object) -> list[Any]:
-    if not isinstance(item, str):
-        return [item]
-    return [each for part in parted(item) if part.strip() for each in expanded(part.strip())]
-
-
-def _opened(location: Location) -> BinaryIO:
-    """Open a file; where too many are open, once more after the limit is raised."""
-    try:
-        return _open(location)
-    except OSError as problem:
-        if problem.errno not in TOO_MANY or not raise_limit():
-            raise
-    return _open(location)
-
-
-def _open(location: Location) -> BinaryIO:
-    """Open a file; of a pipe or a device nobody knows when it ends, or whether it begins."""
-    if not location.is_local:
-        return cast(BinaryIO, RangeReader.of(Remote.of(location.url)))
-    # Without waiting for who writes into a pipe; of a file there is nothing to wait for.
-    raw = open(location.url, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
-    if stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
-        return raw
-    raw.close()
-    raise OSError("neither a file nor a link to one, but a pipe, a socket or a device")
-
-
-def _not_readable(location: Location, what: str, problem: Exception) -> FileError | RunError:
-    if isinstance(problem, ChangedError):
-        return changed(location.url)
-    if isinstance(problem, OSError) and problem.errno in TOO_MANY:
-        return RunError(
-            "The system must let one more file be open",
-            file=location,
-            value=f"{problem.strerror}; this process may have {open_limit()} open",
-            cure="Raise the limit (ulimit -n), or use fewer threads",
-        )
-    return FileError(
-        f"{what} must be a readable file",
-        file=location,
-        value=getattr(problem, "strerror", None) or problem,
-        cure="Check the path and the permissions",
-    )

@@ -8,8 +8,6 @@ what came before. What was fetched last is kept, for whoever opens the same vers
 from __future__ import annotations
 
 import io
-import threading
-from bisect import bisect_right, insort
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,7 +15,9 @@ from functools import cache
 from typing import TYPE_CHECKING, BinaryIO
 
 from bkgflow.errors import FileError
-from bkgflow.io.storage.remote import AT_ONCE, Remote
+from bkgflow.io.storage.blocks import Key, ahead, kept
+from bkgflow.io.storage.reached import AT_ONCE
+from bkgflow.io.storage.remote import Remote
 from bkgflow.io.storage.unwell import ChangedError
 from bkgflow.io.storage.versions import Version, expected
 
@@ -28,9 +28,6 @@ __all__ = ["RangeReader", "announce", "changed"]
 
 PIECE = 4 << 20
 """Bytes of a request for what was announced, at most."""
-
-COMING = 64 << 20
-"""Bytes that all readers of a process have under way or waiting; what is read next comes anyway."""
 
 FIRST = 40 << 10
 """Bytes that are fetched where a file begins: most primary headers, with that of SCI."""
@@ -47,106 +44,10 @@ GROWTH, MOST_AHEAD = 4, 4 << 20
 GAP = 16 << 10
 """Bytes between two announced ranges that are fetched with them rather than asked for apart."""
 
-KEPT = 96 << 20
-"""Bytes of objects that a process keeps, those used last: what is read again comes from here."""
-
 
 @cache
 def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(AT_ONCE // 2, thread_name_prefix="bkgflow-fetch")
-
-
-Key = tuple[str, str, int]
-"""An object's URL, its ETag, and when it was written."""
-
-
-class _Kept:
-    """Blocks of objects that were fetched, the last used ones, for all readers of a process.
-
-    What a system's page cache does for files: a target is looked at for its flags, fitted, and
-    then copied, each by a reader of its own.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._starts: dict[Key, list[int]] = {}
-        self._blocks: OrderedDict[tuple[Key, int], bytes] = OrderedDict()
-        self._size = 0
-
-    def find(self, key: Key, at: int) -> tuple[int, bytes] | None:
-        """Return the block that has a byte, and where it begins."""
-        with self._lock:
-            return self._find(key, at)
-
-    def _find(self, key: Key, at: int) -> tuple[int, bytes] | None:
-        starts = self._starts.get(key, [])
-        last = bisect_right(starts, at) - 1
-        for number in range(last, max(-1, last - 4), -1):  # small ones may lie within large ones
-            start = starts[number]
-            data = self._blocks[key, start]
-            if at < start + len(data):
-                self._blocks.move_to_end((key, start))
-                return start, data
-        return None
-
-    def missing(self, key: Key, start: int, stop: int) -> list[tuple[int, int]]:
-        """Return the ranges that are not kept, of a range."""
-        gaps, at = list[tuple[int, int]](), start
-        with self._lock:
-            starts = self._starts.get(key, [])
-            while at < stop:
-                block = self._find(key, at)
-                if block is not None:
-                    at = block[0] + len(block[1])
-                    continue
-                later = bisect_right(starts, at)
-                end = min(stop, starts[later]) if later < len(starts) else stop
-                gaps.append((at, end))
-                at = end
-        return gaps
-
-    def keep(self, key: Key, start: int, data: bytes) -> None:
-        """Keep a block; others that were not used for long go."""
-        with self._lock:
-            before = self._blocks.pop((key, start), None)
-            if before is None:
-                insort(self._starts.setdefault(key, []), start)
-            else:
-                self._size -= len(before)
-            self._blocks[key, start] = data
-            self._size += len(data)
-            while self._size > KEPT and len(self._blocks) > 1:
-                (other, begin), gone = self._blocks.popitem(last=False)
-                self._size -= len(gone)
-                self._starts[other].remove(begin)
-                if not self._starts[other]:
-                    del self._starts[other]
-
-
-_kept = _Kept()
-
-
-class _Ahead:
-    """Room for what is fetched ahead, of all readers of a process."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._taken = 0
-
-    def take(self, size: int, *, anyway: bool = False) -> bool:
-        """Take room, if there is any left."""
-        with self._lock:
-            if self._taken and self._taken + size > COMING and not anyway:
-                return False
-            self._taken += size
-            return True
-
-    def give(self, size: int) -> None:
-        with self._lock:
-            self._taken -= size
-
-
-_ahead = _Ahead()
 
 
 class RangeReader(io.RawIOBase):
@@ -225,7 +126,7 @@ class RangeReader(io.RawIOBase):
         wanted = (
             gap
             for start, stop in _joined(ranges, self.version.size)
-            for gap in _kept.missing(self._key, start, stop)
+            for gap in kept.missing(self._key, start, stop)
         )
         for start, stop in _joined(wanted, self.version.size):
             self._wanted.extend((at, min(at + PIECE, stop)) for at in range(start, stop, PIECE))
@@ -236,7 +137,7 @@ class RangeReader(io.RawIOBase):
         while self._wanted:
             start, stop = self._wanted[0]
             if start not in self._coming:
-                if not _ahead.take(stop - start):
+                if not ahead.take(stop - start):
                     return
                 self._begin(start, stop)
             self._wanted.popleft()
@@ -247,14 +148,14 @@ class RangeReader(io.RawIOBase):
     def _give_up(self, start: int) -> None:
         stop, future = self._coming.pop(start)
         future.cancel()
-        _ahead.give(stop - start)
+        ahead.give(stop - start)
 
     def _some(self, most: int) -> bytes | memoryview:
         """Return some bytes from where it stands, at most so many; none at the end."""
         at = self._at
         if at >= self.version.size or most <= 0:
             return b""
-        if (found := _kept.find(self._key, at)) is None:
+        if (found := kept.find(self._key, at)) is None:
             found = self._announced(at) or self._demanded(at, most)
         begin, data = found
         return memoryview(data)[at - begin : at - begin + most]
@@ -268,7 +169,7 @@ class RangeReader(io.RawIOBase):
                 return None
             self._wanted.remove(wanted)
             start = wanted[0]
-            _ahead.take(wanted[1] - start, anyway=True)
+            ahead.take(wanted[1] - start, anyway=True)
             self._begin(*wanted)
         _, future = self._coming[start]
         try:
@@ -276,7 +177,7 @@ class RangeReader(io.RawIOBase):
         except BaseException:
             self._give_up(start)
             raise
-        _kept.keep(self._key, start, data)
+        kept.keep(self._key, start, data)
         self._give_up(start)
         self._fetch()
         return start, data
@@ -299,7 +200,7 @@ class RangeReader(io.RawIOBase):
             if (found := self._announced(at)) is not None:
                 return found
         data = self._said(lambda: self._remote.read(at, stop, self.version))
-        _kept.keep(self._key, at, data)
+        kept.keep(self._key, at, data)
         self._end = stop
         return at, data
 
