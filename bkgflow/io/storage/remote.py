@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
+from zlib import crc32
 
 from bkgflow.errors import UsageError
 from bkgflow.io.storage.identity import Identity, Stamp
@@ -200,16 +201,12 @@ class Remote:
 
     def stamps(self) -> dict[str, Stamp]:
         """Return the size and the time of every file in a folder, by its name."""
-        found = {}
-        for each in self.listing():
-            if each["type"] == "file":
-                version = _version(each)
-                name = each["name"].rpartition("/")[2]
-                found[name] = Stamp(version.size, version.mtime_ns)
-        return found
+        files = (each for each in self.listing() if each["type"] == "file")
+        versions = {each["name"].rpartition("/")[2]: _version(each) for each in files}
+        return {name: Stamp(each.size, each.mtime_ns) for name, each in versions.items()}
 
     def version(self) -> Version:
-        """Return which version of a file is there; from now on it is opened as this one.
+        """Return which version of a file is there.
 
         Raises
         ------
@@ -222,12 +219,12 @@ class Remote:
             if found["type"] == "directory":
                 raise IsADirectoryError(f"{self.url} is a folder")
             version = _version(found)
-        expect(self.url, version)
         return version
 
     def identity(self, name: str) -> Identity:
-        """Return which version of a file is there."""
+        """Return which version of a file is there; from now on it is opened as this one."""
         version = self.version()
+        expect(self.url, version)
         return Identity(name, version.size, version.mtime_ns, version.etag)
 
     def remove(self) -> None:
@@ -317,8 +314,14 @@ class Remote:
 def _version(found: Mapping[str, Any]) -> Version:
     """Return the version that fsspec tells of a file."""
     checksum = next((str(found[key]) for key in CHECKSUMS if found.get(key)), "")
+    checksum = checksum.strip('"')
     moment = next((found[key] for key in TIMES if found.get(key)), 0)
-    return Version(checksum.strip('"'), int(found["size"] or 0), _nanoseconds(moment))
+    written = _nanoseconds(moment)
+    if "LastModified" in found:
+        # S3 tells seconds of an object, and of a listing maybe more. Below them the ETag counts:
+        # two versions of one second have two times.
+        written += crc32(checksum.encode()) % 10**9 - written % 10**9
+    return Version(checksum, int(found["size"] or 0), written)
 
 
 def _nanoseconds(moment: float | str | datetime) -> int:
