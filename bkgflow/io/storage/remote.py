@@ -206,19 +206,13 @@ class Remote:
         return {name: Stamp(each.size, each.mtime_ns) for name, each in versions.items()}
 
     def version(self) -> Version:
-        """Return which version of a file is there.
-
-        Raises
-        ------
-        OSError
-            If there is no file.
-        """
+        """Return which version of a file is there; `OSError` where none is."""
         version = take_listed(self.url)
         if version is None:
             found = self.info()
             if found["type"] == "directory":
                 raise IsADirectoryError(f"{self.url} is a folder")
-            version = _version(found)
+            return _version(found)
         return version
 
     def identity(self, name: str) -> Identity:
