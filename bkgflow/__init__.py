@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bkgflow import version as _version
 
 if TYPE_CHECKING:
+    from bkgflow import plot
     from bkgflow.api import (
         choices,
         clean,
@@ -28,7 +29,11 @@ if TYPE_CHECKING:
     from bkgflow.campaign.result import RunResult
     from bkgflow.detector import Window
     from bkgflow.errors import BkgflowError
-    from bkgflow.explore.stack import combine, open_exposure, open_stack
+    from bkgflow.explore.exposure import open_exposure
+    from bkgflow.explore.program import open_program
+    from bkgflow.explore.rejected import rejected
+    from bkgflow.explore.stack import combine, open_stack
+    from bkgflow.explore.subtract import subtract_background
     from bkgflow.planning.plan import Plan
     from bkgflow.verdict import State, Verdict
 
@@ -52,13 +57,17 @@ __all__ = [
     "export",
     "list_campaigns",
     "open_exposure",
+    "open_program",
     "open_stack",
     "plan",
+    "plot",
     "rebuild",
+    "rejected",
     "run",
     "show",
     "submit",
     "subtract",
+    "subtract_background",
     "verify",
 ]
 
@@ -71,8 +80,11 @@ _HOME = {
     "Verdict": "bkgflow.verdict",
     "Window": "bkgflow.detector",
     "combine": "bkgflow.explore.stack",
-    "open_exposure": "bkgflow.explore.stack",
+    "open_exposure": "bkgflow.explore.exposure",
+    "open_program": "bkgflow.explore.program",
     "open_stack": "bkgflow.explore.stack",
+    "rejected": "bkgflow.explore.rejected",
+    "subtract_background": "bkgflow.explore.subtract",
 }
 """Where a name is at home that is not the facade's."""
 
@@ -81,6 +93,8 @@ def __getattr__(name: str) -> object:
     """Import a public name when it is first asked for; ``import bkgflow`` itself stays light."""
     if name not in __all__:
         raise AttributeError(f"module 'bkgflow' has no attribute {name!r}")
+    if name == "plot":
+        return importlib.import_module("bkgflow.plot")
     return getattr(importlib.import_module(_HOME.get(name, "bkgflow.api")), name)
 
 

@@ -29,7 +29,7 @@ def demo(
     from bkgflow.cli.run import execute
     from bkgflow.io.storage.location import Location
     from bkgflow.io.storage.publish import copy_file
-    from bkgflow.report.pictures import check_drawing
+    from bkgflow.plot.figure import check_drawing
 
     check_drawing()
     program, references = out / "program", out / "references"

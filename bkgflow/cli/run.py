@@ -80,7 +80,7 @@ def run(
     Ctrl-C, SIGTERM and SIGHUP end it in order, with a result, and exit code 130, 143 or 129; a
     second one ends it at once. Exit code 2, too, where the result cannot be kept there.
     """
-    from bkgflow.report.pictures import check_drawing
+    from bkgflow.plot.figure import check_drawing
 
     if pictures:
         check_drawing()

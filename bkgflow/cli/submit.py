@@ -71,7 +71,7 @@ def submit(
     from bkgflow.clusters.policy import RetryPolicy
     from bkgflow.io.storage.location import Location
     from bkgflow.io.storage.lock import holder_of
-    from bkgflow.report.pictures import check_drawing
+    from bkgflow.plot.figure import check_drawing
 
     if pictures:
         check_drawing()

@@ -1,80 +1,41 @@
-"""Exposures and stacks as lazy xarray Datasets, and the clip as a transform of them."""
+"""Stacks of exposures as lazy xarray Datasets, and the clip as a transform of them."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
-import dask.array as da
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from bkgflow.detector import Window, enclosing
 from bkgflow.errors import SettingsError, WindowError
+from bkgflow.explore import accessor
+from bkgflow.explore.lazy import DEFAULT_CHUNK, DTYPES, about, banded, read_one, with_units
+from bkgflow.explore.look import inspect_all
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.from_fits import inspect
-from bkgflow.io.exposures.source import Layer, Pixels, Source, read_window
+from bkgflow.io.exposures.source import Layer, Pixels, Source
 from bkgflow.io.products.writer import Plane
-from bkgflow.io.storage.location import PathLike
+from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.kinds.backgrounds import check_together
-from bkgflow.kinds.bands import bytes_per_pixel
 from bkgflow.kinds.imprints import imprint_of, without_imprint
 from bkgflow.methods import clip
 from bkgflow.rules import ClipRule
 from bkgflow.settings import StepSettings
 from bkgflow.version import VERSION
 
-__all__ = ["DEFAULT_CHUNK", "combine", "open_exposure", "open_stack"]
+__all__ = ["Chosen", "combine", "locations_of", "open_stack"]
 
-DEFAULT_CHUNK = 256 << 20
-"""Bytes of SCI, ERR and DQ of a row band of a stack, all exposures and integrations."""
+accessor.register()
 
-DTYPES: dict[Layer, type[np.generic]] = {"sci": np.float32, "err": np.float32, "dq": np.uint32}
-
-LONG_NAMES: dict[Layer, str] = {"sci": "science", "err": "uncertainty", "dq": "data quality"}
-
-Read = Callable[[Layer, Window], Pixels]
-
-
-def open_exposure(path: PathLike, *, memory: int = DEFAULT_CHUNK) -> xr.Dataset:
-    """Open one exposure lazily.
-
-    Parameters
-    ----------
-    path : path
-        A rate, rateints, or any FITS product with SCI, ERR and DQ.
-    memory : int
-        Bytes that a row band, which is a chunk, may hold.
-
-    Returns
-    -------
-    Dataset
-        ``sci``, ``err`` float32 and ``dq`` uint32, dims (integration,) y, x; the coordinates
-        ``y`` and ``x`` count the detector's pixels from 0. Units and header facts in attrs.
-
-    Raises
-    ------
-    InputError
-        If the file is missing or its headers contradict each other.
-    """
-    facts = inspect(path)
-    depth = {"integration": facts.n_integrations} if facts.n_integrations else {}
-    attrs = {
-        "path": str(facts.location),
-        "instrument": facts.instrument,
-        "detector": facts.detector,
-        "exp_type": facts.exp_type,
-        "data_model": facts.model,
-        "bkgflow_version": VERSION,
-    }
-    data = _banded(partial(_read_one, facts.source), facts.window, depth, memory)
-    return _with_units(data.assign_attrs(attrs), facts.bunit)
+Chosen = PathLike | xr.Dataset | xr.DataTree | Iterable[PathLike | xr.Dataset]
+"""Exposures as people have them at hand."""
 
 
 def open_stack(
-    paths: PathLike | Iterable[PathLike],
+    paths: Chosen,
     window: Window | None = None,
     *,
     memory: int = DEFAULT_CHUNK,
@@ -87,8 +48,10 @@ def open_stack(
 
     Parameters
     ----------
-    paths : path or sequence of paths
-        The exposures. Images, cubes, full frames and subarrays may be mixed.
+    paths : paths, Datasets, or a DataTree
+        The exposures: by their paths or URLs, as `open_exposure` opened them, or what was selected
+        of a tree (`open_program`). They are read from their files: what was done to Datasets is
+        not in the stack. Images, cubes, full frames and subarrays may be mixed.
     window : Window, optional
         The part of the detector wanted; by default the smallest that holds all exposures.
         Where an exposure has no pixels, SCI and ERR are NaN and DQ is 0.
@@ -111,8 +74,8 @@ def open_stack(
     Dataset
         ``sci``, ``err`` float32 and ``dq`` uint32, dims exposure, (integration,) y, x. Where
         the exposures differ in integrations, missing ones are NaN; the coordinate
-        ``n_integrations`` says how many are real (0 for an image). The attribute ``paths`` has
-        a line for each exposure.
+        ``n_integrations`` says how many are real (0 for an image), others how each exposure was
+        taken (filter, target, time, …). The attribute ``paths`` has a line for each exposure.
 
     Raises
     ------
@@ -126,12 +89,12 @@ def open_stack(
     WindowError
         If the window holds no pixel of any exposure.
     """
-    paths = [paths] if isinstance(paths, PathLike) else list(paths)
-    if not paths:
+    locations = locations_of(paths)
+    if not locations:
         raise SettingsError(
             "A stack must have at least one exposure", value="none", cure="Give one or more paths"
         )
-    facts = [inspect(path) for path in paths]
+    facts = inspect_all(locations)
     wanted = None if target is None else inspect(target)
     settings = StepSettings.of(allow_mismatch=allow_mismatch, allow_subtracted=allow_subtracted)
     check_together(facts, wanted, settings)
@@ -152,9 +115,12 @@ def open_stack(
         [each.source if each else None for each in leakage],
         integrations,
     )
-    data = _banded(read, window, depth, memory).assign_coords(
-        exposure=("exposure", [each.name for each in facts]),
-        n_integrations=("exposure", [each.n_integrations or 0 for each in facts]),
+    data = banded(read, window, depth, memory).assign_coords(
+        {
+            "exposure": ("exposure", [each.name for each in facts]),
+            "n_integrations": ("exposure", [each.n_integrations or 0 for each in facts]),
+            **about(facts, "exposure"),
+        }
     )
     if any(leakage):
         names = [each.name if each else "" for each in leakage]
@@ -162,8 +128,37 @@ def open_stack(
     # Text, not a list: a file format may have no lists.
     paths_read = "\n".join(str(each.location) for each in facts)
     attrs = {"paths": paths_read, "bkgflow_version": VERSION}
+    detectors = {each.detector for each in facts}
+    if len(detectors) == 1:
+        attrs["detector"] = detectors.pop()
     units = {each.bunit for each in facts}
-    return _with_units(data.assign_attrs(attrs), units.pop() if len(units) == 1 else "")
+    return with_units(data.assign_attrs(attrs), units.pop() if len(units) == 1 else "")
+
+
+def locations_of(chosen: Chosen) -> list[Location]:
+    """Return where exposures are that were chosen one way or another.
+
+    Raises
+    ------
+    SettingsError
+        If a Dataset does not say from which exposure it is.
+    """
+    if isinstance(chosen, xr.DataTree):
+        chosen = [each.to_dataset() for each in chosen.leaves if "path" in each.attrs]
+    if isinstance(chosen, xr.Dataset | PathLike):
+        chosen = [chosen]
+    return [Location.of(_path(each) if isinstance(each, xr.Dataset) else each) for each in chosen]
+
+
+def _path(data: xr.Dataset) -> str:
+    found = data.attrs.get("path")
+    if not isinstance(found, str):
+        raise SettingsError(
+            "A Dataset must be one exposure, as open_exposure gives it",
+            value=f"no attribute path, variables {', '.join(map(str, data.data_vars))}"[:200],
+            cure="Give the paths of the exposures; stacks and combined backgrounds are none",
+        )
+    return found
 
 
 def combine(stack: xr.Dataset, *, sigma: float = 3.0, maxiters: int | None = None) -> xr.Dataset:
@@ -210,7 +205,7 @@ def combine(stack: xr.Dataset, *, sigma: float = 3.0, maxiters: int | None = Non
     attrs = {**stack.attrs, "sigma": settings.sigma, "maxiters": settings.maxiters or 0}
     combined = xr.Dataset(dict(zip(names, results, strict=True)), attrs=attrs)
     combined["n_used"].attrs = {"long_name": "exposures kept"}
-    return _with_units(combined, stack["sci"].attrs.get("units", ""))
+    return with_units(combined, stack["sci"].attrs.get("units", ""))
 
 
 def _combine_last_axes(
@@ -225,36 +220,6 @@ def _combine_last_axes(
         sci, err, dq = (np.stack([getattr(mean, layer) for mean in means]) for layer in DTYPES)
     out = clip.combine(sci, err, dq, rule)
     return out.sci, out.err, out.dq, out.n_used
-
-
-def _banded(read: Read, window: Window, depth: dict[str, int], memory: int) -> xr.Dataset:
-    """Return dask arrays that read one row band a chunk, whatever lies behind a pixel."""
-    per_row = math.prod(depth.values()) * window.nx * bytes_per_pixel(errors=True)
-    rows = max(1, min(window.ny, memory // per_row))
-    bands = tuple(window.bands(rows))
-    chunks = (*((n,) for n in depth.values()), tuple(band.ny for band in bands), (window.nx,))
-    arrays = {}
-    for layer, dtype in DTYPES.items():
-        name = f"read-{layer}-{da.core.tokenize(read, layer, window, rows)}"
-        at = (0,) * len(depth)
-        graph = {(name, *at, i, 0): (partial(read, layer, band),) for i, band in enumerate(bands)}
-        arrays[layer] = ((*depth, "y", "x"), da.Array(graph, name, chunks, dtype=dtype))
-    y, x = np.arange(window.y0, window.y1), np.arange(window.x0, window.x1)
-    return xr.Dataset(
-        arrays,
-        {
-            "y": ("y", y, {"long_name": "detector row, from 0"}),
-            "x": ("x", x, {"long_name": "detector column, from 0"}),
-        },
-    )
-
-
-def _read_one(source: Source, layer: Layer, band: Window) -> Pixels:
-    depth = (source.n_integrations,) if source.n_integrations else ()
-    out = np.empty((*depth, *band.shape), DTYPES[layer])
-    with source.reader() as reader:
-        read_window(source, reader, layer, band, out)
-    return out
 
 
 def _imprints_of(
@@ -277,22 +242,11 @@ def _read_stack(
     depth = (integrations,) if integrations else ()
     out = np.full((len(sources), *depth, *band.shape), missing, DTYPES[layer])
     for source, imprint, plane in zip(sources, imprints, out, strict=True):
-        one = _read_one(source, layer, band)
+        one = read_one(source, layer, band)
         if imprint is not None:
-            without_imprint(one, _read_one(imprint, layer, band), layer)
+            without_imprint(one, read_one(imprint, layer, band), layer)
         if integrations:
             plane[: source.n_integrations or 1] = one
         else:
             plane[...] = one
     return out
-
-
-def _with_units(data: xr.Dataset, unit: str) -> xr.Dataset:
-    for layer, long_name in LONG_NAMES.items():
-        data[layer].attrs["long_name"] = long_name
-        if unit and layer != "dq":
-            data[layer].attrs["units"] = unit
-    # netCDF 3 has no unsigned numbers: this is its way to write them, and to read them back.
-    data["dq"].attrs["_Unsigned"] = "true"
-    data["dq"].encoding["dtype"] = "i4"
-    return data

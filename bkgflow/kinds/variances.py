@@ -11,9 +11,9 @@ import numpy as np
 from bkgflow.detector import Window
 from bkgflow.io.exposures.facts import ExposureFacts
 
-__all__ = ["array_for_variance", "error_notes"]
+__all__ = ["VARIANCE_TAKERS", "array_for_variance", "error_notes"]
 
-TAKES = ("VAR_RNOISE", "VAR_POISSON")
+VARIANCE_TAKERS = ("VAR_RNOISE", "VAR_POISSON")
 """The first that a target has takes its background's variance (see docs/decisions/)."""
 
 SAMPLED_ROWS = 16
@@ -25,7 +25,7 @@ TOLERANCE = 0.01
 
 def array_for_variance(target: ExposureFacts) -> str | None:
     """Return the EXTNAME of the variance that a background's is added to; None without one."""
-    return next((name for name in TAKES if name in target.variances), None)
+    return next((name for name in VARIANCE_TAKERS if name in target.variances), None)
 
 
 def error_notes(target: ExposureFacts) -> tuple[str, ...] | None:
@@ -39,12 +39,13 @@ def error_notes(target: ExposureFacts) -> tuple[str, ...] | None:
     takes = array_for_variance(target)
     if takes is None:
         return (
-            f"there is neither {' nor '.join(TAKES)} in the shape of SCI: the background's "
-            "uncertainty is in ERR alone, and is lost where a later step makes ERR of variances",
+            f"there is neither {' nor '.join(VARIANCE_TAKERS)} in the shape of SCI: the "
+            "background's uncertainty is in ERR alone, and is lost where a later step makes ERR "
+            "of variances",
         )
     notes = []
-    if takes != TAKES[0]:
-        notes.append(f"there is no {TAKES[0]}: the background's variance is in {takes}")
+    if takes != VARIANCE_TAKERS[0]:
+        notes.append(f"there is no {VARIANCE_TAKERS[0]}: the background's variance is in {takes}")
     ratio, pixels = _sum_over_square(target)
     if pixels and abs(ratio - 1) > TOLERANCE:
         notes.append(

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from bkgflow.io.products.compare import mean_image
 from bkgflow.io.storage.location import Location, PathLike
-from bkgflow.report.pictures import difference_panels, draw_panels
+from bkgflow.plot.panels import difference_panels, picture_of
+from bkgflow.report.drawing import save_picture
 
 __all__ = ["draw_difference"]
 
@@ -36,4 +37,5 @@ def draw_difference(
     """
     (one, unit), (other, _) = (mean_image(each) for each in files)
     title = f"{files[0].name}\nA = {names[0]}, B = {names[1]}\n{words}"
-    return draw_panels(difference_panels(one, other, ("A", "B"), unit), picture, title)
+    panels = difference_panels(one, other, ("A", "B"), unit)
+    return save_picture(picture_of(panels, title), picture)

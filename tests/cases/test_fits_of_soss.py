@@ -19,7 +19,7 @@ from bkgflow.kinds.thin import thin_fits
 from bkgflow.methods.soss import ArraySegment, fit_soss, subtract_soss
 from bkgflow.methods.soss.outlying import outlying
 from bkgflow.methods.soss.regions import discontinuity
-from bkgflow.report.drawing import panels_of
+from bkgflow.plot.products import panels_of
 from bkgflow.report.tables import as_text
 from bkgflow.report.unit_tables import run_table
 from bkgflow.rules import SossRule

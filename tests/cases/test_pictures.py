@@ -7,8 +7,9 @@ import numpy as np
 
 import bkgflow
 from bkgflow.io.storage.location import Location
-from bkgflow.report.drawing import panels_of
-from bkgflow.report.pictures import Panel, draw_panels, fit_panels
+from bkgflow.plot.panels import Panel, fit_panels, picture_of
+from bkgflow.plot.products import panels_of
+from bkgflow.report.drawing import save_picture
 from bkgflow.simulate import simulate_wfss
 
 TRACES = 20
@@ -16,7 +17,7 @@ TRACES = 20
 
 def white_runs(image, path):
     """Draw an image; count what is white along a line across the picture, margins too."""
-    draw_panels([Panel("traces", image, (0.0, 1.0), "DN/s")], path, "traces")
+    save_picture(picture_of([Panel("traces", image, (0.0, 1.0), "DN/s")], "traces"), path)
     drawn = matplotlib.image.imread(path)[..., :3].mean(axis=-1)
     line = drawn[:, int(0.3 * drawn.shape[1])] > 0.5
     return np.count_nonzero(np.diff(line.astype(int)) == 1)

@@ -145,7 +145,7 @@ def test_bands_follow_the_memory(tmp_path, memory, rows):
 
 
 def test_a_chunk_stays_within_the_memory_by_default(tmp_path):
-    from bkgflow.explore.stack import DEFAULT_CHUNK
+    from bkgflow.explore.lazy import DEFAULT_CHUNK
 
     paths = [write_random(tmp_path / f"{i}.fits", np.random.default_rng(i), (6, 5)) for i in (1, 2)]
     assert_chunks(bkgflow.open_stack(paths), (2,), (6,), (5,))

@@ -14,7 +14,7 @@ import bkgflow
 from bkgflow.api import subtract_to_file
 from bkgflow.errors import SettingsError
 from bkgflow.io.storage.location import Location
-from bkgflow.report.drawing import panels_of
+from bkgflow.plot.products import panels_of
 from bkgflow.report.tables import as_text
 from bkgflow.report.unit_tables import plan_table
 from bkgflow.settings import StepSettings

@@ -8,8 +8,9 @@ import pytest
 
 import bkgflow
 from bkgflow.errors import InputError, OutputError
+from bkgflow.plot.products import found_in
 from bkgflow.record import ImageFound, Record, SossFound
-from bkgflow.report.drawing import draw_product, found_in
+from bkgflow.report.drawing import draw_product
 from bkgflow.report.tables import as_text, human_bytes, make_table
 from bkgflow.report.unit_tables import remarks
 from bkgflow.verdict import State, Verdict

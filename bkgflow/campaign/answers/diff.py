@@ -15,8 +15,8 @@ from bkgflow.errors import BkgflowError, UsageError
 from bkgflow.io.products.compare import PixelChange, compare_pixels
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.planning.frames import Row, frame_of, html_of
+from bkgflow.plot.figure import check_drawing
 from bkgflow.report.differences import draw_difference
-from bkgflow.report.pictures import check_drawing
 from bkgflow.texts import many
 
 if TYPE_CHECKING:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
+from typing import Annotated
+
+from pydantic import Field
 
 from bkgflow.detector import Window
-from bkgflow.errors import MetadataError
+from bkgflow.errors import MetadataError, ShapeError, WindowError
 from bkgflow.io.exposures.segments import UNKNOWN, Segment, read_segment
 from bkgflow.io.exposures.setup import exposure_id, read_setup, read_subtracted, written_as
 from bkgflow.io.exposures.source import SavedSource, Source
@@ -16,7 +19,15 @@ from bkgflow.io.exposures.windows import number, slit_corner, whole_number, wind
 from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.location import Location
 
-__all__ = ["IMPRINT_KEYS", "META_KEYS", "ExposureFacts", "look_up", "read_facts"]
+__all__ = [
+    "ABOUT_KEYS",
+    "ABOUT_SCI_KEYS",
+    "IMPRINT_KEYS",
+    "META_KEYS",
+    "ExposureFacts",
+    "look_up",
+    "read_facts",
+]
 
 META_KEYS = {
     "INSTRUME": "instrument.name",
@@ -43,6 +54,29 @@ IMPRINT_KEYS = {
     "S_IMPRNT": "cal_step.imprint",
 }
 """What decides which imprint belongs to an exposure, and whether it was subtracted already."""
+
+ABOUT_KEYS = {
+    "PROGRAM": "observation.program_number",
+    "OBSERVTN": "observation.observation_number",
+    "VISIT": "observation.visit_number",
+    "EXPOSURE": "observation.exposure_number",
+    "PATT_NUM": "dither.position_number",
+    "TARGPROP": "target.proposer_name",
+    "TARGNAME": "target.catalog_name",
+    "TARG_RA": "target.ra",
+    "TARG_DEC": "target.dec",
+    "BKGDTARG": "observation.bkgdtarg",
+    "EFFEXPTM": "exposure.effective_exposure_time",
+    "S_BKDSUB": "cal_step.bkg_subtract",
+}
+"""By which people find an exposure among others, in the primary header."""
+
+ABOUT_SCI_KEYS = {
+    "RA_REF": "meta.wcsinfo.ra_ref",
+    "DEC_REF": "meta.wcsinfo.dec_ref",
+    "ROLL_REF": "meta.wcsinfo.roll_ref",
+}
+"""The same in SCI's header: where the telescope pointed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +114,9 @@ class ExposureFacts:
         Which part of which exposure it is.
     absent : tuple of str
         ERR, DQ or both, where it has none.
+    about : tuple of (str, str)
+        Those of `ABOUT_KEYS` and `ABOUT_SCI_KEYS` that it has: for people, who look for an
+        exposure. They decide nothing, and a plan that is saved has them not.
     """
 
     location: Location
@@ -103,6 +140,9 @@ class ExposureFacts:
     variances: tuple[str, ...] = ()
     segment: Segment = UNKNOWN
     absent: tuple[str, ...] = ()
+    about: Annotated[tuple[tuple[str, str], ...], Field(exclude=True)] = field(
+        default=(), compare=False
+    )
 
     def __repr__(self) -> str:
         """Short: at a prompt there may be thousands."""
@@ -169,6 +209,8 @@ def read_facts(
     source: Callable[[Window], Source],
     variances: Iterable[str] = (),
     absent: tuple[str, ...] = (),
+    *,
+    anywhere: bool = False,
 ) -> ExposureFacts:
     """Return what an exposure's keywords say of it.
 
@@ -187,6 +229,8 @@ def read_facts(
         See `ExposureFacts`.
     absent : tuple of str
         See `ExposureFacts`.
+    anywhere : bool
+        Whether an array may lie on no detector, such as a mosaic: its window then begins at 0.
     """
     primary = cache(primary)  # several questions are about the same few keywords
     corner, size = (
@@ -197,10 +241,17 @@ def read_facts(
     if cut != (None, None):
         corner, size = slit_corner(corner, cut), (sci("SLTSIZE1"), sci("SLTSIZE2"))
     instrument = _text(primary("INSTRUME"))
-    window = window_of(location, instrument, shape[-2:], corner, size)
+    try:
+        window = window_of(location, instrument, shape[-2:], corner, size)
+    except (ShapeError, WindowError):
+        if not anywhere:
+            raise
+        window = Window(0, 0, shape[-1], shape[-2])
 
-    def present(names: Iterable[str]) -> tuple[tuple[str, str], ...]:
-        values = ((name, _text(primary(name)).strip()) for name in names)
+    def present(
+        names: Iterable[str], header: Callable[[str], object] = primary
+    ) -> tuple[tuple[str, str], ...]:
+        values = ((name, _text(header(name)).strip()) for name in names)
         return tuple((name, value) for name, value in values if value)
 
     known = exposure_id(primary)
@@ -226,6 +277,7 @@ def read_facts(
         variances=tuple(variances),
         segment=read_segment(primary),
         absent=absent,
+        about=present(ABOUT_KEYS) + present(ABOUT_SCI_KEYS, sci),
     )
 
 

@@ -150,11 +150,16 @@ class _FitsReader:
                 np.copyto(image, pixels, casting="unsafe")
 
 
-def inspect(where: PathLike) -> ExposureFacts:
+def inspect(where: PathLike, *, anywhere: bool = False) -> ExposureFacts:
     """Read an exposure's headers and check that they agree with each other.
 
     All pixels of an exposure without DQ are good; one without ERR is an exposure until ERR is
     asked for.
+
+    Parameters
+    ----------
+    anywhere : bool
+        Whether it may lie on no detector, such as a mosaic; see `read_facts`.
 
     Raises
     ------
@@ -186,6 +191,7 @@ def inspect(where: PathLike) -> ExposureFacts:
         lambda window: FitsSource(location, window, n_integrations, sci, err, dq, summed, seen),
         _variances(hdus, shape),
         tuple(name for name, array in zip(LAYERS, arrays, strict=True) if array is None),
+        anywhere=anywhere,
     )
 
 

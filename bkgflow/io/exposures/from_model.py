@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from bkgflow.detector import Window
 from bkgflow.errors import FileError, ShapeError
 from bkgflow.io.exposures.facts import (
+    ABOUT_KEYS,
+    ABOUT_SCI_KEYS,
     IMPRINT_KEYS,
     META_KEYS,
     ExposureFacts,
@@ -35,6 +37,7 @@ __all__ = ["ModelSource", "model_facts"]
 LAYERS = {"SCI": "data", "ERR": "err", "DQ": "dq"}
 
 PRIMARY_KEYS = {
+    **ABOUT_KEYS,
     **META_KEYS,
     **IMPRINT_KEYS,
     **SETUP_KEYS,
@@ -48,6 +51,7 @@ PRIMARY_KEYS = {
 """Where a model has the keywords of the primary header, below ``meta``."""
 
 SCI_KEYS = {
+    **ABOUT_SCI_KEYS,
     "BUNIT": "meta.bunit_data",
     "DISPAXIS": "meta.wcsinfo.dispersion_direction",
     "SLTSTRT1": "xstart",

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from bkgflow.methods.clip.average import Collapsed, Combined, collapse, combine
+from bkgflow.methods.clip.rejected import rejected
 
-__all__ = ["Collapsed", "Combined", "collapse", "combine"]
+__all__ = ["Collapsed", "Combined", "collapse", "combine", "rejected"]

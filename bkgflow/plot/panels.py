@@ -1,42 +1,34 @@
-"""Pictures of results that people would rather look at than read."""
+"""Images side by side: what belongs together in a picture, and one way to draw it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bkgflow.errors import UsageError
-from bkgflow.io.storage.location import Location, PathLike
-from bkgflow.io.storage.publish import whole
-from bkgflow.texts import how_to_install
+from bkgflow.plot.figure import new_figure
+from bkgflow.plot.stretch import Stretch, as_wide, norm_of, sky_limits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 __all__ = [
     "Panel",
     "SkyScales",
-    "check_drawing",
+    "averaged",
     "difference_panels",
-    "draw_panels",
+    "draw_image",
     "fit_panels",
+    "picture_of",
     "subtraction_panels",
 ]
 
-STRETCH = 4.0
-"""Black and white stand this many robust standard deviations from the median: the sky is seen,
-and sources are white."""
-
-MAD_TO_SIGMA = 1.4826
-"""Standard deviation of a normal distribution over its median absolute deviation."""
-
-DPI = 150
+FLAGGED = (1.0, 0.65, 0.0)
+"""Red, green and blue of what is flagged: orange."""
 
 MOST_PIXELS = {"beside": (400, 400), "stacked": (200, 1000)}
 """Rows and columns of an image as it is drawn, as many as the picture has room for: of more, some
@@ -62,6 +54,14 @@ class Panel(NamedTuple):
         At the colour bar.
     colours : str or None
         A colour map of matplotlib; None for grey.
+    stretch : str
+        How the values between the limits are spread.
+    flagged : (ny, nx) bool, or None
+        Pixels that are marked over the image.
+    corner : (int, int)
+        Column and row of its first pixel.
+    whole : bool
+        Whether its values are whole numbers, as the colour bar says then.
     """
 
     title: str
@@ -69,6 +69,10 @@ class Panel(NamedTuple):
     limits: tuple[float, float]
     unit: str
     colours: str | None = None
+    stretch: Stretch = "linear"
+    flagged: NDArray[np.bool_] | None = None
+    corner: tuple[int, int] = (0, 0)
+    whole: bool = False
 
 
 class SkyScales(NamedTuple):
@@ -94,11 +98,11 @@ def subtraction_panels(before: Image, background: Image, after: Image, unit: str
     Target and background share one grey scale; the result, whose sky is near zero, has its
     own, as wide as the first.
     """
-    limits = _limits(before)
+    limits = sky_limits(before)
     return [
         Panel(f"before: median {np.nanmedian(before):.4g}", before, limits, unit),
         Panel(f"background: median {np.nanmedian(background):.4g}", background, limits, unit),
-        Panel(f"after: median {np.nanmedian(after):.4g}", after, _as_wide(limits, after), unit),
+        Panel(f"after: median {np.nanmedian(after):.4g}", after, as_wide(limits, after), unit),
     ]
 
 
@@ -124,12 +128,12 @@ def fit_panels(
         True where the sky is seen, which alone decides about the grey scales; else all does.
     """
     sky = mask if mask is not None and mask.any() else slice(None)
-    limits = _limits(before[sky])
+    limits = sky_limits(before[sky])
     return [
         Panel("exposure", before, limits, unit),
         fitted,
         Panel(f"model: median {np.nanmedian(background):.4g}", background, limits, unit),
-        Panel("residual", after, _as_wide(limits, after[sky]), unit),
+        Panel("residual", after, as_wide(limits, after[sky]), unit),
     ]
 
 
@@ -143,7 +147,7 @@ def difference_panels(one: Image, other: Image, names: tuple[str, str], unit: st
     names : (str, str)
         What the versions are called.
     """
-    limits = _limits(one)
+    limits = sky_limits(one)
     added = other - one
     valid = np.abs(added[np.isfinite(added)])
     # Where few pixels differ, the others are all zero: then the largest decides.
@@ -162,31 +166,10 @@ def _median(image: Image) -> float:
     return float(np.median(valid)) if valid.size else float("nan")
 
 
-def check_drawing() -> None:
-    """Refuse to draw where matplotlib is missing: before there is work whose pictures are wanted.
-
-    Raises
-    ------
-    UsageError
-        If it is not installed.
-    """
-    try:
-        import_module("matplotlib")
-    except ImportError:
-        raise UsageError(
-            "matplotlib must be installed for pictures",
-            value="it is not installed",
-            cure=f"Install it ({how_to_install('matplotlib')}), or do without pictures",
-        ) from None
-
-
-def draw_panels(
-    panels: Sequence[Panel],
-    path: PathLike,
-    title: str,
-    series: Sequence[SkyScales] | None = None,
-) -> Path | Location:
-    """Draw images side by side as PNG, and return its path, where it appears whole.
+def picture_of(
+    panels: Sequence[Panel], title: str, series: Sequence[SkyScales] | None = None
+) -> Figure:
+    """Return a figure of images side by side.
 
     Long, narrow windows are stacked; so is a time series, with the scales of all its segments, in
     the order of time, below.
@@ -195,57 +178,65 @@ def draw_panels(
     ------
     UsageError
         If matplotlib is not installed.
-    OutputError
-        If the picture cannot be written.
     """
-    check_drawing()
-    from matplotlib.figure import Figure
-
     ny, nx = panels[0].image.shape
     count = len(panels)
     stacked = series is not None or nx > 3 * ny
     height = 0.8 + 2.0 * count + (0.0 if series is None else 2.2)
-    size = (9.0, height) if stacked else (4.6 * count, 4.4)
-    figure = Figure(figsize=size, layout="constrained")
-    most = MOST_PIXELS["stacked" if stacked else "beside"]
-    panels = [each._replace(image=_averaged(each.image, most)) for each in panels]
+    figure = new_figure(*(9.0, height) if stacked else (4.6 * count, 4.4))
     if any(not np.isfinite(panel.image).all() for panel in panels):
         title += "; red: no valid value"
     figure.suptitle(title, fontsize=11)
     rows = count + (series is not None)
     axes = figure.subplots(rows if stacked else 1, 1 if stacked else count, squeeze=False).flat
     for axis, panel in zip(axes, panels, strict=False):
-        _draw_image(figure, axis, panel, (ny, nx), stacked=stacked)
+        draw_image(axis, panel, stacked=stacked)
     if series is not None:
         _draw_scales(axes[count], series)
-    with whole(path) as part:
-        figure.savefig(part, dpi=DPI, format="png")
-    return Location.of(path).as_path()
+    return figure
 
 
-def _draw_image(
-    figure: Figure, axis: Axes, panel: Panel, shape: tuple[int, int], *, stacked: bool
-) -> None:
+def draw_image(axis: Axes, panel: Panel, *, stacked: bool = False, bar: bool = True) -> AxesImage:
+    """Draw an image, with a colour bar and what is flagged; return what matplotlib calls it."""
     from matplotlib import colormaps
+    from matplotlib.ticker import MaxNLocator
 
-    (ny, nx), (low, high) = shape, panel.limits
+    (ny, nx), (x0, y0) = panel.image.shape, panel.corner
+    most = MOST_PIXELS["stacked" if stacked else "beside"]
+    extent = (x0 - 0.5, x0 + nx - 0.5, y0 - 0.5, y0 + ny - 0.5)
+    norm = norm_of(panel.limits, panel.stretch, panel.image)
     drawn = axis.imshow(
-        panel.image,
-        extent=(-0.5, nx - 0.5, -0.5, ny - 0.5),
+        averaged(panel.image, most),
+        extent=extent,
         origin="lower",
         cmap=panel.colours or colormaps["gray"].with_extremes(bad="firebrick"),
-        vmin=low,
-        vmax=high,
+        norm=norm,
         interpolation="nearest",
         aspect="auto" if stacked else "equal",
     )
+    if panel.flagged is not None:
+        share = averaged(panel.flagged.astype(np.float32), most)
+        overlay = np.zeros((*share.shape, 4), np.float32)
+        overlay[..., :3] = FLAGGED
+        overlay[..., 3] = 0.8 * np.sqrt(share)  # one flagged pixel of many is still seen
+        axis.imshow(overlay, extent=extent, origin="lower", interpolation="nearest",
+                    aspect="auto" if stacked else "equal")  # fmt: skip
     axis.set_title(panel.title, fontsize=10)
     axis.set_xlabel("column")
     axis.set_ylabel("row")
-    figure.colorbar(drawn, ax=axis, shrink=1.0 if stacked else 0.65, label=panel.unit)
+    if bar and axis.figure is not None:
+        shrink = 1.0 if stacked else 0.65
+        shown = axis.figure.colorbar(drawn, ax=axis, shrink=shrink, label=panel.unit)
+        if panel.stretch == "asinh":  # ticks at equal distances of value would crowd at one end
+            ticks = [float(each) for each in norm.inverse(np.linspace(0, 1, 6))]
+            shown.set_ticks(ticks, labels=[f"{tick:.3g}" for tick in ticks])
+        elif panel.whole:
+            shown.locator = MaxNLocator(integer=True)
+            shown.update_ticks()
+    return drawn
 
 
-def _averaged(image: Image, most: tuple[int, int]) -> Image:
+def averaged(image: Image, most: tuple[int, int]) -> Image:
     """Return means of the valid pixels in rectangles, so that none of an image is left out."""
     steps = [-(-length // room) for length, room in zip(image.shape, most, strict=True)]
     if steps == [1, 1]:
@@ -274,20 +265,3 @@ def _draw_scales(axis: Axes, series: Sequence[SkyScales]) -> None:
     axis.set_xlabel("integration")
     axis.set_ylabel("sky / template")
     axis.legend(loc="best", fontsize=8)
-
-
-def _limits(image: Image) -> tuple[float, float]:
-    """Return the values that are drawn black and white, so that the sky is seen."""
-    finite = image[np.isfinite(image)]
-    if not finite.size:
-        return 0.0, 1.0
-    middle = float(np.median(finite))
-    half = STRETCH * MAD_TO_SIGMA * float(np.median(np.abs(finite - middle)))
-    return middle - half, middle + (half or 1.0)
-
-
-def _as_wide(limits: tuple[float, float], image: Image) -> tuple[float, float]:
-    """Return limits about the median of what is left, as far apart as others."""
-    middle = float(np.nanmedian(image)) if np.isfinite(image).any() else 0.0
-    half = (limits[1] - limits[0]) / 2
-    return middle - half, middle + half

@@ -1,0 +1,102 @@
+"""What a clip rejects of a stack: where, how often, and of which exposure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import xarray as xr
+
+from bkgflow.explore.rejected import rejected
+from bkgflow.explore.stack import combine
+from bkgflow.plot.figure import new_figure
+from bkgflow.plot.images import short_names
+from bkgflow.plot.panels import Panel, draw_image
+from bkgflow.plot.stretch import limits_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["clip"]
+
+MOST_NAMED = 24
+"""Bars that have names; of more, numbers."""
+
+
+def clip(stack: xr.Dataset, *, sigma: float = 3.0, maxiters: int | None = None) -> Figure:
+    """Draw what a clip makes of a stack, and what it rejects where, how often, and of whom.
+
+    Parameters
+    ----------
+    stack : Dataset
+        From `bkgflow.open_stack`.
+    sigma, maxiters
+        As for `bkgflow.combine`.
+
+    Returns
+    -------
+    Figure
+        The combined background; for each pixel, of how many exposures it was rejected; how many
+        pixels were rejected how often; and the share of each exposure that was.
+
+    Raises
+    ------
+    SettingsError
+        If sigma or maxiters is out of bounds.
+    ShapeError
+        If this is no stack.
+    UsageError
+        If matplotlib is not installed.
+    """
+    away = rejected(stack, sigma=sigma, maxiters=maxiters)
+    mean = combine(stack, sigma=sigma, maxiters=maxiters)["sci"].compute()
+    away = away.compute()
+    along = str(away.dims[0])
+    count = away.sum(along).values
+    number = away.sizes[along]
+    ny, nx = count.shape
+    figure = new_figure(10.5, 3.6 + max(2.2, min(4.6, 4.6 * ny / nx)))
+    (one, two), (three, four) = figure.subplots(
+        2, 2, height_ratios=[max(2.2, min(4.6, 4.6 * ny / nx)), 2.6]
+    )
+    corner = int(mean["x"].values[0]), int(mean["y"].values[0])
+    unit = str(mean.attrs.get("units", ""))
+    stacked = nx > 3 * ny
+    shown = Panel("combined", mean.values, limits_of(mean.values, "linear"), unit, corner=corner)
+    draw_image(one, shown, stacked=stacked)
+    most = max(1, int(count.max()))
+    title = f"rejected: {away.values.mean():.2%} of the values"
+    where = Panel(title, count.astype(np.float32), (0.0, most), f"{along}s of {number}", "inferno",
+                  corner=corner, whole=True)  # fmt: skip
+    draw_image(two, where, stacked=stacked)
+    _draw_how_often(three, count, along)
+    _draw_of_whom(four, away, along)
+    rounds = f", at most {maxiters} rounds" if maxiters else ""
+    figure.suptitle(f"clip of {number} {along}s at {sigma:g} sigma{rounds}", fontsize=11)
+    return figure
+
+
+def _draw_how_often(axis: Axes, count: np.ndarray, along: str) -> None:
+    often = np.bincount(count.reshape(-1))
+    bars = axis.bar(np.arange(len(often)), often, color="tab:blue")
+    axis.bar_label(bars, labels=[f"{each:,}" for each in often], fontsize=8)
+    axis.set_yscale("log")
+    axis.set_ylim(0.5, 5 * often.max())
+    axis.set_xticks(np.arange(len(often)))
+    axis.set_xlabel(f"{along}s rejected")
+    axis.set_ylabel("pixels")
+    axis.set_title("how often", fontsize=10)
+
+
+def _draw_of_whom(axis: Axes, away: xr.DataArray, along: str) -> None:
+    share = 100 * away.mean(("y", "x")).values
+    places = np.arange(len(share))
+    axis.barh(places, share, color="tab:red")
+    names = short_names(away[along].values) if along in away.coords else list(map(str, places))
+    if len(names) <= MOST_NAMED:
+        axis.set_yticks(places, names, fontsize=7)
+    axis.invert_yaxis()
+    axis.set_xlim(0, max(1e-3, 1.15 * share.max()))
+    axis.set_xlabel("percent of its pixels rejected")
+    axis.set_title(f"of which {along}", fontsize=10)
