@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 from bkgflow.errors import OutputError
 from bkgflow.io.storage.refused import not_writable
-from bkgflow.io.storage.remote import Remote
+from bkgflow.io.storage.remote import Answer, Remote
 from bkgflow.io.storage.unwell import ChangedError
 
 __all__ = [
@@ -93,7 +92,7 @@ def head(remote: Remote) -> Head | None:
     return _head_of(answer)
 
 
-def _head_of(answer: Mapping[str, Any]) -> Head:
+def _head_of(answer: Answer) -> Head:
     said = answer["ResponseMetadata"]["HTTPHeaders"]
     now = parsedate_to_datetime(said["date"]) if "date" in said else datetime.now(UTC)
     age = (now - answer["LastModified"]).total_seconds()
@@ -240,7 +239,7 @@ def uploads(remote: Remote) -> list[tuple[str, str]]:
     if not remote.is_s3:
         return []
     bucket, prefix = remote.parts
-    answer: dict[str, Any] = remote.ask(
+    answer: Answer = remote.ask(
         lambda: remote.system.call_s3(
             "list_multipart_uploads", Bucket=bucket, Prefix=f"{prefix.rstrip('/')}/"
         )

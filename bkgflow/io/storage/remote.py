@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +19,7 @@ from bkgflow.io.storage.versions import Version, expect, expected, listed, take_
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-__all__ = ["Remote"]
+__all__ = ["Answer", "Remote"]
 
 T = TypeVar("T")
 
@@ -28,6 +28,9 @@ TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")
 """Where the file systems of fsspec say which version of a file they have."""
 
 S3 = ("s3", "s3a")
+
+Answer = dict[str, Any]
+"""What fsspec and S3 answer, by their own names."""
 
 FRESH = 5.0
 """Seconds for which a bucket that gave an answer counts as one that is there."""
@@ -86,10 +89,10 @@ class Remote:
         """Make a request again and again, see `persistently`."""
         return persistently(call, self.url)
 
-    def s3(self, method: str, **words: object) -> dict[str, Any]:
+    def s3(self, method: str, **words: object) -> Answer:
         """Call a method of the S3 client for this object, once."""
         bucket, key = self.parts
-        found: dict[str, Any] = self.system.call_s3(method, Bucket=bucket, Key=key, **words)
+        found: Answer = self.system.call_s3(method, Bucket=bucket, Key=key, **words)
         return found
 
     def run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
@@ -101,12 +104,12 @@ class Remote:
 
     # Questions.
 
-    def info(self) -> dict[str, Any]:
+    def info(self) -> Answer:
         """Return what fsspec knows of it, asked anew; `OSError` where nothing is there."""
 
-        def asked() -> dict[str, Any]:
+        def asked() -> Answer:
             self.system.invalidate_cache(self.path)
-            found: dict[str, Any] = self.system.info(self.path)
+            found: Answer = self.system.info(self.path)
             return found
 
         return self.ask(lambda: self.explained(asked))
@@ -155,10 +158,10 @@ class Remote:
         """Whether a folder is there."""
         return self.kind() == "directory"
 
-    def listing(self, *, below: bool = False) -> list[dict[str, Any]]:
+    def listing(self, *, below: bool = False) -> list[Answer]:
         """Return what fsspec knows of everything in a folder; of all files below it, if asked."""
 
-        def asked() -> list[dict[str, Any]]:
+        def asked() -> list[Answer]:
             self.system.invalidate_cache(self.path)
             if below:
                 return list(self.system.find(self.path, detail=True).values())
@@ -242,11 +245,11 @@ class Remote:
             return self.fetch_with_answer()[0]
         return bytes(self.ask(lambda: self.system.cat_file(self.path)))
 
-    def fetch_with_answer(self) -> tuple[bytes, Mapping[str, Any]]:
+    def fetch_with_answer(self) -> tuple[bytes, Answer]:
         """Do `fetch`, and return what S3 says with it."""
         return self.ask(lambda: self.explained(lambda: self.run(self._get_all)))
 
-    async def _get_all(self) -> tuple[bytes, Mapping[str, Any]]:
+    async def _get_all(self) -> tuple[bytes, Answer]:
         bucket, key = self.parts
         answer = await self.system._call_s3("get_object", Bucket=bucket, Key=key)
         async with answer["Body"] as body:
@@ -305,7 +308,7 @@ class Remote:
         return data
 
 
-def _version(found: Mapping[str, Any]) -> Version:
+def _version(found: Answer) -> Version:
     """Return the version that fsspec tells of a file."""
     checksum = next((str(found[key]) for key in CHECKSUMS if found.get(key)), "")
     checksum = checksum.strip('"')
