@@ -8,7 +8,7 @@ DEMO ?= demo
 PARALLEL ?= -n auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast bench scale same trees faults crashes crowd lint clean
+.PHONY: help demo test test-fast test-real bucket bench scale same trees faults crashes crowd lint clean
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,6 +21,13 @@ test: $(VENV)/.tested ## Run every test, on all cores
 
 test-fast: $(VENV)/.tested ## Run the tests that take little time, in every room: some minutes
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow' --hypothesis-profile fast $(PYTEST_ARGS)
+
+test-real: $(VENV)/.tested ## Run the tests against real servers: installs them, where apt-get can
+	tests/real/install.sh
+	$(BIN)/python -m pytest -m debian -rs $(PYTEST_ARGS)
+
+bucket: $(VENV)/.tested ## How fast a program is done from a bucket to a bucket, and with latency
+	$(BIN)/python -m benchmarks bucket $(BUCKET_ARGS)
 
 bench: $(VENV)/.tested ## Speed and memory beside the reference step, side by side
 	$(BIN)/python -m benchmarks bench $(BENCH_ARGS)

@@ -1,4 +1,4 @@
-"""The commands: ``bench``, ``scale``, ``same``, ``trees``, ``faults``, ``crashes``, ``crowd``."""
+"""The commands of ``python -m benchmarks``: each measures something, and says it in a table."""
 
 from __future__ import annotations
 
@@ -268,3 +268,18 @@ def _print(table: Table) -> None:
     if not console.is_terminal:
         console = Console(width=250)
     console.print(table)
+
+
+@app.command()
+def bucket(
+    size: Annotated[int, typer.Option(help="Side of the images.", min=64, max=2048)] = 1024,
+    targets: Annotated[int, typer.Option(help="Exposures whose product is made.", min=1)] = 12,
+    turns: Annotated[int, typer.Option(help="Times that each way is taken.", min=1)] = 3,
+) -> None:
+    """Run a program from a disk, from a bucket, and from a bucket that is 20 ms away."""
+    from benchmarks.bucket import as_lines, measure_bucket
+
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure_bucket(Path(folder), size=size, targets=targets, turns=turns)
+    for line in as_lines(found):
+        typer.echo(line)

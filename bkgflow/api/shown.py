@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bkgflow.campaign.result import RunResult
 from bkgflow.errors import UsageError
-from bkgflow.io.storage.location import PathLike
+from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.planning.plan import Plan
 from bkgflow.programs.passed_over import summed_up
 from bkgflow.report.tables import print_table, width_here
@@ -46,7 +46,7 @@ def show(thing: Plan | RunResult) -> None:
             )
 
 
-def draw(target: PathLike, product: PathLike, picture: PathLike) -> Path:
+def draw(target: PathLike, product: PathLike, picture: PathLike) -> Path | Location:
     """Draw a target before, what was subtracted from it, and its product, as PNG.
 
     Of a cube, the mean over the integrations is drawn; of a slitless exposure, its mask as well;

@@ -99,7 +99,7 @@ def subtract_to_file(
     settings: PathLike | None = None,
     format: str = "fits",
     **step_arguments: Unpack[StepArguments],
-) -> Path:
+) -> Path | Location:
     """Do `subtract` and write the product, named as the pipeline names it; return its path.
 
     The format is "fits" or "zarr".
@@ -117,4 +117,6 @@ def subtract_to_file(
     check_writable(Location.of(output_dir))
     decided = plan_single(target, bkg_list, output_dir, planner, imprints)
     run_single(decided, writer_for(decided))
+    if not Location.of(output_dir).is_local:
+        return Location.of(output_dir) / decided.units[0].output
     return Path(output_dir) / decided.units[0].output

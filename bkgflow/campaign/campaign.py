@@ -63,9 +63,9 @@ class Campaign:
         return found
 
     @property
-    def output(self) -> Path:
-        """The output folder."""
-        return self._output.path
+    def output(self) -> Path | Location:
+        """The output folder: a path, or the location of a URL."""
+        return self._output.as_path()
 
     @property
     def id(self) -> str:
@@ -220,7 +220,7 @@ def wait_for(output: Location, timeout: float | None = None) -> CampaignStatus:
 
 def retry_plan(output: Location, asked: Asked) -> Submitted:
     """Run a campaign again by the plan that was kept of it."""
-    plan = Plan.load((output / asked.plan).path)
+    plan = Plan.load(output / asked.plan)
     options = dict(asked.options) | {"retry_failed": True, "fresh": False}
     return start_driver(Request(plan, asked.cluster, options, asked))
 

@@ -18,8 +18,9 @@ from bkgflow.campaign.events import Event, Listener, UnitEnded, UnitStarted
 from bkgflow.campaign.signals import Stopped, stop_main
 from bkgflow.errors import RunError
 from bkgflow.io.storage.handed import Desk
+from bkgflow.io.storage.holder import Holder
 from bkgflow.io.storage.location import Location
-from bkgflow.io.storage.lock import Holder, holder_of
+from bkgflow.io.storage.lock import holder_of
 from bkgflow.io.storage.owner import Owner, user_name
 
 __all__ = ["DESK_FILE", "cancel_run", "cancelable", "ended_at_once"]
@@ -27,8 +28,8 @@ __all__ = ["DESK_FILE", "cancel_run", "cancelable", "ended_at_once"]
 DESK_FILE = ".bkgflow-cancel"
 """Name of the file, in the output folder."""
 
-EVERY = 0.5
-"""Seconds between two looks at it."""
+EVERY = 1.0
+"""Seconds between two looks whether a run in a store has ended."""
 
 AT_ONCE = 10.0
 """Seconds after which a driver of this machine is killed that was to end at once."""
@@ -94,7 +95,7 @@ def cancelable(output: Location, run: str) -> Iterator[Listener]:
 
 def _heed(desk: Desk, run: str, ended: threading.Event, stop: Callable[[str], object]) -> None:
     stopped = False
-    while not ended.wait(EVERY):
+    while not ended.wait(desk.patience):
         word = _Word.read(desk.read())
         if word is None or word.run != run:
             continue
@@ -145,7 +146,7 @@ def cancel_run(output: Location, *, now: bool = False, timeout: float | None = N
                 value=f"{holder.words}, after {waited:.0f} s",
                 cure="Wait: units that have begun come to their end; or end it at once (--now)",
             )
-        time.sleep(0.2)
+        time.sleep(0.2 if output.is_local else EVERY)
     if not now:  # else it says why the ledger has no end of the run
         desk.close()
     return True

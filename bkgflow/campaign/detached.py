@@ -21,8 +21,9 @@ from bkgflow.campaign.events import Event, Listener, RunStarted
 from bkgflow.campaign.place import Place
 from bkgflow.errors import BkgflowError, RunError
 from bkgflow.io.storage.handed import Appended, private_folder, remove_folder
+from bkgflow.io.storage.holder import Holder
 from bkgflow.io.storage.location import Location
-from bkgflow.io.storage.lock import Holder, holder_of
+from bkgflow.io.storage.lock import holder_of
 from bkgflow.planning.plan import Plan
 
 __all__ = ["DRIVER_LOG", "Request", "Submitted", "same_python", "start_driver", "telling"]
@@ -72,7 +73,7 @@ class Request:
         """
         from bkgflow.io.storage.publish import write_text
 
-        self.plan.save((folder / "plan.json").path)
+        self.plan.save(folder / "plan.json")
         parts = {
             "cluster": dict(self.cluster),
             "options": dict(self.options),
@@ -86,13 +87,13 @@ class Request:
     def load(cls, folder: Location) -> Request:
         """Read what `save` wrote."""
         parts = json.loads((folder / "request.json").read_text())
-        plan = Plan.load((folder / "plan.json").path)
+        plan = Plan.load(folder / "plan.json")
         return cls(plan, **(parts | {"asked": Asked.from_dict(parts["asked"])}))
 
     def keep_plan(self) -> None:
         """Keep the plan beside the products, where no command makes it again."""
         if self.asked.plan:
-            self.plan.save((self.plan.output / self.asked.plan).path)
+            self.plan.save(self.plan.output / self.asked.plan)
 
     @classmethod
     def of_plan(cls, plan: Plan, cluster: Mapping[str, object], **options: object) -> Request:

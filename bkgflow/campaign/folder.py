@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bkgflow.errors import OutputError, RunError, StorageError
+from bkgflow.io.storage.holder import Holder
 from bkgflow.io.storage.leftovers import clear_dead
 from bkgflow.io.storage.location import Location
-from bkgflow.io.storage.lock import Holder
 from bkgflow.io.storage.space import free_space, name_in, sizes_in, stamps_of
 from bkgflow.planning.plan import Plan
 from bkgflow.report.tables import human_bytes

@@ -20,6 +20,7 @@ from bkgflow.campaign.events import (
 )
 from bkgflow.errors import OutputError
 from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.mirror import Mirror
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.unit import Unit
 from bkgflow.report.unit_tables import remarks
@@ -80,8 +81,8 @@ def log_file(location: Location) -> Iterator[LogHandler]:
         If it cannot be written there.
     """
     try:
-        location.parent.make_folder()
-        handler = LogHandler(location)
+        mirror = Mirror.begin(location)
+        handler = LogHandler(mirror.file)
     except OSError as problem:
         raise OutputError(
             "A run must be able to keep its log beside its products",
@@ -100,6 +101,8 @@ def log_file(location: Location) -> Iterator[LogHandler]:
         root.removeHandler(handler)
         root.setLevel(before)
         handler.close()
+        if trouble := mirror.end():
+            log.warning("the log is in %s alone: %s", mirror.file, trouble)
 
 
 def log_remarks(unit: Unit, verdict: Verdict, say: Callable[..., object] = log.warning) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydantic_core import to_json
 
 from bkgflow.errors import OutputError
-from bkgflow.io.storage.location import PathLike
+from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.publish import elsewhere, write_text
 from bkgflow.io.storage.space import Reserve
 from bkgflow.planning.frames import Row, frame_of, html_of
@@ -88,9 +88,11 @@ class RunResult:
         return all(verdict.state.good for verdict in self.verdicts)
 
     @property
-    def products(self) -> list[Path]:
-        """The files that were written."""
-        return [Path(path) for verdict in self.verdicts for path in verdict.products]
+    def products(self) -> list[Path | Location]:
+        """The files that were written: paths, or the locations of URLs."""
+        return [
+            Location.of(path).as_path() for verdict in self.verdicts for path in verdict.products
+        ]
 
     @property
     def in_place(self) -> bool:

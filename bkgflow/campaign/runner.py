@@ -28,7 +28,7 @@ from bkgflow.errors import BkgflowError, RunError, UsageError
 from bkgflow.io.storage.leftovers import clear_run
 from bkgflow.io.storage.lines import Lines
 from bkgflow.io.storage.lock import hold
-from bkgflow.io.storage.publish import LocalPublish
+from bkgflow.io.storage.publish import PublishAnywhere
 from bkgflow.io.storage.space import Reserve
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.planner import DEFAULT_MEMORY
@@ -133,7 +133,7 @@ def _in_session(
     to_do, run = session.to_do, session.writer.run
     if room:
         notes = [*notes, *check_space(to_do)]
-    by = LocalPublish(run=run, home=to_do.output if to_do.outputs.store else None)
+    by = PublishAnywhere(run, to_do.output if to_do.outputs.store else None)
     kept = Reserve.of(to_do.output / RESULT_FILE, result_size(session.plan), by)
     work = Work(
         run,

@@ -11,7 +11,7 @@ from bkgflow.clusters.threads import ThreadExecutor
 from bkgflow.io.products.ahead import opened_ahead
 from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.products.writer import ProductWriter
-from bkgflow.io.storage.publish import LocalPublish, Publish
+from bkgflow.io.storage.publish import Publish, PublishAnywhere
 from bkgflow.kinds.warm import KINDS, Kind, warm_up
 from bkgflow.planning.plan import Plan
 
@@ -40,7 +40,7 @@ def writer_for(plan: Plan, publish: Publish | None = None) -> ProductWriter:
     publish : Publish, optional
         How they appear; without it as files that belong to no run.
     """
-    by = publish or LocalPublish()
+    by = publish or PublishAnywhere()
     if plan.outputs.format == "fits":
         return FitsWriter(by)
     from bkgflow.io.products.zarr import ZarrWriter  # half a second that nobody else needs

@@ -15,8 +15,9 @@ from bkgflow.campaign.ledger.rows import RunRow
 from bkgflow.campaign.place import PLACE_FILE, Place, open_campaign
 from bkgflow.errors import LedgerError
 from bkgflow.io.storage.handed import working_folder
+from bkgflow.io.storage.holder import Holder
 from bkgflow.io.storage.location import Location
-from bkgflow.io.storage.lock import Holder, holder_of
+from bkgflow.io.storage.lock import holder_of
 from bkgflow.planning.grouped import Group
 from bkgflow.report.campaign_tables import campaign_html, campaign_lines
 from bkgflow.verdict import State

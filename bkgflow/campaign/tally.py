@@ -24,7 +24,10 @@ class OutputLostError(Exception):
     """The output folder takes no product any more: nothing else of the run need be tried."""
 
     def __init__(self, error: StorageError) -> None:
-        super().__init__(f"the output folder takes no more products ({error.value})")
+        words = "the output folder takes no more products"
+        if "://" in (error.file or ""):  # an input or an output: the store says which it is
+            words = error.rule[:1].lower() + error.rule[1:]
+        super().__init__(f"{words} ({error.value})")
 
 
 class FailFastError(Exception):

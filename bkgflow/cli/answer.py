@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Protocol
 
 import typer
 
 __all__ = ["Answer", "AsJson", "Out", "counting", "say"]
 
-Out = Annotated[Path, typer.Argument(metavar="OUT", help="Output folder of a campaign.")]
+Out = Annotated[str, typer.Argument(metavar="OUT", help="Output folder of a campaign.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Say it as JSON.")]
 
 

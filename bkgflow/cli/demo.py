@@ -49,8 +49,8 @@ def demo(
     shown = [(unit, verdict) for unit, verdict in result.pairs() if unit.association in first]
     drawn = draw_pictures(shown, out / "pictures")
     typer.echo(f"Products: {Location.of(out / 'products')}")
-    for path in drawn:
-        typer.echo(f"Picture: {Location.of(path)}")
+    for picture in drawn:
+        typer.echo(f"Picture: {Location.of(picture)}")
     if not result.ok:
         raise typer.Exit(1)
 

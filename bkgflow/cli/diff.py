@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,10 +12,10 @@ __all__ = ["diff"]
 
 
 def diff(
-    a: Annotated[Path, typer.Argument(metavar="OUT_A", help="An output folder.")],
-    b: Annotated[Path, typer.Argument(metavar="OUT_B", help="Another one.")],
+    a: Annotated[str, typer.Argument(metavar="OUT_A", help="An output folder.")],
+    b: Annotated[str, typer.Argument(metavar="OUT_B", help="Another one.")],
     pictures: Annotated[
-        Path | None,
+        str | None,
         typer.Option(help="Draw the worst units into this folder.", metavar="DIR"),
     ] = None,
     worst: Annotated[int, typer.Option(help="How many are drawn.", metavar="N")] = 4,

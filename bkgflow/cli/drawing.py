@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
+    from bkgflow.io.storage.location import PathLike
     from bkgflow.planning.unit import Unit
     from bkgflow.report.album import Wanted
     from bkgflow.verdict import Verdict
@@ -20,17 +21,18 @@ MOST = 5
 
 
 def draw_pictures(
-    units: Iterable[tuple[Unit, Verdict]], folder: Path, *, quiet: bool = False
-) -> list[Path]:
+    units: Iterable[tuple[Unit, Verdict]], folder: PathLike, *, quiet: bool = False
+) -> list[str]:
     """Draw every product of a run into a folder; return the pictures that there are.
 
     What keeps a picture from being drawn is a warning: the run and its products stand.
     """
+    from bkgflow.io.storage.location import Location
     from bkgflow.report.album import Wanted, draw_all, processes_for
     from bkgflow.texts import many
 
     wanted = [
-        Wanted(str(unit.target), path, str(folder / f"{Path(path).stem}.png"))
+        Wanted(str(unit.target), path, str(Location.of(folder) / f"{PurePath(path).stem}.png"))
         for unit, verdict in units
         for path in verdict.products[:1]
     ]
@@ -41,10 +43,10 @@ def draw_pictures(
     ended = dict(_shown(draw_all(wanted, processes), what, len(wanted), quiet=quiet))
     problems = [(each, why) for each, why in ended.items() if why]
     for each, why in problems[:MOST]:
-        typer.echo(f"bkgflow: {Path(each.picture).name} could not be drawn: {why}", err=True)
+        typer.echo(f"bkgflow: {PurePath(each.picture).name} could not be drawn: {why}", err=True)
     if more := len(problems) - MOST if len(problems) > MOST else 0:
         typer.echo(f"bkgflow: {many(more, 'more picture')} could not be drawn", err=True)
-    return [Path(each.picture) for each in wanted if not ended[each]]
+    return [each.picture for each in wanted if not ended[each]]
 
 
 def _shown(
@@ -62,5 +64,5 @@ def _shown(
     else:
         typer.echo(what, err=True)
         for number, (wanted, problem) in enumerate(ended, 1):
-            typer.echo(f"[{number}/{total}] {Path(wanted.picture).name}", err=True)
+            typer.echo(f"[{number}/{total}] {PurePath(wanted.picture).name}", err=True)
             yield wanted, problem

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,7 +13,7 @@ __all__ = ["export"]
 
 def export(
     out: Out,
-    to: Annotated[Path, typer.Option(help="The file: .csv, .parquet or .ecsv.", metavar="FILE")],
+    to: Annotated[str, typer.Option(help="The file: .csv, .parquet or .ecsv.", metavar="FILE")],
     format: Annotated[
         str,
         typer.Option(

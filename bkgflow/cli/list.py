@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,8 +13,8 @@ __all__ = ["list_"]
 
 def list_(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Where to look, with all folders below.")
-    ] = Path(),
+        str, typer.Argument(metavar="DIR", help="Where to look, with all folders below.")
+    ] = ".",
     json: AsJson = False,
 ) -> None:
     """List the campaigns below a folder: their units by state, labels, last run and size.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
-from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
@@ -53,7 +52,7 @@ Quiet = Annotated[
     bool, typer.Option("--quiet", "-q", help="Say only what went wrong, and the summary.")
 ]
 References = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         help="Folder of references for slitless and SOSS exposures; without it, CRDS is asked.",
         metavar="DIR",

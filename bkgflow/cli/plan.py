@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,8 +24,8 @@ __all__ = ["plan"]
 def plan(
     program: Program,
     output: Annotated[
-        Path, typer.Option(help="Folder where the products would go.", metavar="DIR")
-    ] = Path("bkgflow-out"),
+        str, typer.Option(help="Folder where the products would go.", metavar="DIR")
+    ] = "bkgflow-out",
     references: References = None,
     data: Data = None,
     confine: Confine = None,
@@ -40,7 +39,7 @@ def plan(
         ),
     ] = None,
     save: Annotated[
-        Path | None, typer.Option(help="Also keep the plan as JSON.", metavar="FILE")
+        str | None, typer.Option(help="Also keep the plan as JSON.", metavar="FILE")
     ] = None,
     format: Format = None,
     store: Store = None,

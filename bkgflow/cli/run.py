@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from bkgflow.campaign.events import Listener
     from bkgflow.campaign.result import RunResult
     from bkgflow.clusters.base import Cluster
+    from bkgflow.io.storage.location import PathLike
     from bkgflow.planning.plan import Plan
 
 __all__ = ["asked_here", "carry_out", "execute", "finish", "planned_for", "run"]
@@ -110,17 +110,17 @@ def run(
 def finish(result: RunResult, *, pictures: bool, quiet: bool) -> None:
     """Draw what is to be drawn of a result, and end with its exit code."""
     if pictures:
-        draw_pictures(result.pairs(), result.plan.output.path / "pictures", quiet=quiet)
+        draw_pictures(result.pairs(), result.plan.output / "pictures", quiet=quiet)
     if not (result.in_place and result.ok):
         raise typer.Exit(1 if result.in_place else 2)
 
 
 def execute(
     program: list[str],
-    output: Path,
+    output: PathLike,
     *,
     where: Values,
-    references: Path | None,
+    references: PathLike | None,
     arguments: Values,
     campaign: Values | None = None,
     quiet: bool = False,
@@ -151,7 +151,11 @@ def execute(
 
 
 def planned_for(
-    program: list[str], output: Path, where: Values, references: Path | None, arguments: Values
+    program: list[str],
+    output: PathLike,
+    where: Values,
+    references: PathLike | None,
+    arguments: Values,
 ) -> tuple[Plan, Cluster]:
     """Plan a program for the cluster that is meant."""
     from bkgflow import api
@@ -210,9 +214,9 @@ def carry_out(
 
 def _show_choices(
     program: list[str],
-    output: Path,
+    output: PathLike,
     where: Values,
-    references: Path | None,
+    references: PathLike | None,
     arguments: Values,
     campaign: Values,
     verbose: bool,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 __all__ = ["CampaignFolder", "CheckSpace", "Format", "Output", "Pictures", "Store"]
 
-Output = Annotated[Path, typer.Option(help="Folder of the products.", metavar="DIR")]
+Output = Annotated[
+    str, typer.Option(help="Folder of the products: a path, or a URL (s3://…).", metavar="DIR")
+]
 Pictures = Annotated[bool, typer.Option("--pictures", help="Draw every target before and after.")]
 CheckSpace = Annotated[
     bool,
@@ -31,5 +32,5 @@ Store = Annotated[
     typer.Option(help="A zarr store for all products, a group each.", metavar="STORE"),
 ]
 CampaignFolder = Annotated[
-    Path, typer.Argument(help="The output folder of a campaign.", metavar="OUT")
+    str, typer.Argument(help="The output folder of a campaign.", metavar="OUT")
 ]

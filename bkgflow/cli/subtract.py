@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -32,9 +31,9 @@ def subtract(
     bkg_list: BkgList = None,
     imprints: Imprints = None,
     output_dir: Annotated[
-        Path,
+        str,
         typer.Option(help="Folder of the products.", metavar="DIR", show_default="this folder"),
-    ] = Path(),
+    ] = ".",
     references: References = None,
     data: Data = None,
     confine: Confine = None,

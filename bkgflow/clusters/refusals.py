@@ -20,6 +20,13 @@ __all__ = [
     "unseen",
 ]
 
+LIKE_THE_DRIVER = (
+    "Start the workers with what the driver has to reach the store: its packages "
+    "(bkgflow[s3]), and its credentials and endpoint in the environment or the usual files "
+    "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL)"
+)
+"""The cure of a worker that does not reach an object store."""
+
 
 def unanswered(worker: str, problem: BaseException) -> RunError:
     """Return the error of a worker that gives no answer."""
@@ -61,7 +68,9 @@ def unseen(
             file=file,
             value=f"{worker}: {what}",
             cure=f"Share {file.parent} with every worker under the same path: a network file"
-            " system, a volume of the same name",
+            " system, a volume of the same name"
+            if file.is_local
+            else LIKE_THE_DRIVER,
         )
     if problem:
         return UsageError(
@@ -69,7 +78,9 @@ def unseen(
             file=output,
             value=f"{worker}: {problem}",
             cure="Give an output folder on a file system that all workers share under the same"
-            " path, and where they may write",
+            " path, and where they may write"
+            if output.is_local
+            else LIKE_THE_DRIVER,
         )
     return None
 

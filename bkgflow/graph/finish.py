@@ -10,6 +10,7 @@ from bkgflow.graph.guard import PATIENCE, Patience, guarded
 from bkgflow.io.products.writer import Prepared, ProductWriter
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.owner import Owner
+from bkgflow.io.storage.publish import published as seen_of
 from bkgflow.kinds.base import Assignment, Change, Kind
 from bkgflow.kinds.imprints import imprint_edits
 from bkgflow.verdict import Verdict
@@ -39,12 +40,9 @@ class Finished:
             for draft in left:
                 draft.discard()
         # For the driver, which looks whether it sees the same.
-        there = [Location.of(each) for each in locations]
+        sizes, checksums = zip(*map(seen_of, map(Location.of, locations)), strict=True)
         return self.verdict.published(
-            tuple(map(str, locations)),
-            tuple(each.size() for each in there),
-            Owner.me().words,
-            tuple(each.checksum() if each.is_local else "" for each in there),
+            tuple(map(str, locations)), sizes, Owner.me().words, checksums
         )
 
 
@@ -65,6 +63,7 @@ def finish(
     InputError, OutputError
         If an input is bad, or the product cannot be written.
     """
+    work.target.location.expect(work.target.identity)
     if work.verdict.to_do:
         change = kind.change(work, shared)
     else:

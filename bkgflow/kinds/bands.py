@@ -15,7 +15,7 @@ import numpy as np
 from bkgflow.detector import Window
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.open_many import opened
-from bkgflow.io.exposures.source import Layer, Reader, Source, read_window
+from bkgflow.io.exposures.source import Expecting, Layer, Reader, Source, read_window
 from bkgflow.io.products.writer import Plane
 from bkgflow.kinds.imprints import without_imprint
 from bkgflow.methods.clip import Combined, collapse, combine
@@ -156,17 +156,21 @@ def combine_band(
     """
     outputs = [_empty(band.shape, errors=errors) for _ in sets]
     levels = LevelsOfRows(len(sources), band.shape)
-    strips = band.bands(_strip_rows(sources, band.nx, budget, errors=errors, imprints=imprints))
+    rows = _strip_rows(sources, band.nx, budget, errors=errors, imprints=imprints)
+    strips = band.bands(rows)
     buffers = _Buffers(["sci", "err", "dq"] if errors else ["sci", "dq"])
     every = [*sources, *(imprint.source for imprint in imprints)]
     with opened(every) as readers:
         shared = list(zip(imprints, readers[len(sources) :], strict=True))
+        expecting = [each for each in readers if isinstance(each, Expecting)]
+        for each in expecting:
+            each.expect(buffers.layers, band)
         for strip in strips:
             sci, err, dq = _read_strip(sources, readers, strip, rule, buffers, shared)
             levels.look(sci)
-            rows, _ = strip.slices_in(band)
+            at, _ = strip.slices_in(band)
             for output, members in zip(outputs, sets, strict=True):
-                combine(sci, err, dq, rule, members=members, out=output.rows(rows))
+                combine(sci, err, dq, rule, members=members, out=output.rows(at))
     found = levels.levels()
     return [
         Band(band, output, tuple(sources[i].name for i in members), found.of(members))
@@ -185,7 +189,7 @@ class _Buffers:
     """Memory for one strip after the other: new pages cost more than what is done with them."""
 
     def __init__(self, layers: Sequence[Layer]) -> None:
-        self._layers = layers
+        self.layers = layers
         self._held: dict[str, Plane] = {}
 
     def take(
@@ -193,7 +197,7 @@ class _Buffers:
     ) -> dict[Layer, Plane]:
         """Return arrays for the time of one strip; they hold what was there before."""
         size, taken = math.prod(shape), dict[Layer, Plane]()
-        for layer in self._layers:
+        for layer in self.layers:
             held = self._held.get(key := f"{name} {layer}")
             if held is None or held.size < size:
                 held = self._held[key] = np.empty(size, np.uint32 if layer == "dq" else real)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
@@ -13,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from bkgflow.errors import InputError, PlanError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.source import check_savable
-from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.publish import write_text
 from bkgflow.planning.frames import Row, frame_of, html_of
 from bkgflow.planning.grouped import first_lines, grouped
@@ -135,7 +134,7 @@ class Plan:
         check_savable(facts.source for facts in self.exposures)
         return _adapter().dump_json(self, indent=1).decode()
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: PathLike) -> None:
         """Write the plan as JSON; it appears whole or not at all.
 
         Raises
@@ -148,7 +147,7 @@ class Plan:
         write_text(path, self.to_json())
 
     @classmethod
-    def load(cls, path: str | Path) -> Plan:
+    def load(cls, path: PathLike) -> Plan:
         """Read a plan that `save` wrote.
 
         Raises

@@ -6,20 +6,21 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from bkgflow.errors import BkgflowError, FileError
+from bkgflow.errors import BkgflowError, FileError, StorageError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.exposures.kept import KeptFacts
 from bkgflow.io.products.describe import product_name, product_suffix
-from bkgflow.io.products.pixels import PART_BYTES
 from bkgflow.io.references.folder import ReferenceFolder
 from bkgflow.io.storage.location import Location
 from bkgflow.planning.conflicts import already_subtracted, without_conflicts, without_repeats
+from bkgflow.planning.costs import costs_of
 from bkgflow.planning.keys import Key
 from bkgflow.planning.kind import Facts, PlannedKind, PlannedKinds, Prepared, Request
+from bkgflow.planning.look import look_side_by_side
 from bkgflow.planning.outputs import Outputs
-from bkgflow.planning.plan import Costs, Plan
-from bkgflow.planning.unit import IMPRINT_BYTES, Imprint, Shared, Unit
+from bkgflow.planning.plan import Plan
+from bkgflow.planning.unit import Imprint, Shared, Unit
 from bkgflow.programs.association import Association, Product
 from bkgflow.programs.passed_over import PassedOver
 from bkgflow.programs.search_path import SearchPath, check_confined
@@ -33,9 +34,6 @@ __all__ = ["DEFAULT_MEMORY", "Asked", "Planner"]
 DEFAULT_MEMORY = 64 << 20
 """Bytes that the strips of one combine task hold, unless the caller says otherwise: enough for
 long sequential reads, little enough to be allocated again and again without cost."""
-
-COMPANION_BYTES = 12
-"""Of a pixel of a combined background that is saved: SCI, ERR (float32) and DQ (uint32)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +82,8 @@ class Planner:
                     raise product.problem
                 target, *backgrounds = map(self.facts, (product.science, *product.backgrounds))
                 yield Asked(path, product.name, self.prepared(target, backgrounds, product))
+            except StorageError:
+                raise
             except BkgflowError as error:
                 yield Asked(path, product.name, error, str(product.science))
 
@@ -141,12 +141,19 @@ class Planner:
         notes = (*(product.notes if product else ()), *left_alone, *flawless, *prepared.notes)
         return replace(prepared, notes=notes, keywords=(*prepared.keywords, *_named(kind, others)))
 
+    def look_at(self, locations: Iterable[Location]) -> None:
+        """Look at many exposures, those behind URLs; `StorageError` if a store cannot be used."""
+        left = dict.fromkeys(e for e in locations if not e.is_local and e not in self.looked_at)
+        look_side_by_side(self._found, left)
+
     def _found(self, location: Location) -> ExposureFacts | BkgflowError:
         """Look at an exposure, if nobody has; return its facts, or what is wrong with it."""
         if location not in self.looked_at:
             try:
                 check_confined(location, self.search.confine)
                 self.looked_at[location] = self.kept.get(location) or inspect(location)
+            except StorageError:
+                raise
             except BkgflowError as error:
                 self.looked_at[location] = error
         return self.looked_at[location]
@@ -187,7 +194,7 @@ class Planner:
             exposures=tuple(facts.values()),
             shared=shared,
             units=tuple(units),
-            costs=self._costs(units, shared, facts),
+            costs=costs_of(self, units, shared, facts),
             passed_over=tuple(passed_over),
             outputs=self.outputs,
         )
@@ -263,32 +270,6 @@ class Planner:
         )
         found = {location: self.looked_at[location] for location in wanted}
         return {key: each for key, each in found.items() if isinstance(each, ExposureFacts)}
-
-    def _costs(self, units: Iterable[Unit], shared: Sequence[Shared], facts: Facts) -> Costs:
-        """Add up what the tasks will move and hold; a target is read and written whole."""
-        read = written = shared_task = unit_task = 0
-        for name in dict.fromkeys(each.kind for each in shared):
-            own = [each for each in shared if each.kind == name]
-            for piece in self.kinds.named(name).pieces(own, facts, self.settings, self.memory):
-                read += piece.read
-                shared_task = max(shared_task, piece.held)
-        for unit in units:
-            if unit.verdict.state == State.QUARANTINED:
-                continue
-            target = facts[unit.target]
-            size, pixels = target.identity.size, target.window.nx * target.window.ny
-            identities = unit.references.identities if unit.references else ()
-            read += size + sum(identity.size for _, identity in identities)
-            written += size + len(unit.companions) * pixels * COMPANION_BYTES
-            held = self.kinds.named(unit.kind).held(target) + self.outputs.held(target.shape)
-            if unit.imprint is not None and unit.imprint.location is not None:
-                depth = facts[unit.imprint.location].n_integrations or 1
-                read += depth * pixels * IMPRINT_BYTES
-                # Rows at a time; for a cube, what every integration needs is kept.
-                streams = target.n_integrations is None
-                held += 2 * PART_BYTES if streams else pixels * IMPRINT_BYTES
-            unit_task = max(unit_task, held)
-        return Costs(read, written, shared_task, unit_task)
 
 
 def _imprint(found: Prepared) -> Imprint | None:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from bkgflow.errors import BackgroundError, PlanError, UsageError
-from bkgflow.io.storage.location import Location, PathLike, real_paths, split_list
+from bkgflow.io.storage.lists import split_list
+from bkgflow.io.storage.location import Location, PathLike, real_paths
 from bkgflow.io.storage.publish import check_writable
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.planner import Asked, Planner
@@ -37,7 +38,7 @@ def make_plan(program: object, output: PathLike, planner: Planner, bkg_list: obj
     UsageError
         If ``bkg_list`` holds something else than paths.
     OutputError
-        If the output folder cannot be written to.
+        If the output folder cannot be written to, or an object store not be used.
     """
     found = load_program(program, planner.search)
     folder, backgrounds = Location.of(output), _backgrounds(bkg_list)
@@ -47,12 +48,21 @@ def make_plan(program: object, output: PathLike, planner: Planner, bkg_list: obj
     check_text([*named, folder, *(path for path, _ in found.refused), references])
     check_writable(folder)
     planner.looked_at |= found.missing
+    planner.look_at([*found.exposures, *backgrounds, *_members(found.associations)])
     several = len(found.exposures) + sum(len(each.products) for each in found.associations) > 1
     asked = [Asked(path, "", error) for path, error in found.refused]
     for association in found.associations:
         asked.extend(planner.asked_in(_with_list(association, backgrounds, several)))
     asked.extend(_asked_alone(found.exposures, backgrounds, several, planner))
     return planner.plan(asked, folder, found.passed_over)
+
+
+def _members(associations: Iterable[Association]) -> Iterator[Location]:
+    """Yield the exposures of associations."""
+    for association in associations:
+        for product in association.products:
+            if product.problem is None:
+                yield from (product.science, *product.backgrounds)
 
 
 def _backgrounds(bkg_list: object) -> list[Location]:

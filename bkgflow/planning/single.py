@@ -9,8 +9,8 @@ from bkgflow.errors import AssociationError, UsageError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.from_model import model_facts
 from bkgflow.io.models import is_model
-from bkgflow.io.storage.lists import expanded
-from bkgflow.io.storage.location import Location, PathLike, split_list
+from bkgflow.io.storage.lists import expanded, split_list
+from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.planning.conflicts import own_background
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.planner import Asked, Planner

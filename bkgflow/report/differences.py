@@ -14,7 +14,7 @@ __all__ = ["draw_difference"]
 
 def draw_difference(
     files: tuple[Location, Location], names: tuple[str, str], picture: PathLike, words: str
-) -> Path:
+) -> Path | Location:
     """Draw two versions of a product side by side, and their difference, as PNG.
 
     Parameters

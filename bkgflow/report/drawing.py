@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bkgflow.io.storage.location import PathLike
+from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.publish import whole
 from bkgflow.plot.figure import DPI
 from bkgflow.plot.products import product_picture
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 __all__ = ["draw_product", "save_picture"]
 
 
-def draw_product(target: PathLike, product: PathLike, picture: PathLike) -> Path:
+def draw_product(target: PathLike, product: PathLike, picture: PathLike) -> Path | Location:
     """Draw a target and its product as PNG; see `bkgflow.draw`."""
     return save_picture(product_picture(target, product), picture)
 
 
-def save_picture(figure: Figure, path: PathLike) -> Path:
+def save_picture(figure: Figure, path: PathLike) -> Path | Location:
     """Write a figure as PNG, and return its path, where it appears whole.
 
     Raises
@@ -31,4 +31,4 @@ def save_picture(figure: Figure, path: PathLike) -> Path:
     """
     with whole(path) as part:
         figure.savefig(part, dpi=DPI, format="png")
-    return Path(path)
+    return Location.of(path).as_path()

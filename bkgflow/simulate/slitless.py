@@ -19,7 +19,8 @@ from bkgflow.detector import Window
 from bkgflow.errors import SettingsError, ShapeError
 from bkgflow.io.fits.hdus import walk
 from bkgflow.io.fits.planes import read_rows
-from bkgflow.io.storage.location import Location, split_list
+from bkgflow.io.storage.lists import split_list
+from bkgflow.io.storage.location import Location
 from bkgflow.simulate.arguments import MOST, Argument, OnExposure, Seed, Size, check, check_share
 from bkgflow.simulate.exposures import TARGET, assemble, cutout, plan_exposure, projection
 from bkgflow.simulate.grism import Beam, grism_wcs, read_specwcs

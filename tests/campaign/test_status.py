@@ -15,8 +15,8 @@ from bkgflow.campaign.asked import Asked, without_passwords
 from bkgflow.campaign.ledger.opening import LEDGER, database_of, open_database
 from bkgflow.campaign.ledger.schema import attempts, runs, units
 from bkgflow.campaign.status import status_of
+from bkgflow.io.storage.holder import LOCK, Holder
 from bkgflow.io.storage.location import Location
-from bkgflow.io.storage.lock import LOCK, Holder
 from bkgflow.io.storage.owner import Owner
 from bkgflow.report.campaign_tables import campaign_html, duration
 from tests.helpers.drivers import COMMAND, command, environment

@@ -19,7 +19,7 @@ from bkgflow.campaign.signals import Stopped
 from bkgflow.clusters.local import Local, Threads
 from bkgflow.clusters.threads import ThreadExecutor
 from bkgflow.errors import OutputError
-from bkgflow.io.storage.lock import LOCK, Holder
+from bkgflow.io.storage.holder import LOCK, Holder
 from bkgflow.io.storage.owner import Owner
 from tests.helpers.crowd import write_crowd
 from tests.helpers.driving import Driven

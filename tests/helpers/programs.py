@@ -10,11 +10,11 @@ from tests.helpers.clusters import ROOT
 from tests.helpers.exposures import make_model, write_association
 
 
-def write_program(folder, targets=3, names="t"):
+def write_program(folder, targets=3, names="t", size=24):
     """Write targets that share one background of 1: 2 is right everywhere."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, value in [*((f"{names}{n}", 3.0) for n in range(targets)), ("b", 1.0)]:
-        with make_model([[value] * 24] * 24) as model:
+        with make_model([[value] * size] * size) as model:
             model.save(str(folder / f"{name}_rate.fits"))
     products = [(f"p{n}", f"{names}{n}_rate.fits", ["b_rate.fits"]) for n in range(targets)]
     return write_association(folder / "x_asn.json", products)

@@ -12,9 +12,10 @@ import pytest
 from benchmarks.fault_tools import disk
 from bkgflow.errors import OutputError, StorageError
 from bkgflow.io.storage.handles import open_limit, room_for
+from bkgflow.io.storage.holder import LOCK
 from bkgflow.io.storage.leftovers import clear_dead, clear_run
 from bkgflow.io.storage.location import Location
-from bkgflow.io.storage.lock import LOCK, hold
+from bkgflow.io.storage.lock import hold
 from bkgflow.io.storage.owner import Owner
 from bkgflow.io.storage.publish import LocalPublish
 from bkgflow.io.storage.refused import not_writable

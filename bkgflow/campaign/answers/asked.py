@@ -12,8 +12,9 @@ from typing import TypeVar
 from bkgflow.campaign.ledger.reader import Reader
 from bkgflow.campaign.place import open_campaign
 from bkgflow.errors import OutputError
+from bkgflow.io.storage.holder import Holder
 from bkgflow.io.storage.location import Location
-from bkgflow.io.storage.lock import Holder, holder_of
+from bkgflow.io.storage.lock import holder_of
 
 __all__ = ["Tell", "asked", "is_own", "not_running", "running", "side_by_side", "time_of"]
 

@@ -24,12 +24,13 @@ from bkgflow.campaign.ledger.trouble import damaged, not_usable
 from bkgflow.errors import LedgerError, UsageError
 from bkgflow.io.storage.disks import MOUNTS, is_network_disk
 from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.mirror import own_folder
 from bkgflow.io.storage.sqlite import sqlite
 
 __all__ = ["LEDGER", "Database", "database_of", "open_database"]
 
 LEDGER = "bkgflow-ledger.sqlite"
-"""Name of the file in an output folder, where no other place is told."""
+"""Name of the file in an output folder, where no other place is told; see `own_folder`."""
 
 PATIENCE, NETWORK_PATIENCE = 10.0, 60.0
 """Seconds that are waited for a lock which another process has."""
@@ -82,7 +83,7 @@ class Database:
 
 
 def database_of(output: Location, where: str = "") -> URL:
-    """Return the database of a campaign: in its output folder, in a file, or behind a URL.
+    """Return the database of a campaign: in its own folder, in a file, or behind a URL.
 
     Raises
     ------
@@ -90,7 +91,7 @@ def database_of(output: Location, where: str = "") -> URL:
         If it is no database that bkgflow knows.
     """
     if "://" not in where:
-        path = Location.of(where) if where else output / LEDGER
+        path = Location.of(where) if where else own_folder(output) / LEDGER
         if where and path.is_dir():
             path = path / LEDGER
         return URL.create("sqlite", database=str(path))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -17,10 +17,12 @@ from bkgflow.io.exposures.facts import ExposureFacts, read_facts
 from bkgflow.io.exposures.source import VARIANCES, Layer, Pixels, Reader, check_absent
 from bkgflow.io.fits.checksums import check_checksums
 from bkgflow.io.fits.hdus import ByteRange, Hdu, Hdus, walk
-from bkgflow.io.fits.planes import planes, read_rows
+from bkgflow.io.fits.planes import planes, read_rows, rows_of
 from bkgflow.io.fits.standard import check_standard
 from bkgflow.io.fits.tiles import Tiles, open_tiles, read_tiles
 from bkgflow.io.storage.location import Location, PathLike
+from bkgflow.io.storage.ranges import announce
+from bkgflow.io.storage.versions import Version, expect, expected
 from bkgflow.io.zarr.reading import holds_group
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ class FitsSource:
         Where the array is; None where the file has none. DQ then reads as 0, ERR not at all.
     has_checksums : bool
         Whether headers say what the bytes add up to; they are added up before they are read.
+    seen : Version or None
+        Of an object behind a URL, the version whose headers were looked at: no other is read.
     """
 
     format: ClassVar[str] = "fits"
@@ -56,6 +60,7 @@ class FitsSource:
     err: Array | None
     dq: Array | None
     has_checksums: bool = False
+    seen: Version | None = None
 
     def __dask_tokenize__(self) -> tuple[str, str]:
         """What tells it from another source."""
@@ -69,6 +74,8 @@ class FitsSource:
     @contextmanager
     def reader(self) -> Iterator[Reader]:
         """Open the file."""
+        if self.seen is not None:
+            expect(self.location.url, self.seen)
         if self.has_checksums:
             check_checksums(self.location)
         with self.location.open() as stream:
@@ -107,6 +114,25 @@ class _FitsReader:
     source: FitsSource
     stream: BinaryIO
     opened: HDUList | None = None
+
+    def expect(self, layers: Iterable[Layer], window: Window) -> None:
+        """See `Expecting.expect`."""
+        if self.source.seen is None:  # a disk
+            return
+        held = self.source.window.overlap(window)
+        arrays = [getattr(self.source, layer) for layer in layers]
+        if held is None:
+            return
+        rows, _ = held.slices_in(self.source.window)
+        announce(
+            self.stream,
+            (
+                rows_of(plane, rows.start, rows.stop)
+                for data in arrays
+                if isinstance(data, ByteRange)
+                for plane in planes(data)
+            ),
+        )
 
     def read(self, layer: Layer, window: Window, out: Pixels, first: int = 0) -> None:
         data: Array | None = getattr(self.source, layer)
@@ -162,13 +188,14 @@ def inspect(where: PathLike, *, anywhere: bool = False) -> ExposureFacts:
     sci, err, dq = arrays
     assert sci is not None  # `_array` would have said so
     summed = any(hdu.has_checksum for hdu in hdus.values())
+    seen = None if location.is_local else expected(location.url)
     return read_facts(
         location,
         identity,
         shape,
         hdus["PRIMARY"].header.get,
         hdus["SCI"].header.get,
-        lambda window: FitsSource(location, window, n_integrations, sci, err, dq, summed),
+        lambda window: FitsSource(location, window, n_integrations, sci, err, dq, summed, seen),
         _variances(hdus, shape),
         tuple(name for name, array in zip(LAYERS, arrays, strict=True) if array is None),
         anywhere=anywhere,

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FORMATS",
     "VARIANCES",
+    "Expecting",
     "Layer",
     "Pixels",
     "Reader",
@@ -71,6 +72,14 @@ class Reader(Protocol):
         first : int
             The first of these integrations.
         """
+
+
+@runtime_checkable
+class Expecting(Protocol):
+    """A reader that gains from hearing early what will be read: one of an object store."""
+
+    def expect(self, layers: Iterable[Layer], window: Window) -> None:
+        """Begin to fetch what a window has of these arrays, with all integrations, in order."""
 
 
 class Source(Protocol):

@@ -17,6 +17,7 @@ import numpy as np
 from bkgflow.errors import FileError
 from bkgflow.io.fits.cards import BLOCK, Cards, Value
 from bkgflow.io.storage.location import Location, PathLike
+from bkgflow.io.storage.ranges import announce
 from bkgflow.io.storage.reading import most_bytes, reading
 
 __all__ = ["ByteRange", "Hdu", "Hdus", "by_name", "hdu_of", "read_hdus", "walk"]
@@ -27,6 +28,10 @@ BITPIX = (8, 16, 32, 64, -32, -64)
 UNSIGNED_ZERO = {16: 1 << 15, 32: 1 << 31}
 """BZERO with which FITS stores unsigned integers of 16 and 32 bits."""
 
+
+FORESEEN = 7
+"""Headers behind that of SCI which are looked for where they mostly are: ERR, DQ, variances, the
+tree."""
 
 MOST_PADDING = 1 << 20
 """Zero bytes or blanks that may follow the last extension."""
@@ -162,7 +167,7 @@ def read_hdus(path: PathLike, stream: BinaryIO) -> Iterator[Hdu]:
     FileError
         If the file is not FITS, or ends before its last extension does.
     """
-    most, position, index = most_bytes(stream), 0, 0
+    most, position, index, foreseen = most_bytes(stream), 0, 0, False
     while header := _read_header(path, stream, position):
         hdu = hdu_of(path, header, stream.tell(), index)
         # A packed file is unpacked as far as is asked for, and tells its length by ending.
@@ -173,6 +178,12 @@ def read_hdus(path: PathLike, stream: BinaryIO) -> Iterator[Hdu]:
                 value=f"{most if hdu.stop > most else stream.tell()} bytes of {hdu.stop}",
                 cure="Fetch the file again; it was cut off, or a header is damaged",
             )
+        if index and not foreseen and hdu.kind == "IMAGE" and hdu.data.shape:
+            # Most exposures have arrays of one size, with headers of a block: in an object store
+            # all of them are fetched side by side.
+            foreseen, step = True, BLOCK + hdu.stop - hdu.data.offset
+            at = range(hdu.stop, hdu.stop + FORESEEN * step, step)
+            announce(stream, ((each, each + 3 * BLOCK) for each in at))
         yield hdu
         position, index = hdu.stop, index + 1
 

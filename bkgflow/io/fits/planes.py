@@ -21,7 +21,7 @@ from bkgflow.errors import FileError
 from bkgflow.io.fits.hdus import ByteRange
 from bkgflow.io.storage.reading import reading
 
-__all__ = ["ended_early", "planes", "read_rows"]
+__all__ = ["ended_early", "planes", "read_rows", "rows_of"]
 
 SCRATCH_BYTES = 1 << 20
 """Raw bytes read at a time: small enough to stay in a core's cache until they are swapped."""
@@ -47,6 +47,12 @@ def planes(data: ByteRange, first: int = 0, count: int | None = None) -> Iterato
     size = single.nbytes
     for index in range(first, stop):
         yield replace(single, offset=data.offset + index * size)
+
+
+def rows_of(plane: ByteRange, start: int, stop: int) -> tuple[int, int]:
+    """Return the first byte of some rows of an image plane, and the one behind the last."""
+    row = plane.shape[-1] * plane.dtype.itemsize
+    return plane.offset + start * row, plane.offset + stop * row
 
 
 def read_rows(stream: BinaryIO, data: ByteRange, window: Window, out: NDArray[np.generic]) -> None:

@@ -21,7 +21,7 @@ from bkgflow.io.products.headers_from_file import Written, as_written, parts_fro
 from bkgflow.io.products.pixels import Part, write_parts
 from bkgflow.io.products.writer import Arrays, Changes, check_arrays
 from bkgflow.io.storage.location import Location
-from bkgflow.io.storage.publish import Draft, LocalPublish, Publish, writing
+from bkgflow.io.storage.publish import Draft, Publish, PublishAnywhere, writing
 from bkgflow.record import Record
 from bkgflow.verdict import Verdict
 
@@ -53,7 +53,7 @@ class FitsWriter:
         Of stdatamodels; nothing is changed in place unless it is among `TESTED`.
     """
 
-    publish: Publish = field(default_factory=LocalPublish)
+    publish: Publish = field(default_factory=PublishAnywhere)
     amend: bool = field(default_factory=lambda: os.environ.get(SWITCH, "1") != "0")
     version: str = field(default_factory=lambda: version_of("stdatamodels"))
 

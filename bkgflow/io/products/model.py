@@ -12,7 +12,7 @@ from bkgflow.io.models import native, open_model
 from bkgflow.io.products.describe import describe, draft_combined, with_dq
 from bkgflow.io.products.writer import ATTRIBUTES, EDITED, Arrays, Changes, Prepared, check_arrays
 from bkgflow.io.storage.location import Location
-from bkgflow.io.storage.publish import LocalPublish, Publish
+from bkgflow.io.storage.publish import Publish, PublishAnywhere
 from bkgflow.record import Record
 from bkgflow.verdict import Verdict
 
@@ -37,7 +37,7 @@ class ModelWriter:
     """
 
     model: JwstDataModel | None = None
-    publish: Publish = field(default_factory=LocalPublish)
+    publish: Publish = field(default_factory=PublishAnywhere)
     result: JwstDataModel | None = field(default=None, init=False)
 
     def open(self, target: ExposureFacts) -> AbstractContextManager[_OpenModel]:

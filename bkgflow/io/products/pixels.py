@@ -24,6 +24,7 @@ from bkgflow.io.fits.planes import ended_early, planes, read_rows
 from bkgflow.io.products.writer import Edit, Plane
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import unbuffered
+from bkgflow.io.storage.ranges import announce
 from bkgflow.io.storage.reading import reading
 
 __all__ = ["PART_BYTES", "STREAMED_BYTES", "Part", "write_parts"]
@@ -94,6 +95,10 @@ def write_parts(
     """
     *offsets, end = accumulate((part.size for part in parts), initial=0)
     with unbuffered(product) as out, source.open() as stream:
+        if not source.is_local:  # nothing is gained by several streams of one object
+            threads = 1
+            arrays = (each.source for each in parts if isinstance(each.source, ByteRange))
+            announce(stream, ((each.offset, each.offset + each.nbytes) for each in arrays))
         write = partial(_write_part, out.fileno(), edits)
         if threads == 1 or isinstance(stream, gzip.GzipFile):  # read through once
             for part, offset in zip(parts, offsets, strict=True):

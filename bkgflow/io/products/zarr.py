@@ -17,7 +17,7 @@ from bkgflow.io.products.pixels import Part
 from bkgflow.io.products.said import file_called
 from bkgflow.io.products.writer import Arrays, Changes, Edit, check_arrays
 from bkgflow.io.storage.location import Location
-from bkgflow.io.storage.publish import Draft, LocalPublish, Publish, writing
+from bkgflow.io.storage.publish import Draft, Publish, PublishAnywhere, writing
 from bkgflow.io.storage.reading import reading
 from bkgflow.io.zarr.writing import write_group
 from bkgflow.record import Record
@@ -36,7 +36,7 @@ class ZarrWriter:
         Says what headers and tree of the FITS file are.
     """
 
-    publish: Publish = field(default_factory=LocalPublish)
+    publish: Publish = field(default_factory=PublishAnywhere)
     fits: FitsWriter = field(default_factory=FitsWriter)
 
     def __dask_tokenize__(self) -> tuple[str, FitsWriter]:

@@ -11,7 +11,8 @@ from bkgflow.errors import ReferenceFileError
 from bkgflow.io.references.crds import crds_reference
 from bkgflow.io.references.folder import ReferenceFolder
 from bkgflow.io.storage.identity import Identity
-from bkgflow.io.storage.location import Location, split_list
+from bkgflow.io.storage.lists import split_list
+from bkgflow.io.storage.location import Location
 
 __all__ = ["Origin", "Override", "Reference", "find_reference"]
 

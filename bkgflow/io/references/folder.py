@@ -197,8 +197,9 @@ def _asdf(location: Location) -> Callable[[str, str], object]:
     """Return what tells the value of a key below ``meta``."""
     import asdf
 
-    with understood("A reference file must be readable", location, "Fetch the file again"):
-        tree = asdf.util.load_yaml(location.path)  # the head of the file alone
+    rule = "A reference file must be readable"
+    with location.as_file() as file, understood(rule, location, "Fetch the file again"):
+        tree = asdf.util.load_yaml(file)  # the head of the file alone
     meta = look_up(tree, "meta")
     return lambda _, key: look_up(meta, key)
 

@@ -36,10 +36,10 @@ def read_parameters(path: PathLike) -> Parameters:
     location = Location.of(path)
     raw = location.read_bytes("A parameter file")
     if raw.startswith(b"#ASDF"):
-        with understood(RULE, location, CURE):
+        with location.as_file() as file, understood(RULE, location, CURE):
             import asdf
 
-            found = _of_tree(asdf.util.load_yaml(location.path))
+            found = _of_tree(asdf.util.load_yaml(file))
     else:
         text = location.read_text("A parameter file of another format than ASDF")
         with understood(RULE, location, CURE):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -56,8 +55,9 @@ def read_library(where: PathLike) -> NDArray[np.float32]:
     location = Location.of(where)
     if begins_with(location, ASDF_MAGIC, WHAT):
         with (
+            location.as_file(WHAT) as file,
             understood(f"{WHAT} in ASDF must open as a SossBkgModel", location, CURE),
-            datamodels.SossBkgModel(os.fspath(location)) as model,
+            datamodels.SossBkgModel(str(file)) as model,
         ):
             templates = np.array(model.data, np.float32)
     else:

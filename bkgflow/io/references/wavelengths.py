@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from typing import Any, Literal
 
@@ -11,7 +10,7 @@ from stdatamodels.jwst.datamodels import WavelengthrangeModel
 from bkgflow.errors import FileError, MetadataError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.fits.unwarned import unwarned
-from bkgflow.io.storage.location import PathLike
+from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.reading import understood
 
 __all__ = ["OrderPolicy", "Ranges", "blocking_filter", "wavelength_ranges"]
@@ -105,7 +104,12 @@ def _content(path: PathLike) -> tuple[Rows, Rows]:
     """Return the rows (order, filter, min, max) and (filter, orders) of the reference."""
     rule = "A wavelengthrange reference must be a readable ASDF file"
     cure = "Fetch it again, or give another with override_wavelengthrange"
-    with understood(rule, path, cure), unwarned(), WavelengthrangeModel(os.fspath(path)) as model:
+    with (
+        Location.of(path).as_file("A wavelengthrange reference") as file,
+        understood(rule, path, cure),
+        unwarned(),
+        WavelengthrangeModel(str(file)) as model,
+    ):
         kind = str(model.meta.exposure.type or "")
         ranges = [list(row) for row in model.wavelengthrange]
         extract = [list(row) for row in model.extract_orders or ()]

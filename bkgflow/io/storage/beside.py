@@ -12,6 +12,7 @@ from bkgflow.io.storage.many_files import is_product
 from bkgflow.io.storage.owner import Owner
 from bkgflow.io.storage.publish import PREFIX
 from bkgflow.io.storage.refused import not_writable
+from bkgflow.io.storage.remote import Remote
 
 __all__ = ["put_beside", "remove"]
 
@@ -23,7 +24,8 @@ def put_beside(file: Location, word: str, clock: float | None = None) -> list[Lo
     """Give what is at a location another name in its folder; return where it is now.
 
     It is called after the time, ``name.WORD-20261129-144105``, without its suffix; files that
-    belong to a database go with it. Where nothing is there, nothing is done.
+    belong to a database go with it. An object keeps its suffix. Where nothing is there, nothing
+    is done.
 
     Raises
     ------
@@ -31,6 +33,8 @@ def put_beside(file: Location, word: str, clock: float | None = None) -> list[Lo
         If the system does not do it.
     """
     now = time.strftime("%Y%m%d-%H%M%S", time.gmtime(clock))
+    if not file.is_local:
+        return _object_beside(file, f"{word}-{now}")
     path = file.path
     base = f"{path.stem}.{word}-{now}"
     number = 1
@@ -49,6 +53,21 @@ def put_beside(file: Location, word: str, clock: float | None = None) -> list[Lo
     return moved
 
 
+def _object_beside(file: Location, words: str) -> list[Location]:
+    """Give an object another name: it is copied within the store, and goes."""
+    stem, dot, suffix = file.name.rpartition(".")
+    other_place = file.parent / f"{stem or file.name}.{words}{dot}{suffix}"
+    one, other = Remote.of(file.url), Remote.of(other_place.url)
+    try:
+        if not one.is_file():
+            return []
+        other.ask(lambda: other.system.cp_file(one.path, other.path))
+        one.remove()
+    except OSError as problem:
+        raise not_writable(file, problem) from problem
+    return [other_place]
+
+
 def remove(files: Iterable[Location]) -> tuple[list[Location], list[str]]:
     """Remove files; return those that are gone, and a sentence for each that is not.
 
@@ -57,7 +76,12 @@ def remove(files: Iterable[Location]) -> tuple[list[Location], list[str]]:
     gone, left = [], []
     for each in files:
         try:
-            _remove_product(each) if is_product(each.path) else each.path.unlink()
+            if not each.is_local:
+                Remote.of(each.url).remove()
+            elif is_product(each.path):
+                _remove_product(each)
+            else:
+                each.path.unlink()
         except FileNotFoundError:
             gone.append(each)
         except OSError as problem:

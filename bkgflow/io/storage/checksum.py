@@ -9,13 +9,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
+from io import FileIO
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import xxhash
 
 from bkgflow.io.storage.many_files import below, is_product
 
-__all__ = ["checksum_of", "checksum_of_version", "checksums_wanted", "with_checksums"]
+__all__ = [
+    "checksum_in",
+    "checksum_of",
+    "checksum_of_version",
+    "checksums_wanted",
+    "with_checksums",
+]
 
 METHOD = "xxh3"
 """What a checksum begins with, so that another method can follow one day."""
@@ -33,25 +41,32 @@ def checksum_of(path: str) -> str:
     """
     found, top = xxhash.xxh3_128(), Path(path)
     try:
-        if is_product(top):
-            for file in (each for each in below(top) if each.is_file()):
-                # Its name and length first: no byte of one file can pass for one of the next.
-                said = f"{file.relative_to(top).as_posix()}\0{file.stat().st_size}\0"
-                found.update(said.encode())
-                _add(found, file)
-        else:
-            _add(found, top)
+        if not is_product(top):
+            with top.open("rb", buffering=0) as stream:
+                return checksum_in(cast(BinaryIO, stream))
+        for file in (each for each in below(top) if each.is_file()):
+            # Its name and length first: no byte of one file can pass for one of the next.
+            said = f"{file.relative_to(top).as_posix()}\0{file.stat().st_size}\0"
+            found.update(said.encode())
+            with file.open("rb", buffering=0) as stream:
+                _add(found, cast(BinaryIO, stream))
     except OSError:
         return ""
     return f"{METHOD}:{found.hexdigest()}"
 
 
-def _add(found: xxhash.xxh3_128, file: Path) -> None:
-    with file.open("rb", buffering=0) as stream:
-        # Not mapped: pages of a mapped file count as memory of the process.
-        block = memoryview(bytearray(BLOCK))
-        while size := stream.readinto(block):
-            found.update(block[:size])
+def checksum_in(stream: BinaryIO) -> str:
+    """Return the checksum of what is left in a stream; `OSError` where it cannot be read."""
+    found = xxhash.xxh3_128()
+    _add(found, stream)
+    return f"{METHOD}:{found.hexdigest()}"
+
+
+def _add(found: xxhash.xxh3_128, stream: BinaryIO) -> None:
+    # Not mapped: pages of a mapped file count as memory of the process.
+    block = memoryview(bytearray(BLOCK))
+    while size := cast(FileIO, stream).readinto(block):
+        found.update(block[:size])
 
 
 @lru_cache(1 << 17)

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from bkgflow.errors import OutputError
+from bkgflow.errors import BkgflowError, OutputError
+from bkgflow.io.storage import objects
 from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.mirror import Mirror
 from bkgflow.io.storage.refused import not_writable
+from bkgflow.io.storage.remote import Remote
 
 __all__ = ["Appended", "Desk", "private_folder", "remove_folder", "working_folder"]
 
@@ -63,7 +66,8 @@ class Appended:
         OutputError
             If it cannot be written there.
         """
-        path = location.path
+        path = Mirror(location).file.path
+        location = Location.of(path)
         try:
             missing = tuple(each for each in path.parents if not each.exists())
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -100,15 +104,23 @@ class Desk:
 
     location: Location
 
+    @property
+    def patience(self) -> float:
+        """Seconds between two looks at it: a store counts the requests."""
+        return 0.5 if self.location.is_local else 3.0
+
     def open(self) -> None:
         """Have it there, empty; what cannot be done is left."""
-        with suppress(OSError):
-            self.location.path.write_bytes(b"")
+        with suppress(OSError, BkgflowError):
+            if self.location.is_local:
+                self.location.path.write_bytes(b"")
+            else:
+                objects.put(Remote.of(self.location.url), b"")
 
     def read(self) -> str:
         """Return what was left there; empty where nothing was."""
-        with suppress(OSError, UnicodeDecodeError):
-            return self.location.path.read_text(encoding="utf-8")
+        with suppress(BkgflowError):
+            return self.location.read_text()
         return ""
 
     def leave(self, text: str) -> None:
@@ -120,11 +132,17 @@ class Desk:
             If it cannot be written there.
         """
         try:
-            self.location.path.write_text(text, encoding="utf-8")
+            if self.location.is_local:
+                self.location.path.write_text(text, encoding="utf-8")
+            else:
+                objects.put(Remote.of(self.location.url), text.encode())
         except OSError as problem:
             raise not_writable(self.location, problem, OutputError) from None
 
     def close(self) -> None:
         """Take it away."""
-        with suppress(OSError):
-            self.location.path.unlink()
+        with suppress(OSError, BkgflowError):
+            if self.location.is_local:
+                self.location.path.unlink()
+            else:
+                Remote.of(self.location.url).remove()

@@ -8,9 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from bkgflow.errors import BkgflowError
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.owner import Owner
 from bkgflow.io.storage.publish import PREFIX
+from bkgflow.io.storage.remote import Remote
 from bkgflow.io.storage.trial import TOKEN, drop_token
 
 __all__ = ["Cleared", "clear_dead", "clear_run", "dead_in"]
@@ -37,6 +39,8 @@ def clear_dead(folder: Location) -> Cleared:
     process, such as that of ``bkgflow subtract``, is dead if it ran here and is gone; of another
     host's nobody knows, and it stays.
     """
+    if not folder.is_local:
+        return _clear_store(folder)
     _drop_tokens(folder)
     removed, kept = 0, []
     for path in _hidden(folder):
@@ -51,7 +55,28 @@ def clear_dead(folder: Location) -> Cleared:
 
 def dead_in(folder: Location) -> list[tuple[Location, int]]:
     """Return the hidden folders that `clear_dead` would take away, with the bytes in them."""
+    if not folder.is_local:
+        from bkgflow.io.storage.remote_publish import staged
+
+        found = staged(folder)
+        return [(folder / name, size) for name, size in found.items() if not _living(_marked(name))]
     return [(Location.of(each), _size(each)) for each in _hidden(folder) if not _alive(each)]
+
+
+def _clear_store(folder: Location) -> Cleared:
+    """Do it in an object store: staging places, uploads that never ended, words that were left.
+
+    An upload does not say whose it is; who held the lock is dead.
+    """
+    from bkgflow.io.storage.objects import abort_uploads
+    from bkgflow.io.storage.remote_publish import clear_scratch, clear_staging
+
+    try:
+        removed = abort_uploads(Remote.of(folder.url))
+        removed += clear_staging(folder, lambda mark: not _living(mark))
+    except OSError as problem:
+        return Cleared(0, (f"what dead runs left in {folder} is not cleared: {problem.strerror}",))
+    return Cleared(removed + clear_scratch())
 
 
 def _size(folder: Path) -> int:
@@ -66,6 +91,12 @@ def clear_run(folder: Location, run: str) -> int:
 
     A worker elsewhere that still writes one of them cannot publish it any more.
     """
+    if not folder.is_local:
+        from bkgflow.io.storage.remote_publish import clear_staging
+
+        with suppress(OSError, BkgflowError):
+            return clear_staging(folder, lambda mark: mark == run)
+        return 0
     return sum(_remove(path) for path in _hidden(folder) if _mark(path) == run)
 
 
@@ -85,25 +116,36 @@ def _drop_tokens(folder: Location) -> None:
 
 def _mark(path: Path) -> str:
     """Return whom a hidden folder names: between the prefix and the random end."""
-    return path.name.removeprefix(PREFIX).rpartition("-")[0]
+    return _marked(path.name)
+
+
+def _marked(name: str) -> str:
+    return name.removeprefix(PREFIX).rpartition("-")[0]
 
 
 def _alive(path: Path) -> str:
     """Return why a hidden folder may still be wanted; empty if it is not."""
     mark = _mark(path)
-    owner = Owner.read(mark)
-    if owner is not None:
-        if owner.dead:
-            return ""
-        elsewhere = "" if owner.here else ", which cannot be asked from here"
-        return f"it belongs to {owner.words}{elsewhere}"
-    if len(mark) == RUN_ID and set(mark) <= set("0123456789abcdef"):
-        return ""
+    if Owner.read(mark) is not None or _is_run(mark):
+        return _living(mark)
     try:
         age = time.time() - path.stat().st_mtime
     except OSError:
         return ""
     return "" if age > OLD else "it names nobody and is new"
+
+
+def _is_run(mark: str) -> bool:
+    return len(mark) == RUN_ID and set(mark) <= set("0123456789abcdef")
+
+
+def _living(mark: str) -> str:
+    """Return why what is marked so may still be wanted; empty where it is not."""
+    owner = Owner.read(mark)
+    if owner is None or owner.dead:
+        return ""
+    elsewhere = "" if owner.here else ", which cannot be asked from here"
+    return f"it belongs to {owner.words}{elsewhere}"
 
 
 def _remove(path: Path) -> bool:

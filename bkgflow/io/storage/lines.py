@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.mirror import Mirror
 
 __all__ = ["Lines"]
 
@@ -24,8 +25,10 @@ class Lines:
     def __init__(self, location: Location) -> None:
         self.trouble = ""
         self._file: int | None = None
+        self._mirror: Mirror | None = None
         try:
-            location.parent.make_folder()
+            self._mirror = Mirror.begin(location)
+            location = self._mirror.file
             flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
             self._file = os.open(location.path, flags, 0o666)
             self._size = os.fstat(self._file).st_size
@@ -69,3 +72,5 @@ class Lines:
             os.close(file)
         except OSError as problem:  # some network disks say only here that they are full
             self.trouble = self.trouble or problem.strerror or str(problem)
+        if self._mirror is not None:
+            self.trouble = self.trouble or self._mirror.end()

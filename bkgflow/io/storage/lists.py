@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import glob
 import os
+from collections.abc import Iterator
 from itertools import chain
+from typing import Any
 
 from bkgflow.errors import FileError
+from bkgflow.io.storage.remote import Remote
 
-__all__ = ["expanded", "parted"]
+__all__ = ["expanded", "parted", "split_list"]
 
 MOST_NESTED = 5
 """Files of lines that name each other, before it must be a circle."""
@@ -36,7 +39,11 @@ def expanded(text: str, nested: int = 0) -> list[str]:
         If no file fits a pattern, or a file of lines cannot be read.
     """
     path = os.path.expanduser(text) if text.startswith("~") else text  # noqa: PTH111 - text
-    if "://" in path or _exists(path):
+    if path.startswith("@") and "://" in path and not _exists(path):
+        return _listed(path[1:], nested)
+    if "://" in path:
+        return _matching(path)
+    if _exists(path):
         return [path]
     if path.startswith("@"):
         return _listed(path[1:], nested)
@@ -63,18 +70,55 @@ def _listed(name: str, nested: int) -> list[str]:
     try:
         if nested == MOST_NESTED:
             raise ValueError("files of lines that name each other in a circle")
-        with open(name, encoding="utf-8-sig") as stream:  # noqa: PTH123 - text
-            lines = [line.strip() for line in stream]
+        if "://" in name:
+            remote = Remote.of(name)
+            version = remote.version()
+            lines = remote.read(0, version.size, version).decode("utf-8-sig").splitlines()
+        else:
+            with open(name, encoding="utf-8-sig") as stream:  # noqa: PTH123 - text
+                lines = list(stream)
+        lines = [line.strip() for line in lines]
     except (OSError, ValueError) as problem:
         raise FileError(
             "A list (@FILE) must be a text file with a path on each line",
-            file=os.path.abspath(name),  # noqa: PTH100 - text
+            file=name if "://" in name else os.path.abspath(name),  # noqa: PTH100 - text
             value=getattr(problem, "strerror", None) or problem,
             cure="Correct its name or its lines",
         ) from None
     said = (line for line in lines if line and not line.startswith("#"))
     folder = os.path.dirname(name)  # noqa: PTH120 - text
+    if "://" in name:  # a line that is no URL of its own counts from the folder of the list
+        said = (each if _is_whole(each) else f"{folder}/{each}" for each in said)
     return list(chain.from_iterable(expanded(_from(folder, each), nested + 1) for each in said))
+
+
+def _is_whole(line: str) -> bool:
+    """Whether a line says by itself where something is."""
+    return line.removeprefix("@").startswith(("/", "~")) or "://" in line
+
+
+def _matching(url: str) -> list[str]:
+    """Return the objects that a pattern in a URL fits, in the order of their names."""
+    if not glob.has_magic(url.partition("://")[2]):
+        return [url]
+    remote = Remote.of(url)
+    try:
+        found = remote.matching()
+    except OSError as problem:
+        raise FileError(
+            "The bucket of a pattern must be readable",
+            file=url,
+            value=problem.strerror or problem,
+            cure="Check the URL and the permissions",
+        ) from None
+    if not found:
+        raise FileError(
+            "A pattern must fit one file at least",
+            file=url,
+            value="none",
+            cure="Correct the pattern, or the folder that it is looked for in",
+        )
+    return found
 
 
 def _from(folder: str, line: str) -> str:
@@ -95,3 +139,30 @@ def _exists(path: str) -> bool:
         return os.path.lexists(path)
     except ValueError:  # a NUL, or half a character
         return False
+
+
+def split_list(items: object) -> list[Any]:
+    """Read a ``bkg_list``: one item, a comma list as the reference step has it, or a sequence.
+
+    Each item may be a pattern (``bkg/*_rate.fits``), ``@FILE`` for a file of lines, or begin with
+    ``~``; items of a sequence may be comma lists. Empty ones, as a trailing comma leaves them, are
+    dropped. What is no text stays as it is.
+
+    Raises
+    ------
+    FileError
+        If no file fits a pattern, or a file of lines cannot be read.
+    """
+    if items is None:
+        return []
+    listed = getattr(items, "tolist", None)  # of an array or a column of names
+    several = listed() if listed is not None else items
+    if not isinstance(several, list | tuple | set | frozenset | Iterator):
+        several = [several]
+    return [each for item in several for each in _split(item)]
+
+
+def _split(item: object) -> list[Any]:
+    if not isinstance(item, str):
+        return [item]
+    return [each for part in parted(item) if part.strip() for each in expanded(part.strip())]

@@ -5,25 +5,33 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
+import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from pydantic import GetCoreSchemaHandler
 from pydantic_core import core_schema
 
-from bkgflow.errors import FileError, RunError, UsageError
-from bkgflow.io.storage.checksum import checksum_of, checksum_of_version, checksums_wanted
-from bkgflow.io.storage.handles import TOO_MANY, open_limit, raise_limit
+from bkgflow.errors import BkgflowError, FileError, UsageError
+from bkgflow.io.storage.checksum import (
+    checksum_in,
+    checksum_of,
+    checksum_of_version,
+    checksums_wanted,
+)
 from bkgflow.io.storage.identity import Identity, Stamp
-from bkgflow.io.storage.lists import expanded, parted
 from bkgflow.io.storage.many_files import stamp_of
+from bkgflow.io.storage.opening import not_readable, opened
+from bkgflow.io.storage.ranges import RangeReader, announce
+from bkgflow.io.storage.reached import check_url
 from bkgflow.io.storage.reading import unpacked
 from bkgflow.io.storage.remote import Remote
+from bkgflow.io.storage.versions import Version, expect, found_plain
 
-__all__ = ["Location", "PathLike", "real_paths", "split_list"]
+__all__ = ["Location", "PathLike", "real_paths"]
 
 if TYPE_CHECKING:
     PathLike = str | os.PathLike[str]
@@ -62,7 +70,10 @@ class Location:
             text = text.removeprefix(LOCAL)
         if text.startswith("~"):  # --output=~/products: the shell leaves it as it is
             text = os.path.expanduser(text)  # noqa: PTH111 - an unknown user is no error
-        return cls(text if "://" in text else str(Path(text).absolute()))
+        if "://" in text:
+            check_url(text)
+            return cls(text)
+        return cls(str(Path(text).absolute()))
 
     def __str__(self) -> str:
         """Return the path or the URL."""
@@ -140,6 +151,10 @@ class Location:
         """Whether something is there."""
         return self._there().exists()
 
+    def as_path(self) -> Path | Location:
+        """Return what users are given: a path, or of a URL the location itself."""
+        return self.path if self.is_local else self
+
     def is_file(self) -> bool:
         """Whether a file is there."""
         return self._there().is_file()
@@ -181,7 +196,7 @@ class Location:
                 return Remote.of(self.url).identity(self.name)
             found = os.stat(self.url)  # noqa: PTH116 - thousands of times
         except (OSError, ValueError) as problem:  # a name with a NUL or half a character in it
-            raise _not_readable(self, what, problem) from None
+            raise not_readable(self.url, what, problem) from None
         size, mtime_ns = found.st_size, found.st_mtime_ns
         if stat.S_ISDIR(found.st_mode) and (stamp := self.stamp()) is not None:
             size, mtime_ns = stamp
@@ -189,12 +204,17 @@ class Location:
         return Identity(self.name, size, mtime_ns, checksum)
 
     def size(self) -> int:
-        """Return the bytes of a file on a disk, or of a product of many; -1 where there is none."""
-        stamp = self.stamp() if self.url.startswith("/") else None
+        """Return the bytes of a file, or of a product of many; -1 where none can be seen."""
+        stamp = self.stamp()
         return -1 if stamp is None else stamp.size
 
     def stamp(self) -> Stamp | None:
-        """Return the size of a file, or product, on a disk, and its time; None where none is."""
+        """Return the size of a file, or product, and its time; None where none is."""
+        if not self.is_local:
+            with suppress(OSError):
+                version = Remote.of(self.url).version()
+                return Stamp(version.size, version.mtime_ns)
+            return None
         try:
             found = os.stat(self.url)  # noqa: PTH116
             if stat.S_ISDIR(found.st_mode):
@@ -204,8 +224,21 @@ class Location:
         return Stamp(found.st_size, found.st_mtime_ns)
 
     def checksum(self) -> str:
-        """Return the checksum of a file on a disk; empty where none can be read."""
-        return checksum_of(self.url) if self.url.startswith("/") else ""
+        """Return the checksum of a file's bytes; empty where none can be read."""
+        if self.is_local:
+            return checksum_of(self.url) if self.url.startswith("/") else ""
+        try:
+            with opened(self.url) as stream:
+                announce(stream, [(0, self.size())])
+                return checksum_in(stream)
+        except (BkgflowError, OSError):
+            return ""
+
+    def expect(self, identity: Identity) -> None:
+        """Have an object be read as the version that was planned with; a file is read as it is."""
+        if not self.is_local:
+            version = Version(identity.checksum, identity.size, identity.mtime_ns)
+            expect(self.url, version)
 
     # Reading.
 
@@ -221,19 +254,38 @@ class Location:
             If too many files are open already, and the limit cannot be raised.
         """
         try:
-            raw = _opened(self)
+            raw = opened(self.url)
         except (OSError, ValueError) as problem:
-            raise _not_readable(self, what, problem) from None
+            raise not_readable(self.url, what, problem) from None
+        if isinstance(raw, RangeReader) and raw.version.plain:
+            with raw:
+                yield cast(BinaryIO, raw)
+            return
         with raw, unpacked(raw) as stream:
+            if stream is raw and not self.is_local:
+                found_plain(self.url)
             yield stream
+
+    @contextmanager
+    def as_file(self, what: str = "A file") -> Iterator[Path]:
+        """Give a path for libraries that take nothing else: of an object, a copy for a while."""
+        if self.is_local:
+            yield self.path
+            return
+        with tempfile.TemporaryDirectory(prefix="bkgflow-") as folder:
+            path = Path(folder) / self.name
+            path.write_bytes(self.read_bytes(what))
+            yield path
 
     def read_bytes(self, what: str = "A file") -> bytes:
         """Return what is in a file, as it is; `FileError` where it cannot be read."""
         try:
-            with _opened(self) as stream:
+            if not self.is_local:  # as it is now, whatever was seen of it before
+                return Remote.of(self.url).fetch()
+            with opened(self.url) as stream:
                 return stream.read()
         except (OSError, ValueError) as problem:
-            raise _not_readable(self, what, problem) from None
+            raise not_readable(self.url, what, problem) from None
 
     def read_text(self, what: str = "A file") -> str:
         """Return what is in a UTF-8 file; `FileError` where it cannot be read or is none."""
@@ -245,8 +297,12 @@ class Location:
             raise FileError(rule, file=self, value="not UTF-8 text", cure=cure) from None
 
     def make_folder(self) -> None:
-        """Make a folder and those above it, where they are not there; `OSError` where it cannot."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        """Make a folder and those above it, where they are not there; `OSError` where it cannot.
+
+        An object store has none to make.
+        """
+        if self.is_local:
+            self.path.mkdir(parents=True, exist_ok=True)
 
 
 def real_paths(locations: Iterable[Location]) -> list[str]:
@@ -262,68 +318,3 @@ def real_paths(locations: Iterable[Location]) -> list[str]:
         return os.path.join(folders[folder], name)  # noqa: PTH118
 
     return [real(each) for each in locations]
-
-
-def split_list(items: object) -> list[Any]:
-    """Read a ``bkg_list``: one item, a comma list as the reference step has it, or a sequence.
-
-    Each item may be a pattern (``bkg/*_rate.fits``), ``@FILE`` for a file of lines, or begin with
-    ``~``; items of a sequence may be comma lists. Empty ones, as a trailing comma leaves them, are
-    dropped. What is no text stays as it is.
-
-    Raises
-    ------
-    FileError
-        If no file fits a pattern, or a file of lines cannot be read.
-    """
-    if items is None:
-        return []
-    listed = getattr(items, "tolist", None)  # of an array or a column of names
-    several = listed() if listed is not None else items
-    if not isinstance(several, list | tuple | set | frozenset | Iterator):
-        several = [several]
-    return [each for item in several for each in _split(item)]
-
-
-def _split(item: object) -> list[Any]:
-    if not isinstance(item, str):
-        return [item]
-    return [each for part in parted(item) if part.strip() for each in expanded(part.strip())]
-
-
-def _opened(location: Location) -> BinaryIO:
-    """Open a file; where too many are open, once more after the limit is raised."""
-    try:
-        return _open(location)
-    except OSError as problem:
-        if problem.errno not in TOO_MANY or not raise_limit():
-            raise
-    return _open(location)
-
-
-def _open(location: Location) -> BinaryIO:
-    """Open a file; of a pipe or a device nobody knows when it ends, or whether it begins."""
-    if not location.is_local:
-        return location._there().open("rb")
-    # Without waiting for who writes into a pipe; of a file there is nothing to wait for.
-    raw = open(location.url, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
-    if stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
-        return raw
-    raw.close()
-    raise OSError("neither a file nor a link to one, but a pipe, a socket or a device")
-
-
-def _not_readable(location: Location, what: str, problem: Exception) -> FileError | RunError:
-    if isinstance(problem, OSError) and problem.errno in TOO_MANY:
-        return RunError(
-            "The system must let one more file be open",
-            file=location,
-            value=f"{problem.strerror}; this process may have {open_limit()} open",
-            cure="Raise the limit (ulimit -n), or use fewer threads",
-        )
-    return FileError(
-        f"{what} must be a readable file",
-        file=location,
-        value=getattr(problem, "strerror", None) or problem,
-        cure="Check the path and the permissions",
-    )

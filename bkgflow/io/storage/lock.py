@@ -9,70 +9,26 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import os
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-from bkgflow.errors import OutputError, StorageError
+from bkgflow.io.storage.holder import BEAT, LOCK, SILENT, Holder, held_by, not_held
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.owner import Owner, user_name
 from bkgflow.io.storage.refused import not_writable
 
-__all__ = ["LOCK", "Holder", "check_held", "hold", "holder_of"]
-
-LOCK = ".bkgflow-lock"
-"""Name of the file, in the folder that it is for."""
-
-BEAT = 15.0
-"""Seconds after which a run renews the time of its lock."""
-
-SILENT = 60.0
-"""Seconds without that, after which a run on another host counts as dead."""
+__all__ = ["check_held", "hold", "holder_of"]
 
 NO_LOCKS = {errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK, errno.EINVAL}
 """What a file system answers that knows no locks."""
 
 ATTEMPTS = 20
 """At a lock whose file was taken away by the one that held it, just now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Who has a folder: a run, by its short id; its process and user; since when."""
-
-    run: str
-    owner: Owner
-    user: str
-    since: str
-
-    @property
-    def words(self) -> str:
-        """Return it as a user should read it."""
-        who = f"{self.owner.words}, user {self.user}"
-        return f"run {self.run}, {who}, since {self.since}"
-
-    def to_json(self) -> bytes:
-        """Return what the lock's file holds."""
-        known = {"run": self.run, "process": str(self.owner), "user": self.user}
-        return json.dumps({**known, "since": self.since}).encode()
-
-    @classmethod
-    def read(cls, data: bytes) -> Holder | None:
-        """Return who a lock's file names; None where it names nobody, or is half written."""
-        try:
-            parts = json.loads(data)
-            owner = Owner.read(parts["process"])
-            if owner is None:
-                return None
-            return cls(parts["run"], owner, parts["user"], parts["since"])
-        except (ValueError, KeyError, TypeError):
-            return None
 
 
 @contextmanager
@@ -86,6 +42,12 @@ def hold(folder: Location, run: str) -> Iterator[Holder | None]:
     OutputError
         If a run that lives holds it, or it cannot be written to.
     """
+    if not folder.is_local:
+        from bkgflow.io.storage.remote_lock import hold_remote
+
+        with hold_remote(folder, run) as dead:
+            yield dead
+        return
     path = folder.path / LOCK
     missing = [each for each in (folder.path, *folder.path.parents) if not each.exists()]
     try:
@@ -127,21 +89,23 @@ def check_held(folder: Location, run: str) -> None:
     OSError
         If the folder is not there.
     """
+    if not folder.is_local:
+        from bkgflow.io.storage.remote_lock import check_held_remote
+
+        return check_held_remote(folder, run)
     path = folder.path / LOCK
     # A listing has a network disk look anew; it may remember that no lock was there.
     holder = _read(path) or (_read(path) if path in folder.path.iterdir() else None)
     if holder is None or holder.run != run:
-        raise StorageError(
-            "A worker must find the lock of its run in the output folder",
-            file=path,
-            value=f"that of {holder.words}" if holder else f"none, seen by {Owner.me().words}",
-            cure="Give an output folder that all workers and the driver share; "
-            "a run that has ended takes no more products",
-        )
+        raise not_held(path, holder)
 
 
 def holder_of(folder: Location) -> Holder | None:
     """Return who holds a folder and lives, as far as can be told from here; None if nobody does."""
+    if not folder.is_local:
+        from bkgflow.io.storage.remote_lock import holder_of_remote
+
+        return holder_of_remote(folder)
     path = folder.path / LOCK
     holder = _read(path)
     if holder is None:
@@ -166,7 +130,7 @@ def _acquire(path: Path, folder: Location) -> tuple[int, Holder | None]:
         try:
             locks = _lock(descriptor)
             if locks is None:
-                raise _held(_read(path), folder)
+                raise held_by(_read(path), folder)
             if _is(descriptor, path):
                 before = Holder.read(os.pread(descriptor, 1 << 16, 0))
                 _refuse_living(before, path, folder, locks=locks)
@@ -175,7 +139,7 @@ def _acquire(path: Path, folder: Location) -> tuple[int, Holder | None]:
             os.close(descriptor)
             raise
         os.close(descriptor)
-    raise _held(_read(path), folder)
+    raise held_by(_read(path), folder)
 
 
 def _lock(descriptor: int) -> bool | None:
@@ -197,19 +161,9 @@ def _refuse_living(before: Holder | None, path: Path, folder: Location, *, locks
         return
     if before.owner.here:
         if not locks and not before.owner.dead:
-            raise _held(before, folder)
+            raise held_by(before, folder)
     elif _age(path) < SILENT:
-        raise _held(before, folder)
-
-
-def _held(holder: Holder | None, folder: Location) -> OutputError:
-    who = holder.words if holder else "a run that has just begun"
-    cure = "Wait until it has ended, stop it, or give another folder"
-    if holder and not holder.owner.here:
-        cure += f"; if its process was killed, try again in {SILENT:.0f} s"
-    return OutputError(
-        "An output folder must belong to one run at a time", file=folder, value=who, cure=cure
-    )
+        raise held_by(before, folder)
 
 
 def _read(path: Path) -> Holder | None:

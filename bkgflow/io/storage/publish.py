@@ -12,11 +12,12 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
 from typing import Protocol
+from uuid import uuid4
 
 from bkgflow.errors import StorageError
 from bkgflow.io.storage.location import Location, PathLike
@@ -24,6 +25,7 @@ from bkgflow.io.storage.lock import check_held
 from bkgflow.io.storage.many_files import below, put_in_place
 from bkgflow.io.storage.owner import Owner
 from bkgflow.io.storage.refused import not_writable
+from bkgflow.io.storage.remote import Remote
 
 __all__ = [
     "PREFIX",
@@ -31,9 +33,13 @@ __all__ = [
     "LocalPublish",
     "MemoryPublish",
     "Publish",
+    "PublishAnywhere",
     "check_writable",
     "copy_file",
     "elsewhere",
+    "published",
+    "publisher_of",
+    "scratch_path",
     "unbuffered",
     "whole",
     "write_text",
@@ -136,7 +142,7 @@ class LocalPublish:
                 check_held(home, self.run)
             else:
                 to.parent.make_folder()
-            return Draft(to, _scratch(to, home.path, self.run), self._appear)
+            return Draft(to, scratch_path(to, home.path, self.run), self._appear)
         except PermissionError as problem:  # of the folder: it takes nothing
             raise not_writable(to, problem, StorageError) from problem
         except OSError as problem:
@@ -176,7 +182,7 @@ class MemoryPublish:
 
     def prepare(self, to: Location) -> Draft:
         """Begin a file among the machine's temporary ones."""
-        return Draft(to, _scratch(to, None), self._appear)
+        return Draft(to, scratch_path(to, None), self._appear)
 
     def _appear(self, scratch: Path, to: Location) -> None:
         if self.fault is not None:
@@ -187,6 +193,30 @@ class MemoryPublish:
         for each in below(scratch):
             if each.is_file():
                 self.files[to / each.relative_to(scratch).as_posix()] = each.read_bytes()
+
+
+def publisher_of(to: Location, run: str = "", home: Location | None = None) -> Publish:
+    """Return who makes files appear at a location, or in a folder: on a disk, or in a store.
+
+    A run's folder, ``home``, is told where it is another than theirs.
+    """
+    if to.is_local:
+        return LocalPublish(run=run, home=home)
+    from bkgflow.io.storage.remote_publish import RemotePublish
+
+    return RemotePublish(run, home=home)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishAnywhere:
+    """Files of a disk and objects of stores, each by who makes such appear."""
+
+    run: str = ""
+    home: Location | None = None
+
+    def prepare(self, to: Location) -> Draft:
+        """See `Publish.prepare`."""
+        return publisher_of(to, self.run, self.home).prepare(to)
 
 
 @contextmanager
@@ -211,7 +241,8 @@ def whole(to: PathLike, by: Publish | None = None) -> Iterator[Path]:
 
     For small files: the caller waits until the disk has them. `OutputError` if it cannot.
     """
-    draft = (by or LocalPublish()).prepare(Location.of(to))
+    where = Location.of(to)
+    draft = (by or publisher_of(where)).prepare(where)
     with writing(draft) as path:
         yield path
     draft.publish()
@@ -234,7 +265,13 @@ def check_writable(folder: PathLike) -> None:
 
     Nothing is left behind: a folder that is not there is not made yet. `OutputError` if not.
     """
-    wanted = Location.of(folder).path
+    location = Location.of(folder)
+    if not location.is_local:
+        probe = location / f"{PREFIX}token-{uuid4().hex[:8]}"
+        write_text(probe, "")
+        Remote.of(probe.url).remove()
+        return
+    wanted = location.path
     try:
         there = next(each for each in (wanted, *wanted.parents) if each.exists())
         with tempfile.TemporaryFile(dir=there):
@@ -243,13 +280,31 @@ def check_writable(folder: PathLike) -> None:
         raise not_writable(wanted, problem) from None
 
 
+def published(location: Location) -> tuple[int, str]:
+    """Return the bytes of what was published, and their checksum; (-1, "") where none is there.
+
+    Of an object they are what was counted before it was put: it need not be read for that.
+    """
+    if location.is_local:
+        return location.size(), location.checksum()
+    from bkgflow.io.storage.objects import CHECKSUM, head
+
+    with suppress(OSError):
+        if (found := head(Remote.of(location.url))) is not None:
+            return found.size, found.words.get(CHECKSUM, "")
+    return -1, ""
+
+
 def elsewhere(name: str) -> Location:
     """Return a location for what its own folder does not take: among the temporary files."""
     return Location.of(tempfile.gettempdir()) / name
 
 
-def _scratch(to: Location, folder: Path | None, run: str = "") -> Path:
-    """Return a path in a new hidden folder, whose name says whose it is."""
+def scratch_path(to: Location, folder: Path | None, run: str = "") -> Path:
+    """Return a path in a new hidden folder, whose name says whose it is.
+
+    Without a folder it is among the temporary files of this machine.
+    """
     made = tempfile.mkdtemp(prefix=f"{PREFIX}{run or Owner.me()}-", dir=folder)
     return Path(made) / re.sub(r"[^!->@-~ ]", "_", to.name)
 

@@ -11,6 +11,7 @@ from os import PathLike
 from typing import BinaryIO, cast
 
 from bkgflow.errors import FileError
+from bkgflow.io.storage.ranges import announce
 
 __all__ = ["most_bytes", "reading", "said", "understood", "unpacked"]
 
@@ -29,6 +30,8 @@ def unpacked(raw: BinaryIO) -> Iterator[BinaryIO]:
     if not packed:
         yield raw
         return
+    announce(raw, [(0, raw.seek(0, os.SEEK_END))])  # it is read through from its beginning
+    raw.seek(0)
     with gzip.open(raw) as stream:
         yield cast(BinaryIO, stream)
 

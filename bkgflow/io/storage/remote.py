@@ -1,23 +1,41 @@
-"""Files behind a URL: the few questions that locations ask of fsspec."""
+"""Files behind a URL: the few questions that locations ask of fsspec, and of S3 beneath it."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, TypeVar
+from zlib import crc32
 
 from bkgflow.errors import UsageError
-from bkgflow.io.storage.identity import Identity
+from bkgflow.io.storage.identity import Identity, Stamp
+from bkgflow.io.storage.reached import check_url, s3_options
+from bkgflow.io.storage.unwell import ChangedError, Wrong, persistently, wrong_with
+from bkgflow.io.storage.versions import Version, expect, expected, listed, take_listed
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-__all__ = ["Remote"]
+__all__ = ["Answer", "Remote"]
+
+T = TypeVar("T")
 
 CHECKSUMS = ("ETag", "etag", "md5Hash")
 TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")
 """Where the file systems of fsspec say which version of a file they have."""
+
+S3 = ("s3", "s3a")
+
+Answer = dict[str, Any]
+"""What fsspec and S3 answer, by their own names."""
+
+FRESH = 5.0
+"""Seconds for which a bucket that gave an answer counts as one that is there."""
+
+_asked: dict[str, float] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,61 +53,272 @@ class Remote:
         Raises
         ------
         UsageError
-            If nobody knows the scheme, or its package is not installed.
+            If nobody knows the scheme, its package is not installed, or a password is in it.
         """
         import fsspec  # takes a tenth of a second, and most programs lie on disks
 
+        check_url(url)
         try:
-            system, path = fsspec.core.url_to_fs(url)
+            options = s3_options() if url.partition("://")[0] in S3 else {}
+            system, path = fsspec.core.url_to_fs(url, **options)
         except (ImportError, ValueError) as problem:
             raise UsageError(
                 "A URL must have a scheme that fsspec knows",
                 file=url,
                 value=str(problem),
-                cure="Correct the URL, or install the package that the message names",
+                cure="Correct the URL, or install the package that the message names "
+                "(for s3://: pip install 'bkgflow[s3]')",
             ) from None
+        if options:
+            system.retries = 1
         return cls(url, system, path)
+
+    @property
+    def is_s3(self) -> bool:
+        """Whether it speaks the protocol of S3, which knows conditions."""
+        names = self.system.protocol
+        return bool(set(S3) & set((names,) if isinstance(names, str) else names))
+
+    @property
+    def parts(self) -> tuple[str, str]:
+        """The bucket and the key."""
+        bucket, _, key = self.path.partition("/")
+        return bucket, key
+
+    def ask(self, call: Callable[[], T]) -> T:
+        """Make a request again and again, see `persistently`."""
+        return persistently(call, self.url)
+
+    def s3(self, method: str, **words: object) -> Answer:
+        """Call a method of the S3 client for this object, once."""
+        bucket, key = self.parts
+        found: Answer = self.system.call_s3(method, Bucket=bucket, Key=key, **words)
+        return found
+
+    def run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Do what is asynchronous in fsspec's own thread."""
+        from fsspec.asyn import sync
+
+        found: T = sync(self.system.loop, work)
+        return found
+
+    # Questions.
+
+    def info(self) -> Answer:
+        """Return what fsspec knows of it, asked anew; `OSError` where nothing is there."""
+
+        def asked() -> Answer:
+            self.system.invalidate_cache(self.path)
+            found: Answer = self.system.info(self.path)
+            return found
+
+        return self.ask(lambda: self.explained(asked))
+
+    def explained(self, call: Callable[[], T]) -> T:
+        """Make a request; of one that S3 refuses without a word, find out why.
+
+        An answer to HEAD has no body: whether the secret is wrong or the bucket is gone, only a
+        listing says.
+        """
+        try:
+            return call()
+        except Exception as problem:
+            if self.is_s3 and wrong_with(problem)[0] in (Wrong.REFUSED, Wrong.NOT_THERE):
+                self._ask_bucket()
+            raise
+
+    def _ask_bucket(self) -> None:
+        """Have the bucket itself say if nothing can be had of it, unless it was asked just now."""
+        bucket = self.parts[0]
+        if time.monotonic() - _asked.get(bucket, -FRESH) < FRESH:
+            return
+        try:
+            self.system.call_s3("list_objects_v2", Bucket=bucket, MaxKeys=1)
+        except Exception as problem:
+            if wrong_with(problem)[0] in (Wrong.NO_SECRET, Wrong.NO_BUCKET):
+                raise
+        _asked[bucket] = time.monotonic()
+
+    def kind(self) -> str:
+        """Return what is there: "file", "directory", or nothing."""
+        try:
+            return str(self.info()["type"])
+        except FileNotFoundError:
+            return ""
 
     def exists(self) -> bool:
         """Whether something is there."""
-        return bool(self.system.exists(self.path))
+        return bool(self.kind())
 
     def is_file(self) -> bool:
         """Whether a file is there."""
-        return bool(self.system.isfile(self.path))
+        return self.kind() == "file"
 
     def is_dir(self) -> bool:
         """Whether a folder is there."""
-        return bool(self.system.isdir(self.path))
+        return self.kind() == "directory"
 
-    def names(self) -> list[str]:
-        """Return the names of what lies in a folder."""
-        self.system.invalidate_cache(self.path)  # it may have been asked before the last change
-        found: list[str] = self.system.ls(self.path, detail=False)
-        return [each.rstrip("/").rpartition("/")[2] for each in found]
+    def listing(self, *, below: bool = False) -> list[Answer]:
+        """Return what fsspec knows of everything in a folder; of all files below it, if asked."""
+
+        def asked() -> list[Answer]:
+            self.system.invalidate_cache(self.path)
+            if below:
+                return list(self.system.find(self.path, detail=True).values())
+            return list(self.system.ls(self.path, detail=True))
+
+        found = self.ask(lambda: self.explained(asked))
+        own = self.path.rstrip("/")
+        found = [each for each in found if each["name"].rstrip("/") != own]
+        start = len(own) + 1
+        for each in found:
+            if each["type"] == "file":
+                listed(f"{self.url.rstrip('/')}/{each['name'][start:]}", _version(each))
+        return found
+
+    def names(self, *, files: bool = False) -> list[str]:
+        """Return the names of what lies in a folder, or of the files alone."""
+        found = [each for each in self.listing() if not files or each["type"] == "file"]
+        return [each["name"].rstrip("/").rpartition("/")[2] for each in found]
 
     def below(self) -> list[str]:
         """Return the paths of all files below a folder, as they follow its own, in order."""
-        self.system.invalidate_cache(self.path)
-        found: list[str] = self.system.find(self.path)
-        start = len(self.path.rstrip("/")) + 1
-        return sorted(each[start:] for each in found)
+        return sorted(self.sizes_below())
 
-    def open(self, mode: str) -> BinaryIO:
-        """Open a file for reading bytes, under the name by which messages know it."""
-        stream = self.system.open(self.path, mode)
-        with suppress(AttributeError):
-            stream.name = self.url
-        return cast(BinaryIO, stream)
+    def sizes_below(self) -> dict[str, int]:
+        """Return the size of every file below a folder, by its path as it follows the folder's."""
+        start = len(self.path.rstrip("/")) + 1
+        return {each["name"][start:]: int(each["size"]) for each in self.listing(below=True)}
+
+    def matching(self) -> list[str]:
+        """Return the URLs of the objects that fit this one, a pattern, in order; none hidden."""
+        scheme = self.url.partition("://")[0]
+
+        def asked() -> list[str]:
+            self.system.invalidate_cache()
+            return sorted(self.system.glob(self.path))
+
+        found = self.ask(lambda: self.explained(asked))
+        shown = (each for each in found if "/." not in each)
+        return [f"{scheme}://{each.lstrip('/')}" for each in shown]
+
+    def stamps(self) -> dict[str, Stamp]:
+        """Return the size and the time of every file in a folder, by its name."""
+        files = (each for each in self.listing() if each["type"] == "file")
+        versions = {each["name"].rpartition("/")[2]: _version(each) for each in files}
+        return {name: Stamp(each.size, each.mtime_ns) for name, each in versions.items()}
+
+    def version(self) -> Version:
+        """Return which version of a file is there; `OSError` where none is."""
+        version = take_listed(self.url)
+        if version is None:
+            found = self.info()
+            if found["type"] == "directory":
+                raise IsADirectoryError(f"{self.url} is a folder")
+            return _version(found)
+        return version
 
     def identity(self, name: str) -> Identity:
-        """Return which version of a file is there."""
-        found = self.system.info(self.path)
-        if found["type"] == "directory":
-            raise IsADirectoryError(f"{self.url} is a folder")
-        checksum = next((str(found[key]) for key in CHECKSUMS if found.get(key)), "")
-        moment = next((found[key] for key in TIMES if found.get(key)), 0)
-        return Identity(name, int(found["size"]), _nanoseconds(moment), checksum.strip('"'))
+        """Return which version of a file is there; from now on it is opened as this one."""
+        version = self.version()
+        expect(self.url, version)
+        return Identity(name, version.size, version.mtime_ns, version.etag)
+
+    def remove(self) -> None:
+        """Take an object away, if it is there."""
+
+        def once() -> None:
+            if self.is_s3:
+                self.s3("delete_object")
+            else:
+                with suppress(FileNotFoundError):
+                    self.system.rm_file(self.path)
+
+        self.ask(once)
+
+    # Reading.
+
+    def fetch(self) -> bytes:
+        """Return all of an object as it is now, in one request: of small ones."""
+
+        if self.is_s3:
+            return self.fetch_with_answer()[0]
+        return bytes(self.ask(lambda: self.system.cat_file(self.path)))
+
+    def fetch_with_answer(self) -> tuple[bytes, Answer]:
+        """Do `fetch`, and return what S3 says with it."""
+        return self.ask(lambda: self.explained(lambda: self.run(self._get_all)))
+
+    async def _get_all(self) -> tuple[bytes, Answer]:
+        bucket, key = self.parts
+        answer = await self.system._call_s3("get_object", Bucket=bucket, Key=key)
+        async with answer["Body"] as body:
+            data: bytes = await body.read()
+        return data, answer
+
+    def opened_as(self) -> Version:
+        """Return the version to be read: the one that was seen, or what is there now.
+
+        Where the store cannot be asked for a version, it is compared here.
+
+        Raises
+        ------
+        ChangedError
+            If another one is there.
+        """
+        version = expected(self.url)
+        if version is None:
+            return self.version()
+        if not (self.is_s3 and version.etag):
+            found = _version(self.info())
+            if not found.is_same(version):
+                raise ChangedError(f"another version is there than was seen: {found.size} bytes")
+        return version
+
+    def read(self, start: int, stop: int, version: Version) -> bytes:
+        """Return a range of bytes of a version, in one request.
+
+        Raises
+        ------
+        ChangedError
+            If another version is there now.
+        """
+        return self.ask(lambda: self.explained(lambda: self._read(start, stop, version)))
+
+    def _read(self, start: int, stop: int, version: Version) -> bytes:
+        if start >= stop:
+            return b""
+        data: bytes
+        if not self.is_s3:
+            data = self.system.cat_file(self.path, start=start, end=stop)
+        else:
+            data = self.run(lambda: self._get(start, stop, version.etag))
+        if len(data) != stop - start:  # the connection was cut, and nobody has said so
+            raise ConnectionError(f"{len(data)} bytes of {stop - start}")
+        return data
+
+    async def _get(self, start: int, stop: int, etag: str) -> bytes:
+        bucket, key = self.parts
+        words = {"IfMatch": f'"{etag}"'} if etag else {}
+        answer = await self.system._call_s3(
+            "get_object", Bucket=bucket, Key=key, Range=f"bytes={start}-{stop - 1}", **words
+        )
+        async with answer["Body"] as body:
+            data: bytes = await body.read()
+        return data
+
+
+def _version(found: Answer) -> Version:
+    """Return the version that fsspec tells of a file."""
+    checksum = next((str(found[key]) for key in CHECKSUMS if found.get(key)), "")
+    checksum = checksum.strip('"')
+    moment = next((found[key] for key in TIMES if found.get(key)), 0)
+    written = _nanoseconds(moment)
+    if "LastModified" in found:
+        # S3 tells seconds of an object, and of a listing maybe more. Below them the ETag counts:
+        # two versions of one second have two times.
+        written += crc32(checksum.encode()) % 10**9 - written % 10**9
+    return Version(checksum, int(found["size"] or 0), written)
 
 
 def _nanoseconds(moment: float | str | datetime) -> int:

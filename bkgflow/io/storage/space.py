@@ -11,8 +11,9 @@ from bkgflow.errors import OutputError
 from bkgflow.io.storage.identity import Stamp
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.many_files import holds_products, is_product, stamp_of
-from bkgflow.io.storage.publish import Draft, LocalPublish, write_text
+from bkgflow.io.storage.publish import Draft, Publish, write_text
 from bkgflow.io.storage.refused import not_writable
+from bkgflow.io.storage.remote import Remote
 
 __all__ = ["Free", "Reserve", "free_space", "name_in", "sizes_in", "stamps_in", "stamps_of"]
 
@@ -28,8 +29,11 @@ class Free:
 def free_space(folder: Location) -> Free:
     """Ask what can be written to a folder, or to the one above it that is there.
 
-    Quotas are known as far as the file system counts them as its own size.
+    Quotas are known as far as the file system counts them as its own size. An object store does
+    not say.
     """
+    if not folder.is_local:
+        return Free(None, None)
     wanted = folder.path
     try:
         there = next(each for each in (wanted, *wanted.parents) if each.exists())
@@ -54,6 +58,11 @@ def stamps_in(folder: Location) -> dict[str, Stamp]:
     folders count as files, and so do those in a store, whose names begin with the store's.
     """
     found: dict[str, Stamp] = {}
+    if not folder.is_local:
+        try:
+            return Remote.of(folder.url).stamps()
+        except OSError:
+            return {}
     try:
         with os.scandir(folder.path) as entries:
             for entry in entries:
@@ -108,7 +117,7 @@ class Reserve:
     draft: Draft
 
     @classmethod
-    def of(cls, to: Location, size: int, by: LocalPublish) -> Reserve:
+    def of(cls, to: Location, size: int, by: Publish) -> Reserve:
         """Take room for a file; `OutputError` if there is none."""
         draft = by.prepare(to)
         try:

@@ -66,10 +66,16 @@ def walk(top: Location) -> Tree:
 def names_in(folder: Location) -> frozenset[str] | None:
     """Return the names of all files in a folder; None where the storage does not list them.
 
-    A folder that is not there holds none.
+    A folder that is not there holds none. Behind a URL the list also tells of each file what
+    version it is, so that nobody need ask for it again.
     """
     if not folder.is_local:
-        return None  # asking for one file is cheaper than a list behind a URL
+        try:
+            return frozenset(Remote.of(folder.url).names(files=True))
+        except FileNotFoundError:
+            return frozenset()
+        except OSError:
+            return None  # some buckets give files, and no lists
     try:
         with os.scandir(folder.url) as entries:
             return frozenset(entry.name for entry in entries if not entry.is_dir())

@@ -8,8 +8,10 @@ from contextlib import contextmanager, suppress
 from hashlib import sha256
 
 from bkgflow.errors import BkgflowError
+from bkgflow.io.storage import objects
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.refused import not_writable
+from bkgflow.io.storage.remote import Remote
 
 __all__ = ["TOKEN", "UNSEEN", "drop_token", "leave_token", "look", "read_token", "trial_folder"]
 
@@ -57,6 +59,9 @@ def trial_folder(folder: Location) -> Iterator[None]:
     OutputError
         If it cannot be made.
     """
+    if not folder.is_local:  # a store has no folders to be made
+        yield
+        return
     try:
         missing = [each for each in (folder.path, *folder.path.parents) if not each.exists()]
         folder.make_folder()
@@ -74,6 +79,9 @@ def trial_folder(folder: Location) -> Iterator[None]:
 def leave_token(folder: Location, name: str, text: str) -> None:
     """Write a small file into a folder that is there; `OutputError` if it cannot be written."""
     try:
+        if not folder.is_local:
+            objects.put(Remote.of((folder / name).url), text.encode())
+            return
         (folder / name).path.write_text(text, encoding="utf-8")
     except OSError as problem:
         raise not_writable(folder, problem) from None
@@ -81,13 +89,15 @@ def leave_token(folder: Location, name: str, text: str) -> None:
 
 def read_token(folder: Location, name: str) -> str:
     """Return what stands in such a file; empty where there is none."""
-    try:
-        return (folder / name).path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):
-        return ""
+    with suppress(BkgflowError):
+        return (folder / name).read_text()
+    return ""
 
 
 def drop_token(folder: Location, name: str) -> None:
     """Remove such a file, where it is there."""
-    with suppress(OSError):
+    with suppress(OSError, BkgflowError):
+        if not folder.is_local:
+            Remote.of((folder / name).url).remove()
+            return
         (folder / name).path.unlink(missing_ok=True)

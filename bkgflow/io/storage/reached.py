@@ -1,0 +1,86 @@
+"""How stores are reached: credentials, endpoints, limits; and URLs that nothing may repeat."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from bkgflow.errors import UsageError
+
+__all__ = ["AT_ONCE", "check_url", "forget_stores", "s3_options"]
+
+AT_ONCE = 64
+"""Connections to a store that a process may have."""
+
+CONFIG: Mapping[str, object] = {
+    # Retries are bkgflow's own: several on top of each other would wait for minutes.
+    "retries": {"total_max_attempts": 1, "mode": "standard"},
+    "max_pool_connections": AT_ONCE,
+    "connect_timeout": 10,
+    "read_timeout": 30,
+    # Stores other than Amazon's own refuse the checksums that newer clients send unasked.
+    "request_checksum_calculation": "when_required",
+    "response_checksum_validation": "when_required",
+}
+"""Of the S3 client, where fsspec's configuration does not say otherwise."""
+
+SECRET = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/@]*:[^/@]*@")
+"""How a URL begins that has a password in it."""
+
+
+def check_url(url: str) -> None:
+    """Refuse a URL with a password: plans, logs and products would carry it.
+
+    Raises
+    ------
+    UsageError
+        If it has one; it is not said which.
+    """
+    if SECRET.match(url):
+        scheme, _, rest = url.partition("://")
+        raise UsageError(
+            "A URL must have no password in it",
+            value=f"{scheme}://…@{rest.rpartition('@')[2]}"[:200],
+            cure="Put credentials into the environment (AWS_ACCESS_KEY_ID, "
+            "AWS_SECRET_ACCESS_KEY) or into ~/.aws/credentials",
+        )
+
+
+def forget_stores() -> None:
+    """Ask the environment and the usual files anew how stores are reached."""
+    import fsspec
+
+    s3_options.cache_clear()
+    fsspec.config.set_conf_files(str(Path.home() / ".config" / "fsspec"), fsspec.config.conf)
+    fsspec.config.set_conf_env(fsspec.config.conf)
+    if (known := fsspec.registry.get("s3")) is not None:
+        known.clear_instance_cache()
+
+
+@cache
+def s3_options() -> dict[str, Any]:
+    """Return how s3fs is made: as fsspec's configuration says, and else anonymously or not."""
+    from fsspec.config import conf
+
+    said: Mapping[str, Any] = conf.get("s3", {})
+    options: dict[str, Any] = {
+        "config_kwargs": {**CONFIG, **said.get("config_kwargs", {})},
+        "use_listings_cache": False,
+    }
+    if not ({"anon", "key", "username", "profile", "session"} & set(said)):
+        options["anon"] = not _has_credentials()
+    elif isinstance(anonymous := said.get("anon"), str):  # as the environment has it
+        options["anon"] = anonymous.strip().lower() in {"1", "true", "yes", "on"}
+    return options
+
+
+def _has_credentials() -> bool:
+    """Whether the environment, the usual files, or the machine itself has credentials."""
+    try:
+        from botocore.session import Session
+    except ImportError:  # fsspec says what is missing
+        return True
+    return Session().get_credentials() is not None
