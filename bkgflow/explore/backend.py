@@ -22,7 +22,10 @@ __all__ = ["BkgflowBackend"]
 
 ENDINGS = (".fits", ".fits.gz")
 
-Key = tuple[Any, ...]
+Given = Any
+"""What xarray hands over: of its types nothing is promised."""
+
+Key = tuple[Given, ...]
 
 accessor.register()
 
@@ -43,7 +46,7 @@ class BkgflowBackend(BackendEntrypoint):
 
     def open_dataset(
         self,
-        filename_or_obj: Any,
+        filename_or_obj: Given,
         *,
         drop_variables: str | Iterable[str] | None = None,
         memory: int | None = None,
@@ -88,7 +91,7 @@ class BkgflowBackend(BackendEntrypoint):
         chunks = {**depth, "y": rows, "x": facts.window.nx}
         variables = {}
         for layer in layers_of(facts):
-            lazy = _Lazy(facts.source, layer, facts.shape, np.dtype[Any](DTYPES[layer]))
+            lazy = _Lazy(facts.source, layer, facts.shape, np.dtype[np.generic](DTYPES[layer]))
             data = indexing.LazilyIndexedArray(lazy)
             encoding = {"preferred_chunks": chunks, "source": str(facts.location)}
             variables[layer] = xr.Variable((*depth, "y", "x"), data, encoding=encoding)
@@ -96,7 +99,7 @@ class BkgflowBackend(BackendEntrypoint):
         data_set = xr.Dataset(variables, {**axes, **about([facts])}, attributes(facts))
         return with_units(data_set, facts.bunit).drop_vars(dropped, errors="ignore")
 
-    def guess_can_open(self, filename_or_obj: Any) -> bool:
+    def guess_can_open(self, filename_or_obj: Given) -> bool:
         """Whether this is surely an exposure of JWST: by its name first, then by its headers."""
         from bkgflow.errors import BkgflowError
         from bkgflow.io.fits.hdus import walk
@@ -116,7 +119,7 @@ class BkgflowBackend(BackendEntrypoint):
             return False
 
 
-def _inspect(given: Any) -> tuple[ExposureFacts, bool]:
+def _inspect(given: Given) -> tuple[ExposureFacts, bool]:
     """Return what headers say, and whether they say where the array lies on its detector."""
     from bkgflow.errors import ShapeError, UsageError, WindowError
     from bkgflow.io.exposures.from_fits import inspect
@@ -137,11 +140,11 @@ class _Lazy(BackendArray):
     """An array of an exposure that reads the rows that are asked for."""
 
     def __init__(
-        self, source: Source, layer: Layer, shape: tuple[int, ...], dtype: np.dtype[Any]
+        self, source: Source, layer: Layer, shape: tuple[int, ...], dtype: np.dtype[np.generic]
     ) -> None:
         self.source, self.layer, self.shape, self.dtype = source, layer, shape, dtype
 
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Given:
         return indexing.explicit_indexing_adapter(
             key, self.shape, indexing.IndexingSupport.OUTER, self._read
         )
@@ -166,7 +169,7 @@ class _Lazy(BackendArray):
         return np.asarray(out)
 
 
-def _span(key: Any, length: int) -> tuple[int, int, int | slice | Pixels]:
+def _span(key: Given, length: int) -> tuple[int, int, int | slice | Pixels]:
     """Return first and last + 1 of what one index of a key wants, and where it is therein."""
     if isinstance(key, np.ndarray) and key.ndim:
         places = np.where(key < 0, key + length, key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
@@ -18,6 +18,7 @@ from bkgflow.io.fits.unwarned import unwarned
 from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.products.writer import Changes, Edit, Plane
 from bkgflow.io.storage.location import Location, PathLike
+from bkgflow.io.zarr.layout import Attributes, Untyped
 from bkgflow.kinds.variances import array_for_variance, error_notes
 from bkgflow.methods.image import add_variances
 from bkgflow.record import ImageFound, Record
@@ -71,14 +72,14 @@ def write_fits(data: xr.Dataset, path: PathLike, *, overwrite: bool = False) -> 
     return draft.publish()
 
 
-def write_zarr(data: xr.Dataset, store: Any, options: Mapping[str, Any]) -> Any:
+def write_zarr(data: xr.Dataset, store: Untyped, options: Attributes) -> Untyped:
     """Write a Dataset into a zarr store; see `DatasetAccessor.to_zarr`."""
     data = data.copy()
     # Words of a fixed length have no specification in zarr 3; others have.
     words = {name: each.astype(object) for name, each in data.coords.items() if
              each.dtype.kind == "U" and name not in data.indexes}  # fmt: skip
     data = data.assign_coords(words)
-    encoding: dict[str, dict[str, Any]] = {}
+    encoding: dict[str, Attributes] = {}
     for name, array in data.data_vars.items():
         array.attrs = {key: each for key, each in array.attrs.items() if key != "_Unsigned"}
         array.encoding = {}
@@ -96,7 +97,7 @@ def write_zarr(data: xr.Dataset, store: Any, options: Mapping[str, Any]) -> Any:
         return data.to_zarr(store, encoding={**encoding, **asked.pop("encoding", {})}, **asked)
 
 
-def _cut(shape: tuple[int, ...]) -> dict[str, Any]:
+def _cut(shape: tuple[int, ...]) -> Attributes:
     """Return the encoding of an array: cut as a product is, one exposure of a stack at a time."""
     from bkgflow.io.zarr.arrays import encoding_of
 
