@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from bkgflow.errors import OutputError, RunError, StorageError
 from bkgflow.io.storage.holder import Holder
-from bkgflow.io.storage.leftovers import clear_dead
+from bkgflow.io.storage.leftovers import clear_dead, clear_run
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.space import free_space, name_in, sizes_in, stamps_of
 from bkgflow.planning.plan import Plan
@@ -79,9 +79,14 @@ def check_space(plan: Plan) -> list[str]:
     return []
 
 
-def cleared(output: Location, before: Holder | None) -> list[str]:
-    """Clear away what dead runs left in an output folder that is held; say what was done."""
+def cleared(output: Location, before: Holder | None, store: Location | None = None) -> list[str]:
+    """Clear away what dead runs left in an output folder that is held; say what was done.
+
+    Others may write into the same store: there only what the dead holder of the lock left goes.
+    """
     said = [f"the lock of a run that is dead was taken over: {before.words}"] if before else []
+    if before and store is not None and not store.is_local:
+        clear_run(store, before.run)
     for folder in (output, output / "pictures"):
         found = clear_dead(folder)
         if found.removed:

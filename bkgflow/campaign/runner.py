@@ -102,7 +102,7 @@ def run_campaign(
         closing(Audience(listeners)) as audience,
     ):
         try:
-            notes = cleared(plan.output, before)
+            notes = cleared(plan.output, before, plan.outputs.store)
             with open_session(
                 plan, run, resume, ledger=ledger, labels=labels, asked=asked
             ) as session:
@@ -110,7 +110,8 @@ def run_campaign(
                     session, cluster, audience, heed, notes, room=room, policy=policy
                 )
         finally:
-            clear_run(plan.output, run)
+            for folder in filter(None, (plan.output, plan.outputs.store)):
+                clear_run(folder, run)
         if computed.stop is None:
             return computed.result
         if isinstance(computed.stop, Stopped):

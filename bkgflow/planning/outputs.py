@@ -48,11 +48,11 @@ class Outputs:
                 value=chosen,
                 cure="Give one of these (--format, format=)",
             )
-        if where is not None and not where.is_local:
+        if where is not None and where.url.startswith("icechunk:"):
             raise UsageError(
-                "A store must be a folder on a disk, that of the output folder",
+                "A store must be a folder, on a disk or in an object store",
                 value=str(where),
-                cure="Give a path (--store, store=)",
+                cure="Give a path or a URL such as s3://bucket/name.zarr (--store, store=)",
             )
         if where is not None and chosen != "zarr":
             raise UsageError(

@@ -8,11 +8,17 @@ from collections.abc import Iterator
 from bkgflow.errors import FileError
 from bkgflow.io.products.said import file_called
 from bkgflow.io.storage.location import Location
-from bkgflow.io.storage.many_files import is_product
 from bkgflow.io.storage.publish import Publish, whole
 from bkgflow.io.storage.reading import understood
 from bkgflow.io.zarr.layout import cut_of
-from bkgflow.io.zarr.reading import Group, StoredHdu, groups_of, holds_group, open_group
+from bkgflow.io.zarr.reading import (
+    Group,
+    StoredHdu,
+    groups_of,
+    holds_group,
+    holds_product,
+    open_group,
+)
 from bkgflow.io.zarr.stream import as_stored
 
 __all__ = ["export_product", "fits_bytes", "groups_in", "product_file"]
@@ -53,8 +59,8 @@ def groups_in(where: Location) -> list[Location]:
             found = groups_of(where)
     else:
         found = []
-    if not found and where.is_local and where.is_dir():
-        found = [each for each in where.listing() if is_product(each.path)]
+    if not found and where.is_dir():
+        found = [each for each in where.listing() if holds_product(each)]
     if not found:
         raise FileError(RULE, file=where, value="none there", cure=CURE)
     return found

@@ -5,8 +5,8 @@ XXH3 with 128 bits, which reads memory as fast as it comes; it keeps nobody from
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from functools import lru_cache
 from io import FileIO
@@ -20,10 +20,13 @@ from bkgflow.io.storage.many_files import below, is_product
 __all__ = [
     "checksum_in",
     "checksum_of",
+    "checksum_of_many",
     "checksum_of_version",
     "checksums_wanted",
     "with_checksums",
 ]
+
+Opens = Callable[[str], AbstractContextManager[BinaryIO]]
 
 METHOD = "xxh3"
 """What a checksum begins with, so that another method can follow one day."""
@@ -37,21 +40,36 @@ _wanted: ContextVar[bool] = ContextVar("checksums_wanted", default=False)
 def checksum_of(path: str) -> str:
     """Return the checksum of a file: ``xxh3:`` and 32 hexadecimal digits; empty if unreadable.
 
-    That of a product of many files is over all of them, their names and lengths, in order.
+    That of a product of many files is `checksum_of_many`.
     """
-    found, top = xxhash.xxh3_128(), Path(path)
+    top = Path(path)
     try:
         if not is_product(top):
             with top.open("rb", buffering=0) as stream:
                 return checksum_in(cast(BinaryIO, stream))
-        for file in (each for each in below(top) if each.is_file()):
-            # Its name and length first: no byte of one file can pass for one of the next.
-            said = f"{file.relative_to(top).as_posix()}\0{file.stat().st_size}\0"
-            found.update(said.encode())
-            with file.open("rb", buffering=0) as stream:
-                _add(found, cast(BinaryIO, stream))
+        files = (each for each in below(top) if each.is_file())
+        sizes = {each.relative_to(top).as_posix(): each.stat().st_size for each in files}
+        return checksum_of_many(sizes, lambda name: cast(BinaryIO, (top / name).open("rb", 0)))
     except OSError:
         return ""
+
+
+def checksum_of_many(sizes: Mapping[str, int], opened: Opens) -> str:
+    """Return the checksum of all files of a product: their paths, lengths and bytes, in order.
+
+    Parameters
+    ----------
+    sizes : mapping
+        Of each file, by its path within the product.
+    opened : callable
+        Opens one of them.
+    """
+    found = xxhash.xxh3_128()
+    for name, size in sorted(sizes.items()):
+        # Its name and length first: no byte of one file can pass for one of the next.
+        found.update(f"{name}\0{size}\0".encode())
+        with opened(name) as stream:
+            _add(found, stream)
     return f"{METHOD}:{found.hexdigest()}"
 
 

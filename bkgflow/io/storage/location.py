@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -19,6 +20,7 @@ from bkgflow.errors import BkgflowError, FileError, UsageError
 from bkgflow.io.storage.checksum import (
     checksum_in,
     checksum_of,
+    checksum_of_many,
     checksum_of_version,
     checksums_wanted,
 )
@@ -212,8 +214,7 @@ class Location:
         """Return the size of a file, or product, and its time; None where none is."""
         if not self.is_local:
             with suppress(OSError):
-                version = Remote.of(self.url).version()
-                return Stamp(version.size, version.mtime_ns)
+                return Remote.of(self.url).stamp()
             return None
         try:
             found = os.stat(self.url)  # noqa: PTH116
@@ -227,7 +228,13 @@ class Location:
         """Return the checksum of a file's bytes; empty where none can be read."""
         if self.is_local:
             return checksum_of(self.url) if self.url.startswith("/") else ""
+        remote = Remote.of(self.url)
         try:
+            if remote.is_dir():  # a product of many objects, none of them large
+                parts = {name: (self / name).url for name in remote.below()}
+                return checksum_of_many(
+                    remote.sizes_below(), lambda name: BytesIO(Remote.of(parts[name]).fetch())
+                )
             with opened(self.url) as stream:
                 announce(stream, [(0, self.size())])
                 return checksum_in(stream)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +16,7 @@ __all__ = [
     "PARTS",
     "below",
     "exchange",
+    "grouped",
     "holds_products",
     "is_product",
     "put_in_place",
@@ -64,6 +65,28 @@ def stamp_of(folder: Path) -> Stamp:
     when = (folder / METADATA).stat().st_mtime_ns
     (folder / PARTS / METADATA).stat()
     return Stamp(sum(each.stat().st_size for each in below(folder) if each.is_file()), when)
+
+
+def grouped(files: Mapping[str, Stamp]) -> dict[str, Stamp]:
+    """Return the files of a folder, and the products in it or in its stores, as one each.
+
+    Parameters
+    ----------
+    files : mapping
+        Of all files below the folder, by their paths from there.
+    """
+    mark = f"/{PARTS}/{METADATA}"
+    tops = {path.removesuffix(mark) for path in files if path.endswith(mark)}
+    tops = {top for top in tops if f"{top}/{METADATA}" in files and not top.startswith(".")}
+    sizes = dict.fromkeys(tops, 0)
+    for path, stamp in files.items():
+        folders = path.split("/")[:-1]
+        for depth in range(1, len(folders) + 1):
+            if (top := "/".join(folders[:depth])) in sizes:
+                sizes[top] += stamp.size
+    single = {path: stamp for path, stamp in files.items() if "/" not in path}
+    many = {top: Stamp(size, files[f"{top}/{METADATA}"].mtime_ns) for top, size in sizes.items()}
+    return single | many
 
 
 def exchange(one: Path, other: Path) -> bool:

@@ -22,7 +22,7 @@ from uuid import uuid4
 from bkgflow.errors import StorageError
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.lock import check_held
-from bkgflow.io.storage.many_files import below, put_in_place
+from bkgflow.io.storage.many_files import METADATA, below, put_in_place
 from bkgflow.io.storage.owner import Owner
 from bkgflow.io.storage.refused import not_writable
 from bkgflow.io.storage.remote import Remote
@@ -292,6 +292,9 @@ def published(location: Location) -> tuple[int, str]:
     with suppress(OSError):
         if (found := head(Remote.of(location.url))) is not None:
             return found.size, found.words.get(CHECKSUM, "")
+        # A product of many objects: the one without which it does not open says it of all.
+        if (found := head(Remote.of((location / METADATA).url))) is not None:
+            return location.size(), found.words.get(CHECKSUM, "")
     return -1, ""
 
 

@@ -12,6 +12,7 @@ from zlib import crc32
 
 from bkgflow.errors import UsageError
 from bkgflow.io.storage.identity import Identity, Stamp
+from bkgflow.io.storage.many_files import grouped
 from bkgflow.io.storage.reached import check_url, s3_options
 from bkgflow.io.storage.unwell import ChangedError, Wrong, persistently, wrong_with
 from bkgflow.io.storage.versions import Version, expect, expected, listed, take_listed
@@ -203,10 +204,36 @@ class Remote:
         return [f"{scheme}://{each.lstrip('/')}" for each in shown]
 
     def stamps(self) -> dict[str, Stamp]:
-        """Return the size and the time of every file in a folder, by its name."""
-        files = (each for each in self.listing() if each["type"] == "file")
-        versions = {each["name"].rpartition("/")[2]: _version(each) for each in files}
-        return {name: Stamp(each.size, each.mtime_ns) for name, each in versions.items()}
+        """Return the size and the time of every file in a folder, by its name.
+
+        Products that are groups of zarr count as one file each.
+        """
+        return grouped(self._stamps_below())
+
+    def _stamps_below(self) -> dict[str, Stamp]:
+        start, found = len(self.path.rstrip("/")) + 1, dict[str, Stamp]()
+        for each in self.listing(below=True):
+            version = _version(each)
+            found[each["name"][start:]] = Stamp(version.size, version.mtime_ns)
+        return found
+
+    def stamp(self) -> Stamp:
+        """Return the size and the time of a file, or of a product that is a group of zarr.
+
+        Raises
+        ------
+        OSError
+            If there is none.
+        """
+        try:
+            version = self.version()
+        except IsADirectoryError:
+            name = self.path.rstrip("/").rpartition("/")[2]
+            below = {f"{name}/{path}": each for path, each in self._stamps_below().items()}
+            if (stamp := grouped(below).get(name)) is None:
+                raise
+            return stamp
+        return Stamp(version.size, version.mtime_ns)
 
     def version(self) -> Version:
         """Return which version of a file is there; `OSError` where none is."""
@@ -220,7 +247,10 @@ class Remote:
 
     def identity(self, name: str) -> Identity:
         """Return which version of a file is there; from now on it is opened as this one."""
-        version = self.version()
+        try:
+            version = self.version()
+        except IsADirectoryError:  # a product of many objects, each of which has its own
+            return Identity(name, *self.stamp())
         expect(self.url, version)
         return Identity(name, version.size, version.mtime_ns, version.etag)
 

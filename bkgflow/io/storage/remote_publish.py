@@ -83,7 +83,7 @@ class _Appear:
             if self.run:
                 check_held(self.home or to.parent, self.run)  # it may have ended meanwhile
             if scratch.is_dir():
-                _put_folder(scratch, to, self.run)
+                _put_folder(scratch, to, self.run, self.home)
             else:
                 etag = self.before.etag if self.before else None
                 objects.put_file(Remote.of(to.url), scratch, etag, checksum_of(str(scratch)))
@@ -95,8 +95,8 @@ def _files(folder: Path) -> list[str]:
     return sorted(names, key=lambda name: (name in TOP, name))
 
 
-def _put_folder(scratch: Path, to: Location, run: str) -> None:
-    names = _files(scratch)
+def _put_folder(scratch: Path, to: Location, run: str, home: Location | None) -> None:
+    names, whole = _files(scratch), checksum_of(str(scratch))
     tops = [name for name in names if name in TOP]
     if not tops:
         raise OutputError(
@@ -110,12 +110,14 @@ def _put_folder(scratch: Path, to: Location, run: str) -> None:
         for name in old - set(names):
             Remote.of((to / name).url).remove()
         for name in names:
-            _put_into(scratch / name, to / name)
+            _put_into(scratch / name, to / name, whole if name in TOP else "")
         return
-    stage = to.parent / f"{PREFIX}{run or Owner.me()}-{uuid4().hex[:8]}" / to.name
+    # In the run's own folder, where the next run clears up, if that lies in a store as well.
+    beside = to.parent if home is None or home.is_local else home
+    stage = beside / f"{PREFIX}{run or Owner.me()}-{uuid4().hex[:8]}" / to.name
     try:
         for name in names:
-            _put_into(scratch / name, stage / name)
+            _put_into(scratch / name, stage / name, whole if name in TOP else "")
         for name in sorted(old & set(TOP)):  # from here on the old one does not open
             Remote.of((to / name).url).remove()
         for name in names:
@@ -129,8 +131,8 @@ def _put_folder(scratch: Path, to: Location, run: str) -> None:
                 Remote.of((stage / name).url).remove()
 
 
-def _put_into(file: Path, to: Location) -> None:
-    objects.put_file(Remote.of(to.url), file, objects.ANY)
+def _put_into(file: Path, to: Location, checksum: str) -> None:
+    objects.put_file(Remote.of(to.url), file, objects.ANY, checksum)
 
 
 def _copy(one: Location, other: Location) -> None:

@@ -94,9 +94,15 @@ def _stamps_below(folder: Path) -> dict[str, Stamp]:
 
 def stamps_of(folder: Location, names: Iterable[str]) -> dict[str, Stamp]:
     """Do `stamps_in`, with files that lie elsewhere and are known by their whole paths."""
-    found = stamps_in(folder)
+    found, stores = stamps_in(folder), dict[Location, dict[str, Stamp]]()
     for name in names:
-        stamp = Location(name).stamp() if name.startswith("/") else None
+        there, stamp = Location(name), None
+        if not there.is_local:  # one listing of a store, not one of each of its products
+            if there.parent not in stores:
+                stores[there.parent] = stamps_in(there.parent)
+            stamp = stores[there.parent].get(there.name)
+        elif name.startswith("/"):
+            stamp = there.stamp()
         if stamp is not None:
             found[name] = stamp
     return found

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from types import EllipsisType
@@ -15,8 +16,10 @@ from bkgflow.errors import FileError
 from bkgflow.io.fits.cards import BLOCK, Cards
 from bkgflow.io.fits.hdus import Hdu, hdu_of
 from bkgflow.io.storage.location import Location
-from bkgflow.io.storage.many_files import METADATA
+from bkgflow.io.storage.many_files import METADATA, PARTS
+from bkgflow.io.storage.reached import s3_options
 from bkgflow.io.storage.reading import understood
+from bkgflow.io.storage.remote import Remote
 from bkgflow.io.zarr.attributes import LAYOUT
 from bkgflow.io.zarr.layout import FITS, Pixels, Untyped
 
@@ -26,7 +29,15 @@ if TYPE_CHECKING:
 
     ZarrArray = zarr.Array[Any]
 
-__all__ = ["Group", "StoredHdu", "groups_of", "holds_group", "open_group", "store_of"]
+__all__ = [
+    "Group",
+    "StoredHdu",
+    "groups_of",
+    "holds_group",
+    "holds_product",
+    "open_group",
+    "store_of",
+]
 
 SUFFIX = ".zarr"
 
@@ -132,13 +143,48 @@ def holds_group(location: Location) -> bool:
     )
 
 
-def store_of(location: Location) -> LocalStore | FsspecStore:
-    """Return the store whose root a location is, to be read."""
+def holds_product(location: Location) -> bool:
+    """Whether the group of one product is there, not a store of several, and not half of one."""
+    return all((location / name).is_file() for name in (METADATA, f"{PARTS}/{METADATA}"))
+
+
+def store_of(location: Location, *, read_only: bool = True) -> LocalStore | FsspecStore:
+    """Return the store whose root a location is."""
     from zarr.storage import FsspecStore, LocalStore  # half a second, and few products are zarr
 
     if location.is_local:
-        return LocalStore(location.path, read_only=True)
-    return FsspecStore.from_url(location.url, read_only=True)
+        return LocalStore(location.path, read_only=read_only)
+    remote = Remote.of(location.url)
+    if not remote.is_s3:
+        return FsspecStore.from_url(location.url, read_only=read_only)
+    return FsspecStore(_s3(), read_only=read_only, path=remote.path)
+
+
+_systems: dict[int, tuple[Untyped, Untyped]] = {}
+
+
+def _s3() -> Untyped:
+    """Return the one S3 file system of this process that zarr asks, from its own thread.
+
+    fsspec would make one for every thread, and leave their connections open at the end.
+    """
+    import fsspec
+
+    options = s3_options()
+    _, system = _systems.get(id(options), (None, None))
+    if system is None:
+        system = fsspec.filesystem("s3", asynchronous=True, skip_instance_cache=True, **options)
+        _systems[id(options)] = options, system  # the id is theirs as long as they live
+        atexit.register(_close, system)
+    return system
+
+
+def _close(system: Untyped) -> None:
+    """Close the connections of a file system, in the thread that they were opened in."""
+    from zarr.core.sync import sync
+
+    with suppress(Exception):  # it was never asked, or the thread has ended
+        sync(system.s3.close(), timeout=2)
 
 
 def groups_of(location: Location) -> list[Location]:

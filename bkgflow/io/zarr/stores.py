@@ -5,9 +5,8 @@ from __future__ import annotations
 from bkgflow.errors import OutputError
 from bkgflow.io.storage.disks import on_one_disk
 from bkgflow.io.storage.location import Location
-from bkgflow.io.storage.many_files import is_product
 from bkgflow.io.storage.refused import not_writable
-from bkgflow.io.zarr.layout import Untyped
+from bkgflow.io.zarr.reading import holds_product, store_of
 from bkgflow.io.zarr.writing import consolidate
 
 __all__ = ["finish_store", "make_store"]
@@ -26,7 +25,7 @@ def make_store(store: Location, output: Location) -> None:
     """
     import zarr
 
-    if store.is_local and is_product(store.path):
+    if holds_product(store):
         raise OutputError(
             "A store must be a zarr group of products",
             file=store,
@@ -34,7 +33,7 @@ def make_store(store: Location, output: Location) -> None:
             cure="Give another path (--store)",
         )
     try:
-        group = zarr.open_group(_store(store), mode="a", use_consolidated=False)
+        group = zarr.open_group(store_of(store, read_only=False), mode="a", use_consolidated=False)
         group.update_attributes({"title": store.name, "source": "bkgflow"})
         if store.is_local and not on_one_disk(store, output):
             raise OutputError(
@@ -57,12 +56,6 @@ def make_store(store: Location, output: Location) -> None:
 def finish_store(store: Location) -> None:
     """List all that is in a store in its own metadata, so that one read finds every product."""
     try:
-        consolidate(_store(store))
+        consolidate(store_of(store, read_only=False))
     except OSError as problem:
         raise not_writable(store, problem) from problem
-
-
-def _store(store: Location) -> Untyped:
-    from zarr.storage import FsspecStore, LocalStore
-
-    return LocalStore(store.path) if store.is_local else FsspecStore.from_url(store.url)

@@ -1,0 +1,100 @@
+"""Products as groups of zarr in a bucket: whole, known by the ledger, and given back as FITS."""
+
+import threading
+
+import pytest
+import xarray as xr
+import zarr
+
+import bkgflow
+from bkgflow.io.exposures.from_fits import inspect
+from bkgflow.io.products.zarr import ZarrWriter
+from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.publish import PublishAnywhere
+from bkgflow.io.zarr.reading import holds_product, store_of
+from tests.helpers.products import assert_same
+from tests.helpers.programs import write_program
+
+
+@pytest.fixture
+def program(store, tmp_path):
+    """A program in a bucket; and the folder of its products as FITS files on a disk."""
+    write_program(tmp_path / "p")
+    url, direct = store.upload(tmp_path / "p", "prog"), tmp_path / "direct"
+    assert bkgflow.run(bkgflow.plan(url, direct), "threads").ok
+    return url, direct
+
+
+@pytest.mark.parametrize("where", ["groups", "a store", "a store of a campaign on a disk"])
+def test_products_in_a_bucket_are_known_again_and_come_back(store, program, tmp_path, where):
+    url, direct = program
+    out = tmp_path / "out" if "disk" in where else f"{store.url}/out"
+    stored = f"{store.url}/all.zarr" if "store" in where else None
+    plan = bkgflow.plan(url, out, format="zarr", store=stored)
+    assert bkgflow.run(plan, "threads").ok
+    assert len(bkgflow.run(plan, "threads").kept) == 3
+    again = bkgflow.run(plan, "threads", fresh=True)
+    assert again.ok and not again.kept
+    found = bkgflow.verify(out)
+    assert found.ok and all(each.checksum for each in found.files)
+    assert not [name for name in store.names("") if "/.bkgflow-" in name]
+    for back in bkgflow.export_fits(stored or out, tmp_path / "back"):
+        assert_same(back.path, direct / back.name)
+    if stored:
+        tree = xr.open_datatree(stored, engine="zarr")
+        assert sorted(tree.children) == ["t0_bsub", "t1_bsub", "t2_bsub"]
+        assert tree["t0_bsub"]["sci"].attrs["units"]
+
+
+def test_a_byte_that_changed_in_a_bucket_is_seen(store, program):
+    url, _ = program
+    out = f"{store.url}/out"
+    assert bkgflow.run(bkgflow.plan(url, out, format="zarr"), "threads").ok
+    name = "out/t1_bsub.zarr/sci/c/0/0"
+    raw = bytearray(store.get(name))
+    raw[-1] ^= 1
+    store.put(name, bytes(raw))
+    [wrong] = [each for each in bkgflow.verify(out).files if not each.good]
+    assert wrong.file == "t1_bsub.zarr" and "its bytes are not those" in wrong.why
+
+
+def test_a_reader_that_polls_a_bucket_never_opens_half_a_group(store, program):
+    """Of a group that is written again and again, every opening gives all of one version."""
+    url, _ = program
+    target = inspect(f"{url}/t0_rate.fits")
+    to, writer, seen, done = (
+        Location.of(f"{store.url}/x.zarr"),
+        ZarrWriter(PublishAnywhere()),
+        [],
+        [],
+    )
+
+    def write() -> None:
+        from bkgflow.io.products.writer import Changes
+        from bkgflow.record import Record
+        from bkgflow.verdict import State, Verdict
+
+        try:
+            for turn in range(4):
+                value = float(turn)
+                edit = {"SCI": lambda sci, _i, _r, value=value: sci.fill(value)}
+                with writer.open(target) as opened:
+                    verdict = Verdict(State.COMPLETE, record=Record("0", "k"))
+                    opened.product(Changes(edit), verdict, to).publish()
+        finally:
+            done.append(True)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    while not done:
+        try:
+            group = zarr.open_group(store_of(to), mode="r")
+        except FileNotFoundError:
+            continue
+        names = {name for name, _ in group.arrays()}
+        seen.append(names)
+        assert {"sci", "err", "dq", "x", "y"} <= names
+        values = set(group["sci"][:].ravel().tolist())
+        assert len(values) == 1
+    thread.join()
+    assert holds_product(to) and seen
