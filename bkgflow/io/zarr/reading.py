@@ -138,9 +138,7 @@ def holds_group(location: Location) -> bool:
         except (OSError, ValueError):  # it is said when it is opened
             return False
     path = location.url.partition("://")[2]
-    return any(part.endswith(SUFFIX) for part in path.split("/")) or location.url.startswith(
-        "icechunk"
-    )
+    return any(part.endswith(SUFFIX) for part in path.split("/"))
 
 
 def holds_product(location: Location) -> bool:
