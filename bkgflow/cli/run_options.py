@@ -9,7 +9,10 @@ import typer
 __all__ = ["CampaignFolder", "CheckSpace", "Format", "Output", "Pictures", "Store"]
 
 Output = Annotated[
-    str, typer.Option(help="Folder of the products: a path, or a URL such as s3://bucket/out.", metavar="DIR")
+    str,
+    typer.Option(
+        help="Folder of the products: a path, or a URL such as s3://bucket/out.", metavar="DIR"
+    ),
 ]
 Pictures = Annotated[bool, typer.Option("--pictures", help="Draw every target before and after.")]
 CheckSpace = Annotated[

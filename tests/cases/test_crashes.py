@@ -20,13 +20,9 @@ SAMPLE = [
     "disk-full",
     "read-only",
     "driver-written",
-    "driver-synced",
-    "driver-renamed",
     "driver-published",
     "driver-committing",
-    "driver-committed",
     "worker-written",
-    "worker-published",
 ]
 
 
