@@ -20,7 +20,8 @@ from uuid import uuid4
 
 from bkgflow.errors import OutputError
 from bkgflow.io.storage.refused import not_writable
-from bkgflow.io.storage.remote import Answer, Remote
+from bkgflow.io.storage.remote import Remote
+from bkgflow.io.storage.told import Answer
 from bkgflow.io.storage.unwell import ChangedError
 
 __all__ = [

@@ -6,32 +6,24 @@ import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
-from zlib import crc32
 
 from bkgflow.errors import UsageError
 from bkgflow.io.storage.identity import Identity, Stamp
 from bkgflow.io.storage.many_files import grouped
 from bkgflow.io.storage.reached import check_url, s3_options
+from bkgflow.io.storage.told import Answer, version_of
 from bkgflow.io.storage.unwell import ChangedError, Wrong, persistently, wrong_with
 from bkgflow.io.storage.versions import Version, expect, expected, listed, take_listed
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-__all__ = ["Answer", "Remote"]
+__all__ = ["Remote"]
 
 T = TypeVar("T")
 
-CHECKSUMS = ("ETag", "etag", "md5Hash")
-TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")
-"""Where the file systems of fsspec say which version of a file they have."""
-
 S3 = ("s3", "s3a")
-
-Answer = dict[str, Any]
-"""What fsspec and S3 answer, by their own names."""
 
 FRESH = 5.0
 """Seconds for which a bucket that gave an answer counts as one that is there."""
@@ -174,7 +166,7 @@ class Remote:
         start = len(own) + 1
         for each in found:
             if each["type"] == "file":
-                listed(f"{self.url.rstrip('/')}/{each['name'][start:]}", _version(each))
+                listed(f"{self.url.rstrip('/')}/{each['name'][start:]}", version_of(each))
         return found
 
     def names(self, *, files: bool = False) -> list[str]:
@@ -213,7 +205,7 @@ class Remote:
     def _stamps_below(self) -> dict[str, Stamp]:
         start, found = len(self.path.rstrip("/")) + 1, dict[str, Stamp]()
         for each in self.listing(below=True):
-            version = _version(each)
+            version = version_of(each)
             found[each["name"][start:]] = Stamp(version.size, version.mtime_ns)
         return found
 
@@ -242,7 +234,7 @@ class Remote:
             found = self.info()
             if found["type"] == "directory":
                 raise IsADirectoryError(f"{self.url} is a folder")
-            return _version(found)
+            return version_of(found)
         return version
 
     def identity(self, name: str) -> Identity:
@@ -300,7 +292,7 @@ class Remote:
         if version is None:
             return self.version()
         if not (self.is_s3 and version.etag):
-            found = _version(self.info())
+            found = version_of(self.info())
             if not found.is_same(version):
                 raise ChangedError(f"another version is there than was seen: {found.size} bytes")
         return version
@@ -336,24 +328,3 @@ class Remote:
         async with answer["Body"] as body:
             data: bytes = await body.read()
         return data
-
-
-def _version(found: Answer) -> Version:
-    """Return the version that fsspec tells of a file."""
-    checksum = next((str(found[key]) for key in CHECKSUMS if found.get(key)), "")
-    checksum = checksum.strip('"')
-    moment = next((found[key] for key in TIMES if found.get(key)), 0)
-    written = _nanoseconds(moment)
-    if "LastModified" in found:
-        # S3 tells seconds of an object, and of a listing maybe more. Below them the ETag counts:
-        # two versions of one second have two times.
-        written += crc32(checksum.encode()) % 10**9 - written % 10**9
-    return Version(checksum, int(found["size"] or 0), written)
-
-
-def _nanoseconds(moment: float | str | datetime) -> int:
-    """Return a time as the file system tells it in nanoseconds since 1970."""
-    if isinstance(moment, str):
-        moment = datetime.fromisoformat(moment)
-    seconds = moment.timestamp() if isinstance(moment, datetime) else moment
-    return round(seconds * 1e9)
