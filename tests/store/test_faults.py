@@ -11,6 +11,7 @@ import bkgflow
 from bkgflow.errors import BkgflowError, FileError, StorageError
 from bkgflow.graph.guard import Patience, guarded
 from bkgflow.io.exposures.from_fits import inspect
+from bkgflow.io.storage import unwell
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.reached import forget_stores
 from bkgflow.verdict import Passing
@@ -96,3 +97,30 @@ def test_a_missing_object_is_the_affair_of_its_unit(store, tmp_path):
     assert Counter(u.verdict.state.value for u in plan.units) == {"PLANNED": 2, "QUARANTINED": 1}
     with pytest.raises(FileError, match="must be a readable file"):
         inspect(f"{url}/t1_rate.fits")
+
+
+def test_a_store_that_swallows_every_request_is_not_asked_for_minutes(monkeypatch):
+    """With a clock of its own: each request takes ten seconds and comes to nothing."""
+    now = [0.0]
+    monkeypatch.setattr("bkgflow.io.storage.unwell.time.monotonic", lambda: now[0])
+
+    def wait(seconds):
+        now[0] += seconds
+
+    def ask():
+        wait(10.0)
+        raise TimeoutError("no answer")
+
+    patience = unwell.Patience(sleep=wait)
+    with pytest.raises(OSError, match="no answer"):
+        unwell.persistently(ask, "s3://far/away", patience)
+    assert 30.0 < now[0] < 45.0
+    before = now[0]
+    with pytest.raises(OSError, match="no answer"):
+        unwell.persistently(ask, "s3://far/another", patience)
+    assert now[0] - before == pytest.approx(10.0)
+    assert unwell.persistently(lambda: "there again", "s3://far/away", patience) == "there again"
+    with pytest.raises(OSError, match="no answer"):
+        unwell.persistently(ask, "s3://far/away", patience)
+    assert now[0] - before > 40.0
+    unwell.persistently(lambda: "there again", "s3://far/away", patience)

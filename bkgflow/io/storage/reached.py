@@ -19,7 +19,7 @@ CONFIG: Mapping[str, object] = {
     # Retries are bkgflow's own: several on top of each other would wait for minutes.
     "retries": {"total_max_attempts": 1, "mode": "standard"},
     "max_pool_connections": AT_ONCE,
-    "connect_timeout": 10,
+    "connect_timeout": 5,
     "read_timeout": 30,
     # Stores other than Amazon's own refuse the checksums that newer clients send unasked.
     "request_checksum_calculation": "when_required",

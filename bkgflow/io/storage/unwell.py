@@ -66,6 +66,11 @@ def _chain(problem: BaseException | None) -> Iterator[BaseException]:
         problem = problem.__cause__ or problem.__context__
 
 
+def _answered(problem: BaseException) -> bool:
+    """Whether it is an answer of the store, and not that there was none."""
+    return any(isinstance(getattr(each, "response", None), dict) for each in _chain(problem))
+
+
 def wrong_with(problem: BaseException) -> tuple[Wrong, str]:
     """Return what an error means, and what the store itself says, for people."""
     for each in _chain(problem):
@@ -121,11 +126,15 @@ class Patience:
         chance in it, so that many workers do not come back at once.
     longest : float
         Seconds that a single pause may be.
+    enough : float
+        Seconds after which nothing is tried a third time: a store that swallows every request
+        would be waited for for minutes.
     """
 
     attempts: int = 7
     pause: float = 0.25
     longest: float = 10.0
+    enough: float = 30.0
     sleep: Callable[[float], object] = time.sleep
 
     def before(self, attempt: int) -> float:
@@ -133,6 +142,10 @@ class Patience:
         pause = self.pause * 2.0 ** (attempt - 1)
         return min(self.longest, pause) * random.uniform(0.5, 1.5)
 
+
+_away: dict[str, float] = {}
+"""Until when a bucket counts as out of reach, of which no request was answered: by then each other
+request for it is made once, so that a plan of many objects does not wait for every one of them."""
 
 PATIENCE = Patience()
 """Of every request, unless something else is said: some 15 s in all, beside what the store itself
@@ -152,15 +165,23 @@ def persistently(ask: Callable[[], T], url: str, patience: Patience | None = Non
     FileNotFoundError, PermissionError, OSError
         What else the store says; with the number ETIMEDOUT where it may pass.
     """
-    patience = patience or PATIENCE
-    for attempt in range(patience.attempts):
+    patience, began = patience or PATIENCE, time.monotonic()
+    bucket = "/".join(url.split("/", 3)[:3])
+    attempts = 1 if began < _away.get(bucket, began) else patience.attempts
+    for attempt in range(attempts):
         if attempt:
             patience.sleep(patience.before(attempt))
         try:
-            return ask()
+            answer = ask()
+            _away.pop(bucket, None)
+            return answer
         except Exception as problem:
             wrong, said = wrong_with(problem)
-            if wrong != Wrong.PASSING or attempt + 1 == patience.attempts:
+            now = time.monotonic()
+            last = attempt + 1 == attempts or (attempt > 0 and now - began > patience.enough)
+            if wrong == Wrong.PASSING and last and attempt and not _answered(problem):
+                _away[bucket] = now + patience.enough
+            if wrong != Wrong.PASSING or last:
                 raise _as_error(wrong, said, url, attempt + 1) from problem
     raise AssertionError("unreachable: the last attempt returns or raises")
 
