@@ -13,8 +13,9 @@ __all__ = ["Lines"]
 class Lines:
     """Appends lines to a file; where the disk takes no more, it keeps why, and is quiet.
 
-    A line goes to the system in one call, so that a process which is killed leaves whole ones. What
-    a machine that lost its power left of a line ends there: the next one begins on a new line.
+    A line goes to the system in one call, so that a process which is killed leaves whole ones, but
+    for one that a disk was just taking. What is left of such a line, or of one when a machine lost
+    its power, ends there: the next one begins on a new line.
 
     Attributes
     ----------
