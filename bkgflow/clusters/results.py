@@ -35,7 +35,10 @@ async def _gather(client: Client, futures: list[Future]) -> list[Ended | None]:
     found: list[Ended | None] = await asyncio.wait_for(
         client.gather(futures, errors="skip", asynchronous=True), GATHER
     )
-    return found
+    if len(found) < len(futures) > 1:
+        # dask leaves out those of a worker that has just died, and does not say which they are.
+        return [(await _gather(client, [each]) or [None])[0] for each in futures]
+    return found or [None] * len(futures)
 
 
 def problem_of(future: Future) -> BaseException | None:
