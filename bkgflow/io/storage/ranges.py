@@ -7,7 +7,6 @@ what came before. What was fetched last is kept, for whoever opens the same vers
 
 from __future__ import annotations
 
-import io
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +17,7 @@ from bkgflow.errors import FileError
 from bkgflow.io.storage.blocks import Key, ahead, kept
 from bkgflow.io.storage.reached import AT_ONCE
 from bkgflow.io.storage.remote import Remote
+from bkgflow.io.storage.seekable import SeekableStream
 from bkgflow.io.storage.unwell import ChangedError
 from bkgflow.io.storage.versions import Version, expected
 
@@ -50,7 +50,7 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(AT_ONCE // 2, thread_name_prefix="bkgflow-fetch")
 
 
-class RangeReader(io.RawIOBase):
+class RangeReader(SeekableStream):
     """An object, read by byte ranges; of one version from its beginning to its end.
 
     Errors are those of bkgflow where the object is another one by now; else what the store says,
@@ -74,25 +74,8 @@ class RangeReader(io.RawIOBase):
 
     # What a stream has.
 
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def seekable(self) -> bool:
-        """It is."""
-        return True
-
-    def tell(self) -> int:
-        """Return where it stands."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go elsewhere; nothing is asked of the store."""
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.version.size}[whence]
-        if base + offset < 0:
-            raise OSError(f"there is no byte {base + offset}")
-        self._at = base + offset
-        return self._at
+    def _length(self) -> int:
+        return self.version.size
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         """Fill a buffer, as far as there are bytes."""

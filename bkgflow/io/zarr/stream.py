@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from bkgflow.io.fits.hdus import Hdus, by_name, read_hdus
 from bkgflow.io.fits.hdus import walk as walk_file
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.reading import reading
+from bkgflow.io.storage.seekable import SeekableStream
 from bkgflow.io.zarr.layout import Pixels, Untyped
 from bkgflow.io.zarr.reading import Group, StoredHdu, holds_group, open_group
 
@@ -63,7 +63,7 @@ class _Stretch:
     kind: str
 
 
-class FitsStream(io.RawIOBase):
+class FitsStream(SeekableStream):
     """A file to be read, whose bytes come out of a group's arrays row by row."""
 
     def __init__(self, group: Group) -> None:
@@ -74,23 +74,8 @@ class FitsStream(io.RawIOBase):
         self._begins = [each.begin for each in self._stretches]
         self._held: tuple[_Stretch, bytes] | None = None
 
-    def readable(self) -> bool:
-        """Yes."""
-        return True
-
-    def seekable(self) -> bool:
-        """Yes."""
-        return True
-
-    def tell(self) -> int:
-        """Return the byte that is read next."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a byte."""
-        stop = self._stretches[-1].stop
-        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: stop}[whence]
-        return self._at
+    def _length(self) -> int:
+        return self._stretches[-1].stop
 
     def readinto(self, buffer: Untyped) -> int:
         """Fill a buffer, but for what lies behind the end."""
