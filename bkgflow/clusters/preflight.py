@@ -12,7 +12,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from uuid import uuid4
 
@@ -183,10 +183,15 @@ def _question() -> dict[str, object]:
 
 def _differences(said: Mapping[str, str]) -> Iterator[str]:
     """Say of which packages another version is there than here."""
-    here = introduce(VERSION, PACKAGES, [])
-    for package, version in here.items():
+    for package, version in _here().items():
         if said.get(package) != version:
             yield f"{package} {said.get(package)} instead of {version}"
+
+
+@cache
+def _here() -> dict[str, str]:
+    """Return the versions of this process, which are asked for with every worker that comes."""
+    return introduce(VERSION, PACKAGES, [])
 
 
 def _named(workers: Collection[str], known: Mapping[str, object]) -> str:

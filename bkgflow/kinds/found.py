@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bkgflow.detector import DO_NOT_USE, Window
 from bkgflow.io.exposures.facts import ExposureFacts
@@ -86,24 +87,40 @@ def _unsubtracted(target: ExposureFacts, bands: Sequence[Band]) -> int:
 
 
 def _valid(target: ExposureFacts, reader: Reader, band: Window, missing: Plane) -> int:
-    """Count the pixels of a band that are missing in the background and valid in the target."""
+    """Count the pixels of a band that are missing in the background and valid in the target.
+
+    By their places: they are few, and nothing else of an exposure is looked at.
+    """
     number = target.n_integrations or 1
     looked_at = max(1, min(number, MOST_BYTES // (4 * band.nx * target.window.ny)))
-    # The pixels that no integration so far has shown to be valid.
-    undecided = missing.copy()
+    # The pixels that no integration so far has shown to be valid, in the order of the rows.
+    undecided = np.flatnonzero(missing)
+    many = len(undecided)
     for i in range(looked_at):
-        rows = np.flatnonzero(undecided.any(axis=1))
-        if not len(rows):
+        if not len(undecided):
             break
         first = i * number // looked_at
-        start, stop = int(rows[0]), int(rows[-1]) + 1
-        part = Window(band.x0, band.y0 + start, band.nx, stop - start)
-        bad = _read(target, reader, "dq", part, first) & np.uint32(DO_NOT_USE) != 0
-        asked = undecided[start:stop]
-        if not (asked & ~bad).any():  # mostly: what is bad is bad in all exposures
+        bad = _at(target, reader, "dq", band, undecided, first) & np.uint32(DO_NOT_USE) != 0
+        if bad.all():  # mostly: what is bad is bad in all exposures
             continue
-        asked &= bad | ~np.isfinite(_read(target, reader, "sci", part, first))
-    return int(np.count_nonzero(missing) - np.count_nonzero(undecided))
+        good = ~bad
+        good[good] = np.isfinite(_at(target, reader, "sci", band, undecided[good], first))
+        undecided = undecided[~good]
+    return many - len(undecided)
+
+
+def _at(
+    target: ExposureFacts,
+    reader: Reader,
+    layer: Layer,
+    band: Window,
+    places: NDArray[np.int64],
+    integration: int,
+) -> NDArray[np.generic]:
+    """Read the pixels at some places of a band, in the order of its rows; all their rows are."""
+    start, stop = int(places[0]) // band.nx, int(places[-1]) // band.nx + 1
+    part = Window(band.x0, band.y0 + start, band.nx, stop - start)
+    return _read(target, reader, layer, part, integration).reshape(-1)[places - start * band.nx]
 
 
 def _read(

@@ -49,7 +49,7 @@ class SlitlessKind(Kind):
     """Wide-field slitless spectroscopy: a fit for each exposure, whose mask is in the product."""
 
     name = "slitless"
-    version = 2
+    version = 3
     verb = "fit"
     noun = "fit"
     arguments = (

@@ -30,6 +30,8 @@ from bkgflow.verdict import State, Verdict
 
 __all__ = ["Writer"]
 
+OF_ATTEMPTS = tuple(column.name for column in attempts.columns)
+
 MOST = 2000
 """Changes of one transaction: whoever reads waits for it, on a disk of the network."""
 
@@ -141,7 +143,7 @@ class Writer:
 
     def tried(self, unit: str, attempt: Mapping[str, Any]) -> None:
         """Take down an attempt at a unit: the columns of the table, without those of the unit."""
-        row = {column.name: attempt.get(column.name) for column in attempts.columns}
+        row = {name: attempt.get(name) for name in OF_ATTEMPTS}
         own = {"campaign": self.campaign, "unit": self.names[unit], "run": self.run}
         self._put((Step.ATTEMPTS, row | own))
 

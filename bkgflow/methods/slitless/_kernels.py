@@ -12,7 +12,7 @@ import numpy as np
 from bkgflow.methods._compiled import compiled, inlined
 from bkgflow.methods.arrays import Bools, Doubles, Integers, Reals
 
-__all__ = ["drop", "normal_sums", "profile_rms", "residuals", "tails", "take_pixels"]
+__all__ = ["drop", "normal_sums", "profile_squares", "residuals", "tails", "take_pixels"]
 
 
 BLOCK = 1024
@@ -21,19 +21,20 @@ BLOCK = 1024
 
 @compiled
 def take_pixels(
-    sci: Reals, err: Reals, mask: Bools, templates: Reals, by_columns: bool,
+    sci: Reals, err: Reals, mask: Bools, templates: Reals, by_columns: bool, start: int, stop: int,
     s: Reals, b: Reals, v: Reals, counts: Integers,
 ) -> int:  # fmt: skip
     """Copy the usable pixels into s, b (k, n) and v = ERR²; return how many there are.
 
-    They come row by row, or column by column; ``counts`` gets how many each one gave. A pixel
+    They come row by row, or column by column, from the line ``start`` up to ``stop``, without
+    it; ``counts`` gets how many each of these lines gave. A pixel
     is usable where SCI and all templates are finite and ERR is not 0. Where ERR is not finite,
     v is infinite: it takes part in the percentiles, as in the reference step, but in no sum.
     """
     n = 0
     ny, nx = sci.shape
     if by_columns:
-        for column in range(nx):
+        for column in range(start, stop):
             before = n
             for row in range(ny):
                 variance = err[row, column] * err[row, column]
@@ -46,10 +47,10 @@ def take_pixels(
                     for k in range(templates.shape[0]):
                         b[k, n] = templates[k, row, column]
                     n += 1
-            counts[column] = n - before
+            counts[column - start] = n - before
         return n
     places, usable = np.empty(nx, np.int64), np.empty(nx, np.bool_)
-    for row in range(ny):
+    for row in range(start, stop):
         # Along the SIMD, and then without a branch: nobody foretells which one comes next.
         _mark(sci[row], err[row], mask[row], templates[:, row], usable)
         found = 0
@@ -57,7 +58,7 @@ def take_pixels(
             places[found] = column
             found += usable[column]
         _gather(sci[row], err[row], templates[:, row], places[:found], s, b, v, n)
-        counts[row] = found
+        counts[row - start] = found
         n += found
     return n
 
@@ -122,10 +123,12 @@ def _residual(s: Reals, b: Reals, factors: Doubles, i: int) -> float:
 
 
 @compiled
-def residuals(s: Reals, b: Reals, n: int, step: int, factors: Doubles, out: Doubles) -> int:
+def residuals(
+    s: Reals, b: Reals, start: int, stop: int, step: int, factors: Doubles, out: Doubles
+) -> int:
     """Write every ``step``-th residual s - factors·b, if not rejected; return how many."""
     found = 0
-    for i in range(0, n, step):
+    for i in range(start, stop, step):
         residual = _residual(s, b, factors, i)
         if not np.isnan(residual):
             out[found] = residual
@@ -204,9 +207,14 @@ def drop(
 
 
 @compiled
-def profile_rms(s: Reals, b: Reals, counts: Integers, factors: Doubles) -> float:
-    """Return the rms of the medians of the residuals in each line; NaN without any."""
-    scratch = np.empty(max(1, counts.max()), np.float64)
+def profile_squares(
+    s: Reals, b: Reals, counts: Integers, factors: Doubles
+) -> tuple[float, int]:  # fmt: skip
+    """Return the sum of the squared medians of the residuals of each line, and of how many."""
+    most = 0
+    for line in range(counts.size):
+        most = max(most, counts[line])
+    scratch = np.empty(most, np.float64)
     total, lines, first = 0.0, 0, 0
     for line in range(counts.size):
         n = 0
@@ -219,4 +227,4 @@ def profile_rms(s: Reals, b: Reals, counts: Integers, factors: Doubles) -> float
         if n > 0:
             total += np.median(scratch[:n]) ** 2
             lines += 1
-    return np.sqrt(total / lines) if lines > 0 else np.nan
+    return total, lines

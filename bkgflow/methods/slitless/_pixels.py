@@ -1,16 +1,36 @@
-"""The background pixels of one exposure: gathered, summed, solved, and trimmed."""
+"""The background pixels of one exposure: gathered, summed, solved, and trimmed.
+
+In two parts of the image side by side, each in a thread of its own. They are always two, and
+added up in their order, so that the numbers do not depend on how many threads there are.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 
 from bkgflow.methods._compiled import read_only
 from bkgflow.methods.arrays import Bools, Doubles, Integers, Reals
-from bkgflow.methods.slitless._kernels import drop, normal_sums, residuals, tails, take_pixels
+from bkgflow.methods.slitless._kernels import (
+    drop,
+    normal_sums,
+    profile_squares,
+    residuals,
+    tails,
+    take_pixels,
+)
 
 __all__ = ["BackgroundPixels"]
+
+P = TypeVar("P")
+T = TypeVar("T")
+
+PARTS = 2
 
 SAMPLE = 1 << 14  # residuals looked at to guess where a percentile lies before it is found exactly
 NOISE_SAMPLE = 1 << 15
@@ -24,14 +44,92 @@ CANCELLED = 1e4
 
 
 @dataclass(slots=True)
-class BackgroundPixels:
-    """The background pixels, and the sums over those that are not rejected yet."""
+class Part:
+    """The background pixels of some lines of the image.
+
+    Attributes
+    ----------
+    s, v : (≥ n,) float
+        SCI, NaN once it is rejected; and ERR².
+    b : (n_templates, ≥ n) float
+        The reference skies.
+    counts : (n_lines,) int64
+        How many pixels each line gave.
+    first : int
+        How many pixels the parts before have.
+    """
 
     s: Reals
     b: Reals
     v: Reals
     counts: Integers
-    n: int  # how many were gathered: the first n of each array
+    n: int
+    first: int = 0
+
+    @classmethod
+    def of(
+        cls, sci: Reals, err: Reals, mask: Bools, templates: Reals, lines: slice, by_columns: bool
+    ) -> Part:
+        """Copy the pixels of the mask out of some lines: row by row or column by column."""
+        size = len(templates)
+        most = int(np.count_nonzero(mask[:, lines] if by_columns else mask[lines]))
+        start, stop, real = int(lines.start), int(lines.stop), sci.dtype
+        s, b, v = np.empty(most, real), np.empty((size, most), real), np.empty(most, real)
+        counts = np.empty(stop - start, np.int64)
+        n = take_pixels(sci, err, mask, templates, by_columns, start, stop, s, b, v, counts)
+        return cls(s, b, v, counts, n)
+
+    def sums(self) -> tuple[int, Doubles, Doubles]:
+        """Return how many pixels have a weight, and their normal equations."""
+        matrix, vector = np.empty((len(self.b), len(self.b))), np.empty(len(self.b))
+        used = normal_sums(self.s, self.b, self.v, self.n, matrix, vector)
+        return used, matrix, vector
+
+    def every(self, step: int) -> slice:
+        """Return which pixels an even choice takes that goes through all parts."""
+        return slice(-self.first % step, self.n, step)
+
+    def outer(self, factors: Doubles, low: float, high: float, room: int) -> Outer:
+        """Return the residuals below and above two bounds, as far as there is room for them."""
+        values, where = np.empty(room), np.empty(room, np.int64)
+        below, above = tails(self.s, self.b, self.n, factors, low, high, values, where)
+        return Outer(values, where, below, above)
+
+
+@dataclass(slots=True)
+class Outer:
+    """Residuals that are far out in one part: the low ones first, the high ones last.
+
+    Attributes
+    ----------
+    values, where : (room,) float64, int64
+        The residuals and their indices; what is between is not filled.
+    below, above : int
+        How many there are; -1 where there was no room.
+    """
+
+    values: Doubles
+    where: Integers
+    below: int
+    above: int
+
+    @property
+    def lows(self) -> Doubles:
+        """Those at the lower end."""
+        return self.values[: self.below]
+
+    @property
+    def highs(self) -> Doubles:
+        """Those at the upper end."""
+        return self.values[self.values.size - self.above :]
+
+
+@dataclass(slots=True)
+class BackgroundPixels:
+    """The background pixels, and the sums over those that are not rejected yet."""
+
+    parts: list[Part]
+    n: int  # how many were gathered
     left: int  # how many of these are not rejected
     used: int  # how many of those have a weight
     matrix: Doubles
@@ -44,19 +142,26 @@ class BackgroundPixels:
         """Copy the pixels of the mask out of the images, row by row or column by column."""
         narrow = np.result_type(sci.dtype, err.dtype, templates.dtype).itemsize <= 4
         real: np.dtype[np.floating] = np.dtype(np.float32 if narrow else np.float64)
-        size, most = len(templates), int(np.count_nonzero(mask))
-        s, b, v = np.empty(most, real), np.empty((size, most), real), np.empty(most, real)
-        counts = np.empty(mask.shape[1 if by_columns else 0], np.int64)
         sci, err, templates = (read_only(array, real) for array in (sci, err, templates))
         mask = read_only(mask, np.bool_)
-        n = take_pixels(sci, err, mask, templates, by_columns, s, b, v, counts)
-        pixels = cls(s, b, v, counts, n, n, 0, np.empty((size, size)), np.empty(size))
+
+        def part(lines: slice) -> Part:
+            return Part.of(sci, err, mask, templates, lines, by_columns)
+
+        parts = _each(part, _parts(mask.shape[1 if by_columns else 0]))
+        for before, after in pairwise(parts):
+            after.first = before.first + before.n
+        n, size = sum(each.n for each in parts), len(templates)
+        pixels = cls(parts, n, n, 0, np.empty((size, size)), np.empty(size))
         pixels.add_up()
         return pixels
 
     def add_up(self) -> None:
         """Fill the normal equations from all pixels that are left."""
-        self.used = normal_sums(self.s, self.b, self.v, self.n, self.matrix, self.vector)
+        found = _each(Part.sums, self.parts)
+        self.used = sum(used for used, _, _ in found)
+        self.matrix = np.sum([matrix for _, matrix, _ in found], axis=0)
+        self.vector = np.sum([vector for _, _, vector in found], axis=0)
 
     def solve(self) -> tuple[Doubles, Doubles, str | None]:
         """Return the factors, their covariance, and why there are none."""
@@ -78,38 +183,48 @@ class BackgroundPixels:
         """Drop the residuals below the given percentile and above its counterpart."""
         if not self.left:
             return
-        values, where, low, high = self._outer(factors, percent)
+        outer, low, high = self._outer(factors, percent)
         matrix, vector = np.zeros_like(self.matrix), np.zeros_like(self.vector)
-        gone, weighted = drop(self.s, self.b, self.v, values, where, low, high, matrix, vector)
-        self.left -= gone
-        self.used -= weighted
+        for part, far in zip(self.parts, outer, strict=True):
+            found = drop(part.s, part.b, part.v, far.values, far.where, low, high, matrix, vector)
+            self.left -= found[0]
+            self.used -= found[1]
         self.matrix -= matrix
         self.vector -= vector
         cancelled = np.abs(matrix) > CANCELLED * np.abs(self.matrix)
         if cancelled.any() or (np.abs(vector) > CANCELLED * np.abs(self.vector)).any():
             self.add_up()
 
-    def _outer(self, factors: Doubles, percent: float) -> tuple[Doubles, Integers, float, float]:
-        """Return the outer residuals, their indices, and the two percentiles among all."""
+    def _outer(self, factors: Doubles, percent: float) -> tuple[list[Outer], float, float]:
+        """Return the outer residuals of each part, and the two percentiles among all."""
         last = self.left - 1
         ends = percent / 100 * last, (100 - percent) / 100 * last
         low, high, room = self._guess(factors, percent / 100)
-        values, where = np.empty(room), np.empty(room, np.int64)
-        below, above = tails(self.s, self.b, self.n, factors, low, high, values, where)
-        if below >= int(ends[0]) + 2 and self.left - above <= int(ends[1]):
-            upper = _ranked(values[room - above :], ends[1] - (self.left - above))
-            lower = _ranked(values[:below], ends[0])
-            values[below : room - above] = lower  # room that was not needed: never rejected
-            return values, where, lower, upper
-        values, where = np.empty(self.left), np.empty(self.left, np.int64)
-        tails(self.s, self.b, self.n, factors, np.inf, np.inf, values, where)
-        return values, where, _ranked(values, ends[0]), _ranked(values, ends[1])
+        outer = _each(lambda part: part.outer(factors, low, high, room), self.parts)
+        above = sum(each.above for each in outer)
+        enough = sum(each.below for each in outer) >= int(ends[0]) + 2
+        if min(each.below for each in outer) >= 0 and enough and self.left - above <= int(ends[1]):
+            upper = _ranked([each.highs for each in outer], ends[1] - (self.left - above))
+            lower = _ranked([each.lows for each in outer], ends[0])
+            for each in outer:  # room that was not needed: never rejected
+                each.values[each.below : each.values.size - each.above] = lower
+            return outer, lower, upper
+        outer = _each(lambda part: part.outer(factors, np.inf, np.inf, part.n), self.parts)
+        lows = [each.lows for each in outer]
+        lower, upper = _ranked(lows, ends[0]), _ranked(lows, ends[1])
+        for each in outer:
+            each.values[each.below :] = lower
+        return outer, lower, upper
 
     def _guess(self, factors: Doubles, share: float) -> tuple[float, float, int]:
         """Return bounds a little inside the two percentiles, and room for what lies beyond."""
         step = -(-self.n // SAMPLE) | 1
-        sample = np.empty(-(-self.n // step))
-        sample = sample[: residuals(self.s, self.b, self.n, step, factors, sample)]
+        found = []
+        for part in self.parts:
+            start, sample = part.every(step).start, np.empty(-(-part.n // step))
+            size = residuals(part.s, part.b, start, part.n, step, factors, sample)
+            found.append(sample[:size])
+        sample = np.concatenate(found)
         if step == 1 or not sample.size:
             return np.inf, np.inf, 0
         share = min(0.5, share + 5 * np.sqrt(share / sample.size) + 5 / sample.size)
@@ -118,14 +233,39 @@ class BackgroundPixels:
 
     def sample(self) -> tuple[Reals, Reals, Reals]:
         """Return an even choice of s, b and v, copied."""
-        chosen = slice(None, self.n, -(-self.n // NOISE_SAMPLE) | 1)
-        return self.s[chosen].copy(), self.b[:, chosen].copy(), self.v[chosen].copy()
+        step = -(-self.n // NOISE_SAMPLE) | 1
+        chosen = [(part, part.every(step)) for part in self.parts]
+        return (
+            np.concatenate([part.s[those] for part, those in chosen]),
+            np.concatenate([part.b[:, those] for part, those in chosen], axis=1),
+            np.concatenate([part.v[those] for part, those in chosen]),
+        )
+
+    def profile_rms(self, factors: Doubles) -> float:
+        """Return the rms of the medians of the residuals in each line; NaN without any."""
+        found = _each(lambda p: profile_squares(p.s, p.b, p.counts, factors), self.parts)
+        lines = sum(each for _, each in found)
+        return float(np.sqrt(sum(total for total, _ in found) / lines)) if lines else np.nan
 
 
-def _ranked(values: Doubles, position: float) -> float:
+def _parts(lines: int) -> list[slice]:
+    """Return where the parts of an image lie, along its lines."""
+    edges = [lines * each // PARTS for each in range(PARTS + 1)]
+    return [slice(*each) for each in pairwise(edges)]
+
+
+def _each(function: Callable[[P], T], parts: Sequence[P]) -> list[T]:
+    """Call a kernel for every part, each in a thread: kernels need no interpreter."""
+    with ThreadPoolExecutor(len(parts) - 1) as pool:
+        others = pool.map(function, parts[1:])
+        return [function(parts[0]), *others]
+
+
+def _ranked(values: Sequence[Doubles], position: float) -> float:
     """Return the value at a fractional rank, between two ranks by numpy's own rule."""
+    together = np.concatenate(values)
     lower = int(position)
-    upper = min(lower + 1, values.size - 1)
-    values = np.partition(values, (lower, upper))
-    a, b, t = float(values[lower]), float(values[upper]), position - lower
+    upper = min(lower + 1, together.size - 1)
+    together = np.partition(together, (lower, upper))
+    a, b, t = float(together[lower]), float(together[upper]), position - lower
     return b - (b - a) * (1 - t) if t >= 0.5 else a + (b - a) * t

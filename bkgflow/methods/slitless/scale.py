@@ -17,7 +17,6 @@ import numpy as np
 
 from bkgflow.errors import ShapeError
 from bkgflow.methods.arrays import Bools, Doubles, Reals
-from bkgflow.methods.slitless._kernels import profile_rms
 from bkgflow.methods.slitless._pixels import BackgroundPixels
 from bkgflow.rules import ScaleRule
 
@@ -121,7 +120,7 @@ def fit_scale(
     course, left = [factors], [pixels.left]
     while reason is None and iteration < rule.maxiter:
         if rule.rms_stop > 0:
-            rms = profile_rms(pixels.s, pixels.b, pixels.counts, factors)
+            rms = pixels.profile_rms(factors)
             if not last_rms - rms >= rule.rms_stop / 100 * last_rms:
                 break
             last_rms = rms
