@@ -210,14 +210,14 @@ def crowd(
     units: Annotated[int, typer.Option(min=100, help="Units of the program.")] = 10_000,
     bad: Annotated[float, typer.Option(min=0, max=0.5, help="Share of them that is bad.")] = 0.03,
     cluster: Annotated[
-        list[str] | None, typer.Option("--cluster", help="local, threads; repeatable.")
+        list[str] | None, typer.Option("--cluster", help="local, threads, apart; repeatable.")
     ] = None,
 ) -> None:
     """Run ten thousand small units, some of them bad: counts, memory, the driver's time, resume.
 
     Exit code 0: every unit ended as it must, and nothing was done again; 1: not.
     """
-    found = measure_crowd(units, bad, cluster or ["local", "threads"], _say)
+    found = measure_crowd(units, bad, cluster or ["apart", "threads"], _say)
     _print(crowd_table(found))
     if any(each.wrong for each in found):
         raise typer.Exit(1)

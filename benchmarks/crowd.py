@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from rich.table import Table
 
 from benchmarks.crowd_inputs import Crowd, make_crowd
 from benchmarks.fault_tools import Running, bkgflow
+from benchmarks.grid import Grid, grid
 from bkgflow.campaign.place import open_campaign
 from bkgflow.errors import BkgflowError
 from bkgflow.io.storage.location import Location
@@ -31,6 +32,9 @@ PAUSE = 1.0
 LONGEST = 7200.0
 """Seconds that a run may take."""
 
+APART = "apart"
+"""The cluster whose scheduler and workers are started beforehand, each a process of its own."""
+
 
 @dataclass
 class Measured:
@@ -42,8 +46,8 @@ class Measured:
         Units that had ended; bytes of the driver; of the scheduler, where it is another process.
     reading : list of float
         Seconds that counting the units in the ledger took while it ran.
-    driver_cpu : float
-        Seconds of the driver, in all.
+    driver_cpu, scheduler_cpu : float
+        Seconds of the driver, in all; and of the scheduler, where it is another process.
     """
 
     cluster: str
@@ -53,6 +57,7 @@ class Measured:
     memory: list[tuple[int, int, int]] = field(default_factory=list)
     reading: list[float] = field(default_factory=list)
     driver_cpu: float = 0.0
+    scheduler_cpu: float = 0.0
     planned_cpu: float = 0.0
     resume: float = 0.0
     wrong: list[str] = field(default_factory=list)
@@ -67,19 +72,25 @@ def measure_crowd(
         began = time.monotonic()
         crowd = make_crowd(folder, units, share)
         say(f"{units} units made in {time.monotonic() - began:.0f} s, {len(crowd.bad)} are bad")
-        return [_measured(crowd, each, folder / each, say) for each in clusters]
+        found = []
+        for each in clusters:
+            with grid(folder / "grid", 2) if each == APART else nullcontext() as made:
+                found.append(_measured(crowd, each, folder / each, say, made))
+        return found
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _measured(crowd: Crowd, cluster: str, out: Path, say: Callable[[str], object]) -> Measured:
+def _measured(
+    crowd: Crowd, cluster: str, out: Path, say: Callable[[str], object], made: Grid | None
+) -> Measured:
     found = Measured(cluster, crowd.units)
-    arguments = ["run", crowd.folder, "--output", out, "--cluster", cluster, "--workers", 2]
-    arguments += ["--quiet"]
+    arguments: list[object] = ["run", crowd.folder, "--output", out, "--quiet"]
+    arguments += ["--cluster", made.address] if made else ["--cluster", cluster, "--workers", 2]
     quick = {"BKGFLOW_AMEND": "1"}
     with bkgflow(*arguments, out=out, environment=quick) as running:
         while running.process.poll() is None:
-            _look(found, out, running)
+            _look(found, out, running, made)
             time.sleep(PAUSE)
         code, said = running.end(LONGEST)
         found.seconds = time.monotonic() - running.began
@@ -99,7 +110,7 @@ def _measured(crowd: Crowd, cluster: str, out: Path, say: Callable[[str], object
     return found
 
 
-def _look(found: Measured, out: Path, running: Running) -> None:
+def _look(found: Measured, out: Path, running: Running, made: Grid | None) -> None:
     ended, began = 0, time.monotonic()
     with suppress(BkgflowError, OSError):
         database, reader = open_campaign(Location.of(out))
@@ -113,8 +124,11 @@ def _look(found: Measured, out: Path, running: Running) -> None:
         found.driver_cpu = times.user + times.system
         if not found.reading:
             found.planned_cpu = found.driver_cpu
-        apart = [each for each in driver.children() if "scheduler" in " ".join(each.cmdline())]
-        scheduler = sum(each.memory_info().rss for each in apart)
+        scheduler = 0
+        if made:
+            apart = psutil.Process(made.processes[0].pid)
+            times = apart.cpu_times()
+            found.scheduler_cpu, scheduler = times.user + times.system, apart.memory_info().rss
         found.memory.append((ended, driver.memory_info().rss, scheduler))
 
 
@@ -162,6 +176,9 @@ def as_table(found: list[Measured]) -> Table:
         "driver's CPU before the first unit": lambda m: f"{m.planned_cpu:.1f} s",
         "driver's CPU a unit, after that": lambda m: (
             f"{1000 * (m.driver_cpu - m.planned_cpu) / m.units:.2f} ms"
+        ),
+        "scheduler's CPU a unit": lambda m: (
+            f"{1000 * m.scheduler_cpu / m.units:.2f} ms" if m.scheduler_cpu else "in the driver's"
         ),
         "counting while it ran": lambda m: (
             f"{1000 * sum(m.reading) / max(1, len(m.reading)):.0f} ms, "
