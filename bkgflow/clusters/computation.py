@@ -38,6 +38,13 @@ LOOK_AGAIN = 0.1
 GRACE = 1.0
 """Seconds that a unit gets beyond its time: news of its end may be on the way."""
 
+TOGETHER = 0.1
+"""Seconds in which news comes together, where workers have plenty to do: results that are fetched,
+taken down and announced one by one cost the driver twice the time."""
+
+PLENTY = 2
+"""Units of each thread that are with the scheduler, beyond which nobody waits for the driver."""
+
 PATIENCE = 1.0
 """Seconds after which it is looked whether all is well, where there is no news."""
 
@@ -135,6 +142,8 @@ class Computation:
         found: list[Any] = []
         with suppress(Empty):
             found.append(self.said.get(timeout=max(0.0, due - time.monotonic())))
+            if len(self.flights.units) > PLENTY * self.watch.threads:
+                time.sleep(TOGETHER)
             while len(found) < 1000:
                 found.append(self.said.get_nowait())
         return found

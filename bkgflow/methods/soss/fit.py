@@ -85,7 +85,7 @@ def _fit(
     steps = [discontinuity(template) for template in library]
     edges = max(int(each.max()) for each in steps), min(int(each.min()) for each in steps)
     percentiles = rule.bkg_percentile
-    sky = gather_sky(segments, rule.source_percentile, edges)
+    sky = gather_sky(segments, rule.source_percentile, edges, threads=max(1, threads))
     rms = np.full((len(library), 2), np.inf)
     best: _Best | None = None
     notes: list[str] = []

@@ -8,7 +8,9 @@ counts, the second finds the exact value and collects at once what may be below.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -58,7 +60,11 @@ class Gathered:
 
 
 def gather_sky(
-    segments: Sequence[Segment], percentile: float | tuple[float, float], edges: tuple[int, int]
+    segments: Sequence[Segment],
+    percentile: float | tuple[float, float],
+    edges: tuple[int, int],
+    *,
+    threads: int = 1,
 ) -> Gathered:
     """Find the source threshold of all segments together and collect what is below.
 
@@ -91,7 +97,7 @@ def gather_sky(
         # Twice what the two looks take, and no second way to count.
         for i, part in enumerate((slice(0, edges[0]), slice(edges[1], columns))):
             own = [OnlyColumns(segment, part) for segment in segments]
-            counts, _ = _look(own, ~far)
+            counts, _ = _look(own, ~far, threads)
             both, threshold, n_good = _collect(own, counts, ~far, percentile[i], edges, columns)
             sides.append(both[i])
             limits.append(threshold)
@@ -99,25 +105,31 @@ def gather_sky(
         two = (sides[0], sides[1]), (limits[0], limits[1])
         return Gathered(*two, good, lengths, quantiles[:, -1], far)
     if far.any():
-        counts, _ = _look(segments, ~far)
+        counts, _ = _look(segments, ~far, threads)
     both, threshold, good = _collect(segments, counts, ~far, percentile, edges, columns)
     return Gathered(both, threshold, good, lengths, quantiles[:, -1], far)
 
 
-def _look(segments: Sequence[Segment], used: Bools) -> tuple[Integers, Doubles]:
+def _look(segments: Sequence[Segment], used: Bools, threads: int) -> tuple[Integers, Doubles]:
     """Count the good pixels by the upper half of their bits; return quantiles of integrations.
 
     (65536,) int64, and (n_integrations, 2) float64: the lower ends of the quantiles' bins.
     """
-    bins, counts = np.zeros((2, BINS + 1), np.int64), np.zeros(BINS, np.int64)
+    # What each thread counts, from scratch for each integration and in all.
+    own = [(np.zeros((2, BINS + 1), np.int64), np.zeros(BINS, np.int64)) for _ in range(threads)]
     fractions, places = np.array(FRACTIONS), np.full((used.size, len(FRACTIONS)), -1, np.int64)
-    for start, sci, dq in stream(segments):
-        for i in range(len(sci)):
+
+    def count(start: int, sci: Words, dq: Words, thread: int) -> None:
+        for i in range(thread, len(sci), threads):
             if used[start + i]:
-                count_high(sci[i].reshape(-1), dq[i].reshape(-1), bins)
-                add_up(bins, counts, fractions, places[start + i])
+                count_high(sci[i].reshape(-1), dq[i].reshape(-1), own[thread][0])
+                add_up(*own[thread], fractions, places[start + i])
+
+    with ThreadPoolExecutor(threads) as pool:
+        for start, sci, dq in stream(segments):
+            list(pool.map(partial(count, start, sci, dq), range(min(threads, len(sci)))))
     quantiles = np.where(places < 0, np.nan, _values(np.maximum(places, 0) << 16))
-    return counts, quantiles
+    return np.sum([total for _, total in own], axis=0), quantiles
 
 
 def _collect(
@@ -155,8 +167,13 @@ def _collect(
     before = below[high] - counts[high]
     low, top = (_value(high[i], low_bins[i], k - before[i]) for i, k in enumerate((first, last)))
     threshold = float(interpolate(low, top, weight))
-    sides = (_side(values[i], pixels[i], marks[:, i].copy(), threshold, good.size) for i in (0, 1))
-    return (next(sides), next(sides)), threshold, good
+    ends = [marks[:, i].copy() for i in (0, 1)]
+    with ThreadPoolExecutor(2) as pool:
+        one, other = (
+            pool.submit(_side, *each, threshold, good.size)
+            for each in zip(values, pixels, ends, strict=True)
+        )
+        return (one.result(), other.result()), threshold, good
 
 
 def _side(bits: Words, pixels: Words, ends: Integers, threshold: float, n_pixels: int) -> Side:

@@ -17,6 +17,9 @@ __all__ = ["ArraySegment", "OnlyColumns", "Segment", "common_frame", "stream"]
 
 Chunk = tuple[Reals, Flags]
 
+AT_ONCE = 8
+"""Integrations in memory that are looked at together: some for each thread, and few to convert."""
+
 
 class Segment(Protocol):
     """A file's integrations, to be read more than once, a few at a time."""
@@ -48,10 +51,10 @@ class ArraySegment:
         return (len(self.sci) if self.sci.ndim == 3 else 1), ny, nx
 
     def chunks(self) -> Iterator[Chunk]:
-        """Yield integrations one by one: views."""
+        """Yield some integrations at a time: views."""
         sci, dq = self.sci.reshape(self.shape), self.dq.reshape(self.shape)
-        for i in range(len(sci)):
-            yield sci[i : i + 1], dq[i : i + 1]
+        for i in range(0, len(sci), AT_ONCE):
+            yield sci[i : i + AT_ONCE], dq[i : i + AT_ONCE]
 
 
 @dataclass(frozen=True, slots=True)
