@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from functools import partial
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any
 
 from distributed import Client, Future, KilledWorker
@@ -21,6 +21,7 @@ from bkgflow.clusters.failure import Cause, Failure
 from bkgflow.clusters.feed import Feed
 from bkgflow.clusters.flights import Flight, Flights, Group
 from bkgflow.clusters.measured import Began, Ended, attempt_of, told_of
+from bkgflow.clusters.news import all_news
 from bkgflow.clusters.on_worker import stop
 from bkgflow.clusters.policy import RetryPolicy, window_for
 from bkgflow.clusters.results import problem_of, results_of, unseen_input
@@ -37,10 +38,6 @@ LOOK_AGAIN = 0.1
 
 GRACE = 1.0
 """Seconds that a unit gets beyond its time: news of its end may be on the way."""
-
-TOGETHER = 0.1
-"""Seconds in which news comes together, where workers have plenty to do: results that are fetched,
-taken down and announced one by one cost the driver twice the time."""
 
 PLENTY = 2
 """Units of each thread that are with the scheduler, beyond which nobody waits for the driver."""
@@ -139,14 +136,8 @@ class Computation:
     def _news(self) -> list[Any]:
         """Wait for news, but not beyond what is due; return all that there are."""
         due = min(self.retries.due, self.flights.next_due(), time.monotonic() + PATIENCE)
-        found: list[Any] = []
-        with suppress(Empty):
-            found.append(self.said.get(timeout=max(0.0, due - time.monotonic())))
-            if len(self.flights.units) > PLENTY * self.watch.threads:
-                time.sleep(TOGETHER)
-            while len(found) < 1000:
-                found.append(self.said.get_nowait())
-        return found
+        plenty = len(self.flights.units) > PLENTY * self.watch.threads
+        return all_news(self.said, due - time.monotonic(), together=plenty)
 
     # From the scheduler.
 

@@ -116,7 +116,7 @@ def _at(
     band: Window,
     places: NDArray[np.int64],
     integration: int,
-) -> NDArray[np.generic]:
+) -> NDArray[np.unsignedinteger]:
     """Read the pixels at some places of a band, in the order of its rows; all their rows are."""
     start, stop = int(places[0]) // band.nx, int(places[-1]) // band.nx + 1
     part = Window(band.x0, band.y0 + start, band.nx, stop - start)

@@ -25,7 +25,7 @@ from bkgflow.methods.slitless._kernels import (
     take_pixels,
 )
 
-__all__ = ["BackgroundPixels"]
+__all__ = ["BackgroundPixels", "Outer", "Part"]
 
 P = TypeVar("P")
 T = TypeVar("T")

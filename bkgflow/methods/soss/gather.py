@@ -80,6 +80,8 @@ def gather_sky(
         columns that are fitted left and right of the step, each side for itself.
     edges : (int, int)
         Column behind the last one of the left side, first column of the right side.
+    threads : int
+        That count side by side. The result is the same.
 
     Raises
     ------
@@ -89,7 +91,7 @@ def gather_sky(
     ny, nx = common_frame(segments)
     columns = min(nx, LAST_FIT_COLUMN + 1)
     lengths = tuple(segment.shape[0] for segment in segments)
-    counts, quantiles = _look(segments, np.ones(sum(lengths), bool))
+    counts, quantiles = _look(segments, np.ones(sum(lengths), bool), threads)
     far = outlying(quantiles)
     if isinstance(percentile, tuple):
         sides, limits = list[Side](), list[float]()
@@ -167,11 +169,10 @@ def _collect(
     before = below[high] - counts[high]
     low, top = (_value(high[i], low_bins[i], k - before[i]) for i, k in enumerate((first, last)))
     threshold = float(interpolate(low, top, weight))
-    ends = [marks[:, i].copy() for i in (0, 1)]
     with ThreadPoolExecutor(2) as pool:
         one, other = (
-            pool.submit(_side, *each, threshold, good.size)
-            for each in zip(values, pixels, ends, strict=True)
+            pool.submit(_side, values[i], pixels[i], marks[:, i].copy(), threshold, good.size)
+            for i in (0, 1)
         )
         return (one.result(), other.result()), threshold, good
 
