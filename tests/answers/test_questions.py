@@ -220,8 +220,9 @@ def test_an_export_has_the_last_of_a_unit_that_was_mended(campaign):
     assert bkgflow.run(bkgflow.plan(asked, campaign / "new"), "threads", progress=False).ok
     frame = bkgflow.export(campaign / "new").to_frame()
     assert list(frame["unit"]) == ["t0_bsub.fits"] and list(frame["state"]) == ["COMPLETE"]
-    (campaign / "program" / "late_rate.fits").rename(away)  # its product is still there, and its row
+    (campaign / "program" / "late_rate.fits").rename(away)
     bkgflow.run(bkgflow.plan(asked, campaign / "new"), "threads", progress=False)
+    # The product is still there, and so is its row.
     states = bkgflow.export(campaign / "new").to_frame().set_index("unit")["state"].to_dict()
     assert states == {"t0_bsub.fits": "COMPLETE", "more_asn.json: late": "QUARANTINED"}
 

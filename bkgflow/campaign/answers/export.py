@@ -126,9 +126,7 @@ def _last(units: list[Kept], listed: set[str]) -> list[Kept]:
     When that is mended, it is called after the product, and the old name stands for nothing.
     """
     there = {each.target for each in units if each.unit in listed}
-    return [
-        each for each in units if each.unit in listed or each.files or each.target not in there
-    ]
+    return [each for each in units if each.unit in listed or each.files or each.target not in there]
 
 
 def _row(kept: Kept, folder: Location, listed: bool) -> Row:
