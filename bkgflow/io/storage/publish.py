@@ -24,6 +24,7 @@ from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.lock import check_held
 from bkgflow.io.storage.many_files import METADATA, below, put_in_place
 from bkgflow.io.storage.owner import Owner
+from bkgflow.io.storage.reached import ICECHUNK
 from bkgflow.io.storage.refused import not_writable
 from bkgflow.io.storage.remote import Remote
 
@@ -202,6 +203,10 @@ def publisher_of(to: Location, run: str = "", home: Location | None = None) -> P
     """
     if to.is_local:
         return LocalPublish(run=run, home=home)
+    if to.url.startswith(ICECHUNK):
+        from bkgflow.io.storage.icechunk_publish import IcechunkPublish
+
+        return IcechunkPublish(run, home)
     from bkgflow.io.storage.remote_publish import RemotePublish
 
     return RemotePublish(run, home=home)
@@ -287,6 +292,12 @@ def published(location: Location) -> tuple[int, str]:
     """
     if location.is_local:
         return location.size(), location.checksum()
+    if location.url.startswith(ICECHUNK):
+        from bkgflow.io.storage.icechunks import checksum_in_commit
+
+        with suppress(OSError):
+            return location.size(), checksum_in_commit(location.url)
+        return -1, ""
     from bkgflow.io.storage.objects import CHECKSUM, head
 
     with suppress(OSError):
