@@ -149,7 +149,7 @@ def test_a_reader_sees_one_version_while_others_are_committed(campaign, store):
             data = xr.open_zarr(last(store), group="x", consolidated=False, chunks=None)
             values = set(data.sci.values.ravel().tolist())
             seen.update(values)
-            if len(values) != 1 or "cards" not in data.attrs and "dq" not in data:
+            if len(values) != 1 or ("cards" not in data.attrs and "dq" not in data):
                 wrong.append(values)
 
     group(store, target, -1.0).publish()

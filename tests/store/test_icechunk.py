@@ -1,19 +1,13 @@
 """A repository of icechunk in a bucket: products as commits, whoever is killed meanwhile."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
-
 import icechunk
 import pytest
 import xarray as xr
 
 import bkgflow
-from tests.helpers.clusters import ROOT
 from tests.helpers.products import assert_same
 from tests.helpers.programs import write_program
+from tests.helpers.stores import killed_at
 
 NAMES = ["t0_bsub", "t1_bsub", "t2_bsub"]
 
@@ -55,22 +49,8 @@ def test_a_writer_that_is_killed_before_its_commit_leaves_nothing_to_be_seen(sto
     url, out = f"icechunk://{store.url}/all.icechunk", f"{store.url}/out"
     assert bkgflow.run(bkgflow.plan(program, out, store=url), "threads", only="t0*").ok
     before = set(store.names("all.icechunk/"))
-    store.proxy.fault = lambda request, _: (
-        "stall" * (request.method == "PUT" and "/snapshots/" in request.path)
-    )
     words = ["run", program, "--output", out, "--store", url, "--cluster", "threads", "-q"]
-    writer = subprocess.Popen(
-        [sys.executable, "-c", "from bkgflow.cli import main; main()", *words],
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, start_new_session=True,
-    )  # fmt: skip
-    try:
-        deadline = time.monotonic() + 60
-        while not store.proxy.count("/snapshots/", "PUT") and time.monotonic() < deadline:
-            time.sleep(0.05)
-    finally:
-        os.killpg(writer.pid, signal.SIGKILL)
-        writer.wait()
-    store.proxy.fault = lambda request, _: ""
+    killed_at(store, lambda each: each.method == "PUT" and "/snapshots/" in each.path, *words)
     assert set(store.names("all.icechunk/")) > before  # manifests, which nothing refers to
     assert list(last(store, "all.icechunk").children) == ["t0_bsub"]
     result = bkgflow.run(bkgflow.plan(program, out, store=url), "threads", progress=False)

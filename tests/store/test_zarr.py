@@ -14,6 +14,7 @@ from bkgflow.io.storage.publish import PublishAnywhere
 from bkgflow.io.zarr.reading import holds_product, store_of
 from tests.helpers.products import assert_same
 from tests.helpers.programs import write_program
+from tests.helpers.stores import killed_at
 
 
 @pytest.fixture
@@ -98,3 +99,45 @@ def test_a_reader_that_polls_a_bucket_never_opens_half_a_group(store, program):
         assert len(values) == 1
     thread.join()
     assert holds_product(to) and seen
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("before", [False, True])
+def test_a_writer_that_is_killed_leaves_no_half_group_and_its_parts_are_removed(
+    store, program, before
+):
+    """It dies when all of a group is there but what it opens by; of a new one, and over an old."""
+    url, _ = program
+    out, plan = f"{store.url}/out", bkgflow.plan(url, f"{store.url}/out", format="zarr")
+    if before:
+        assert bkgflow.run(plan, "threads", progress=False).ok
+
+    def is_top(request):
+        return request.method == "PUT" and request.path.endswith("t1_bsub.zarr/zarr.json")
+
+    words = ("run", url, "--output", out, "--format", "zarr", "--cluster", "threads", "-q")
+    killed_at(store, is_top, *words, *(["--fresh"] if before else []))
+    left = [name for name in store.names("out/") if "t1_bsub.zarr/" in name]
+    hidden = [name for name in left if "/.bkgflow-" in name]
+    assert len(hidden if before else left) > 10
+    product = Location.of(f"{out}/t1_bsub.zarr")
+    assert holds_product(product) == before
+    if before:
+        assert (xr.open_zarr(product.url).sci == 2.0).all()
+    else:
+        with pytest.raises(FileNotFoundError):
+            xr.open_zarr(product.url)
+    result = bkgflow.run(plan, "threads", progress=False)
+    assert result.ok and bkgflow.verify(out).ok and not bkgflow.verify(out).unknown
+    assert not [name for name in store.names("out/") if "/.bkgflow-" in name]
+    assert (xr.open_zarr(product.url).sci == 2.0).all()
+
+
+def test_clean_removes_all_objects_of_a_group(store, program, tmp_path):
+    url, _ = program
+    out = f"{store.url}/out"
+    assert bkgflow.run(bkgflow.plan(url, out, format="zarr"), "threads", progress=False).ok
+    assert bkgflow.run(bkgflow.plan(url, out), "threads", progress=False).ok
+    assert len(bkgflow.clean(out, yes=True).unwanted) == 3
+    assert not [name for name in store.names("out/") if ".zarr" in name]
+    assert bkgflow.verify(out).ok
