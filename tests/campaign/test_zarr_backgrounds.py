@@ -40,7 +40,7 @@ def program(folder, *, cubes=False):
 
 def clipped(stack):
     """The mean of what a clip leaves, and of how many that is, by astropy and numpy alone."""
-    kept = sigma_clip(np.ma.masked_invalid(stack.astype(float)), 3, maxiters=None, axis=0)
+    kept = sigma_clip(np.ma.masked_invalid(stack.astype(float)), 2, maxiters=None, axis=0)
     number = (~np.ma.getmaskarray(kept)).sum(axis=0)
     return np.ma.mean(kept, axis=0).filled(np.nan), number
 
@@ -53,7 +53,7 @@ def run(folder, out, **options):
 @pytest.mark.parametrize("cubes", [False, True])
 def test_background_and_number_are_those_of_the_truth(tmp_path, cubes):
     target, stack = program(tmp_path / "program", cubes=cubes)
-    run(tmp_path / "program", tmp_path / "out", format="zarr")
+    run(tmp_path / "program", tmp_path / "out", format="zarr", sigma=2.0)
     [path] = (tmp_path / "out").glob("*.zarr")
     images = np.stack([clipped(cube)[0] for cube in stack]) if cubes else stack
     mean, number = clipped(images)
@@ -63,7 +63,7 @@ def test_background_and_number_are_those_of_the_truth(tmp_path, cubes):
         assert data.background.attrs["units"] == data.sci.attrs["units"] == "DN/s"
         np.testing.assert_array_equal(data.n_used, number)
         np.testing.assert_allclose(data.background, mean, rtol=1e-6)
-        assert data.n_used[33, 4] == 0 and number.max() == 7 > number[10:20, 5].max()
+        assert data.n_used[33, 4] == 0 and number.max() == 7 > int(number[10:20, 5].max())
         left = np.where(data.n_used > 0, data.background, np.float32(0))
         np.testing.assert_array_equal(data.sci, target - left)
 
@@ -94,7 +94,8 @@ def test_a_slitless_product_has_the_scaled_sky_and_a_soss_product_none(tmp_path)
     [path] = (tmp_path / "out").glob("*.zarr")
     with xr.open_zarr(path) as data:
         sci = fits.getdata(made.exposures[0], "SCI")
-        np.testing.assert_array_equal(sci - data.background.values, data.sci)
+        # The sky is subtracted in float64, and rounded by itself in the array.
+        np.testing.assert_allclose(sci - data.background.values, data.sci, atol=2e-6)
         assert float(data.background.max()) > 0 and "n_used" not in data
     made = simulate_soss(tmp_path / "soss", integrations=2, templates=2)
     step = {"references": made.references[0].parent, "format": "zarr"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -53,6 +54,9 @@ LOOKED_AT = 1000
 PRODUCT, CHECKSUM = "bkgflow-product", "bkgflow-checksum"
 """Names in the metadata of a commit: of the group, and of the checksum of what was written."""
 
+LOCK = ".bkgflow-commit"
+"""File in a repository on a disk that is locked while something is committed."""
+
 CURE = "Give icechunk:///folder/name.icechunk, or icechunk://s3://bucket/name.icechunk"
 
 
@@ -97,6 +101,8 @@ def _storage(root: str) -> Storage:
     """Return where a repository lies, with the credentials that the environment has."""
     import icechunk
 
+    # It would warn, each time, that commits to a disk are not safe: they are made one by one here.
+    icechunk.set_logs_filter(os.environ.get("ICECHUNK_LOG") or "error")
     if "://" not in root:
         return icechunk.local_filesystem_storage(root)
     bucket, _, prefix = root.partition("://")[2].partition("/")
@@ -165,16 +171,31 @@ def last_store(url: str) -> IcechunkStore:
 # Transactions.
 
 
-def _commit(session: Session, message: str, words: Mapping[str, str] | None = None) -> None:
-    """Commit on top of what others have committed; groups other than their own never conflict."""
+@contextmanager
+def _alone(root: str) -> Iterator[None]:
+    """Hold a lock that all who commit to a repository on a disk wait for.
+
+    A file system has no conditions: of two commits at once icechunk would lose one. A bucket has.
+    """
+    if "://" in root:
+        yield
+        return
+    with (Path(root) / LOCK).open("ab") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)  # given up when it is closed, or the process dies
+        yield
+
+
+def _commit(root: str, session: Session, message: str, **words: str) -> None:
+    """Commit on top of what others have committed; groups other than theirs never conflict."""
     import icechunk
 
-    session.commit(
-        message,
-        dict(words or {}),
-        rebase_with=icechunk.ConflictDetector(),
-        rebase_tries=TRIES,
-    )
+    with _alone(root):
+        session.commit(
+            message,
+            {name.replace("_", "-"): word for name, word in words.items()},
+            rebase_with=icechunk.ConflictDetector(),
+            rebase_tries=TRIES,
+        )
 
 
 def commit_root(url: str, attributes: Mapping[str, object]) -> None:
@@ -196,7 +217,7 @@ def commit_root(url: str, attributes: Mapping[str, object]) -> None:
         session = repository.writable_session(BRANCH)
         if not sync(session.store.exists(METADATA)):
             zarr.create_group(session.store, attributes=dict(attributes))
-            _commit(session, "the group of a campaign's products")
+            _commit(root, session, "the group of a campaign's products")
 
 
 def commit_group(url: str, folder: Path, checksum: str) -> None:
@@ -215,7 +236,7 @@ def commit_group(url: str, folder: Path, checksum: str) -> None:
     with asking(url):
         session = _repository(root).writable_session(BRANCH)
         sync(_put(session.store, group, folder))
-        _commit(session, group, {PRODUCT: group, CHECKSUM: checksum})
+        _commit(root, session, group, bkgflow_product=group, bkgflow_checksum=checksum)
 
 
 async def _put(store: IcechunkStore, group: str, folder: Path) -> None:
@@ -254,7 +275,7 @@ def remove_group(url: str) -> None:
         if not group or not sync(session.store.exists(f"{group}/{METADATA}")):
             raise FileNotFoundError(errno.ENOENT, "no such group", url)
         sync(session.store.delete_dir(group))
-        _commit(session, f"{group} removed")
+        _commit(root, session, f"{group} removed")
 
 
 def checksum_in_commit(url: str) -> str:
