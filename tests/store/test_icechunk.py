@@ -47,7 +47,7 @@ def test_products_are_commits_in_a_bucket_and_come_back(store, program, tmp_path
 @pytest.mark.slow
 def test_a_writer_that_is_killed_before_its_commit_leaves_nothing_to_be_seen(store, program):
     url, out = f"icechunk://{store.url}/all.icechunk", f"{store.url}/out"
-    assert bkgflow.run(bkgflow.plan(program, out, store=url), "threads", only="t0*").ok
+    assert bkgflow.run(bkgflow.plan(program, out, store=url), "threads", only=["t0*"]).ok
     before = set(store.names("all.icechunk/"))
     words = ["run", program, "--output", out, "--store", url, "--cluster", "threads", "-q"]
     killed_at(store, lambda each: each.method == "PUT" and "/snapshots/" in each.path, *words)

@@ -140,4 +140,3 @@ def test_clean_removes_all_objects_of_a_group(store, program, tmp_path):
     assert bkgflow.run(bkgflow.plan(url, out), "threads", progress=False).ok
     assert len(bkgflow.clean(out, yes=True).unwanted) == 3
     assert not [name for name in store.names("out/") if ".zarr" in name]
-    assert bkgflow.verify(out).ok
