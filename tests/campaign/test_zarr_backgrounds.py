@@ -97,7 +97,7 @@ def test_a_slitless_product_has_the_scaled_sky_and_a_soss_product_none(tmp_path)
         # The sky is subtracted in float64, and rounded by itself in the array.
         np.testing.assert_allclose(sci - data.background.values, data.sci, atol=2e-6)
         assert float(data.background.max()) > 0 and "n_used" not in data
-    made = simulate_soss(tmp_path / "soss", integrations=2, templates=2)
+    made = simulate_soss(tmp_path / "soss", integrations=2, segments=1, templates=2)
     step = {"references": made.references[0].parent, "format": "zarr"}
     run(list(made.associations), tmp_path / "soss_out", **step)
     [path] = (tmp_path / "soss_out").glob("*.zarr")
