@@ -22,7 +22,7 @@ from uuid import uuid4
 from bkgflow.errors import StorageError
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.lock import check_held
-from bkgflow.io.storage.many_files import METADATA, below, put_in_place
+from bkgflow.io.storage.many_files import METADATA, below, put_in_place, sync_below
 from bkgflow.io.storage.owner import Owner
 from bkgflow.io.storage.reached import ICECHUNK
 from bkgflow.io.storage.refused import not_writable
@@ -153,8 +153,7 @@ class LocalPublish:
         # A rename may reach the disk before the bytes do. Without the first sync a power
         # cut would leave a file of the right name and length that is full of zeros; without
         # the second one the ledger could know of a product whose name is lost.
-        for each in below(scratch):
-            self.sync(each)
+        sync_below(scratch, self.sync)
         self.sync(scratch)
         if self.run:
             check_held(self.home or to.parent, self.run)  # it may have ended while this was written

@@ -16,7 +16,7 @@ from bkgflow.io.fits.cards import WIDTH
 from bkgflow.io.fits.hdus import Hdu
 from bkgflow.io.fits.tree import TREE
 from bkgflow.io.fits.unwarned import unwarned
-from bkgflow.io.zarr.arrays import create
+from bkgflow.io.zarr.arrays import create, in_batches
 from bkgflow.io.zarr.attributes import array_attributes, coordinate_attributes, group_attributes
 from bkgflow.io.zarr.layout import (
     DIMENSIONS,
@@ -109,13 +109,14 @@ def write_group(
         array = create(group, axis, (length,), np.dtype(np.int32), (axis,), attributes)
         array[...] = np.arange(begin, begin + length, dtype=np.int32)
     names = _names(pieces, shape, {extra.name for extra in extras})
-    for piece, called in zip(pieces, names, strict=True):
-        if called:
-            attributes = array_attributes(called, piece.hdu.header, sci.header)
-            _write_piece(group, called, piece, attributes)
-    for extra in extras:
-        attributes = array_attributes(extra.name, sci.header, sci.header)
-        _write_pixels(group, extra.name, shape[-2:], extra.dtype, extra.planes, attributes)
+    with in_batches():
+        for piece, called in zip(pieces, names, strict=True):
+            if called:
+                attributes = array_attributes(called, piece.hdu.header, sci.header)
+                _write_piece(group, called, piece, attributes)
+        for extra in extras:
+            attributes = array_attributes(extra.name, sci.header, sci.header)
+            _write_pixels(group, extra.name, shape[-2:], extra.dtype, extra.planes, attributes)
     _write_rest(group.create_group(FITS), pieces, names)
     consolidate(group.store)
 
