@@ -1,5 +1,8 @@
 """Products as groups of zarr in a bucket: whole, known by the ledger, and given back as FITS."""
 
+import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -12,6 +15,7 @@ from bkgflow.io.products.zarr import ZarrWriter
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import PublishAnywhere
 from bkgflow.io.zarr.reading import holds_product, store_of
+from tests.helpers.clusters import ROOT
 from tests.helpers.products import assert_same
 from tests.helpers.programs import write_program
 from tests.helpers.stores import killed_at
@@ -140,3 +144,27 @@ def test_clean_removes_all_objects_of_a_group(store, program, tmp_path):
     assert bkgflow.run(bkgflow.plan(url, out), "threads", progress=False).ok
     assert len(bkgflow.clean(out, yes=True).unwanted) == 3
     assert not [name for name in store.names("out/") if ".zarr" in name]
+
+
+FORGETS = """
+import gc, sys
+import xarray as xr
+from bkgflow.io.storage.reached import forget_stores
+data = xr.open_zarr(sys.argv[1], group="t0_bsub")
+assert float(data.sci.mean()) == 2.0
+del data
+forget_stores()
+gc.collect()
+"""
+
+
+def test_no_connection_stays_open_of_a_store_that_xarray_has_opened(store, program, tmp_path):
+    url, _ = program
+    where = f"{store.url}/all.zarr"
+    assert bkgflow.run(bkgflow.plan(url, tmp_path / "out", store=where), "threads").ok
+    done = subprocess.run(
+        [sys.executable, "-c", FORGETS, where],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,7 +99,20 @@ def forget_stores() -> None:
     fsspec.config.set_conf_files(str(Path.home() / ".config" / "fsspec"), fsspec.config.conf)
     fsspec.config.set_conf_env(fsspec.config.conf)
     if (known := fsspec.registry.get("s3")) is not None:
+        for system in list(known._cache.values()):
+            _close(system)
         known.clear_instance_cache()
+
+
+def _close(system: AbstractFileSystem) -> None:
+    """Close the connections of a file system that zarr has asked, in the thread that it asks from.
+
+    fsspec closes those of its own thread itself; others would complain when they are collected.
+    """
+    asking = sys.modules.get("zarr.core.sync")
+    if asking is not None and system.asynchronous and system._s3 is not None:
+        with suppress(Exception):  # that thread may have ended
+            asking.sync(system._s3.close(), timeout=2)
 
 
 @cache
