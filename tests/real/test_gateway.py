@@ -19,8 +19,10 @@ from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.lock import hold, holder_of
 from bkgflow.io.storage.publish import publisher_of
 from bkgflow.io.storage.reached import forget_stores
+from bkgflow.io.zarr.reading import holds_product
 from tests.helpers.clusters import ROOT
 from tests.helpers.programs import write_program
+from tests.helpers.stores import killed_at
 
 pytestmark = [pytest.mark.debian, pytest.mark.slow]
 
@@ -156,6 +158,34 @@ def test_a_writer_that_is_killed_leaves_no_object_and_its_parts_are_removed(stor
     with hold(Location.of(f"{store.url}/out"), "0123abcd"):
         assert clear_dead(Location.of(f"{store.url}/out")).removed == 1
     assert not uploads()
+
+
+def test_a_killed_writer_of_a_group_leaves_none_and_the_next_run_makes_it(store, tmp_path):
+    write_program(tmp_path / "p")
+    url, out = store.upload(tmp_path / "p", "prog"), f"{store.url}/out"
+    words = ("run", url, "--output", out, "--format", "zarr", "--cluster", "threads", "-q")
+    killed_at(
+        store,
+        lambda each: each.method == "PUT" and each.path.endswith("t1_bsub.zarr/zarr.json"),
+        *words,
+    )
+    product = Location.of(f"{out}/t1_bsub.zarr")
+    assert len([n for n in store.names("out/") if "t1_bsub.zarr/" in n]) > 10
+    assert not holds_product(product)
+    result = bkgflow.run(bkgflow.plan(url, out, format="zarr"), "threads", progress=False)
+    assert result.ok and holds_product(product) and bkgflow.verify(out).ok
+    assert not [name for name in store.names("out/") if "/.bkgflow-" in name]
+
+
+def test_workers_commit_to_a_repository_side_by_side(store, tmp_path):
+    write_program(tmp_path / "p", targets=8)
+    url, store_url = store.upload(tmp_path / "p", "prog"), f"icechunk://{store.url}/all.icechunk"
+    plan = bkgflow.plan(url, tmp_path / "out", store=store_url)
+    result = bkgflow.run(plan, "local", workers=2, progress=False)
+    assert result.ok, result
+    assert len(bkgflow.run(plan, "threads", progress=False).kept) == 8
+    assert bkgflow.verify(tmp_path / "out").ok
+    assert len(bkgflow.export_fits(store_url, tmp_path / "fits")) == 8
 
 
 def test_an_exposure_costs_few_requests(store, tmp_path):
