@@ -53,6 +53,16 @@ compiled = [
 print(json.dumps(compiled))
 """
 
+SLITLESS = """
+import numpy as np
+from bkgflow.methods.slitless import fit_scale
+from bkgflow.methods.slitless._kernels import take_pixels
+from bkgflow.rules import ScaleRule
+image, mask = np.ones((8, 16), np.float32), np.ones((8, 16), bool)
+fit_scale(image, image, mask, image, ScaleRule(rms_stop=1.0), dispersion_axis=1)
+print(len(take_pixels.stats.cache_hits), len(take_pixels.stats.cache_misses))
+"""
+
 WARM = "from bkgflow.kinds.warm import warm_up; print(warm_up({kinds}, print))"
 
 
@@ -76,6 +86,29 @@ def test_after_a_warm_up_nothing_is_left_to_compile(tmp_path: Path) -> None:
     assert python(USE, NUMBA_CACHE_DIR=cache) == "[]\n"
     again = python(WARM.format(kinds=None), NUMBA_CACHE_DIR=cache)
     assert again.startswith("WarmUp(compiled=()")
+
+
+def test_what_an_installation_has_is_read_where_it_cannot_be_written(tmp_path: Path) -> None:
+    """Numba is told to pass over the folder, as it does on a read-only disk."""
+    # Nothing else on this machine is compiled for such a processor.
+    installed = {
+        "NUMBA_CPU_NAME": "generic",
+        "NUMBA_CPU_FEATURES": "",
+        "NUMBA_CACHE_DIR": str(tmp_path / "installed"),
+    }
+    code = WARM.format(kinds='["slitless"]')
+    assert "for slitless, the first time" in python(code, **installed)
+    later = installed | {
+        "NUMBA_CACHE_LOCATOR_CLASSES": "UserWideCacheLocator",
+        "XDG_CACHE_HOME": str(tmp_path / "own"),
+    }
+    assert python(code, **later) == "WarmUp(compiled=(), kept=True)\n"
+    assert python(SLITLESS, **later) == "1 0\n"
+    # For another processor it is compiled, once, and kept where it can be.
+    other = later | {"NUMBA_CPU_FEATURES": "+sse4.2"}
+    assert "for slitless, the first time" in python(code, **other)
+    assert python(code, **other) == "WarmUp(compiled=(), kept=True)\n"
+    assert python(SLITLESS, **other) == "1 0\n"
 
 
 def test_two_processes_compile_once(tmp_path: Path) -> None:
