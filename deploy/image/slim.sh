@@ -1,0 +1,21 @@
+#!/bin/sh
+# Takes out of an environment what no run needs: slim.sh ENVIRONMENT
+set -eu
+cd "$1"/lib/python3*/site-packages
+
+# Tests of other packages. Astropy imports the top of its own, astropy/tests.
+find . -depth -type d -name tests ! -path ./astropy/tests -exec rm -rf {} +
+# What only compilers of extensions read, and types for those who write programs.
+find . -depth -type d -name include -path '*/core/include' -prune -o \
+  \( -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.c' -o -name '*.cpp' -o -name '*.h' \
+     -o -name '*.hpp' -o -name '*.a' \) -type f -print0 | xargs -0 rm -f
+# Of Amazon's services: buckets, and how one proves who one is.
+if [ -d botocore/data ]; then
+  find botocore/data -mindepth 1 -maxdepth 1 -type d \
+    ! -name s3 ! -name sts ! -name sso ! -name sso-oidc ! -name signin -exec rm -rf {} +
+fi
+# Example images of matplotlib.
+rm -rf matplotlib/mpl-data/sample_data
+# The compiler comes with all its symbols. The others were rewritten after they were linked, which
+# `strip` does not survive everywhere.
+strip --strip-unneeded llvmlite/binding/libllvmlite.so
