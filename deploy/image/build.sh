@@ -22,7 +22,7 @@ if ! buildah inspect --type image "$base" >/dev/null 2>&1; then
   debootstrap --variant=minbase bookworm "$root" >"$root.log" 2>&1 || { cat "$root.log"; exit 1; }
   rm -rf "$root.log" "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/* "$root"/var/log/* \
     "$root"/usr/share/{doc,info,locale,man,lintian}/*
-  printf 'path-exclude /usr/share/%s/*\n' doc info locale man lintian \
+  printf 'path-exclude=/usr/share/%s/*\n' doc info locale man lintian \
     >"$root/etc/dpkg/dpkg.cfg.d/docker"
   container=$(buildah from scratch)
   buildah add --quiet "$container" "$root" / >/dev/null

@@ -6,9 +6,8 @@ cd "$1"/lib/python3*/site-packages
 # Tests of other packages. Astropy imports the top of its own, astropy/tests.
 find . -depth -type d -name tests ! -path ./astropy/tests -exec rm -rf {} +
 # What only compilers of extensions read, and types for those who write programs.
-find . -depth -type d -name include -path '*/core/include' -prune -o \
-  \( -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.c' -o -name '*.cpp' -o -name '*.h' \
-     -o -name '*.hpp' -o -name '*.a' \) -type f -print0 | xargs -0 rm -f
+find . -type f \( -name '*.pyx' -o -name '*.pxd' -o -name '*.pyi' -o -name '*.c' -o -name '*.cpp' \
+  -o -name '*.h' -o -name '*.hpp' -o -name '*.a' \) -exec rm -f {} +
 # Of Amazon's services: buckets, and how one proves who one is.
 if [ -d botocore/data ]; then
   find botocore/data -mindepth 1 -maxdepth 1 -type d \
