@@ -1,4 +1,4 @@
-"""What the schemas do not ask: who a container is, what it may write, who reaches it, and secrets."""
+"""What no schema asks: who a container is, what it may write, who reaches it, and secrets."""
 
 from __future__ import annotations
 

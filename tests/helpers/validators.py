@@ -1,4 +1,4 @@
-"""What checks the files of deploy/: each gives what it found, as text; nothing where all is well."""
+"""What checks the files of deploy/: each gives what it found; nothing where all is well."""
 
 from __future__ import annotations
 
