@@ -53,7 +53,7 @@ BROKEN = [
     ("deploy/image/slim.sh", "\nfi\n", "\n", "end of file"),
     ("deploy/image/build.sh", "\nfi\n", "\n", "syntax error"),
     ("deploy/image/healthcheck.py", "def main(", "def main", "expected"),
-    ("deploy/image/requirements.py", "encoding=\"utf-8\")", "encoding=\"utf-8\"", "never closed"),
+    ("deploy/image/requirements.py", 'encoding="utf-8")', 'encoding="utf-8"', "never closed"),
     ("deploy/README.md", "](kubernetes)", "](kubernets)", "kubernets"),
 ]
 """A file, what is changed in it, and a word of what its validator says then."""

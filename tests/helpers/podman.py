@@ -15,7 +15,13 @@ __all__ = ["AS_SHIPPED", "IMAGE", "Ran", "build", "missing_tools", "podman", "ru
 IMAGE = "bkgflow-test"
 TOOLS = ("buildah", "debootstrap", "podman", "runc")
 PODMAN = ("podman", "--runtime=runc", "--cgroup-manager=cgroupfs", "--events-backend=file")
-AS_SHIPPED = ("--network=host", "--read-only", "--read-only-tmpfs=false", "--tmpfs=/tmp", "--user=10001")
+AS_SHIPPED = (
+    "--network=host",
+    "--read-only",
+    "--read-only-tmpfs=false",
+    "--tmpfs=/tmp",
+    "--user=10001",
+)
 """Without a root that can be written, and as nobody in particular."""
 
 
