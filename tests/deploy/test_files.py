@@ -31,7 +31,7 @@ BROKEN = [
     ("Dockerfile", "--no-install-recommends binutils", "binutils", "DL3015"),
     ("Dockerfile", "ENTRYPOINT [", "ENTRYPOINT start [", "DL3025"),
     ("Dockerfile", "COPY README.md LICENSE ./", "CPY README.md LICENSE ./", "unexpected 'C'"),
-    ("deploy/compose.yaml", "networks:\n      - inside", "networks:\n      - outside", "outside"),
+    ("deploy/compose.yaml", "networks:\n    - inside", "networks:\n    - outside", "outside"),
     ("deploy/compose.yaml", "read_only: true", "readonly: true", "readonly"),
     ("deploy/compose.yaml", "service_healthy", "healthy", "condition"),
     (f"{BASE}/campaign.yaml", "backoffLimit: 6", "backoffLimit: six", "backoffLimit"),
@@ -48,13 +48,13 @@ BROKEN = [
     (f"{DISK}/kustomization.yaml", "kind: DaskCluster", "kindd: DaskCluster", "kindd"),
     (f"{BUCKETS}/bucket-campaign.yaml", "op: add", "op: insert", "insert"),
     (f"{BUCKETS}/network-policy.yaml", "matchExpressions:", "matchLabels:", "matchLabels"),
-    (f"{BUCKETS}/kustomization.yaml", "behavior: merge", "behavior: mix", "mix"),
-    ("deploy/image/start.sh", "done\n", "", "syntax error"),
+    (f"{BUCKETS}/kustomization.yaml", "behavior: merge", "behavior: mix", "behavior must be"),
+    ("deploy/image/start.sh", "done\n", "", "Syntax error"),
     ("deploy/image/slim.sh", "\nfi\n", "\n", "end of file"),
     ("deploy/image/build.sh", "\nfi\n", "\n", "syntax error"),
-    ("deploy/image/healthcheck.py", "def main(", "def main", "expected"),
+    ("deploy/image/healthcheck.py", "def main(", "def main", "unmatched"),
     ("deploy/image/requirements.py", 'encoding="utf-8")', 'encoding="utf-8"', "never closed"),
-    ("deploy/README.md", "](kubernetes)", "](kubernets)", "kubernets"),
+    ("deploy/README.md", "](compose.yaml)", "](compos.yaml)", "compos.yaml"),
 ]
 """A file, what is changed in it, and a word of what its validator says then."""
 

@@ -213,7 +213,7 @@ VALIDATORS: tuple[tuple[str, Validator], ...] = (
     (r"deploy/kubernetes/.*/kustomization\.yaml", kustomization),
     (r"deploy/kubernetes/overlays/.*/(mount|bucket)-\w+\.yaml", patch),
     (r"deploy/kubernetes/.*\.yaml", manifest),
-    (r"deploy/.*\.sh", shell),
+    (r"deploy/.*\.(sh|sbatch)", shell),
     (r"deploy/.*\.py", python),
     (r"deploy/.*\.ya?ml", any_yaml),
     (r"deploy/.*\.md", text),
