@@ -15,6 +15,10 @@ if [ -d botocore/data ]; then
 fi
 # Example images of matplotlib.
 rm -rf matplotlib/mpl-data/sample_data
-# The compiler comes with all its symbols. The others were rewritten after they were linked, which
-# `strip` does not survive everywhere.
-strip --strip-unneeded llvmlite/binding/libllvmlite.so
+# Symbols for debuggers, of the packages that bring many. Others were rewritten after they were
+# linked, which not every file survives; so those here are loaded afterwards.
+for package in aiohttp astropy fontTools kiwisolver llvmlite numcodecs sqlalchemy yaml; do
+  [ -d "$package" ] || continue
+  find "$package" -name '*.so' -type f -exec strip --strip-unneeded {} + -exec \
+    "$1"/bin/python -c 'import ctypes, sys; [ctypes.PyDLL(each) for each in sys.argv[1:]]' {} +
+done
