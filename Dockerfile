@@ -68,9 +68,6 @@ COPY --from=build /opt/bkgflow /opt/bkgflow
 # without an entry in /etc/passwd has a name as well.
 ENV HOME=/tmp \
     LOGNAME=bkgflow \
-    XDG_CACHE_HOME=/tmp/cache \
-    XDG_CONFIG_HOME=/tmp/config \
-    XDG_STATE_HOME=/tmp/state \
     MPLCONFIGDIR=/tmp/matplotlib \
     DASK_TEMPORARY_DIRECTORY=/tmp \
     PYTHONDONTWRITEBYTECODE=1 \

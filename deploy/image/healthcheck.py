@@ -25,7 +25,7 @@ def main() -> None:
             with tempfile.TemporaryFile() as file:
                 file.write(b"well")
     except OSError as problem:
-        sys.exit(f"Not well: {url or tempfile.gettempdir()}: {problem}")
+        sys.exit(f"Not well: {url or 'the scratch folder'}: {problem}")
 
 
 if __name__ == "__main__":

@@ -73,4 +73,6 @@ def podman(*words: str, given: str | None = None, patience: float = 300.0) -> Ra
 def run(*words: str, options: tuple[str, ...] = (), given: str | None = None) -> Ran:
     """Run a command in a container of the image, as it is shipped, and take it away."""
     # A health check that comes regularly needs systemd.
-    return podman("run", "--rm", "-i", "--no-healthcheck", *AS_SHIPPED, *options, IMAGE, *words, given=given)
+    return podman(
+        "run", "--rm", "-i", "--no-healthcheck", *AS_SHIPPED, *options, IMAGE, *words, given=given
+    )
