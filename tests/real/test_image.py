@@ -37,7 +37,6 @@ def test_it_is_small_and_starts_fast(image, capsys):
         )
     assert found["Size"] < 1.0e9
     assert found["Config"]["User"] == "10001:10001"
-    assert "Healthcheck" not in found["Config"]
     assert not [each for each in found["Config"]["Env"] if re.search("KEY|SECRET|PIP", each)]
 
 
