@@ -170,7 +170,9 @@ def _run(work: Work, cluster: Cluster, kept: Reserve, begin: Callable[[], object
     why = ""
     if not any(unit.verdict.state != State.QUARANTINED for unit in work.plan.units):
         cluster = Threads()  # there is nothing to compute, and nobody need wait for workers
-    elif work.policy.timeout is None:  # threads cannot be ended: a time limit needs processes
+    elif isinstance(cluster, Configured):
+        cluster = cluster.fitted(work.plan)
+    if work.policy.timeout is None:  # threads cannot be ended: a time limit needs processes
         cluster, why = cluster.suited(work.plan)
     if why:
         announce(Notice(work.run, why, minor=True))

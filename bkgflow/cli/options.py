@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 
 from bkgflow.campaign.causes import CAUSES
 from bkgflow.cli.given import parameter, takes
-from bkgflow.clusters.choose import CLUSTERS, SUMMARY, all_options
+from bkgflow.clusters.choose import CLUSTERS, SUMMARY, options_by_kind
 from bkgflow.errors import UsageError
 from bkgflow.settings import Several, StepSettings
 
@@ -29,6 +29,7 @@ __all__ = [
     "Values",
     "takes_campaign",
     "takes_cluster",
+    "takes_cluster_options",
     "takes_retries",
     "takes_step_arguments",
     "takes_watching",
@@ -131,16 +132,28 @@ def takes_cluster(command: Callable[..., None]) -> Callable[..., None]:
     The command gets them all as one mapping, ``where``, for `bkgflow.clusters.choose.choose`.
     """
     words = typer.Option(help=f"Where it is computed: {SUMMARY}.", metavar="WHERE")
-    made = [parameter("cluster", str, next(iter(CLUSTERS)), words)]
-    for name, (kind, option) in all_options().items():
-        words = typer.Option(
-            help=option.help,
-            min=option.least,
-            metavar=option.metavar or ("N" if int in get_args(kind) else "WORD"),
-            show_default=option.default,
-        )
-        made.append(parameter(name, kind, None, words))
-    return takes(command, "where", made)
+    first = parameter("cluster", str, next(iter(CLUSTERS)), words)
+    return takes(command, "where", [first, *_cluster_options()])
+
+
+def takes_cluster_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command that is told the cluster already the options for its settings."""
+    return takes(command, "where", _cluster_options())
+
+
+def _cluster_options() -> list[inspect.Parameter]:
+    made = []
+    for prefix, options in options_by_kind().items():
+        for name, (kind, option) in options.items():
+            words = typer.Option(
+                help=option.help,
+                min=option.least,
+                metavar=option.metavar or ("N" if int in get_args(kind) else "WORD"),
+                show_default=option.default,
+                rich_help_panel=f"Clusters of the kind {prefix}" if prefix else None,
+            )
+            made.append(parameter(name, kind, None, words))
+    return made
 
 
 RESUME: dict[str, tuple[object, Any, Any]] = {

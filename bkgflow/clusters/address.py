@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from bkgflow.clusters.base import Cluster, Option
+from bkgflow.clusters.base import Configured, Option
 from bkgflow.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
     from distributed import Client
 
     from bkgflow.clusters.client import ClientExecutor
+    from bkgflow.clusters.crew import Limits
 
 __all__ = ["SCHEMES", "Address", "Attached", "Connected", "There"]
 
@@ -25,7 +26,7 @@ WAIT = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class There(Cluster):
+class There(Configured):
     """Workers that nobody here has started.
 
     Attributes
@@ -48,21 +49,26 @@ class There(Cluster):
                 cure="Give seconds, such as 60",
             )
 
+    @property
+    def limits(self) -> Limits:
+        """How long a run is patient with it."""
+        from bkgflow.clusters.crew import Limits
+
+        return Limits(nobody=self.wait)
+
     @contextmanager
     def _executor(self, client: Client, expected: int = 0) -> Iterator[ClientExecutor]:
         """Give an executor that can connect anew with the same security."""
         from distributed import Client
 
         from bkgflow.clusters.client import ClientExecutor
-        from bkgflow.clusters.crew import Limits
 
         address, security = client.scheduler.address, client.security
 
         def connect(timeout: float) -> Client:
             return Client(address, security=security, timeout=timeout, set_as_default=False)
 
-        limits = Limits(nobody=self.wait)
-        executor = ClientExecutor(client, expected=expected, connect=connect, limits=limits)
+        executor = ClientExecutor(client, expected=expected, connect=connect, limits=self.limits)
         try:
             yield executor
         finally:
@@ -76,6 +82,7 @@ class Address(There):
     It may take ``timeout`` seconds to answer.
     """
 
+    NEEDS: ClassVar[tuple[str, ...]] = ("address",)
     SUMMARY: ClassVar[str] = "the address of a scheduler (tcp://host:port)"
 
     address: str

@@ -6,10 +6,11 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from bkgflow.clusters.base import Cluster, Option
+from bkgflow.clusters.adaptive import Adaptive
+from bkgflow.clusters.base import Configured, Option
 from bkgflow.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ LEAST_MEMORY = 256 << 20
 
 
 @dataclass(frozen=True)
-class Here(Cluster):
+class Here(Configured):
     """Workers on this machine; each kind has a word of its own, and a summary for the help."""
 
     here: ClassVar[bool] = True
@@ -47,6 +48,10 @@ class Here(Cluster):
                 value=f"workers={self.workers}",
                 cure="Give 1 or more, or leave workers out: then there is one for each core",
             )
+
+    def one(self) -> Self:
+        """Return it with a single worker."""
+        return replace(self, workers=1)
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,8 @@ class Local(Here):
     memory : str or None
         Memory limit of each, as dask writes it ("4GiB"); None and "auto" for its share of the
         machine's.
+    adaptive : Adaptive or None
+        Between how many workers there are, by what is to be done.
     dashboard : (str, int)
         Host and port where the cluster shows what it does, as dask does by default, but to
         nobody outside; another port where this one is taken.
@@ -91,12 +98,23 @@ class Local(Here):
             "Memory limit of each local worker, such as 4GiB.", default="dask's", metavar="SIZE"
         ),
     ] = None
+    adaptive: Annotated[
+        Adaptive | None,
+        Option("Between how many workers.", default="as --workers", metavar="N:M", typed=str),
+    ] = None
     dashboard: tuple[str, int] = ("127.0.0.1", 8787)
     start: Callable[..., AbstractContextManager[Any]] | None = None
 
     def __post_init__(self) -> None:
         """Refuse settings that cannot be meant."""
         super().__post_init__()
+        object.__setattr__(self, "adaptive", Adaptive.of(self.adaptive))
+        if self.workers is not None and self.adaptive is not None:
+            raise SettingsError(
+                "Workers must be a number, or adaptive between two numbers",
+                value=f"workers={self.workers}, adaptive={self.adaptive}",
+                cure="Leave one of them out",
+            )
         limit = self.worker_memory
         if limit is not None and limit < LEAST_MEMORY:
             raise SettingsError(
@@ -104,6 +122,15 @@ class Local(Here):
                 value=self.memory,
                 cure="Give a size such as 4GiB",
             )
+
+    def one(self) -> Self:
+        """Return it with a single worker."""
+        return replace(self, workers=1, adaptive=None)
+
+    @property
+    def _first(self) -> int:
+        """How many workers there are at first."""
+        return self.adaptive.minimum if self.adaptive else self.workers or os.cpu_count() or 1
 
     @property
     def worker_memory(self) -> int | None:
@@ -126,7 +153,7 @@ class Local(Here):
         from bkgflow.clusters.dask_log import quiet
         from bkgflow.clusters.own import Own
 
-        own, expected = Own(self._started), self.workers or os.cpu_count() or 1
+        own = Own(self._started)
         # A worker that dies twice within this time is not started a third time.
         patient = dask.config.set({"distributed.deploy.lost-worker-timeout": "1 day"})
         with patient, quiet():
@@ -134,14 +161,14 @@ class Local(Here):
                 yield ClientExecutor(
                     own.connect(),
                     own=True,
-                    expected=expected,
+                    expected=self._first,
                     connect=own.connect,
                     larger=own.larger,
                 )
             finally:
                 own.close()
 
-    def suited(self, plan: Plan) -> tuple[Cluster, str]:
+    def suited(self, plan: Plan) -> tuple[Configured, str]:
         """Return threads for a plan that takes less time than processes take to start."""
         if self != Local() or not _is_small(plan):
             return self, ""
@@ -155,14 +182,16 @@ class Local(Here):
 
         start: Callable[..., AbstractContextManager[Any]] = self.start or LocalCluster
         try:
-            return start(
-                n_workers=self.workers or os.cpu_count() or 1,
+            made: Any = start(
+                n_workers=self._first,
                 threads_per_worker=1,
                 memory_limit=self.memory or "auto",
                 dashboard_address=free_address(*self.dashboard),
                 preload=PRELOAD,
                 worker_class=ScriptlessNanny,
             )
+            if self.adaptive:
+                made.adapt(minimum=self.adaptive.minimum, maximum=self.adaptive.maximum)
         except ValueError as problem:
             raise UsageError(
                 "Workers and memory must make a cluster",
@@ -175,6 +204,8 @@ class Local(Here):
                 value=problem,
                 cure='Give cluster="threads"',
             ) from problem
+        begun: AbstractContextManager[Any] = made
+        return begun
 
 
 def _is_small(plan: Plan) -> bool:
