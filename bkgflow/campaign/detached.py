@@ -26,7 +26,15 @@ from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.lock import holder_of
 from bkgflow.planning.plan import Plan
 
-__all__ = ["DRIVER_LOG", "Request", "Submitted", "same_python", "start_driver", "telling"]
+__all__ = [
+    "COMMAND",
+    "DRIVER_LOG",
+    "Request",
+    "Submitted",
+    "same_python",
+    "start_driver",
+    "telling",
+]
 
 DRIVER_LOG = "bkgflow-driver.log"
 """What a driver says, in the output folder."""
@@ -113,11 +121,14 @@ class Submitted:
         Whose run has the folder; None where it has ended meanwhile.
     campaign : str
         The campaign's id; empty where its run has not begun yet.
+    job : str
+        Which job of which batch system its driver is, in words; empty where it is none.
     """
 
     new: bool
     holder: Holder | None
     campaign: str
+    job: str = ""
 
 
 def start_driver(request: Request, patience: float = PATIENCE) -> Submitted:

@@ -20,7 +20,7 @@ from bkgflow.campaign.signals import Stopped, deferred, stoppable
 from bkgflow.campaign.single import compile_for, kinds_of, writer_for
 from bkgflow.campaign.store import listed, prepare_store
 from bkgflow.campaign.tally import announcer
-from bkgflow.clusters.base import Cluster
+from bkgflow.clusters.base import Cluster, Configured
 from bkgflow.clusters.executor import POLICY, Executor
 from bkgflow.clusters.local import Threads
 from bkgflow.clusters.policy import RetryPolicy

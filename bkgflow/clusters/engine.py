@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bkgflow.clusters.crew import Limits
     from bkgflow.planning.plan import Plan
 
-__all__ = ["LEAST_MEMORY", "Engine", "Started"]
+__all__ = ["ENVIRONMENT", "LEAST_MEMORY", "Engine", "Started"]
 
 GIB = 1 << 30
 
@@ -33,6 +33,17 @@ LEAST_MEMORY = 2 * GIB
 
 PART = 4
 """A task holds no more than one of so many parts of its worker's memory."""
+
+ENVIRONMENT = {
+    "DASK_DISTRIBUTED__WORKER__MEMORY__SPILL": "False",
+    "DASK_DISTRIBUTED__WORKER__MEMORY__TARGET": "False",
+    "NUMBA_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+"""Variables of all workers: what can be read or computed again is not spilled, and libraries do
+not start threads beside those that compute."""
 
 BEFORE = 2.0
 """Seconds that an engine may take to end a client whose cluster it closes."""
@@ -70,6 +81,7 @@ class Started(There):
 
     WORD: ClassVar[str]
     SUMMARY: ClassVar[str]
+    CONFIGURATION: ClassVar[Mapping[str, object]] = {}
 
     workers: Annotated[
         int | None, Option("Processes or threads.", default="one per core", least=1)
@@ -123,7 +135,7 @@ class Started(There):
 
     @property
     def worker_memory(self) -> int | None:
-        """The memory of a worker in bytes; 0 where it cannot be read, None where nothing is said."""
+        """The memory of a worker in bytes; 0 where it cannot be read, None if nothing is said."""
         if self.memory is None:
             return None
         from dask.utils import parse_bytes
@@ -179,10 +191,12 @@ class Started(There):
     @contextmanager
     def open(self) -> Iterator[ClientExecutor]:
         """Start the engine, ask it for workers, and end it afterwards."""
+        import dask
+
         from bkgflow.clusters.client import ClientExecutor
         from bkgflow.clusters.dask_log import quiet
 
-        with quiet():
+        with dask.config.set(dict(self.CONFIGURATION)), quiet():
             engine = self._started()
             try:
                 client = self.client_of(engine)

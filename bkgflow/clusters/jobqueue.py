@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol, Self
 
 from bkgflow.clusters.base import Option
 from bkgflow.clusters.batch import Batch, DriverJob
-from bkgflow.clusters.engine import LEAST_MEMORY, Engine, Started
+from bkgflow.clusters.engine import ENVIRONMENT, LEAST_MEMORY, Engine, Started
 from bkgflow.clusters.options import (
     arguments_of,
     engine_of,
@@ -87,7 +87,13 @@ class JobQueue(Started):
 
     SHELL: ClassVar[str]
     ENGINE: ClassVar[str]
-    JOB: ClassVar[str]
+    CONFIGURATION: ClassVar[Mapping[str, object]] = {
+        # A job that ends is replaced when its worker has been away for so long.
+        "distributed.deploy.lost-worker-timeout": "5 seconds",
+        "distributed.scheduler.worker-ttl": "30 seconds",
+        # Jobs that are preempted are no failures of what they computed.
+        "distributed.scheduler.allowed-failures": 20,
+    }
 
     wait: Annotated[
         float,
@@ -234,7 +240,10 @@ class JobQueue(Started):
             "interface": self.interface,
             "nanny": True,
             "death_timeout": 120,
-            "job_script_prologue": list(self.prologue),
+            "job_script_prologue": [
+                *(f"export {name}={value}" for name, value in ENVIRONMENT.items()),
+                *self.prologue,
+            ],
             "job_extra_directives": list(self.directives),
             "log_directory": self.logs,
             "local_directory": self.scratch,
@@ -255,12 +264,8 @@ class JobQueue(Started):
 
     def start(self) -> JobEngine:
         """Start a scheduler in this process; jobs are submitted when workers are asked for."""
-        import dask
-
         library = engine_of("dask_jobqueue", EXTRA)
-        # A job that ends is replaced when its worker has been away for so long.
-        with dask.config.set({"distributed.deploy.lost-worker-timeout": "5 seconds"}):
-            made: JobEngine = getattr(library, self.ENGINE)(**self.arguments())
+        made: JobEngine = getattr(library, self.ENGINE)(**self.arguments())
         return made
 
     def job_script(self) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, cast
 from uuid import uuid4
 
 from bkgflow.clusters.base import Option
-from bkgflow.clusters.engine import LEAST_MEMORY, Engine, Started
+from bkgflow.clusters.engine import ENVIRONMENT, LEAST_MEMORY, Engine, Started
 from bkgflow.clusters.options import (
     arguments_of,
     engine_of,
@@ -114,7 +114,10 @@ class Kubernetes(Started):
             image=self.image,
             n_workers=self.bounds.minimum,
             resources=self._resources(),
-            env=[{"name": name, "value": str(each)} for name, each in self.environment.items()],
+            env=[
+                {"name": name, "value": str(each)}
+                for name, each in {**ENVIRONMENT, **self.environment}.items()
+            ],
             worker_command=self._worker(),
         )
         scheduler = _pod(made, "scheduler")
