@@ -54,8 +54,8 @@ def status(
     It may be asked at any time, from any machine that sees the output folder.
 
     Exit code 0: complete; 1: ended, and some units went wrong; 2: there is no campaign, or it
-    cannot be read; 3: it runs, or waits as a job; 4: it was stopped, its driver died, or some units were never taken
-    up.
+    cannot be read; 3: it runs, or waits as a job; 4: it was stopped, its driver died, or some
+    units were never taken up.
     """
     from bkgflow.campaign.status import status_of
     from bkgflow.io.storage.location import Location
