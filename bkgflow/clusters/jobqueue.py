@@ -201,7 +201,7 @@ class JobQueue(Started):
     @classmethod
     def known(cls) -> set[str]:
         """Return the names of everything that the engine may be told."""
-        library = engine_of("dask_jobqueue", EXTRA)
+        library = engine_of("dask_jobqueue", EXTRA, cls.WORD)
         engine, job = getattr(library, cls.ENGINE), getattr(library, cls.ENGINE).job_cls
         calls = [each.__init__ for each in (*engine.__mro__[:2], *job.__mro__[:2])]
         return arguments_of(*calls) - OURS
@@ -264,13 +264,13 @@ class JobQueue(Started):
 
     def start(self) -> JobEngine:
         """Start a scheduler in this process; jobs are submitted when workers are asked for."""
-        library = engine_of("dask_jobqueue", EXTRA)
+        library = engine_of("dask_jobqueue", EXTRA, self.WORD)
         made: JobEngine = getattr(library, self.ENGINE)(**self.arguments())
         return made
 
     def job_script(self) -> str:
         """Return the script of a worker's job; nothing is submitted."""
-        library = engine_of("dask_jobqueue", EXTRA)
+        library = engine_of("dask_jobqueue", EXTRA, self.WORD)
         told = {
             name: each
             for name, each in self.arguments().items()

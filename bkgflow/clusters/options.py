@@ -19,8 +19,8 @@ SET_IN_SHELL = re.compile(r"(?:export\s+)?(\w+)=(?!\$|[\"']?\$)\S")
 """A line of a shell script that gives a variable a value, which stands there."""
 
 
-def engine_of(module: str, extra: str) -> object:
-    """Import the library that starts the workers.
+def engine_of(module: str, extra: str, kind: str = "") -> object:
+    """Import the library that starts the workers of a kind of cluster.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def engine_of(module: str, extra: str) -> object:
         return import_module(module)
     except ImportError as problem:
         raise UsageError(
-            f"A cluster of the kind {extra} must have its library installed",
+            f"A cluster of the kind {kind or extra} must have its library installed",
             value=str(problem),
             cure=f"Install it: {how_to_install(f'bkgflow[{extra}]')}",
         ) from None

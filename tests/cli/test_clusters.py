@@ -26,8 +26,8 @@ def test_list_shows_kinds_and_profiles_and_what_is_wrong_with_one(profiles, bkgf
 def test_show_says_all_settings_and_the_jobs(profiles, bkgflow_):
     code, out, _ = bkgflow_("clusters", "show", "site", "--slurm-account", "me")
     assert code == 0
-    for line in ("kind: slurm", "queue: normal", "account: me", "#SBATCH -A me", "#SBATCH -p normal",
-                 "#SBATCH --cpus-per-task=2"):  # fmt: skip
+    jobs = ("#SBATCH -A me", "#SBATCH -p normal", "#SBATCH --cpus-per-task=2")
+    for line in ("kind: slurm", "queue: normal", "account: me", *jobs):
         assert line in out.splitlines()
 
 

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 
 import pytest
 
@@ -111,7 +112,7 @@ def test_a_profile_is_checked_with_one_worker(tmp_path):
 def test_a_job_that_cannot_start_is_said_with_its_own_words(tmp_path):
     wrong = ["echo no such environment >&2", "exit 1"]
     profile = profile_here(tmp_path, prologue=wrong, wait=8, logs=str(tmp_path / "logs"))
-    code, said, error = command("clusters", "check", profile, "--within", tmp_path)
+    code, _, error = command("clusters", "check", profile, "--within", tmp_path)
     assert code == 1
     assert "no such environment" in error
 
@@ -130,7 +131,7 @@ def test_the_batch_script_runs_a_campaign(demo, tmp_path):
     (tmp_path / "bin").mkdir()
     shell = tmp_path / "bin" / "bkgflow"
     words = "from bkgflow.cli import main; main()"
-    shell.write_text(f'#!/bin/sh\nexec {command_python()} -P -c "{words}" "$@"\n')
+    shell.write_text(f'#!/bin/sh\nexec {sys.executable} -P -c "{words}" "$@"\n')
     shell.chmod(0o755)
     out = tmp_path / "out"
     environment = f"ALL,PATH={shell.parent}:/usr/bin:/bin,PYTHONPATH={ROOT}"
@@ -144,7 +145,3 @@ def test_the_batch_script_runs_a_campaign(demo, tmp_path):
         assert not differences(products / path.name, path)
 
 
-def command_python():
-    import sys
-
-    return sys.executable
