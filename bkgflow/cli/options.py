@@ -133,13 +133,16 @@ def takes_cluster(command: Callable[..., None]) -> Callable[..., None]:
     words = typer.Option(help=f"Where it is computed: {SUMMARY}.", metavar="WHERE")
     made = [parameter("cluster", str, next(iter(CLUSTERS)), words)]
     for name, (kind, option) in all_options().items():
+        flag = [f"--{name.replace('_', '-')}"] if kind is bool else []  # none that turns it off
         words = typer.Option(
+            *flag,
             help=option.help,
             min=option.least,
-            metavar=option.metavar or ("N" if int in get_args(kind) else "WORD"),
+            metavar="" if flag else option.metavar or ("N" if int in get_args(kind) else "WORD"),
             show_default=option.default,
         )
-        made.append(parameter(name, kind, None, words))
+        # None stands for what was not given.
+        made.append(parameter(name, kind | None, None, words))
     return takes(command, "where", made)
 
 

@@ -44,7 +44,13 @@ class ClusterArguments(TypedDict, total=False):
 
     workers: int | None
     memory: str | None
+    tls: bool | None
+    dashboard: str | None
     wait: float | None
+    allow_skew: bool | None
+    tls_ca_file: str | None
+    tls_cert: str | None
+    tls_key: str | None
 
 
 def shows_cluster_arguments(function: Callable[P, R]) -> Callable[P, R]:
