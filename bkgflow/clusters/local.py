@@ -162,7 +162,7 @@ class Local(Here):
             return Threads(), "few small units: computed by threads of this process"
         if self.memory is not None:
             return self, ""
-        from bkgflow.clusters.room import fitted
+        from bkgflow.clusters.sizing import fitted
 
         fits = fitted(plan.costs.task, self.workers)
         if fits is None:
