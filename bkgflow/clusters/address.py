@@ -84,13 +84,13 @@ class There(Cluster):
 
 
 @dataclass(frozen=True)
-class Address(There, Secured):
+class Address(Secured, There):
     """The scheduler at an address such as ``tcp://host:8786``; it is left running.
 
     It may take ``timeout`` seconds to answer. One that begins with ``tls://`` needs certificates.
     """
 
-    SUMMARY: ClassVar[str] = "the address of a scheduler (tcp://host:port)"
+    SUMMARY: ClassVar[str] = "the address of a scheduler (tcp://host:port, tls://host:port)"
 
     address: str
     timeout: float = 15

@@ -118,6 +118,12 @@ def _check_options(given: dict[str, object], cluster: str, known: Collection[str
         raise UsageError(
             "A setting must be one that the cluster has: "
             f"{cluster} has {', '.join(known) or 'none'}",
-            value=", ".join(f"{name}={given[name]}" for name in unknown),
+            value=", ".join(f"{name}={_in_a_line(given[name])}" for name in unknown),
             cure="Leave it out; a cluster that is there already has its own workers and memory",
         )
+
+
+def _in_a_line(value: object) -> str:
+    """Say a value; of a text of several lines, which may be a key, only that it is one."""
+    text = str(value)
+    return f"a text of {len(text)} characters" if "\n" in text else text
