@@ -6,11 +6,11 @@ heeded; the threads of libraries alone are fixed, whatever the environment says.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-__all__ = ["DEFAULTS", "LIBRARIES", "Default", "libraries", "settled"]
+__all__ = ["AT_LOAD", "DEFAULTS", "LIBRARIES", "Default", "libraries", "settled"]
 
 
 class Default(NamedTuple):
@@ -54,25 +54,28 @@ DEFAULTS = (
 )
 """Set while a cluster of one's own is open, for its scheduler and its worker processes."""
 
-LIBRARIES = (
+AT_LOAD = (
     "BLIS_NUM_THREADS",
     "MKL_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
-"""By which libraries are told how many threads they may have, before they are loaded."""
+"""By which libraries are told how many threads they may have; numpy loads them, so that they must
+be there when a process begins."""
+
+LIBRARIES = (*AT_LOAD, "NUMBA_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+"""These, and others that come later. Numba looks at its own whenever it compiles: it must not
+change in a process where others use numba too, such as the one that starts the workers."""
 
 
-def libraries(threads: int) -> dict[str, str]:
+def libraries(threads: int, names: Iterable[str] = LIBRARIES) -> dict[str, str]:
     """Return the environment of a worker of so many threads.
 
     Workers are as many as there are cores: a library with a thread for each core would have them
     wait for each other.
     """
-    return dict.fromkeys(LIBRARIES, str(threads))
+    return dict.fromkeys(names, str(threads))
 
 
 @contextmanager

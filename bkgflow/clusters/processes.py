@@ -19,7 +19,7 @@ from typing import Any
 from distributed import Nanny
 from distributed.core import Status
 
-from bkgflow.clusters.defaults import LIBRARIES, libraries
+from bkgflow.clusters.defaults import AT_LOAD, libraries
 
 __all__ = ["ScriptlessNanny", "without_script"]
 
@@ -43,7 +43,7 @@ def without_script() -> Iterator[None]:
         if _within == 0:
             _spec = main.__spec__
             main.__spec__ = ModuleSpec("__main__", None)
-            _environment = {name: os.environ[name] for name in LIBRARIES if name in os.environ}
+            _environment = {name: os.environ[name] for name in AT_LOAD if name in os.environ}
         _within += 1
     try:
         yield
@@ -52,7 +52,7 @@ def without_script() -> Iterator[None]:
             _within -= 1
             if _within == 0:
                 main.__spec__ = _spec
-                _restore(LIBRARIES, _environment)
+                _restore(AT_LOAD, _environment)
 
 
 def _restore(names: Collection[str], environment: dict[str, str]) -> None:
@@ -69,8 +69,7 @@ class ScriptlessNanny(Nanny):  # type: ignore[misc]
 
     async def instantiate(self) -> Status:
         """Start the process, and wait until it is connected."""
-        own = libraries(self.nthreads)
-        self.pre_spawn_env |= own
-        self.env |= own
+        self.pre_spawn_env |= libraries(self.nthreads, AT_LOAD)
+        self.env |= libraries(self.nthreads)
         with without_script():
             return await super().instantiate()

@@ -1,6 +1,7 @@
 """What clusters of one's own are told is in force: asked of their scheduler and their workers."""
 
 import os
+from pathlib import Path
 
 import dask
 import numpy as np
@@ -87,18 +88,26 @@ def test_what_somebody_has_configured_is_heeded():
 
 
 def libraries_of():
-    import numba
-    from threadpoolctl import threadpool_info
+    import ctypes
 
-    np.ones((64, 64)) @ np.ones((64, 64))
-    pools = {each["num_threads"] for each in threadpool_info()}
-    return [os.environ.get(name) for name in LIBRARIES], pools, numba.config.NUMBA_NUM_THREADS
+    import numba
+
+    maps = Path("/proc/self/maps").read_text().split()
+    loaded = {each for each in maps if "openblas" in each}
+    asked = ("scipy_openblas_get_num_threads64_", "scipy_openblas_get_num_threads")
+    blas = {
+        getattr(library, name)()
+        for library in map(ctypes.CDLL, loaded)
+        for name in asked
+        if hasattr(library, name)
+    }
+    return [os.environ.get(name) for name in LIBRARIES], blas, numba.config.NUMBA_NUM_THREADS
 
 
 def test_libraries_have_the_threads_of_their_worker_whatever_the_shell_says(executor):
-    for said, pools, numba in on_every_worker(executor, libraries_of):
+    for said, blas, numba in on_every_worker(executor, libraries_of):
         assert said == ["1"] * len(LIBRARIES)
-        assert pools <= {1} and numba == 1
+        assert blas == {1} and numba == 1
 
 
 def nanny_of(dask_worker):
@@ -111,9 +120,9 @@ def test_a_nanny_stands_behind_every_worker_and_it_has_one_thread(executor):
 
 
 def kernels():
+    from bkgflow.methods._compiled import cache_folder
     from bkgflow.methods.clip import combine
     from bkgflow.methods.clip._kernels import average_stack
-    from bkgflow.methods._compiled import cache_folder
 
     stack = np.ones((8, 8, 16), np.float32)
     combine(stack, stack, np.zeros(stack.shape, np.uint32))
