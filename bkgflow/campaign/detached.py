@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from bkgflow.campaign.asked import PLAN_FILE, Asked
+from bkgflow.campaign.asked import PLAN_FILE, Asked, options_without_passwords
 from bkgflow.campaign.events import Event, Listener, RunStarted
 from bkgflow.campaign.place import Place
 from bkgflow.errors import BkgflowError, RunError
@@ -106,7 +106,8 @@ class Request:
     @classmethod
     def of_plan(cls, plan: Plan, cluster: Mapping[str, object], **options: object) -> Request:
         """Return the request for a plan that was made in Python."""
-        return cls(plan, cluster, options, Asked((), "", PLAN_FILE, cluster, options))
+        kept = options_without_passwords(options)
+        return cls(plan, cluster, options, Asked((), "", PLAN_FILE, cluster, kept))
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,15 +145,22 @@ def _cluster_options() -> list[inspect.Parameter]:
     made = []
     for prefix, options in options_by_kind().items():
         for name, (kind, option) in options.items():
+            flag = [f"--{name.replace('_', '-')}"] if kind is bool else []  # none turns it off
             words = typer.Option(
+                *flag,
                 help=option.help,
                 min=option.least,
-                metavar=option.metavar or ("N" if int in get_args(kind) else "WORD"),
+                metavar="" if flag else option.metavar or _metavar(kind),
                 show_default=option.default,
                 rich_help_panel=f"Clusters of the kind {prefix}" if prefix else None,
             )
-            made.append(parameter(name, kind, None, words))
+            # None stands for what was not given.
+            made.append(parameter(name, kind | None, None, words))
     return made
+
+
+def _metavar(kind: object) -> str:
+    return "N" if int in get_args(kind) else "WORD"
 
 
 RESUME: dict[str, tuple[object, Any, Any]] = {

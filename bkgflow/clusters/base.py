@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMON", "Cluster", "Configured", "Option", "option_names", "options_of"]
 
-COMMON = frozenset({"workers", "memory", "wait", "adaptive"})
+COMMON = frozenset({"workers", "memory", "wait", "adaptive", "allow_skew"})
 """Settings that mean the same for every kind that has them, and have no prefix."""
 
 

@@ -76,7 +76,13 @@ class ClusterArguments(TypedDict, total=False):
     workers: int | None
     memory: str | None
     adaptive: str | Mapping[str, int] | None
+    tls: bool | None
+    dashboard: str | None
     wait: float | None
+    allow_skew: bool | None
+    tls_ca_file: str | None
+    tls_cert: str | None
+    tls_key: str | None
     slurm_options: Mapping[str, object] | None
     slurm_queue: str | None
     slurm_account: str | None
@@ -230,7 +236,13 @@ def _settings(
         shown = ", ".join(known) or "none"
         raise UsageError(
             f"A setting must be one that the cluster has: {cluster} has {shown}",
-            value=", ".join(f"{name}={given[name]}" for name in unknown),
+            value=", ".join(f"{name}={_in_a_line(given[name])}" for name in unknown),
             cure="Leave it out; a cluster that is there already has its own workers and memory",
         )
     return {known[name]: value for name, value in given.items()}
+
+
+def _in_a_line(value: object) -> str:
+    """Say a value; of a text of several lines, which may be a key, only that it is one."""
+    text = str(value)
+    return f"a text of {len(text)} characters" if "\n" in text else text

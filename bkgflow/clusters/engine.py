@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol, Self
 from bkgflow.clusters.adaptive import Adaptive
 from bkgflow.clusters.address import There
 from bkgflow.clusters.base import Option
+from bkgflow.clusters.defaults import libraries
 from bkgflow.clusters.options import given_options, refuse_secrets
 from bkgflow.errors import BkgflowError, RunError, SettingsError
 
@@ -37,10 +38,7 @@ PART = 4
 ENVIRONMENT = {
     "DASK_DISTRIBUTED__WORKER__MEMORY__SPILL": "False",
     "DASK_DISTRIBUTED__WORKER__MEMORY__TARGET": "False",
-    "NUMBA_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
+    **libraries(1),
 }
 """Variables of all workers: what can be read or computed again is not spilled, and libraries do
 not start threads beside those that compute."""
@@ -195,8 +193,9 @@ class Started(There):
 
         from bkgflow.clusters.client import ClientExecutor
         from bkgflow.clusters.dask_log import quiet
+        from bkgflow.clusters.defaults import settled
 
-        with dask.config.set(dict(self.CONFIGURATION)), quiet():
+        with settled(), dask.config.set(dict(self.CONFIGURATION)), quiet():
             engine = self._started()
             try:
                 client = self.client_of(engine)
@@ -206,6 +205,7 @@ class Started(There):
                     expected=self.bounds.minimum,
                     connect=lambda timeout: self.client_of(engine),
                     limits=self.limits,
+                    allow_skew=self.allow_skew,
                 )
                 try:
                     yield executor

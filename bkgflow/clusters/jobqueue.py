@@ -90,9 +90,6 @@ class JobQueue(Started):
     CONFIGURATION: ClassVar[Mapping[str, object]] = {
         # A job that ends is replaced when its worker has been away for so long.
         "distributed.deploy.lost-worker-timeout": "5 seconds",
-        "distributed.scheduler.worker-ttl": "30 seconds",
-        # Jobs that are preempted are no failures of what they computed.
-        "distributed.scheduler.allowed-failures": 20,
     }
 
     wait: Annotated[

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from bkgflow.clusters.adaptive import Adaptive
 from bkgflow.clusters.base import Configured, Option
+from bkgflow.clusters.listening import LOOPBACK, Endpoint
 from bkgflow.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bkgflow.clusters.threads import ThreadExecutor
     from bkgflow.planning.plan import Plan
 
-__all__ = ["Here", "Local", "Threads", "free_address"]
+__all__ = ["Here", "Local", "Threads"]
 
 FEW_UNITS, FEW_BYTES = 24, 256 << 20
 """Units, and bytes that they read and write, which threads have done before worker processes
@@ -82,7 +82,10 @@ class Local(Here):
         machine's.
     adaptive : Adaptive or None
         Between how many workers there are, by what is to be done.
-    dashboard : (str, int)
+    tls : bool
+        Whether scheduler, workers and client speak TLS, with certificates that are made for it
+        and never leave the memory of their processes.
+    dashboard : str
         Host and port where the cluster shows what it does, as dask does by default, but to
         nobody outside; another port where this one is taken.
     start : callable or None
@@ -102,7 +105,17 @@ class Local(Here):
         Adaptive | None,
         Option("Between how many workers.", default="as --workers", metavar="N:M", typed=str),
     ] = None
-    dashboard: tuple[str, int] = ("127.0.0.1", 8787)
+    tls: Annotated[
+        bool, Option("Encrypt what local processes say to each other.", default="no")
+    ] = False
+    dashboard: Annotated[
+        str,
+        Option(
+            "Where a local cluster shows what it does; whoever can reach it sees it.",
+            default=f"{LOOPBACK}:8787",
+            metavar="HOST:PORT",
+        ),
+    ] = f"{LOOPBACK}:8787"
     start: Callable[..., AbstractContextManager[Any]] | None = None
 
     def __post_init__(self) -> None:
@@ -122,6 +135,7 @@ class Local(Here):
                 value=self.memory,
                 cure="Give a size such as 4GiB",
             )
+        Endpoint.of(self.dashboard)
 
     def one(self) -> Self:
         """Return it with a single worker."""
@@ -147,16 +161,13 @@ class Local(Here):
     @contextmanager
     def open(self) -> Iterator[ClientExecutor]:
         """Start the workers and close them afterwards."""
-        import dask
-
         from bkgflow.clusters.client import ClientExecutor
         from bkgflow.clusters.dask_log import quiet
+        from bkgflow.clusters.defaults import settled
         from bkgflow.clusters.own import Own
 
         own = Own(self._started)
-        # A worker that dies twice within this time is not started a third time.
-        patient = dask.config.set({"distributed.deploy.lost-worker-timeout": "1 day"})
-        with patient, quiet():
+        with settled(), quiet():
             try:
                 yield ClientExecutor(
                     own.connect(),
@@ -164,31 +175,50 @@ class Local(Here):
                     expected=self._first,
                     connect=own.connect,
                     larger=own.larger,
+                    remarks=Endpoint.of(self.dashboard).remarks,
                 )
             finally:
                 own.close()
 
     def suited(self, plan: Plan) -> tuple[Configured, str]:
-        """Return threads for a plan that takes less time than processes take to start."""
-        if self != Local() or not _is_small(plan):
+        """Return threads for a plan that takes less time than processes take to start.
+
+        Else as many workers as have room for its tasks, each with its part of the memory.
+        """
+        if self == Local() and _is_small(plan):
+            return Threads(), "few small units: computed by threads of this process"
+        if self.memory is not None:
             return self, ""
-        return Threads(), "few small units: computed by threads of this process"
+        from bkgflow.clusters.sizing import fitted
+
+        fits = fitted(plan.costs.task, self.adaptive.maximum if self.adaptive else self.workers)
+        if fits is None:
+            return self, ""
+        if self.adaptive:
+            most = min(self.adaptive.maximum, fits.workers)
+            bounds = Adaptive(min(self.adaptive.minimum, most), most)
+            return replace(self, adaptive=bounds, memory=fits.memory), fits.why
+        return replace(self, workers=fits.workers, memory=fits.memory), fits.why
 
     def _started(self) -> AbstractContextManager[Any]:
         from distributed import LocalCluster
 
         from bkgflow.clusters.own import PRELOAD
         from bkgflow.clusters.processes import ScriptlessNanny
+        from bkgflow.clusters.security import temporary
 
+        security = {"security": temporary(), "protocol": "tls://"} if self.tls else {}
         start: Callable[..., AbstractContextManager[Any]] = self.start or LocalCluster
         try:
             made: Any = start(
                 n_workers=self._first,
                 threads_per_worker=1,
                 memory_limit=self.memory or "auto",
-                dashboard_address=free_address(*self.dashboard),
+                host=LOOPBACK,
+                dashboard_address=Endpoint.of(self.dashboard).free(),
                 preload=PRELOAD,
                 worker_class=ScriptlessNanny,
+                **security,
             )
             if self.adaptive:
                 made.adapt(minimum=self.adaptive.minimum, maximum=self.adaptive.maximum)
@@ -212,14 +242,3 @@ def _is_small(plan: Plan) -> bool:
     """Whether a plan has few units of few bytes."""
     to_do = sum(unit.verdict.to_do for unit in plan.units)
     return to_do <= FEW_UNITS and plan.costs.read + plan.costs.written <= FEW_BYTES
-
-
-def free_address(host: str, port: int) -> str:
-    """Return an address to listen at: this port, or any where another program has it already."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            port = 0
-    return f"{host}:{port}"
