@@ -70,6 +70,10 @@ class Configured(Cluster):
     NEEDS: ClassVar[tuple[str, ...]] = ()
     """Settings without which there is none of it, and that are no options."""
 
+    PASSES: ClassVar[bool] = False
+    """Whether a profile may have settings of the engine beside ours; what is under ``options`` in
+    any case is the engine's."""
+
     def fitted(self, plan: Plan) -> Cluster:
         """Return the cluster with what its settings leave open made to fit a plan.
 

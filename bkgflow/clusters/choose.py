@@ -90,6 +90,7 @@ class ClusterArguments(TypedDict, total=False):
     slurm_cores: int | None
     slurm_processes: int | None
     slurm_interface: str | None
+    slurm_tls: bool | str | None
     slurm_prologue: Sequence[str] | None
     slurm_directives: Sequence[str] | None
     slurm_logs: str | None
@@ -105,6 +106,7 @@ class ClusterArguments(TypedDict, total=False):
     pbs_cores: int | None
     pbs_processes: int | None
     pbs_interface: str | None
+    pbs_tls: bool | str | None
     pbs_prologue: Sequence[str] | None
     pbs_directives: Sequence[str] | None
     pbs_logs: str | None
@@ -233,11 +235,13 @@ def _settings(
 ) -> dict[str, object]:
     """Return the settings that are meant by the names of options."""
     if unknown := sorted(given.keys() - set(known)):
-        shown = ", ".join(known) or "none"
+        shown, close = ", ".join(known) or "none", nearest(unknown[0], known)
         raise UsageError(
             f"A setting must be one that the cluster has: {cluster} has {shown}",
             value=", ".join(f"{name}={_in_a_line(given[name])}" for name in unknown),
-            cure="Leave it out; a cluster that is there already has its own workers and memory",
+            cure=f"Use {close}, or leave it out"
+            if close
+            else "Leave it out; a cluster that is there already has its own workers and memory",
         )
     return {known[name]: value for name, value in given.items()}
 

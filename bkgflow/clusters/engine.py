@@ -79,6 +79,7 @@ class Started(There):
 
     WORD: ClassVar[str]
     SUMMARY: ClassVar[str]
+    PASSES: ClassVar[bool] = True
     CONFIGURATION: ClassVar[Mapping[str, object]] = {}
 
     workers: Annotated[

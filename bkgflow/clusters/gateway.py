@@ -74,6 +74,7 @@ class Gateway(Started):
 
     WORD = "gateway"
     PREFIX = "gateway"
+    PASSES: ClassVar[bool] = False  # what there is, its server alone knows
     SUMMARY: ClassVar[str] = "gateway (a dask-gateway)"
 
     wait: Annotated[

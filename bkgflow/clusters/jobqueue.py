@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol, Self
 
-from bkgflow.clusters.base import Option
+from bkgflow.clusters.base import Option, options_of
 from bkgflow.clusters.batch import Batch, DriverJob
 from bkgflow.clusters.engine import ENVIRONMENT, LEAST_MEMORY, Engine, Started
 from bkgflow.clusters.options import (
     arguments_of,
     engine_of,
     given_options,
+    is_on,
+    lines_of,
     refuse_secrets,
     refuse_unknown,
 )
@@ -67,6 +69,9 @@ class JobQueue(Started):
         The network interface by which driver and workers reach each other; nothing listens on
         any other. Without it the scheduler listens at this host's own address, and a worker at
         all of its host's.
+    tls : bool
+        Whether scheduler, workers and driver speak TLS, with certificates that are made for the
+        run: else everybody on that network could have the workers do what they like.
     prologue : sequence of str
         Lines of a job's script before the worker is started: modules, an environment.
     directives : sequence of str
@@ -109,6 +114,9 @@ class JobQueue(Started):
     interface: Annotated[
         str | None, Option("Network interface that is used.", default="this host's address")
     ] = None
+    tls: Annotated[
+        bool, Option("Whether all speak TLS: on or off.", default="on", typed=str | None)
+    ] = True
     prologue: Annotated[
         Sequence[str],
         Option(
@@ -156,8 +164,9 @@ class JobQueue(Started):
     def __post_init__(self) -> None:
         """Refuse settings that cannot be meant."""
         super().__post_init__()
+        object.__setattr__(self, "tls", is_on(self.tls))
         for name in ("prologue", "directives"):
-            object.__setattr__(self, name, _lines(name, getattr(self, name)))
+            object.__setattr__(self, name, lines_of(name, getattr(self, name)))
         refuse_secrets((), (*self.prologue, *self.directives))
         for each in (self.walltime, self.driver_walltime):
             if each is not None:
@@ -193,7 +202,13 @@ class JobQueue(Started):
     def check_options(self) -> None:
         """Refuse options that the engine does not have."""
         if self.options:
-            refuse_unknown(self.WORD, self.options, self.known(), "docs/clusters.md lists them")
+            refuse_unknown(
+                self.WORD,
+                self.options,
+                self.known(),
+                "docs/clusters.md lists them",
+                options_of(type(self)),
+            )
 
     @classmethod
     def known(cls) -> set[str]:
@@ -247,7 +262,9 @@ class JobQueue(Started):
         }
         if self.python:
             told["python"] = self.python
-        more = _lines("worker_extra_args", self.options.get("worker_extra_args", ()))
+        if self.tls:
+            told |= {"protocol": "tls://", "shared_temp_directory": self.logs}
+        more = lines_of("worker_extra_args", self.options.get("worker_extra_args", ()))
         listens = self._scheduler() | given_options(self.options.get("scheduler_options"))
         merged = {"worker_extra_args": [*words, *more], "scheduler_options": listens}
         return told | dict(self.options) | merged
@@ -261,8 +278,11 @@ class JobQueue(Started):
 
     def start(self) -> JobEngine:
         """Start a scheduler in this process; jobs are submitted when workers are asked for."""
+        from bkgflow.clusters.security import temporary
+
         library = engine_of("dask_jobqueue", EXTRA, self.WORD)
-        made: JobEngine = getattr(library, self.ENGINE)(**self.arguments())
+        security = {"security": temporary()} if self.tls else {}
+        made: JobEngine = getattr(library, self.ENGINE)(**self.arguments(), **security)
         return made
 
     def job_script(self) -> str:
@@ -291,15 +311,3 @@ class JobQueue(Started):
     def system(self) -> Batch:
         """Return the batch system."""
         raise NotImplementedError
-
-
-def _lines(name: str, value: object) -> tuple[str, ...]:
-    """Return several lines, which were given as a list, or as one text."""
-    if isinstance(value, str):
-        return tuple(each for each in value.splitlines() if each.strip())
-    if isinstance(value, Sequence) and all(isinstance(each, str) for each in value):
-        return tuple(value)
-    raise SettingsError(
-        "Lines of a script must be a list of texts", value=f"{name}={value!r}",
-        cure="Put each line into quotes",
-    )  # fmt: skip

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, cast
 from uuid import uuid4
 
-from bkgflow.clusters.base import Option
+from bkgflow.clusters.base import Option, options_of
 from bkgflow.clusters.engine import ENVIRONMENT, LEAST_MEMORY, Engine, Started
 from bkgflow.clusters.options import (
     arguments_of,
@@ -104,7 +104,13 @@ class Kubernetes(Started):
         if self.options:
             operator = engine_of("dask_kubernetes.operator", "kubernetes")
             known = arguments_of(operator.KubeCluster.__init__) - OURS  # type: ignore[attr-defined]
-            refuse_unknown(self.WORD, self.options, known, "docs/clusters.md lists them")
+            refuse_unknown(
+                self.WORD,
+                self.options,
+                known,
+                "docs/clusters.md lists them",
+                options_of(type(self)),
+            )
 
     def spec(self) -> Tree:
         """Return the manifest of the cluster: a ``DaskCluster`` of the operator."""

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from importlib import import_module
 
-from bkgflow.errors import UsageError
+from bkgflow.errors import SettingsError, UsageError
 from bkgflow.texts import how_to_install, nearest
 
-__all__ = ["arguments_of", "engine_of", "given_options", "refuse_secrets", "refuse_unknown"]
+__all__ = [
+    "arguments_of",
+    "engine_of",
+    "given_options",
+    "is_on",
+    "lines_of",
+    "refuse_secrets",
+    "refuse_unknown",
+]
 
 SECRET = re.compile(r"(?i)(password|passwd|secret|token|private_?key|credential)")
 """What the name of something secret has in it."""
@@ -76,21 +84,31 @@ def given_options(value: object) -> dict[str, object]:
     return found
 
 
-def refuse_unknown(kind: str, given: Iterable[str], known: Collection[str], where: str) -> None:
+def refuse_unknown(
+    kind: str,
+    given: Iterable[str],
+    known: Collection[str],
+    where: str,
+    beside: Collection[str] = (),
+) -> None:
     """Refuse a setting that a kind of cluster does not have, and say which one is like it.
 
     Parameters
     ----------
     where : str
         Where all of them are listed.
+    beside : collection of str
+        Names that may be meant as well, though they have another place.
     """
     for name in given:
         if name not in known:
-            close = nearest(name, known)
+            close = nearest(name, {*known, *beside})
             raise UsageError(
                 f"A setting must be one that a cluster of the kind {kind} has",
                 value=name,
-                cure=f"Use {close}, or leave it out" if close else f"Leave it out; {where}",
+                cure=f"Use {close}, or leave it out; {where}"
+                if close
+                else f"Leave it out; {where}",
             )
 
 
@@ -118,3 +136,24 @@ def refuse_secrets(names: Iterable[str], lines: Iterable[str] = ()) -> None:
             cure="Keep it in the environment of the driver, or in a file that you alone may read, "
             "and have the script source that file",
         )
+
+
+def is_on(value: object) -> bool:
+    """Return what on and off mean: YAML has made a truth of them, the command line has not."""
+    words = {"on": True, "off": False, "true": True, "false": False}
+    found = value if isinstance(value, bool) else words.get(str(value).lower())
+    if found is None:
+        raise SettingsError("TLS must be on or off", value=f"tls={value}", cure="Give one of these")
+    return found
+
+
+def lines_of(name: str, value: object) -> tuple[str, ...]:
+    """Return several lines, which were given as a list, or as one text."""
+    if isinstance(value, str):
+        return tuple(each for each in value.splitlines() if each.strip())
+    if isinstance(value, Sequence) and all(isinstance(each, str) for each in value):
+        return tuple(value)
+    raise SettingsError(
+        "Lines of a script must be a list of texts", value=f"{name}={value!r}",
+        cure="Put each line into quotes",
+    )  # fmt: skip

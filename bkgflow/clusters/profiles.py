@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import cast, get_type_hints
 
 from bkgflow.clusters.base import Configured, options_of
-from bkgflow.clusters.options import refuse_secrets, refuse_unknown
+from bkgflow.clusters.options import given_options, refuse_secrets, refuse_unknown
 from bkgflow.errors import BkgflowError, UsageError
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.user_settings import files_in, settings_folders
@@ -165,24 +165,16 @@ def made_of(settings: Mapping[str, object], kinds: Kinds) -> Configured:
             cure=f"Give {lacking[0]}:",
         )
     others = {name: value for name, value in given.items() if name not in known}
-    if others and "options" in known:
-        own = given.get("options")
-        given["options"] = {**others, **(own if isinstance(own, dict) else {})}
-        _check_likeness(word, others, known)
+    if others and kind.PASSES:
+        given["options"] = {**others, **given_options(given.get("options"))}
     else:
-        refuse_unknown(word, others, known, f"it has {', '.join(sorted(known))}")
+        where = f"it has {', '.join(sorted(known - {'options'}))}"
+        where += "; what its engine has beside that stands under options" * ("options" in known)
+        refuse_unknown(word, others, known, where)
     mine = {name: value for name, value in given.items() if name in known and value is not None}
     for name, value in mine.items():
         _check_type(kind, name, value)
     return kind(**mine)
-
-
-def _check_likeness(kind: str, others: Mapping[str, object], known: set[str]) -> None:
-    """Refuse what is one of our settings, written a little otherwise: no engine knows it."""
-    for name in others:
-        close = nearest(name, known)
-        if close and name.replace("_", "") == close.replace("_", ""):
-            refuse_unknown(kind, [name], known, "")
 
 
 def _check_type(kind: type[Configured], name: str, value: object) -> None:

@@ -46,7 +46,7 @@ def test_a_profile_of_every_kind(profile):
         "kind: address\naddress: tcp://h:1\nwait: 5\n": Address("tcp://h:1", wait=5),
         "kind: slurm\nqueue: normal\n": Slurm(queue="normal"),
         "kind: pbs\nresources: select=1\n": Pbs(resources="select=1"),
-        "kind: gateway\naddress: http://h\nworker_cores: 2\n": Gateway(
+        "kind: gateway\naddress: http://h\noptions: {worker_cores: 2}\n": Gateway(
             address="http://h", options={"worker_cores": 2}
         ),
         "kind: kubernetes\nimage: bkgflow:1\n": Kubernetes(image="bkgflow:1"),
@@ -69,7 +69,7 @@ def test_the_command_line_goes_before_the_file(profile):
     path = profile("kind: slurm\nqueue: normal\nworkers: 2\n")
     over = choose(path, workers=7, slurm_queue="debug", slurm_options=["shebang='#!/bin/sh'"])
     assert over == Slurm(queue="debug", workers=7, options={"shebang": "#!/bin/sh"})
-    with pytest.raises(UsageError, match=r"kind slurm|site\.yaml has workers.*pbs_queue=x"):
+    with pytest.raises(UsageError, match=r"site\.yaml has wait.*pbs_queue=x.*Use slurm_queue"):
         choose(path, pbs_queue="x")
 
 
@@ -108,7 +108,7 @@ def test_profiles_are_found_by_their_names(profile, tmp_path, monkeypatch):
         ("queue: x\n", "kind=None"),
         ("kind: address\n", "no address"),
         ("kind: threads\nwrokers: 2\n", "wrokers.*Use workers"),
-        ("kind: address\naddress: tcp://h:1\nqueue: x\n", "queue.*address, wait"),
+        ("kind: address\naddress: tcp://h:1\nqueue: x\n", "queue.*address, allow_skew"),
         ("kind: slurm\nwall_time: x\n", "wall_time.*Use walltime"),
         ("kind: slurm\nqueu: x\n", "queu.*Use queue"),
         ("kind: slurm\nworkers: many\n", "workers: 'many'"),
@@ -123,6 +123,7 @@ def test_profiles_are_found_by_their_names(profile, tmp_path, monkeypatch):
         ("kind: slurm\nprologue: {a: b}\n", "list of texts"),
         ("kind: slurm\nprologue: [export MY_PASSWORD=x]\n", "no secrets.*MY_PASSWORD"),
         ("kind: gateway\npassword: x\n", "no secrets.*password"),
+        ("kind: gateway\nworker_cores: 2\n", "worker_cores.*options"),
         ("kind: gateway\nmemory: 4GiB\n", "as the gateway wants it"),
         ("kind: gateway\naddress: gateway://\n", "gateway://HOST:PORT"),
         ("kind: kubernetes\nenvironment: {AWS_SECRET_ACCESS_KEY: x}\n", "no secrets"),
@@ -162,7 +163,7 @@ def test_the_address_of_a_gateway():
     assert choose("gateway://host:8000") == Gateway(address="http://host:8000")
     there = choose("gateway://host:8000/abc")
     assert (there.address, there.cluster) == ("http://host:8000", "abc")
-    assert choose(described(there)["settings"] | {"kind": "gateway"}) == there
+    assert revived(described(there)) == there
 
 
 # Times
