@@ -147,8 +147,8 @@ def check_cluster(
                     value=result.verdicts[0].reason,
                     cure="Mend what it says",
                 )
-            ending = time.monotonic()
-        say(f"ended: in {time.monotonic() - ending:.1f} s")
+            done = time.monotonic()
+        say(f"ended: in {time.monotonic() - done:.1f} s")
     finally:
         remove_folder(here)
 

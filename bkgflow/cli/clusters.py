@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from bkgflow.cli.options import Values, takes_cluster_options
+from bkgflow.cli.cluster_options import takes_cluster_options
+from bkgflow.cli.options import Values
 from bkgflow.cli.spelling import Command, Narrow
 
 __all__ = ["clusters"]
@@ -30,7 +31,7 @@ Profile = Annotated[
 
 
 @clusters.command("list", cls=Command)
-def list_() -> None:
+def _list() -> None:
     """List what --cluster takes by a word: kinds of clusters, and profiles that were found."""
     from bkgflow import api
 
@@ -43,7 +44,7 @@ def list_() -> None:
 
 @clusters.command("show", cls=Command)
 @takes_cluster_options
-def show(profile: Profile, *, where: Values) -> None:
+def _show(profile: Profile, *, where: Values) -> None:
     """Show all settings of a cluster, and the jobs or pods that it would ask for."""
     from bkgflow import api
 
@@ -52,7 +53,7 @@ def show(profile: Profile, *, where: Values) -> None:
 
 @clusters.command("check", cls=Command)
 @takes_cluster_options
-def check(
+def _check(
     profile: Profile,
     folder: Annotated[
         list[str] | None,

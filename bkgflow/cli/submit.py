@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from bkgflow.cli.cluster_options import takes_cluster
 from bkgflow.cli.options import (
     BkgList,
     Checksum,
@@ -17,7 +18,6 @@ from bkgflow.cli.options import (
     References,
     Values,
     takes_campaign,
-    takes_cluster,
     takes_retries,
     takes_step_arguments,
     takes_watching,

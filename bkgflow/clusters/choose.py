@@ -224,8 +224,8 @@ def _unknown(cluster: object) -> UsageError:
         f"A cluster must be one of: {', '.join(WORDS)}, the address of a scheduler, a profile, "
         "a Client, or a cluster object of dask",
         value=cluster,
-        cure=f"Use {close}" * bool(close)
-        or f"Give one of these; an address begins with {', '.join((*SCHEMES, GATEWAY))}, and "
+        cure=(f"Use {close}, or" if close else "Give")
+        + f" one of these; an address begins with {', '.join((*SCHEMES, GATEWAY))}, and "
         "bkgflow clusters list shows the profiles that there are",
     )
 
