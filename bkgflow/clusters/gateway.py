@@ -46,9 +46,6 @@ class _Server(Protocol):
     def new_cluster(self, cluster_options: object) -> _Engine:
         """Start a cluster; it ends when it is closed."""
 
-    def close(self) -> object:
-        """Forget the server."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Gateway(Started):
@@ -128,12 +125,9 @@ class Gateway(Started):
             server: _Server = library.Gateway(  # type: ignore[attr-defined]
                 address=self.address, proxy_address=self.proxy, auth=self._auth(library)
             )
-            try:
-                if self.cluster is not None:
-                    return server.connect(self.cluster)
-                return server.new_cluster(self._wanted(server))
-            finally:
-                server.close()
+            if self.cluster is not None:
+                return server.connect(self.cluster)
+            return server.new_cluster(self._wanted(server))
         except UsageError:
             raise
         except Exception as problem:  # the library passes on what its HTTP client raises

@@ -281,6 +281,8 @@ class JobQueue(Started):
         from bkgflow.clusters.security import temporary
 
         library = engine_of("dask_jobqueue", EXTRA, self.WORD)
+        if self.logs:
+            Location.of(self.logs).make_folder()
         security = {"security": temporary()} if self.tls else {}
         made: JobEngine = getattr(library, self.ENGINE)(**self.arguments(), **security)
         return made

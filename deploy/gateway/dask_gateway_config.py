@@ -32,7 +32,7 @@ c.SimpleAuthenticator.password = os.environ["BKGFLOW_GATEWAY_PASSWORD"]
 
 # Clusters outlive the server: it finds them again by its database.
 c.DaskGateway.backend_class = "dask_gateway_server.backends.local.UnsafeLocalBackend"
-c.DatabaseBackend.db_url = f"sqlite:///{state}/dask-gateway.sqlite"
+c.DBBackendBase.db_url = f"sqlite:///{state}/dask-gateway.sqlite"
 c.Backend.cluster_options = Options(
     Integer("worker_cores", 1, min=1, max=4, label="Threads of a worker"),
     Float("worker_memory", 2, min=1, max=16, label="Memory of a worker (GiB)"),

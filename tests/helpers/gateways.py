@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from base64 import b64encode
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,7 +35,7 @@ class Server:
             "BKGFLOW_GATEWAY_ADDRESS": f"127.0.0.1:{self.port}",
             "BKGFLOW_GATEWAY_STATE": str(folder),
             "BKGFLOW_GATEWAY_PASSWORD": PASSWORD,
-            "DASK_GATEWAY_ENCRYPT_KEYS": secrets.token_hex(32),
+            "DASK_GATEWAY_ENCRYPT_KEYS": b64encode(secrets.token_bytes(32)).decode(),
         }
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -53,12 +54,17 @@ class Server:
         wait_until(self.answers)
 
     def answers(self) -> bool:
+        assert self.process is not None and self.process.poll() is None, self.said()
         with socket.socket() as probe:
             probe.settimeout(2)
             if probe.connect_ex(("127.0.0.1", self.port)):
                 return False
             probe.sendall(b"GET /api/health HTTP/1.0\r\n\r\n")
             return b" 200 " in probe.recv(100)
+
+    def said(self) -> str:
+        """The end of its log."""
+        return (self.folder / "server.log").read_text()[-2000:]
 
     def restart(self) -> None:
         """Kill it without a word, and start it again; what it has started lives on."""

@@ -4,21 +4,25 @@
 set -euo pipefail
 
 folder=$2
-munge=$folder/munge
 export SLURM_CONF=$folder/slurm.conf
 
 pid_of() { [ -s "$1" ] && cat "$1"; }
 
 stop() {
+  munge=$(pid_of "$folder/munge" || true)
   for name in slurmd slurmctld munged; do
     pid=$(pid_of "$folder/$name.pid" || pid_of "$munge/$name.pid" || true)
     [ -z "$pid" ] || kill "$pid" 2>/dev/null || true
   done
+  case $munge in /tmp/bkgflow-munge-*) rm -rf "$munge" ;; esac
 }
 
 start() {
-  mkdir -p "$folder"/{state,spool,log} "$munge"
-  chmod 755 "$folder" "$munge"
+  mkdir -p "$folder"/{state,spool,log}
+  # Munge has a user of its own, who may not look into the folders of tests.
+  munge=$(mktemp -d /tmp/bkgflow-munge-XXXXXX)
+  echo "$munge" >"$folder/munge"
+  chmod 755 "$munge"
   chown munge "$munge"
   runuser -u munge -- dd if=/dev/urandom of="$munge/munge.key" bs=1 count=1024 status=none
   runuser -u munge -- chmod 600 "$munge/munge.key"
