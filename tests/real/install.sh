@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the tests of tests/real run, from Debian: Ceph's RADOS gateway, and what builds and
-# runs the image. Needs root, and a Debian or Ubuntu; elsewhere those tests are skipped, and say why.
+# Installs what the tests of tests/real, tests/places and tests/deploy run, from Debian: Ceph's RADOS
+# gateway, SLURM, what builds and runs the image, and docker-compose. Needs root, and a Debian or
+# Ubuntu; elsewhere those tests are skipped, and say why.
 set -euo pipefail
 
 packages=()
@@ -15,6 +16,7 @@ need() {
 }
 
 need "ceph-mon ceph-osd radosgw radosgw-admin" ceph-mon ceph-osd radosgw ceph-common uuid-runtime
+need "slurmctld slurmd sbatch munged" slurmctld slurmd slurm-client munge
 need "buildah debootstrap podman runc" buildah debootstrap netavark podman runc
 need docker-compose docker-compose
 
