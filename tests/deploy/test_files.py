@@ -31,7 +31,7 @@ BROKEN = [
     ("Dockerfile", "--no-install-recommends binutils", "binutils", "DL3015"),
     ("Dockerfile", "ENTRYPOINT [", "ENTRYPOINT start [", "DL3025"),
     ("Dockerfile", "COPY README.md LICENSE ./", "CPY README.md LICENSE ./", "unexpected 'C'"),
-    ("deploy/compose.yaml", "networks:\n    - inside", "networks:\n    - outside", "outside"),
+    ("deploy/compose.yaml", "depends_on:\n      sched", "depends_on:\n      shed", "sheduler"),
     ("deploy/compose.yaml", "read_only: true", "readonly: true", "readonly"),
     ("deploy/compose.yaml", "service_healthy", "healthy", "condition"),
     (f"{BASE}/campaign.yaml", "backoffLimit: 6", "backoffLimit: six", "backoffLimit"),
@@ -54,6 +54,10 @@ BROKEN = [
     ("deploy/image/build.sh", "\nfi\n", "\n", "syntax error"),
     ("deploy/image/healthcheck.py", "def main(", "def main", "unmatched"),
     ("deploy/image/requirements.py", 'encoding="utf-8")', 'encoding="utf-8"', "never closed"),
+    ("deploy/slurm/profile.yaml", "walltime:", "wall_time:", "walltime"),
+    ("deploy/slurm/campaign.sbatch", "exit 2\nfi\n", "exit 2\n", "end of file"),
+    ("deploy/gateway/profile.yaml", "kind: gateway", "kind: gatewy", "gatewy"),
+    ("deploy/gateway/dask_gateway_config.py", "lambda options: {", "lambda options {", "invalid syntax"),
     ("deploy/README.md", "](compose.yaml)", "](compos.yaml)", "compos.yaml"),
 ]
 """A file, what is changed in it, and a word of what its validator says then."""

@@ -16,6 +16,9 @@ from pathlib import Path
 
 import yaml
 
+from bkgflow.clusters.choose import choose
+from bkgflow.errors import BkgflowError
+
 __all__ = [
     "VALIDATORS",
     "Validator",
@@ -103,6 +106,15 @@ def any_yaml(path: Path) -> str:
     try:
         list(yaml.load_all(path.read_text(), Loader=yaml.CSafeLoader))
     except yaml.YAMLError as problem:
+        return str(problem)
+    return ""
+
+
+def profile(path: Path) -> str:
+    """Have bkgflow read a profile of a cluster."""
+    try:
+        choose(str(path))
+    except BkgflowError as problem:
         return str(problem)
     return ""
 
@@ -215,7 +227,7 @@ VALIDATORS: tuple[tuple[str, Validator], ...] = (
     (r"deploy/kubernetes/.*\.yaml", manifest),
     (r"deploy/.*\.(sh|sbatch)", shell),
     (r"deploy/.*\.py", python),
-    (r"deploy/.*\.ya?ml", any_yaml),
+    (r"deploy/(slurm|gateway)/\w+\.yaml", profile),
     (r"deploy/.*\.md", text),
 )
 """Names of files, and what checks them: the first that fits."""
