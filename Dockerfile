@@ -38,7 +38,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=certificates,target=/etc/ssl/certs/ca-certificates.crt \
     /usr/bin/python3 -m venv --without-pip /opt/bkgflow \
     && /usr/bin/python3 requirements.py $EXTRAS > requirements.txt \
-    && /usr/bin/python3 -m pip --python /opt/bkgflow/bin/python install \
+    && /usr/bin/python3 -m pip --python /opt/bkgflow/bin/python install --no-compile \
         --constraint constraints.txt --requirement requirements.txt
 COPY README.md LICENSE ./
 COPY bkgflow bkgflow
@@ -47,7 +47,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=pip,target=/etc/pip.conf \
     --mount=type=secret,id=certificates,target=/etc/ssl/certs/ca-certificates.crt \
     PIP_CONSTRAINT=/source/constraints.txt \
-    /usr/bin/python3 -m pip --python /opt/bkgflow/bin/python install --no-deps . \
+    /usr/bin/python3 -m pip --python /opt/bkgflow/bin/python install --no-compile --no-deps . \
     && sh slim.sh /opt/bkgflow
 COPY deploy/image/start.sh deploy/image/healthcheck.py /opt/bkgflow/image/
 # After all that makes the image small: whatever is missing now is seen while it is built.

@@ -22,3 +22,6 @@ for package in aiohttp astropy fontTools kiwisolver llvmlite numcodecs sqlalchem
   find "$package" -name '*.so' -type f -exec strip --strip-unneeded {} + -exec \
     "$1"/bin/python -c 'import ctypes, sys; [ctypes.PyDLL(each) for each in sys.argv[1:]]' {} +
 done
+# What is left is compiled on all cores, for no container could keep what it compiles. Some packages
+# have files for other versions of Python among them.
+"$1"/bin/python -m compileall -qq -j 0 "$PWD" || true
