@@ -57,7 +57,12 @@ BROKEN = [
     ("deploy/slurm/profile.yaml", "walltime:", "wall_time:", "walltime"),
     ("deploy/slurm/campaign.sbatch", "exit 2\nfi\n", "exit 2\n", "end of file"),
     ("deploy/gateway/profile.yaml", "kind: gateway", "kind: gatewy", "gatewy"),
-    ("deploy/gateway/dask_gateway_config.py", "lambda options: {", "lambda options {", "invalid syntax"),
+    (
+        "deploy/gateway/dask_gateway_config.py",
+        "lambda options: {",
+        "lambda options {",
+        "invalid syntax",
+    ),
     ("deploy/README.md", "](compose.yaml)", "](compos.yaml)", "compos.yaml"),
 ]
 """A file, what is changed in it, and a word of what its validator says then."""
