@@ -146,5 +146,3 @@ def test_the_batch_script_runs_a_campaign(demo, tmp_path):
     assert made
     for path in made:
         assert not differences(products / path.name, path)
-
-
