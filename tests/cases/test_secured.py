@@ -38,6 +38,8 @@ from tests.helpers.workloads import Heard, Listed
 
 pytestmark = pytest.mark.slow
 
+NOBODY = "tls://127.0.0.1:1"
+
 ALERT = b"\x15"
 """How a record of TLS begins that says that something is wrong."""
 
@@ -380,3 +382,15 @@ def test_passwords_of_notifications_are_handed_over_and_not_kept(tmp_path):
     assert request.asked.options == {
         "notify": "https://ada@127.0.0.1:1/hook", "only": ["t*"], "max_retries": 2,
     }  # fmt: skip
+
+
+def test_the_command_line_asks_for_certificates(mine, tmp_path, monkeypatch, bkgflow_):
+    monkeypatch.chdir(tmp_path)
+    write_program(tmp_path / "program", targets=1)
+    code, out, err = bkgflow_("run", "program", "--output=out", f"--cluster={NOBODY}")
+    assert (code, out) == (2, "")
+    assert "--tls-ca-file" in err and "--tls-key" in err
+    code, _, err = bkgflow_("run", "program", "--output=out", "--tls", "--cluster=threads")
+    assert code == 2 and "tls=True" in err
+    assert bkgflow.plan("program", "out").output.path == tmp_path / "out"
+    assert not (tmp_path / "out").exists()
