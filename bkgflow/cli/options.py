@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, cast, get_args
 
 import typer
 from pydantic.fields import FieldInfo
@@ -142,7 +142,7 @@ def takes_cluster(command: Callable[..., None]) -> Callable[..., None]:
             show_default=option.default,
         )
         # None stands for what was not given.
-        made.append(parameter(name, kind | None, None, words))
+        made.append(parameter(name, cast(type, kind) | None, None, words))
     return takes(command, "where", made)
 
 
