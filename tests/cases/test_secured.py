@@ -107,6 +107,8 @@ def test_strangers_are_refused_by_a_cluster_at_an_address_and_the_run_goes_on(
     def come(unit, verdict):
         seen.append(unit)
         if len(seen) == 1:
+            lines = psutil.Process().net_connections("inet")
+            assert not [each for each in lines if each.status == psutil.CONN_LISTEN]
             with nodes.client() as client:
                 try_to_get_in(nodes.address, mine.ca, stranger, client)
 
