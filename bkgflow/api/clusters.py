@@ -126,7 +126,7 @@ def check_cluster(
     found = choose(cluster, **options)
     here = private_folder(Location.of(within) if within is not None else working_folder())
     try:
-        written = simulate_imaging(here / "program", targets=1, backgrounds=2, size=64)
+        written = simulate_imaging((here / "program").path, targets=1, backgrounds=2, size=64)
         made = plan(str(written.associations[0]), here / "products")
         one: Cluster = found.one().fitted(made) if isinstance(found, Configured) else found
         began = time.monotonic()

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from bkgflow.campaign.asked import Asked
 from bkgflow.campaign.detached import Request, Submitted, same_python
-from bkgflow.campaign.driver_job import cancel_campaign, submit_request
+from bkgflow.campaign.driver_job import submit_request
 from bkgflow.campaign.ledger.rows import Kept
 from bkgflow.campaign.place import Place, open_campaign
 from bkgflow.campaign.progress import Cell, notebook_cell
+from bkgflow.campaign.queued import cancel_campaign
 from bkgflow.campaign.retrying import COMMAND, again
 from bkgflow.campaign.status import CampaignStatus, Standing, status_of
 from bkgflow.clusters.handover import revived

@@ -1,4 +1,4 @@
-"""A driver that is a job of a batch system: submitted, asked after, taken back, and requeued.
+"""A driver that is a job of a batch system: submitted, and what it does there.
 
 What it is to do lies in a folder beside the products until its campaign has come to its end, so
 that the job can be queued anew on any node: it goes on with what is left.
@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
-from bkgflow.campaign.cancel import cancel_run
 from bkgflow.campaign.detached import COMMAND, DRIVER_LOG, Request, Submitted, start_driver
 from bkgflow.campaign.events import Event, Listener, RunStarted
 from bkgflow.campaign.place import Place
-from bkgflow.clusters.base import Cluster, Configured
-from bkgflow.clusters.batch import Batch, DriverJob
-from bkgflow.clusters.handover import revived
-from bkgflow.errors import BkgflowError, FileError
+from bkgflow.campaign.queued import FOLDER, JOB, batch_of, queued_job
+from bkgflow.clusters.base import Cluster
+from bkgflow.clusters.batch import DriverJob
+from bkgflow.errors import BkgflowError
 from bkgflow.io.storage.handed import remove_folder, working_folder
 from bkgflow.io.storage.holder import BEAT, SILENT
 from bkgflow.io.storage.location import Location
@@ -27,46 +26,13 @@ from bkgflow.io.storage.lock import holder_of
 from bkgflow.io.storage.mirror import own_folder
 from bkgflow.io.storage.publish import write_text
 
-__all__ = ["FOLDER", "QueuedJob", "cancel_campaign", "driving", "queued_job", "submit_request"]
+__all__ = ["driving", "submit_request"]
 
-FOLDER = "bkgflow-job"
-"""Name of the folder, in an output folder, of what a job is to do."""
-
-JOB = "job.json"
 SCRIPT = "driver.sh"
 
 WAIT = SILENT + BEAT
 """Seconds that a job waits where the lock of a driver on another host is still there: if that was
 killed, it counts as dead by then."""
-
-
-@dataclass(frozen=True, slots=True)
-class QueuedJob:
-    """A job that was submitted for a campaign, and has not come to its end.
-
-    Attributes
-    ----------
-    system, job : str
-        The batch system's name, and the job's id there.
-    cluster : mapping
-        As `bkgflow.clusters.handover` describes it.
-    """
-
-    system: str
-    job: str
-    cluster: Mapping[str, object]
-
-    @property
-    def batch(self) -> Batch | None:
-        """The batch system."""
-        return _batch_of(revived(self.cluster))
-
-    def words(self) -> str:
-        """Return where it stands; empty where its system knows it no more, or cannot be asked."""
-        with suppress(BkgflowError):
-            if (batch := self.batch) and (state := batch.state(self.job)):
-                return f"its driver is job {self.job} of {self.system}: {state}"
-        return ""
 
 
 def submit_request(request: Request, cluster: Cluster) -> Submitted:
@@ -77,7 +43,7 @@ def submit_request(request: Request, cluster: Cluster) -> Submitted:
     BkgflowError
         What keeps it from starting; nothing is left then.
     """
-    batch = _batch_of(cluster)
+    batch = batch_of(cluster)
     if batch is None:
         return start_driver(request)
     output = request.plan.output
@@ -103,49 +69,6 @@ def submit_request(request: Request, cluster: Cluster) -> Submitted:
     kept = {"system": batch.system, "job": number, "cluster": dict(request.cluster)}
     write_text(folder / JOB, json.dumps(kept))
     return Submitted(True, None, "", f"job {number} of {batch.system}")
-
-
-def queued_job(output: Location) -> QueuedJob | None:
-    """Return the job that was submitted for a folder and has not ended; None where none was."""
-    file = own_folder(output) / FOLDER / JOB
-    try:
-        parts = json.loads(file.read_text())
-        found = QueuedJob(str(parts["system"]), str(parts["job"]), parts["cluster"])
-    except (FileError, ValueError, KeyError, TypeError):
-        return None
-    return found if found.words() else None
-
-
-def cancel_campaign(output: Location, *, now: bool = False) -> bool:
-    """End what goes on in a folder: its run in order, or the job of its driver that waits.
-
-    A job is taken back when its run has ended, and is not queued anew.
-
-    Parameters
-    ----------
-    now : bool
-        As for `cancel_run`.
-
-    Returns
-    -------
-    bool
-        False if there was nothing to end.
-
-    Raises
-    ------
-    BkgflowError
-        If a word cannot be left for the driver, or the batch system does not take the job back.
-    """
-    ended = cancel_run(output, now=now)
-    job = queued_job(output)
-    if job is not None and (batch := job.batch) is not None:
-        batch.cancel(job.job)
-    remove_folder(own_folder(output) / FOLDER)
-    return ended or job is not None
-
-
-def _batch_of(cluster: Cluster) -> Batch | None:
-    return cluster.batch() if isinstance(cluster, Configured) else None
 
 
 def _name(output: Location) -> str:

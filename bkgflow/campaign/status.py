@@ -10,10 +10,10 @@ from enum import StrEnum
 
 from bkgflow.campaign.asked import Asked
 from bkgflow.campaign.cancel import ended_at_once
-from bkgflow.campaign.driver_job import queued_job
 from bkgflow.campaign.ledger.figures import LATELY, Figures, Running, figures_of
 from bkgflow.campaign.ledger.rows import RunRow
 from bkgflow.campaign.place import PLACE_FILE, Place, open_campaign
+from bkgflow.campaign.queued import queued_job
 from bkgflow.errors import LedgerError
 from bkgflow.io.storage.handed import working_folder
 from bkgflow.io.storage.holder import Holder

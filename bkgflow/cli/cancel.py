@@ -27,7 +27,7 @@ def cancel(
 
     Exit code 0: nothing runs any more; 2: there is no campaign.
     """
-    from bkgflow.campaign.driver_job import cancel_campaign
+    from bkgflow.campaign.queued import cancel_campaign
     from bkgflow.campaign.status import status_of
     from bkgflow.io.storage.location import Location
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from operator import or_
 from typing import get_args
 
 import typer
@@ -43,7 +44,7 @@ def _cluster_options() -> list[inspect.Parameter]:
                 rich_help_panel=f"Clusters of the kind {prefix}" if prefix else None,
             )
             # None stands for what was not given.
-            made.append(parameter(name, kind | None, None, words))
+            made.append(parameter(name, or_(kind, None), None, words))
     return made
 
 

@@ -164,10 +164,12 @@ def _connected(address: str, timeout: float, security: Security | None = None) -
     from distributed import Client
 
     from bkgflow.clusters.dask_log import quiet
+    from bkgflow.clusters.skew import unwarned
 
     try:
         # As the default it would outlive a failed start, and catch the next computation.
-        client = Client(address, timeout=timeout, security=security, set_as_default=False)
+        with unwarned():
+            client = Client(address, timeout=timeout, security=security, set_as_default=False)
     except Exception as problem:  # what is no scheduler answers with anything, HTTP for one
         if refused := not_secure(address, problem, security):
             raise refused from None

@@ -81,7 +81,7 @@ class Configured(Cluster):
         """
         return self
 
-    def one(self) -> Cluster:
+    def one(self) -> Configured:
         """Return the cluster with a single worker, to try it; itself where it has its workers."""
         return self
 

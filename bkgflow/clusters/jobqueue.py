@@ -243,6 +243,7 @@ class JobQueue(Started):
         if lifetime := lifetime_of(self.walltime):
             words += ["--lifetime", f"{lifetime[0]}s", "--lifetime-stagger", f"{lifetime[1]}s"]
         told: dict[str, object] = {
+            "job_name": "bkgflow-worker",
             "queue": self.queue,
             "account": self.account,
             "walltime": written(self.walltime),

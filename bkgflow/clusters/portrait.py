@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from distributed import Client
 
 from bkgflow.clusters.introduce import introduce
-from bkgflow.clusters.preflight import PACKAGES
+from bkgflow.clusters.skew import PACKAGES
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.trial import look_into
 from bkgflow.version import VERSION

@@ -150,6 +150,8 @@ def not_secure(
     address: str, problem: BaseException, security: Security | None
 ) -> UsageError | None:
     """Return what is wrong with the certificates, where that is why nobody could connect."""
+    from distributed.comm import CommClosedError
+
     if not address.startswith(ENCRYPTED):
         return None
     ca = getattr(security, "tls_ca_file", None)
@@ -163,19 +165,25 @@ def not_secure(
             )
         reason = getattr(each, "reason", None) if isinstance(each, ssl.SSLError) else None
         if reason and ("ALERT" in reason or "CERTIFICATE" in reason):
-            return UsageError(
-                "The scheduler must accept the client's certificate",
-                value=f"{address}: {reason}",
-                cure="Give a certificate that the cluster's authority has signed, and its key "
-                "(--tls-cert, --tls-key)",
-            )
+            return _not_accepted(address, reason)
         if reason:
             return UsageError(
                 "A scheduler at such an address must speak TLS",
                 value=f"{address}: {reason}",
                 cure="Start it with certificates, or give its address as tcp://HOST:PORT",
             )
+    if isinstance(problem, CommClosedError):  # its reason was on the way, and is lost
+        return _not_accepted(address, "it closed the connection when it had seen it")
     return None
+
+
+def _not_accepted(address: str, why: str) -> UsageError:
+    return UsageError(
+        "The scheduler must accept the client's certificate",
+        value=f"{address}: {why}",
+        cure="Give a certificate that the cluster's authority has signed, and its key "
+        "(--tls-cert, --tls-key)",
+    )
 
 
 def _causes(problem: BaseException | None) -> Iterator[BaseException]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 
 from bkgflow.clusters.introduce import introduce
 from bkgflow.errors import UsageError
 from bkgflow.version import VERSION
 
-__all__ = ["OF_SCHEDULERS", "OF_WORKERS", "PACKAGES", "differences", "skew"]
+__all__ = ["OF_SCHEDULERS", "OF_WORKERS", "PACKAGES", "differences", "skew", "unwarned"]
 
 OF_WORKERS = ("bkgflow", "python", "dask", "distributed", "numpy")
 """What must be of the driver's version: what a task is, how it is sent, and every number."""
@@ -50,6 +52,16 @@ def skew(
         cure=f"Install {wanted} there, or start it from the environment or image of this process; "
         "to compute with other versions, give --allow-skew (allow_skew=True)",
     )
+
+
+@contextmanager
+def unwarned() -> Iterator[None]:
+    """Have distributed print no table of versions while a client connects: they are asked for."""
+    from distributed.versions import VersionMismatchWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", VersionMismatchWarning)
+        yield
 
 
 def differences(said: Mapping[str, str]) -> Iterator[str]:

@@ -38,6 +38,8 @@ from tests.helpers.workloads import Heard, Listed
 
 pytestmark = pytest.mark.slow
 
+NOBODY = "tls://127.0.0.1:1"
+
 ALERT = b"\x15"
 """How a record of TLS begins that says that something is wrong."""
 
@@ -105,12 +107,15 @@ def test_strangers_are_refused_by_a_cluster_at_an_address_and_the_run_goes_on(
     def come(unit, verdict):
         seen.append(unit)
         if len(seen) == 1:
+            lines = psutil.Process().net_connections("inet")
+            assert not [each for each in lines if each.status == psutil.CONN_LISTEN]
             with nodes.client() as client:
                 try_to_get_in(nodes.address, mine.ca, stranger, client)
 
     where = Driven(Address(nodes.address, **mine.given), ended=come)
     result = bkgflow.run(plan, where, listeners=[said])
-    assert result.counts == {"COMPLETE": 40} and len(seen) == 40
+    assert result.counts == {"COMPLETE": 40}, result.stopped
+    assert len(seen) == 40
     assert said.notices == []
 
 
@@ -131,7 +136,7 @@ def test_strangers_are_refused_by_a_local_cluster_and_the_run_goes_on(stranger, 
 
         result = bkgflow.run(plan, Driven(Opened(executor), ended=come))
     assert address.startswith("tls://")
-    assert result.counts == {"COMPLETE": 40}
+    assert result.counts == {"COMPLETE": 40}, result.stopped
 
 
 def test_a_plain_scheduler_at_an_encrypted_address_and_the_other_way_round(
@@ -146,7 +151,7 @@ def test_a_plain_scheduler_at_an_encrypted_address_and_the_other_way_round(
     assert "must answer" in error.rule and "tls://" in error.cure
     old = authority.issue("old", days=0)
     error = refused(nodes.address, **old.given)
-    assert "accept the client's certificate" in error.rule and "EXPIRED" in error.value
+    assert "accept the client's certificate" in error.rule
 
 
 def test_what_is_said_to_a_worker_cannot_be_read(nodes, mine):
@@ -221,7 +226,7 @@ def test_a_scheduler_that_dies_costs_a_restart_and_no_complete_unit(
 
         where = Address(nodes.address, **(mine.given if secured else {}))
         result = bkgflow.run(plan, Driven(where, ended=die), listeners=[said])
-    assert result.counts == {"COMPLETE": 40}
+    assert result.counts == {"COMPLETE": 40}, result.stopped
     assert len(ends) == len(set(ends)) == 40
     assert any("went away" in text for text in said.notices)
     assert "there again" in said.notices[-1]
@@ -380,3 +385,15 @@ def test_passwords_of_notifications_are_handed_over_and_not_kept(tmp_path):
     assert request.asked.options == {
         "notify": "https://ada@127.0.0.1:1/hook", "only": ["t*"], "max_retries": 2,
     }  # fmt: skip
+
+
+def test_the_command_line_asks_for_certificates(mine, tmp_path, monkeypatch, bkgflow_):
+    monkeypatch.chdir(tmp_path)
+    write_program(tmp_path / "program", targets=1)
+    code, out, err = bkgflow_("run", "program", "--output=out", f"--cluster={NOBODY}")
+    assert (code, out) == (2, "")
+    assert "--tls-ca-file" in err and "--tls-key" in err
+    code, _, err = bkgflow_("run", "program", "--output=out", "--tls", "--cluster=threads")
+    assert code == 2 and "tls=True" in err
+    assert bkgflow.plan("program", "out").output.path == tmp_path / "out"
+    assert not (tmp_path / "out").exists()

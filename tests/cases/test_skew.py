@@ -46,6 +46,9 @@ def world(folder, package):
     info.mkdir(parents=True)
     text = f"Metadata-Version: 2.1\nName: {package}\nVersion: {OTHER}\n"
     (info / "METADATA").write_text(text)
+    # By these "dask" finds its commands.
+    points = importlib.metadata.distribution(package).read_text("entry_points.txt")
+    (info / "entry_points.txt").write_text(points or "")
     return os.pathsep.join([str(info.parent), str(ROOT)])
 
 

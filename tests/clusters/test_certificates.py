@@ -8,7 +8,6 @@ import sys
 import dask
 import pytest
 
-import bkgflow
 from bkgflow.clusters.address import Address
 from bkgflow.clusters.choose import choose
 from bkgflow.clusters.handover import described, revived
@@ -147,17 +146,3 @@ def test_temporary_certificates_need_a_package_and_it_is_said_which():
     )
     assert "must be made by the package cryptography" in done.stdout, done.stderr
     assert "bkgflow[tls]" in done.stdout
-
-
-def test_the_command_line_says_so_too(mine, tmp_path, monkeypatch, bkgflow_):
-    from tests.helpers.programs import write_program
-
-    monkeypatch.chdir(tmp_path)
-    write_program(tmp_path / "program", targets=1)
-    code, out, err = bkgflow_("run", "program", "--output=out", f"--cluster={ADDRESS}")
-    assert (code, out) == (2, "")
-    assert "--tls-ca-file" in err and "--tls-key" in err
-    code, _, err = bkgflow_("run", "program", "--output=out", "--tls", "--cluster=threads")
-    assert code == 2 and "tls=True" in err
-    assert bkgflow.plan("program", "out").output.path == tmp_path / "out"
-    assert not (tmp_path / "out").exists()

@@ -317,7 +317,7 @@ def test_a_client_and_a_cluster_object_are_waited_for_as_an_address_is(cluster):
 
 @pytest.mark.parametrize("cluster", ["slurmy", "host:8786", "", 3, None, LocalCluster])
 def test_what_is_no_cluster(cluster):
-    with pytest.raises(UsageError, match=r"local, threads, the address.*tcp://"):
+    with pytest.raises(UsageError, match=r"local, threads, slurm.*the address.*tcp://"):
         choose(cluster)
 
 

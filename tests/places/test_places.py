@@ -58,7 +58,7 @@ def slurm_jobs(slurm_here, tmp_path):
     """SLURM, which ends a job of a worker when the run is in its midst."""
 
     def disturb():
-        job = batch.jobs("RUNNING", "dask-worker")[0]
+        job = batch.jobs("RUNNING", "bkgflow-worker")[0]
         subprocess.run(["scancel", job], check=True, timeout=30)
 
     return batch.profile_here(tmp_path), disturb

@@ -22,9 +22,12 @@ def settings_folders(drawer: str, variable: str) -> tuple[Location, ...]:
     variable : str
         Of the environment: names folders that go before that one, with colons between them.
     """
-    named = [each for each in os.environ.get(variable, "").split(os.pathsep) if each]
+    named: list[str | Path] = [
+        each for each in os.environ.get(variable, "").split(os.pathsep) if each
+    ]
     config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-    return tuple(Location.of(each) for each in (*named, config / "bkgflow" / drawer))
+    named.append(config / "bkgflow" / drawer)
+    return tuple(Location.of(each) for each in named)
 
 
 def files_in(folder: Location, suffixes: Collection[str]) -> list[Location]:
