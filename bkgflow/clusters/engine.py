@@ -181,6 +181,10 @@ class Started(There):
         """Have an engine start workers, and start others where these end."""
         engine.adapt(minimum=self.bounds.minimum, maximum=self.bounds.maximum)
 
+    def end(self, engine: Engine) -> None:
+        """End an engine, with all that it has started."""
+        engine.close()
+
     def client_of(self, engine: Engine) -> Client:
         """Return a client of an engine's scheduler."""
         from distributed import Client
@@ -215,7 +219,7 @@ class Started(There):
                     with suppress(Exception):  # its scheduler may be gone
                         client.close(timeout=BEFORE)
             finally:
-                engine.close()
+                self.end(engine)
 
     def _started(self) -> Engine:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol, Self, cast
 
@@ -125,9 +126,12 @@ class Gateway(Started):
             server: _Server = library.Gateway(  # type: ignore[attr-defined]
                 address=self.address, proxy_address=self.proxy, auth=self._auth(library)
             )
-            if self.cluster is not None:
-                return server.connect(self.cluster)
-            return server.new_cluster(self._wanted(server))
+            try:
+                if self.cluster is not None:
+                    return server.connect(self.cluster)
+                return server.new_cluster(self._wanted(server))
+            finally:
+                _forget(server)
         except UsageError:
             raise
         except Exception as problem:  # the library passes on what its HTTP client raises
@@ -137,6 +141,13 @@ class Gateway(Started):
         """Have workers; of a cluster that is there already, only as many as was asked for."""
         if self.cluster is None or self.workers or self.adaptive:
             super().ask(engine)
+
+    def end(self, engine: Engine) -> None:
+        """End a cluster that was started, or leave one that was there already."""
+        try:
+            super().end(engine)
+        finally:
+            _forget(getattr(engine, "gateway", None))
 
     def client_of(self, engine: Engine) -> Client:
         """Return a client that has the certificate of its cluster."""
@@ -168,6 +179,17 @@ class Gateway(Started):
         if password is None and self.user is None:
             return self.auth  # dask's configuration has both, or the server asks for neither
         return library.BasicAuth(self.user, password)  # type: ignore[attr-defined]
+
+
+def _forget(server: object) -> None:
+    """Close the library's object for a server, for good.
+
+    Its finalizer would close it once more: it raises then, or waits for the thread that it is in.
+    """
+    with suppress(Exception):
+        server.close()  # type: ignore[attr-defined]
+    with suppress(AttributeError):
+        del server._loop_runner  # type: ignore[attr-defined]
 
 
 def _refused(address: str | None, problem: Exception) -> UsageError:

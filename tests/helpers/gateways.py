@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from base64 import b64encode
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -55,12 +55,11 @@ class Server:
 
     def answers(self) -> bool:
         assert self.process is not None and self.process.poll() is None, self.said()
-        with socket.socket() as probe:
-            probe.settimeout(2)
-            if probe.connect_ex(("127.0.0.1", self.port)):
-                return False
+        # The proxy of a server that was killed may be there still, and go away meanwhile.
+        with suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 2) as probe:
             probe.sendall(b"GET /api/health HTTP/1.0\r\n\r\n")
             return b" 200 " in probe.recv(100)
+        return False
 
     def said(self) -> str:
         """The end of its log."""

@@ -10,7 +10,7 @@ from bkgflow.io.storage.location import Location
 from tests.helpers.clusters import ROOT, wait_until
 from tests.helpers.crowd import write_crowd
 from tests.helpers.demo import differences
-from tests.helpers.drivers import command
+from tests.helpers.drivers import Held, command
 from tests.helpers.slurm import jobs, profile_here
 
 pytestmark = [pytest.mark.debian, pytest.mark.slow, pytest.mark.usefixtures("slurm_here")]
@@ -58,9 +58,11 @@ def test_a_submitted_campaign_is_driven_by_a_job(crowd, tmp_path):
 
 def test_a_driver_that_is_requeued_goes_on(crowd, tmp_path):
     out, profile = tmp_path / "out", profile_here(tmp_path)
-    job = submitted(crowd, out, profile)
-    wait_until(lambda: products_in(out) >= 3, seconds=120)
-    assert called("scontrol", "requeue", job).returncode == 0
+    with Held(out, products=3) as held:
+        job = submitted(crowd, out, profile)
+        held.wait()
+        assert called("scontrol", "requeue", job).returncode == 0
+        held.release()
     wait_until(lambda: status_of(Location.of(out)).state == "queued", seconds=60)
     done = products_in(out)
     assert 3 <= done < 30
@@ -91,9 +93,9 @@ def test_a_job_that_waits_is_taken_back(crowd, tmp_path):
 
 def test_a_campaign_that_a_job_drives_is_canceled(crowd, tmp_path):
     out = tmp_path / "out"
-    submitted(crowd, out, profile_here(tmp_path))
-    wait_until(lambda: products_in(out) >= 2, seconds=120)
-    code, said, error = command("cancel", out)
+    with Held(out, products=2) as held:
+        submitted(crowd, out, profile_here(tmp_path))
+        code, said, error = held.cancel()
     assert code == 0, error
     assert "is stopped" in said
     wait_until(lambda: not jobs(name="bkgflow-out"))
