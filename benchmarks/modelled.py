@@ -124,7 +124,9 @@ class ModelledWorker:
         counts = {"executing": 1, "ready": len(self.queue), "memory": len(self.held)}
         transfer = ("incoming_bytes", "incoming_count", "incoming_count_total", "outgoing_bytes",
                     "outgoing_count", "outgoing_count_total")  # fmt: skip
-        digests = {("execute", "subtract", kind, "seconds"): 1.0 for kind in ("thread-cpu", "other")}
+        digests = {
+            ("execute", "subtract", kind, "seconds"): 1.0 for kind in ("thread-cpu", "other")
+        }
         return {
             "task_counts": counts,
             "bandwidth": {"total": 1e8, "workers": {}, "types": {}},

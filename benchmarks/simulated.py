@@ -8,12 +8,13 @@ a run longer, and hardly dearer.
 
 from __future__ import annotations
 
+import math
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ from bkgflow.clusters.policy import window_for
 from bkgflow.graph.build import PlannedWork
 from bkgflow.planning.plan import Plan
 
-__all__ = ["Simulated", "knee", "simulate"]
+__all__ = ["Knee", "Simulated", "knee", "simulate"]
 
 IDLE = 10.0
 """Seconds in which it is measured what workers cost that have nothing to do."""
@@ -86,16 +87,40 @@ class Simulated:
         return {n: round(v, 4) if isinstance(v, float) else v for n, v in asdict(self).items()}
 
 
-def knee(of: Simulated, unit_seconds: float) -> float:
-    """Return how many workers keep the scheduler or the driver busy all the time.
+@dataclass(frozen=True, slots=True)
+class Knee:
+    """How many workers of one thread keep a core of the scheduler, or of the driver, busy."""
+
+    scheduler: float
+    driver: float
+
+
+def knee(runs: Sequence[Mapping[str, float]], unit_seconds: float, ledger_ms: float = 0.0) -> Knee:
+    """Return where more workers do no more units.
 
     Parameters
     ----------
+    runs : sequence of mapping
+        Of one graph, as `Simulated.to_dict` gives them. That one counts whose workers are as many
+        as the knee has, or the nearest.
     unit_seconds : float
         That a unit takes of a worker.
+    ledger_ms : float
+        What the driver's ledger takes of a processor for each unit: it has none in a simulation.
     """
-    rate = min((1 - of.idle) / of.scheduler_ms, 1 / of.driver_ms) * 1000
-    return rate * unit_seconds
+    found = [(run["workers"], _knee_of(run, unit_seconds, ledger_ms)) for run in runs]
+
+    def far(pair: tuple[float, Knee]) -> float:
+        workers, here = pair
+        return abs(math.log(workers / min(here.scheduler, here.driver)))
+
+    return min(found, key=far)[1]
+
+
+def _knee_of(run: Mapping[str, float], unit_seconds: float, ledger_ms: float) -> Knee:
+    # Each worker costs the scheduler something by itself, and something for each of its units.
+    each = run["idle"] / run["workers"] + run["scheduler_ms"] / 1000 / unit_seconds
+    return Knee(1 / each, unit_seconds * 1000 / (run["driver_ms"] + ledger_ms))
 
 
 def simulate(name: str, plan: Plan, workers: int, unit_seconds: float) -> Simulated:
