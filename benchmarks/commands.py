@@ -310,7 +310,7 @@ def limits(
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     chosen = _chosen(part, PARTS)
     if quick:
-        found = measure_limits(Inputs(data.absolute(), _say, 32), _say, chosen, QUICK, 40)
+        found = measure_limits(Inputs(data.absolute(), _say, 32), _say, chosen, QUICK, 40, 0.5)
     else:
         found = measure_limits(Inputs(data.absolute(), _say), _say, chosen)
     results = before | found

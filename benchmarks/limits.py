@@ -13,7 +13,7 @@ import bkgflow
 from benchmarks.inputs import Inputs, Note
 from benchmarks.limits_parts import PRODUCT, measure_disk, measure_ledger, measure_planning
 from benchmarks.machine import facts, today
-from benchmarks.simulated import simulate
+from benchmarks.simulated import IDLE, simulate
 from bkgflow.planning.plan import Plan
 
 __all__ = ["GRAPHS", "PARTS", "QUICK", "RUNS", "measure_limits"]
@@ -23,9 +23,9 @@ Results = dict[str, Any]
 GRAPHS = {"shared": (8, 8), "own": (1, 4)}
 """How many units share backgrounds, and how many backgrounds these are."""
 
-RUNS = ((10, 1000, 0.2), (100, 2000, 2.0), (1000, 6000, 20.0))
+RUNS = ((10, 1000, 0.2), (100, 2000, 2.0), (1000, 6000, 20.0), (1000, 6000, 1.0))
 """Workers, units, and the seconds that a unit takes of its worker: so long that a scheduler is
-half busy, whatever the number of workers."""
+half busy, whatever the number of workers; and at last so short that it is more than busy."""
 
 QUICK = ((3, 60, 0.02),)
 
@@ -39,6 +39,7 @@ def measure_limits(
     parts: Iterable[str] = PARTS,
     runs: Iterable[tuple[int, int, float]] = RUNS,
     units: int = 10_000,
+    rest: float = IDLE,
 ) -> Results:
     """Measure what is asked for.
 
@@ -48,6 +49,8 @@ def measure_limits(
         Of the scheduler: see `RUNS`.
     units : int
         Of the largest plan, and of the ledger.
+    rest : float
+        Seconds in which it is measured what idle workers cost.
     """
     inputs.folder.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix="limits-", dir=inputs.folder))
@@ -56,7 +59,7 @@ def measure_limits(
         "planning": lambda: measure_planning(inputs, (max(1, units // 10), units)),
         "ledger": lambda: _ledger(inputs, scratch, units),
         "disk": lambda: _disk(scratch, small=units > 1000),
-        "scheduler": lambda: _scheduler(inputs, tuple(runs), note),
+        "scheduler": lambda: _scheduler(inputs, tuple(runs), rest, note),
     }
     try:
         for name in parts:
@@ -82,13 +85,13 @@ def _disk(scratch: Path, *, small: bool) -> Mapping[str, float]:
 
 
 def _scheduler(
-    inputs: Inputs, runs: tuple[tuple[int, int, float], ...], note: Note
+    inputs: Inputs, runs: tuple[tuple[int, int, float], ...], rest: float, note: Note
 ) -> list[Mapping[str, object]]:
     found = []
     for name, (group, backgrounds) in GRAPHS.items():
         for workers, units, seconds in runs:
             plan = _plan(inputs, f"limits-{name}", units, group, backgrounds)
-            run = simulate(name, plan, workers, seconds)
+            run = simulate(name, plan, workers, seconds, rest)
             note(
                 f"  {name}, {workers} workers, {units} units: scheduler {run.scheduler_ms:.2f} ms, "
                 f"driver {run.driver_ms:.2f} ms of processor time a unit"

@@ -1,4 +1,4 @@
-"""What limits, as tables of a page and as a picture: all of it from the results, nothing by hand."""
+"""What limits, as tables of a page and as a picture: all from the results, nothing by hand."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _machine(results: Results) -> str:
     )
 
 
-SCHEDULER = ("units", "workers", "tasks a unit", "in flight", "scheduler, ms a unit",
+SCHEDULER = ("units", "workers", "a unit takes", "tasks a unit", "in flight", "scheduler, ms a unit",
              "driver, ms a unit", "scheduler idle", "tasks/s of one core",
              "units/s of one core", "workers busy")  # fmt: skip
 
@@ -71,6 +71,7 @@ def _scheduler(results: Results) -> Iterator[list[str]]:
         yield [
             WORDS[run["graph"]],
             f"{run['workers']:,}",
+            f"{run['unit_seconds']:g} s",
             f"{run['tasks_per_unit']:.1f}",
             f"{run['window']:,}",
             f"{run['scheduler_ms']:.1f}",
@@ -205,8 +206,8 @@ def draw_limits(results: Results, path: Path) -> Path:
         rate = run["units"] / run["wall"]
         axes.plot([run["workers"]], [rate], "k+", ms=10)
     axes.set(xscale="log", yscale="log", xlabel="workers of one thread", ylabel="units a second")
-    axes.set_title("What workers could do (dotted), and one scheduler and driver let them (lines);\n"
-                   "o: the knee, +: simulated runs", fontsize=10)  # fmt: skip
+    axes.set_title("What workers could do (dotted), and one scheduler and driver let them\n"
+                   "(lines); o: the knee, +: simulated runs", fontsize=10)  # fmt: skip
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, frameon=False)
     figure.savefig(path, dpi=110)

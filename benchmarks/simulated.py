@@ -29,7 +29,7 @@ from bkgflow.clusters.policy import window_for
 from bkgflow.graph.build import PlannedWork
 from bkgflow.planning.plan import Plan
 
-__all__ = ["Knee", "Simulated", "knee", "simulate"]
+__all__ = ["IDLE", "Knee", "Simulated", "knee", "simulate"]
 
 IDLE = 10.0
 """Seconds in which it is measured what workers cost that have nothing to do."""
@@ -118,13 +118,30 @@ def knee(runs: Sequence[Mapping[str, float]], unit_seconds: float, ledger_ms: fl
 
 
 def _knee_of(run: Mapping[str, float], unit_seconds: float, ledger_ms: float) -> Knee:
-    # Each worker costs the scheduler something by itself, and something for each of its units.
-    each = run["idle"] / run["workers"] + run["scheduler_ms"] / 1000 / unit_seconds
-    return Knee(1 / each, unit_seconds * 1000 / (run["driver_ms"] + ledger_ms))
+    left = 1000 * (1 - run["idle"])  # ms of each second that the workers themselves do not take
+    scheduler, driver = left / run["scheduler_ms"], 1000 / (run["driver_ms"] + ledger_ms)
+    return Knee(unit_seconds * scheduler, unit_seconds * driver)
 
 
-def simulate(name: str, plan: Plan, workers: int, unit_seconds: float) -> Simulated:
-    """Run a plan on so many modelled workers; `RuntimeError` if not all of it was done."""
+def simulate(
+    name: str, plan: Plan, workers: int, unit_seconds: float, rest: float = IDLE
+) -> Simulated:
+    """Run a plan on so many modelled workers.
+
+    Parameters
+    ----------
+    name : str
+        Of the graph.
+    unit_seconds : float
+        That a unit takes of a worker.
+    rest : float
+        Seconds in which it is measured what idle workers cost.
+
+    Raises
+    ------
+    RuntimeError
+        If not all of it was done.
+    """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     units = len(plan.units)
@@ -133,17 +150,20 @@ def simulate(name: str, plan: Plan, workers: int, unit_seconds: float) -> Simula
     parts = len(work.parts(wanted).tasks)
     own = unit_seconds * OWN if parts else unit_seconds
     part = unit_seconds * (1 - OWN) * units / max(1, parts)
-    with tempfile.TemporaryDirectory(prefix="limits-") as folder:
-        with grid(Path(folder) / "grid", 0) as made, _modelled(made, workers, own, part):
-            scheduler = psutil.Process(made.processes[0].pid)
-            _run(made.address, plan.only({each.digest for each in plan.units[:FIRST]}))
-            began = _cpu(scheduler)
-            time.sleep(IDLE)
-            idle = (_cpu(scheduler) - began) / IDLE
-            began, driver, wall = _cpu(scheduler), time.process_time(), time.monotonic()
-            _run(made.address, plan)
-            wall, driver = time.monotonic() - wall, time.process_time() - driver
-            took, held = _cpu(scheduler) - began, scheduler.memory_info().rss
+    with (
+        tempfile.TemporaryDirectory(prefix="limits-") as folder,
+        grid(Path(folder) / "grid", 0) as made,
+        _modelled(made, workers, own, part),
+    ):
+        scheduler = psutil.Process(made.processes[0].pid)
+        _run(made.address, plan.only({each.digest for each in plan.units[:FIRST]}))
+        began = _cpu(scheduler)
+        time.sleep(rest)
+        idle = (_cpu(scheduler) - began) / rest
+        began, driver, wall = _cpu(scheduler), time.process_time(), time.monotonic()
+        _run(made.address, plan)
+        wall, driver = time.monotonic() - wall, time.process_time() - driver
+        took, held = _cpu(scheduler) - began, scheduler.memory_info().rss
     return Simulated(
         graph=name,
         workers=workers,
