@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ def measure_limits(
     inputs.folder.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix="limits-", dir=inputs.folder))
     found: Results = {"machine": facts(), "date": today()}
-    measures = {
+    measures: dict[str, Callable[[], object]] = {
         "planning": lambda: measure_planning(inputs, (max(1, units // 10), units)),
         "ledger": lambda: _ledger(inputs, scratch, units),
         "disk": lambda: _disk(scratch, small=units > 1000),
@@ -87,7 +87,7 @@ def _disk(scratch: Path, *, small: bool) -> Mapping[str, float]:
 def _scheduler(
     inputs: Inputs, runs: tuple[tuple[int, int, float], ...], rest: float, note: Note
 ) -> list[Mapping[str, object]]:
-    found = []
+    found: list[Mapping[str, object]] = []
     for name, (group, backgrounds) in GRAPHS.items():
         for workers, units, seconds in runs:
             plan = _plan(inputs, f"limits-{name}", units, group, backgrounds)

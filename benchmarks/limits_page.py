@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,8 +41,9 @@ def write_tables(page: Path, results: Results) -> None:
     text = page.read_text(encoding="utf-8")
     for name, table in tables(results).items():
         mark = MARK.format(name)
-        pattern = re.compile(f"{re.escape(mark)}.*?{re.escape(END)}", re.DOTALL)
-        text = pattern.sub(lambda _, made=f"{mark}\n{table}\n{END}": made, text)
+        before, there, rest = text.partition(mark)
+        if there:
+            text = f"{before}{mark}\n{table}\n{END}{rest.partition(END)[2]}"
     page.write_text(text, encoding="utf-8")
 
 
@@ -60,8 +60,8 @@ def _machine(results: Results) -> str:
     )
 
 
-SCHEDULER = ("units", "workers", "a unit takes", "tasks a unit", "in flight", "scheduler, ms a unit",
-             "driver, ms a unit", "scheduler idle", "tasks/s of one core",
+SCHEDULER = ("units", "workers", "a unit takes", "tasks a unit", "in flight",
+             "scheduler, ms a unit", "driver, ms a unit", "scheduler idle", "tasks/s of one core",
              "units/s of one core", "workers busy")  # fmt: skip
 
 

@@ -130,7 +130,7 @@ class ModelledWorker:
         return {
             "task_counts": counts,
             "bandwidth": {"total": 1e8, "workers": {}, "types": {}},
-            "digests_total_since_heartbeat": {**digests, "tick-duration": 0.5, "latency": 0.001},
+            "digests_total_since_heartbeat": digests,
             "managed_bytes": 0,
             "spilled_bytes": {"memory": 0, "disk": 0},
             "transfer": dict.fromkeys(transfer, 0),
