@@ -29,7 +29,7 @@ half busy, whatever the number of workers; and at last so short that it is more 
 
 QUICK = ((3, 60, 0.02),)
 
-PARTS = ("planning", "ledger", "disk", "scheduler")
+PARTS = ("planning", "ledger", "disk", "model", "scheduler")
 """What is measured, the shortest first."""
 
 
@@ -59,6 +59,7 @@ def measure_limits(
         "planning": lambda: measure_planning(inputs, (max(1, units // 10), units)),
         "ledger": lambda: _ledger(inputs, scratch, units),
         "disk": lambda: _disk(scratch, small=units > 1000),
+        "model": lambda: _model(inputs, scratch, max(40, units // 10), rest),
         "scheduler": lambda: _scheduler(inputs, tuple(runs), rest, note),
     }
     try:
@@ -82,6 +83,15 @@ def _disk(scratch: Path, *, small: bool) -> Mapping[str, float]:
     if small:
         return measure_disk(scratch, 2000, 12)
     return measure_disk(scratch, 20, 4, PRODUCT // 100)
+
+
+def _model(inputs: Inputs, scratch: Path, units: int, rest: float) -> list[Mapping[str, object]]:
+    """Do small images with two real workers, then the same with two that are modelled."""
+    target, *backgrounds = inputs.tiny()
+    folder = inputs.program("limits-model", units, [target], backgrounds, 8)
+    plan = bkgflow.plan(folder, scratch / "model")
+    real = simulate("real", plan, 2, 0.0, rest, real=True)
+    return [real.to_dict(), simulate("modelled", plan, 2, real.unit_seconds, rest).to_dict()]
 
 
 def _scheduler(

@@ -12,7 +12,7 @@ __all__ = ["draw_limits", "tables", "write_tables"]
 
 Results = Mapping[str, Any]
 
-UNIT_SECONDS = (0.1, 0.3, 1.0, 10.0)
+UNIT_SECONDS = (0.1, 0.2, 1.0, 10.0)
 """Of a worker, for a unit: small images, a warm full frame, deep ones, long fits."""
 
 CROWDS = (10, 100, 1000, 10_000)
@@ -28,6 +28,7 @@ def tables(results: Results) -> dict[str, str]:
     """Return every table as Markdown, by its name."""
     return {
         "scheduler": _table(SCHEDULER, _scheduler(results)),
+        "model": _table(MODEL, _model(results)),
         "knee": _table(KNEE, _knee(results)),
         "workers": _table(WORKERS, _workers(results)),
         "million": _table(MILLIONS, _million(results)),
@@ -80,6 +81,22 @@ def _scheduler(results: Results) -> Iterator[list[str]]:
             f"{_round(rate * run['tasks_per_unit']):,}",
             f"{_round(rate):,}",
             f"{100 * run['workers_load']:.0f} %",
+        ]
+
+
+MODEL = ("two workers", "units", "a unit takes", "scheduler, ms a unit", "driver, ms a unit",
+         "scheduler idle")  # fmt: skip
+
+
+def _model(results: Results) -> Iterator[list[str]]:
+    for run in results["model"]:
+        yield [
+            run["graph"],
+            f"{run['units']:,}",
+            f"{1000 * run['unit_seconds']:.0f} ms",
+            f"{run['scheduler_ms']:.1f}",
+            f"{run['driver_ms']:.1f}",
+            f"{100 * run['idle']:.0f} %",
         ]
 
 

@@ -124,16 +124,22 @@ def _knee_of(run: Mapping[str, float], unit_seconds: float, ledger_ms: float) ->
 
 
 def simulate(
-    name: str, plan: Plan, workers: int, unit_seconds: float, rest: float = IDLE
+    name: str,
+    plan: Plan,
+    workers: int,
+    unit_seconds: float,
+    rest: float = IDLE,
+    *,
+    real: bool = False,
 ) -> Simulated:
-    """Run a plan on so many modelled workers.
+    """Run a plan on so many modelled workers, or on real ones, by which the model is judged.
 
     Parameters
     ----------
     name : str
         Of the graph.
     unit_seconds : float
-        That a unit takes of a worker.
+        That a unit takes of a modelled worker.
     rest : float
         Seconds in which it is measured what idle workers cost.
 
@@ -153,7 +159,7 @@ def simulate(
     with (
         tempfile.TemporaryDirectory(prefix="limits-") as folder,
         grid(Path(folder) / "grid", 0) as made,
-        _modelled(made, workers, own, part),
+        _real(made, workers) if real else _modelled(made, workers, own, part),
     ):
         scheduler = psutil.Process(made.processes[0].pid)
         _run(made.address, plan.only({each.digest for each in plan.units[:FIRST]}))
@@ -168,7 +174,7 @@ def simulate(
         graph=name,
         workers=workers,
         units=units,
-        unit_seconds=unit_seconds,
+        unit_seconds=wall * workers / units if real else unit_seconds,
         tasks_per_unit=1 + parts / units,
         window=window_for(workers),
         wall=wall,
@@ -177,7 +183,7 @@ def simulate(
         idle=idle,
         scheduler_load=took / wall,
         driver_load=driver / wall,
-        workers_load=units * unit_seconds / (workers * wall),
+        workers_load=1.0 if real else units * unit_seconds / (workers * wall),
         scheduler_bytes=held,
     )
 
@@ -188,6 +194,14 @@ def _run(address: str, plan: Plan) -> None:
         result = run_plan(plan, executor, files=False)
     if not result.ok:
         raise RuntimeError(f"not all was done: {result.counts}")
+
+
+@contextmanager
+def _real(made: Grid, workers: int) -> Iterator[None]:
+    for _ in range(workers):
+        made.worker()
+    made.wait(workers)
+    yield  # the grid ends them
 
 
 @contextmanager

@@ -55,7 +55,7 @@ def test_the_page_has_a_picture(tmp_path):
 @pytest.mark.slow
 def test_a_few_modelled_workers_do_a_few_units(tmp_path):
     inputs, notes = Inputs(tmp_path / "data", lambda _: None, 32), []
-    parts = ("ledger", "disk", "scheduler")
+    parts = ("ledger", "disk", "model", "scheduler")
     found = measure_limits(inputs, notes.append, parts, [(3, 40, 0.02)], units=40, rest=0.2)
     shared, own = found["scheduler"]
     # A shared result of eight units has one part, and one of a unit's own has one as well.
@@ -63,6 +63,8 @@ def test_a_few_modelled_workers_do_a_few_units(tmp_path):
     for run in (shared, own):
         assert run["units"] == 40 and run["wall"] > 40 * 0.02 / 3
         assert run["scheduler_ms"] > 0 and run["driver_ms"] > 0
+    real, modelled = found["model"]
+    assert real["graph"] == "real" and modelled["unit_seconds"] == real["unit_seconds"]
     assert found["ledger"]["units"] == 40 and found["ledger"]["commits_per_second"] > 0
     assert set(tables({**RESULTS, **found})) == set(tables(RESULTS))
     assert str(tmp_path) not in json.dumps(found)
