@@ -301,7 +301,7 @@ def limits(
 ) -> None:
     """What limits many workers and many units: limits.json, limits.png, and tables of a page.
 
-    Parts: planning, ledger, disk, model, scheduler. Those that are left out keep their last results.
+    Parts: planning, ledger, disk, model, scheduler; those left out keep their last results.
     """
     from benchmarks.limits import PARTS, QUICK, measure_limits
     from benchmarks.limits_page import draw_limits, tables, write_tables

@@ -150,10 +150,7 @@ def simulate(
     """
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    units = len(plan.units)
-    work = PlannedWork(plan)
-    wanted = dict.fromkeys(filter(None, map(work.shared, work.units)))
-    parts = len(work.parts(wanted).tasks)
+    units, parts = len(plan.units), _parts_of(plan)
     own = unit_seconds * OWN if parts else unit_seconds
     part = unit_seconds * (1 - OWN) * units / max(1, parts)
     with (
@@ -186,6 +183,12 @@ def simulate(
         workers_load=1.0 if real else units * unit_seconds / (workers * wall),
         scheduler_bytes=held,
     )
+
+
+def _parts_of(plan: Plan) -> int:
+    """Return how many tasks compute shared results."""
+    work = PlannedWork(plan)
+    return len(work.parts(dict.fromkeys(filter(None, map(work.shared, work.units)))).tasks)
 
 
 def _run(address: str, plan: Plan) -> None:
