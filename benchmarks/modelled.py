@@ -40,7 +40,7 @@ FRAME = 2048 * 2048
 BYTES = 20 * FRAME
 """Of a modelled product."""
 
-PART = 8 * FRAME // 4
+PART = 14 * FRAME // 4
 """Bytes of a part of a shared result."""
 
 BESIDE = 0.2
@@ -285,7 +285,7 @@ async def _until_closed(work: object) -> None:
 
 async def _run(scheduler: str, number: int, times: Times) -> None:
     Owner.me()
-    pool = await ConnectionPool(limit=64)
+    pool = await ConnectionPool(limit=8192)
     workers = [ModelledWorker(scheduler, each, times, pool) for each in range(number)]
     for first in range(0, number, 50):
         await asyncio.gather(*(each.start() for each in workers[first : first + 50]))
