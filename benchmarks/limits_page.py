@@ -62,8 +62,8 @@ def _machine(results: Results) -> str:
 
 
 SCHEDULER = ("units", "workers", "a unit takes", "tasks a unit", "in flight",
-             "scheduler, ms a unit", "driver, ms a unit", "scheduler idle", "tasks/s of one core",
-             "units/s of one core", "workers busy")  # fmt: skip
+             "scheduler, ms a unit", "driver, ms a unit", "scheduler idle", "scheduler had",
+             "tasks/s of a whole core", "units/s of a whole core")  # fmt: skip
 
 
 def _scheduler(results: Results) -> Iterator[list[str]]:
@@ -78,9 +78,9 @@ def _scheduler(results: Results) -> Iterator[list[str]]:
             f"{run['scheduler_ms']:.1f}",
             f"{run['driver_ms']:.1f}",
             f"{100 * run['idle']:.0f} %",
+            f"{100 * run['scheduler_load']:.0f} %",
             f"{_round(rate * run['tasks_per_unit']):,}",
             f"{_round(rate):,}",
-            f"{100 * run['workers_load']:.0f} %",
         ]
 
 
@@ -219,12 +219,12 @@ def draw_limits(results: Results, path: Path) -> Path:
         rates = [min(each, most) / seconds for each in reached]
         axes.plot(reached, rates, color=colour, label=f"{seconds:g} s a unit")
         axes.plot([most], [most / seconds], color=colour, marker="o")
-    for run in _runs(results, "shared"):
-        rate = run["units"] / run["wall"]
-        axes.plot([run["workers"]], [rate], "k+", ms=10)
     axes.set(xscale="log", yscale="log", xlabel="workers of one thread", ylabel="units a second")
-    axes.set_title("What workers could do (dotted), and one scheduler and driver let them\n"
-                   "(lines); o: the knee, +: simulated runs", fontsize=10)  # fmt: skip
+    title = (
+        "What workers could do (dotted), and what one scheduler and driver let them\n"
+        "(lines, computed from milliseconds of a unit); o: the knee"
+    )
+    axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8, frameon=False)
     figure.savefig(path, dpi=110)

@@ -101,20 +101,26 @@ def knee(runs: Sequence[Mapping[str, float]], unit_seconds: float, ledger_ms: fl
     Parameters
     ----------
     runs : sequence of mapping
-        Of one graph, as `Simulated.to_dict` gives them. That one counts whose workers are as many
-        as the knee has, or the nearest.
+        Of one graph, as `Simulated.to_dict` gives them. Those count whose workers are as many as
+        the knee has, or the nearest; of several, the dearest.
     unit_seconds : float
         That a unit takes of a worker.
     ledger_ms : float
         What the driver's ledger takes of a processor for each unit: it has none in a simulation.
     """
-    found = [(run["workers"], _knee_of(run, unit_seconds, ledger_ms)) for run in runs]
+    dearest: dict[float, Knee] = {}
+    for run in runs:
+        found, before = _knee_of(run, unit_seconds, ledger_ms), dearest.get(run["workers"])
+        if before is not None:
+            scheduler = min(found.scheduler, before.scheduler)
+            found = Knee(scheduler, min(found.driver, before.driver))
+        dearest[run["workers"]] = found
 
-    def far(pair: tuple[float, Knee]) -> float:
-        workers, here = pair
+    def far(workers: float) -> float:
+        here = dearest[workers]
         return abs(math.log(workers / min(here.scheduler, here.driver)))
 
-    return min(found, key=far)[1]
+    return dearest[min(dearest, key=far)]
 
 
 def _knee_of(run: Mapping[str, float], unit_seconds: float, ledger_ms: float) -> Knee:

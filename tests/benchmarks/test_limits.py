@@ -43,6 +43,8 @@ def test_the_knee_is_where_a_core_is_busy():
     # 100 units a second fill the driver with 10 ms; 450 the scheduler, which has 0.9 of a second.
     found = knee([few, many], 1.0, ledger_ms=6.0)
     assert (found.scheduler, found.driver) == (450, 100)
+    # Of two runs with as many workers, the dearer one counts.
+    assert knee([few, many, {**many, "scheduler_ms": 3.0}], 1.0).scheduler == 300
     # Units of 0.1 s are done by fewer workers: the run with few of them says it.
     found = knee([few, many], 0.1)
     assert (found.scheduler, found.driver) == (25, 100)
