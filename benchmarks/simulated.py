@@ -9,6 +9,7 @@ a run longer, and hardly dearer.
 from __future__ import annotations
 
 import math
+import os
 import resource
 import subprocess
 import sys
@@ -216,8 +217,13 @@ def _real(made: Grid, workers: int) -> Iterator[None]:
 @contextmanager
 def _modelled(made: Grid, workers: int, unit: float, part: float) -> Iterator[None]:
     words = [sys.executable, "-m", "benchmarks.modelled", made.address, str(workers)]
-    given = [*words, str(unit), str(part)]
-    with subprocess.Popen(given, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as them:
+    with subprocess.Popen(
+        [*words, str(unit), str(part)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    ) as them:
         assert them.stdout is not None
         try:
             if them.stdout.readline().strip() != "ready":
