@@ -8,7 +8,7 @@ DEMO ?= demo
 PARALLEL ?= -n auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-real bucket bench scale same trees faults crashes crowd limits lint clean
+.PHONY: help demo test test-fast test-real image bucket bench scale same trees faults crashes crowd limits lint clean
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,6 +25,10 @@ test-fast: $(VENV)/.tested ## Run the tests that take little time, in every room
 test-real: $(VENV)/.tested ## Run the tests against real servers: installs them, where apt-get can
 	tests/real/install.sh
 	$(BIN)/python -m pytest -m debian -rs $(PYTEST_ARGS)
+
+image: ## Build the image without a Docker engine: debootstrap and buildah, as root on a Debian
+	tests/real/install.sh
+	deploy/image/build.sh bkgflow
 
 bucket: $(VENV)/.tested ## How fast a program is done from a bucket to a bucket, and with latency
 	$(BIN)/python -m benchmarks bucket $(BUCKET_ARGS)

@@ -71,7 +71,7 @@ ZARR = (
         "zarr-write",
         "one full-frame product as zarr and as FITS, until the disk has it",
         writes,
-        (_times(10, "be written"), Bar("times the size of FITS", 0.8, _size, False)),
+        (_times(6, "be written"), Bar("times the size of FITS", 0.8, _size, False)),
         runs=7,
     ),
     Case(

@@ -6,12 +6,13 @@ import shlex
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from typing import TextIO
 
-__all__ = ["columns_of", "how_to_install", "listed", "many", "wrapped"]
+__all__ = ["columns_of", "how_to_install", "listed", "many", "nearest", "wrapped"]
 
 LEAST = 40
 """Columns: with fewer, every line would be a word."""
@@ -30,6 +31,11 @@ def listed(names: Iterable[str], most: int = MOST) -> str:
     names = list(names)
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """Return the known name that a wrong one is most like; empty where none is."""
+    return next(iter(get_close_matches(name, known, n=1)), "")
 
 
 def _installer() -> str:

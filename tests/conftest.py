@@ -62,7 +62,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "cwd": folder,
     }
     dask = [sys.executable, "-m", "dask"]
-    here = ["--host", "127.0.0.1", "--no-dashboard", "--scheduler-file", str(address_file)]
+    here = ["--host", "127.0.0.1", "--no-dashboard", "--dashboard-address", "127.0.0.1:0"]
+    here += ["--scheduler-file", str(address_file)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     scheduler = subprocess.Popen(
         [*dask, "scheduler", *here, "--port", "0"],

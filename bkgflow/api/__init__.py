@@ -16,12 +16,14 @@ if TYPE_CHECKING:
         verify,
     )
     from bkgflow.api.campaigns import submit
+    from bkgflow.api.clusters import check_cluster, list_clusters, show_cluster
     from bkgflow.api.programs import choices, plan, run
     from bkgflow.api.shown import draw, show
     from bkgflow.api.single import subtract, subtract_to_file
     from bkgflow.api.stores import export_fits
 
 __all__ = [
+    "check_cluster",
     "choices",
     "clean",
     "diff",
@@ -30,10 +32,12 @@ __all__ = [
     "export",
     "export_fits",
     "list_campaigns",
+    "list_clusters",
     "plan",
     "rebuild",
     "run",
     "show",
+    "show_cluster",
     "submit",
     "subtract",
     "subtract_to_file",
@@ -41,6 +45,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "check_cluster": "clusters",
     "choices": "programs",
     "clean": "answers",
     "diff": "answers",
@@ -49,10 +54,12 @@ _HOME = {
     "export": "answers",
     "export_fits": "stores",
     "list_campaigns": "answers",
+    "list_clusters": "clusters",
     "plan": "programs",
     "rebuild": "answers",
     "run": "programs",
     "show": "shown",
+    "show_cluster": "clusters",
     "submit": "campaigns",
     "subtract": "single",
     "subtract_to_file": "single",

@@ -9,7 +9,8 @@ from typing import Unpack
 
 from bkgflow.campaign.campaign import Campaign
 from bkgflow.campaign.causes import CAUSES
-from bkgflow.campaign.detached import Request, start_driver
+from bkgflow.campaign.detached import Request
+from bkgflow.campaign.driver_job import submit_request
 from bkgflow.campaign.resume import Resume
 from bkgflow.campaign.runner import check_memory
 from bkgflow.campaign.watchers import check_watchers
@@ -100,8 +101,10 @@ def submit(
         timeout=timeout,
         fail_fast=fail_fast,
     )
-    submitted = start_driver(request)
+    submitted = submit_request(request, where)
     if not submitted.new and submitted.holder is not None:
         words = f"nothing was submitted: {submitted.holder.words}, runs into {plan.output} already"
         warnings.warn(words, stacklevel=3)
+    elif not submitted.new:
+        warnings.warn(f"nothing was submitted: {submitted.job}", stacklevel=3)
     return Campaign(plan.output)

@@ -80,9 +80,9 @@ def plan(
         as unchanged.
     format : "fits" or "zarr", optional
         What the products are stored as; FITS, or zarr where there is a store (docs/zarr.md).
-    store : path, optional
+    store : path or URL, optional
         A zarr store that all products lie in, a group each; without it each is a folder of its
-        own in the output folder.
+        own in the output folder. ``icechunk://…/name.icechunk`` makes each product one commit.
     **step_arguments
         As for `subtract`.
 

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["PLAN_FILE", "Asked", "without_passwords"]
+__all__ = ["PLAN_FILE", "Asked", "options_without_passwords", "without_passwords"]
 
 PLAN_FILE = "bkgflow-plan.json"
 """Name of the plan in an output folder whose campaign was submitted from Python."""
@@ -87,3 +87,14 @@ class Asked:
 def without_passwords(words: Iterable[str]) -> tuple[str, ...]:
     """Return words of a command line without the passwords of URLs: those stand nowhere."""
     return tuple(PASSWORD.sub(r"\1@", each) for each in words)
+
+
+def options_without_passwords(options: Mapping[str, object]) -> dict[str, object]:
+    """Return what `bkgflow.run` is told, likewise: a ledger keeps it."""
+    kept = dict(options)
+    for name, value in options.items():
+        if isinstance(value, str):
+            [kept[name]] = without_passwords([value])
+        elif isinstance(value, list):
+            kept[name] = list(without_passwords(map(str, value)))
+    return kept

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bkgflow.campaign.asked import Asked
-from bkgflow.campaign.cancel import cancel_run
-from bkgflow.campaign.detached import Request, Submitted, same_python, start_driver
+from bkgflow.campaign.detached import Request, Submitted, same_python
+from bkgflow.campaign.driver_job import submit_request
 from bkgflow.campaign.ledger.rows import Kept
 from bkgflow.campaign.place import Place, open_campaign
 from bkgflow.campaign.progress import Cell, notebook_cell
+from bkgflow.campaign.queued import cancel_campaign
 from bkgflow.campaign.retrying import COMMAND, again
 from bkgflow.campaign.status import CampaignStatus, Standing, status_of
+from bkgflow.clusters.handover import revived
 from bkgflow.errors import RunError, UsageError
 from bkgflow.io.fits.as_table import as_table
 from bkgflow.io.storage.location import Location, PathLike
@@ -30,6 +32,9 @@ __all__ = ["Campaign", "retry_plan", "wait_for"]
 
 EVERY = 1.0
 """Seconds between two looks at a run that goes on."""
+
+SELDOM = 10.0
+"""Seconds between two looks at a job that waits: its batch system has others to answer."""
 
 COLUMNS = (
     "unit", "target", "state", "reason", "product", "size", "checksum", "kind", "association",
@@ -92,7 +97,7 @@ class Campaign:
             If it still runs after so many seconds.
         """
         status = wait_for(self._output, timeout)
-        if status.state == Standing.RUNNING:
+        if status.state.going:
             raise TimeoutError(f"the campaign still runs after {timeout} s: {status.output}")
         return status
 
@@ -102,7 +107,7 @@ class Campaign:
         Units that have begun come to their end, unless ``now`` says otherwise. Where nothing
         runs, nothing is done.
         """
-        cancel_run(self._output, now=now)
+        cancel_campaign(self._output, now=now)
         return self.status()
 
     def retry(self) -> Campaign:
@@ -191,7 +196,7 @@ class Campaign:
             return
         status = self.status()
         cell(status._repr_html_())
-        if status.state == Standing.RUNNING:
+        if status.state.going:
             threading.Thread(target=self._live, args=(cell,), daemon=True).start()
 
     def _live(self, cell: Cell) -> None:
@@ -199,7 +204,7 @@ class Campaign:
         while going:
             time.sleep(EVERY)
             status = self.status()
-            going = status.state == Standing.RUNNING
+            going = status.state.going
             cell(status._repr_html_())
 
 
@@ -209,20 +214,20 @@ def wait_for(output: Location, timeout: float | None = None) -> CampaignStatus:
     pause = 0.1
     while True:
         status = status_of(output)
-        if status.state != Standing.RUNNING:
+        if not status.state.going:
             return status
         left = pause if deadline is None else min(pause, deadline - time.monotonic())
         if left <= 0:
             return status
         time.sleep(left)
-        pause = min(2 * pause, EVERY)
+        pause = min(2 * pause, EVERY if status.state == Standing.RUNNING else SELDOM)
 
 
 def retry_plan(output: Location, asked: Asked) -> Submitted:
     """Run a campaign again by the plan that was kept of it."""
     plan = Plan.load(output / asked.plan)
     options = dict(asked.options) | {"retry_failed": True, "fresh": False}
-    return start_driver(Request(plan, asked.cluster, options, asked))
+    return submit_request(Request(plan, asked.cluster, options, asked), revived(asked.cluster))
 
 
 def _row(kept: Kept) -> Row:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from bkgflow.campaign.asked import PLAN_FILE, Asked
+from bkgflow.campaign.asked import PLAN_FILE, Asked, options_without_passwords
 from bkgflow.campaign.events import Event, Listener, RunStarted
 from bkgflow.campaign.place import Place
 from bkgflow.errors import BkgflowError, RunError
@@ -26,7 +26,15 @@ from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.lock import holder_of
 from bkgflow.planning.plan import Plan
 
-__all__ = ["DRIVER_LOG", "Request", "Submitted", "same_python", "start_driver", "telling"]
+__all__ = [
+    "COMMAND",
+    "DRIVER_LOG",
+    "Request",
+    "Submitted",
+    "same_python",
+    "start_driver",
+    "telling",
+]
 
 DRIVER_LOG = "bkgflow-driver.log"
 """What a driver says, in the output folder."""
@@ -98,7 +106,8 @@ class Request:
     @classmethod
     def of_plan(cls, plan: Plan, cluster: Mapping[str, object], **options: object) -> Request:
         """Return the request for a plan that was made in Python."""
-        return cls(plan, cluster, options, Asked((), "", PLAN_FILE, cluster, options))
+        kept = options_without_passwords(options)
+        return cls(plan, cluster, options, Asked((), "", PLAN_FILE, cluster, kept))
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +122,14 @@ class Submitted:
         Whose run has the folder; None where it has ended meanwhile.
     campaign : str
         The campaign's id; empty where its run has not begun yet.
+    job : str
+        Which job of which batch system its driver is, in words; empty where it is none.
     """
 
     new: bool
     holder: Holder | None
     campaign: str
+    job: str = ""
 
 
 def start_driver(request: Request, patience: float = PATIENCE) -> Submitted:

@@ -20,7 +20,7 @@ from bkgflow.campaign.signals import Stopped, deferred, stoppable
 from bkgflow.campaign.single import compile_for, kinds_of, writer_for
 from bkgflow.campaign.store import listed, prepare_store
 from bkgflow.campaign.tally import announcer
-from bkgflow.clusters.base import Cluster
+from bkgflow.clusters.base import Cluster, Configured
 from bkgflow.clusters.executor import POLICY, Executor
 from bkgflow.clusters.local import Threads
 from bkgflow.clusters.policy import RetryPolicy
@@ -170,7 +170,9 @@ def _run(work: Work, cluster: Cluster, kept: Reserve, begin: Callable[[], object
     why = ""
     if not any(unit.verdict.state != State.QUARANTINED for unit in work.plan.units):
         cluster = Threads()  # there is nothing to compute, and nobody need wait for workers
-    elif work.policy.timeout is None:  # threads cannot be ended: a time limit needs processes
+    elif isinstance(cluster, Configured):
+        cluster = cluster.fitted(work.plan)
+    if work.policy.timeout is None:  # threads cannot be ended: a time limit needs processes
         cluster, why = cluster.suited(work.plan)
     if why:
         announce(Notice(work.run, why, minor=True))

@@ -13,6 +13,7 @@ from bkgflow.campaign.cancel import ended_at_once
 from bkgflow.campaign.ledger.figures import LATELY, Figures, Running, figures_of
 from bkgflow.campaign.ledger.rows import RunRow
 from bkgflow.campaign.place import PLACE_FILE, Place, open_campaign
+from bkgflow.campaign.queued import queued_job
 from bkgflow.errors import LedgerError
 from bkgflow.io.storage.handed import working_folder
 from bkgflow.io.storage.holder import Holder
@@ -33,6 +34,8 @@ class Standing(StrEnum):
 
     PLANNED = "planned"
     """Nothing runs, and some units were never taken up."""
+    QUEUED = "queued"
+    """Its driver is a job that waits, or is about to begin."""
     RUNNING = "running"
     STOPPED = "stopped"
     """Its last run ended in order before its end, or was ended at once because somebody asked."""
@@ -42,6 +45,11 @@ class Standing(StrEnum):
     """Every unit is COMPLETE or SKIPPED."""
     FAILED = "failed"
     """Its last run came to its end, and some units went wrong."""
+
+    @property
+    def going(self) -> bool:
+        """Whether it goes on by itself."""
+        return self in {Standing.QUEUED, Standing.RUNNING}
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +175,11 @@ def status_of(output: Location) -> CampaignStatus:
         If there is none, or its ledger cannot be read.
     """
     holder = holder_of(output)
+    job = queued_job(output) if holder is None else None
+    queued = job.words() if job is not None else ""
     if Place.found(output) is None:
+        if queued:
+            return CampaignStatus("", str(output), Standing.QUEUED, queued)
         if holder is None:
             raise LedgerError(
                 "A campaign must have been run in the output folder",
@@ -192,7 +204,8 @@ def status_of(output: Location) -> CampaignStatus:
         database.close()
     # One that ends while this is asked has an end in the ledger; one that began has a lock.
     holder = holder_of(output) if holder is None and latest.ended is None else holder
-    return _judged(output, reader.campaign, latest, len(runs), labels, figures, holder, now)
+    found = _judged(output, reader.campaign, latest, len(runs), labels, figures, holder, now)
+    return replace(found, state=Standing.QUEUED, words=queued) if queued and not holder else found
 
 
 def _beginning(output: Location, holder: Holder) -> CampaignStatus:
@@ -274,7 +287,7 @@ def _words(
 ) -> str:
     again = f"go on with: {go_on}" if go_on else f"go on with: bkgflow retry {output}"
     match state:
-        case Standing.RUNNING:
+        case Standing.RUNNING | Standing.QUEUED:
             return "its run goes on"
         case Standing.DIED:
             flight = f"{begun:,} {'unit' if begun == 1 else 'units'} in flight"

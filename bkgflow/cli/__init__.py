@@ -13,6 +13,7 @@ import typer
 from bkgflow.campaign.signals import exit_code, received, stoppable
 from bkgflow.cli.cancel import cancel
 from bkgflow.cli.clean import clean
+from bkgflow.cli.clusters import clusters
 from bkgflow.cli.demo import demo
 from bkgflow.cli.diff import diff
 from bkgflow.cli.explain import explain
@@ -73,6 +74,7 @@ app.command(cls=Command, help=_flowing(clean))(clean)
 app.command(cls=Command, help=_flowing(rebuild))(rebuild)
 for each in (submit, status, wait, cancel, retry):
     app.command(cls=Command, help=_flowing(each))(each)
+app.add_typer(clusters)
 app.add_typer(simulate)
 app.command(cls=Command, help=_flowing(demo))(demo)
 app.command("warm-up", cls=Command, help=_flowing(warm_up))(warm_up)

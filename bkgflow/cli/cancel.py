@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
 from bkgflow.cli.run_options import CampaignFolder
+from bkgflow.errors import LedgerError
 
 __all__ = ["cancel"]
 
@@ -25,12 +27,13 @@ def cancel(
 
     Exit code 0: nothing runs any more; 2: there is no campaign.
     """
-    from bkgflow.campaign.cancel import cancel_run
+    from bkgflow.campaign.queued import cancel_campaign
     from bkgflow.campaign.status import status_of
     from bkgflow.io.storage.location import Location
 
     folder = Location.of(out)
     status_of(folder)  # refuses what is no campaign
-    if not cancel_run(folder, now=now):
+    if not cancel_campaign(folder, now=now):
         typer.echo("nothing runs: nothing was canceled")
-    typer.echo(str(status_of(folder)))
+    with suppress(LedgerError):  # a job that was taken back before its run began
+        typer.echo(str(status_of(folder)))

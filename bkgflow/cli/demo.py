@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bkgflow.cli.options import takes_cluster
+from bkgflow.cli.cluster_options import takes_cluster
 
 if TYPE_CHECKING:
     from bkgflow.simulate import Simulated

@@ -14,21 +14,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bkgflow-driver")
     parser.add_argument("folder")
     parser.add_argument("--tell", type=int)
+    parser.add_argument("--job", action="store_true")
     given = parser.parse_args()
-    as_command(lambda: drive(given.folder, given.tell))
+    as_command(lambda: drive(given.folder, given.tell, job=given.job))
 
 
-def drive(folder: str, tell: int | None = None) -> None:
+def drive(folder: str, tell: int | None = None, *, job: bool = False) -> None:
     """Run what was handed over in a folder, which is taken away.
 
     Parameters
     ----------
     tell : int, optional
         Descriptor of the socket at whose other end somebody waits for the run to begin.
+    job : bool
+        Whether this is a job, which may be queued anew: the folder stays until the campaign has
+        come to its end.
     """
     import typer
 
     from bkgflow.campaign.detached import Request, telling
+    from bkgflow.campaign.driver_job import driving
     from bkgflow.cli.run import carry_out, finish
     from bkgflow.clusters.handover import revived
     from bkgflow.io.storage.handed import remove_folder
@@ -36,8 +41,9 @@ def drive(folder: str, tell: int | None = None) -> None:
 
     handed = Location.of(folder)
     request = Request.load(handed)
-    remove_folder(handed)
-    with telling(request, tell) as listener:
+    if not job:
+        remove_folder(handed)
+    with driving(handed, request) if job else telling(request, tell) as listener:
         cluster = revived(request.cluster)
         options = {**request.options, "asked": request.asked.to_dict()}
         result = carry_out(

@@ -12,7 +12,6 @@ from pydantic.fields import FieldInfo
 
 from bkgflow.campaign.causes import CAUSES
 from bkgflow.cli.given import parameter, takes
-from bkgflow.clusters.choose import CLUSTERS, SUMMARY, all_options
 from bkgflow.errors import UsageError
 from bkgflow.settings import Several, StepSettings
 
@@ -28,7 +27,6 @@ __all__ = [
     "References",
     "Values",
     "takes_campaign",
-    "takes_cluster",
     "takes_retries",
     "takes_step_arguments",
     "takes_watching",
@@ -123,24 +121,6 @@ def takes_step_arguments(command: Callable[..., None]) -> Callable[..., None]:
     """
     made = [_step_option(name, field) for name, field in StepSettings.model_fields.items()]
     return takes(command, "arguments", [parameter("settings", str | None, None, SETTINGS), *made])
-
-
-def takes_cluster(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that say where it runs: which cluster, and its settings.
-
-    The command gets them all as one mapping, ``where``, for `bkgflow.clusters.choose.choose`.
-    """
-    words = typer.Option(help=f"Where it is computed: {SUMMARY}.", metavar="WHERE")
-    made = [parameter("cluster", str, next(iter(CLUSTERS)), words)]
-    for name, (kind, option) in all_options().items():
-        words = typer.Option(
-            help=option.help,
-            min=option.least,
-            metavar=option.metavar or ("N" if int in get_args(kind) else "WORD"),
-            show_default=option.default,
-        )
-        made.append(parameter(name, kind, None, words))
-    return takes(command, "where", made)
 
 
 RESUME: dict[str, tuple[object, Any, Any]] = {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bkgflow.cli.cluster_options import takes_cluster
 from bkgflow.cli.drawing import draw_pictures
 from bkgflow.cli.options import (
     BkgList,
@@ -19,7 +20,6 @@ from bkgflow.cli.options import (
     References,
     Values,
     takes_campaign,
-    takes_cluster,
     takes_retries,
     takes_step_arguments,
     takes_watching,

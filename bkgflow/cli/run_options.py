@@ -32,7 +32,10 @@ Format = Annotated[
 ]
 Store = Annotated[
     str | None,
-    typer.Option(help="A zarr store for all products, a group each.", metavar="STORE"),
+    typer.Option(
+        help="A zarr store for all products, a group each; icechunk://… makes each one a commit.",
+        metavar="STORE",
+    ),
 ]
 CampaignFolder = Annotated[
     str, typer.Argument(help="The output folder of a campaign.", metavar="OUT")

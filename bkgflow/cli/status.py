@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 
 __all__ = ["exit_code_of", "status"]
 
-CODES = {"complete": 0, "failed": 1, "running": 3, "stopped": 4, "died": 4, "planned": 4}
+CODES = {
+    "complete": 0,
+    "failed": 1,
+    "running": 3,
+    "queued": 3,
+    "stopped": 4,
+    "died": 4,
+    "planned": 4,
+}
 """Exit codes by where a campaign stands; 2 is for what is none."""
 
 
@@ -46,10 +54,10 @@ def status(
     It may be asked at any time, from any machine that sees the output folder.
 
     Exit code 0: complete; 1: ended, and some units went wrong; 2: there is no campaign, or it
-    cannot be read; 3: it runs; 4: it was stopped, its driver died, or some units were never taken
-    up.
+    cannot be read; 3: it runs, or waits as a job; 4: it was stopped, its driver died, or some
+    units were never taken up.
     """
-    from bkgflow.campaign.status import Standing, status_of
+    from bkgflow.campaign.status import status_of
     from bkgflow.io.storage.location import Location
 
     folder = Location.of(out)
@@ -61,6 +69,6 @@ def status(
             if watch and sys.stdout.isatty():
                 typer.echo(CLEAR, nl=False)
             typer.echo(str(found))
-        if not watch or found.state != Standing.RUNNING:
+        if not watch or not found.state.going:
             raise typer.Exit(exit_code_of(found))
         time.sleep(every)

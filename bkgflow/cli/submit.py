@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from bkgflow.cli.cluster_options import takes_cluster
 from bkgflow.cli.options import (
     BkgList,
     Checksum,
@@ -17,7 +18,6 @@ from bkgflow.cli.options import (
     References,
     Values,
     takes_campaign,
-    takes_cluster,
     takes_retries,
     takes_step_arguments,
     takes_watching,
@@ -62,10 +62,14 @@ def submit(
     refused here; the command comes back when the run has begun. What the driver says is in
     bkgflow-driver.log, beside the products.
 
+    On a cluster of a batch system the driver is one of its jobs, which may be requeued; the
+    command comes back when that is submitted.
+
     Exit code 0: it runs; also where a run has the output folder already, which is said, and
     nothing is started. 1 or 2: it does not run, and why, as for "bkgflow run".
     """
-    from bkgflow.campaign.detached import Request, start_driver
+    from bkgflow.campaign.detached import Request
+    from bkgflow.campaign.driver_job import submit_request
     from bkgflow.campaign.runner import check_memory
     from bkgflow.campaign.watchers import check_watchers
     from bkgflow.cli.run import asked_here, planned_for
@@ -92,7 +96,7 @@ def submit(
     options = {"check_space": check_space, **campaign, **watching, **retries}
     asked = asked_here(cluster, "submit")
     request = Request(planned, handed, options, asked, pictures=pictures, quiet=quiet)
-    _say(start_driver(request), folder, len(planned.units))
+    _say(submit_request(request, cluster), folder, len(planned.units))
 
 
 def _check(campaign: Values) -> None:
@@ -111,10 +115,15 @@ def _say(submitted: Submitted, folder: Location, units: int) -> None:
     if not submitted.new and holder is not None:
         typer.echo(f"nothing was submitted: {holder.words}, runs into {folder} already")
         return
+    if not submitted.new:
+        typer.echo(f"nothing was submitted: {submitted.job}")
+        return
     name = f"campaign {submitted.campaign}" if submitted.campaign else "a campaign"
     typer.echo(f"{name}: {many(units, 'unit')} into {folder}")
     if holder is not None:
         typer.echo(f"driver: {holder.owner.pid}@{holder.owner.host}, run {holder.run}")
+    elif submitted.job:
+        typer.echo(f"driver: {submitted.job}")
     else:
         typer.echo("its run has ended already")
     typer.echo(f"what it says: {folder / DRIVER_LOG}")

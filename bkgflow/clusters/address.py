@@ -7,13 +7,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from bkgflow.clusters.base import Cluster, Option
+from bkgflow.clusters.base import Configured, Option
+from bkgflow.clusters.security import Secured, not_secure
 from bkgflow.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
     from distributed import Client
+    from distributed.security import Security
 
     from bkgflow.clusters.client import ClientExecutor
+    from bkgflow.clusters.crew import Limits
 
 __all__ = ["SCHEMES", "Address", "Attached", "Connected", "There"]
 
@@ -25,19 +28,25 @@ WAIT = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class There(Cluster):
+class There(Configured):
     """Workers that nobody here has started.
 
     Attributes
     ----------
     wait : float
         Seconds that may pass without any worker, or without a scheduler that went away.
+    allow_skew : bool
+        Whether workers may have other versions of what results depend on (`bkgflow.clusters.skew`).
     """
 
     wait: Annotated[
         float,
         Option("Seconds to wait for workers, or for a scheduler that went away.", default="60"),
     ] = WAIT
+    allow_skew: Annotated[
+        bool,
+        Option("Take workers with another bkgflow, dask, numpy or Python.", default="refused"),
+    ] = False
 
     def __post_init__(self) -> None:
         """Refuse a time that is none."""
@@ -48,21 +57,32 @@ class There(Cluster):
                 cure="Give seconds, such as 60",
             )
 
+    @property
+    def limits(self) -> Limits:
+        """How long a run is patient with it."""
+        from bkgflow.clusters.crew import Limits
+
+        return Limits(nobody=self.wait)
+
     @contextmanager
     def _executor(self, client: Client, expected: int = 0) -> Iterator[ClientExecutor]:
         """Give an executor that can connect anew with the same security."""
         from distributed import Client
 
         from bkgflow.clusters.client import ClientExecutor
-        from bkgflow.clusters.crew import Limits
 
         address, security = client.scheduler.address, client.security
 
         def connect(timeout: float) -> Client:
             return Client(address, security=security, timeout=timeout, set_as_default=False)
 
-        limits = Limits(nobody=self.wait)
-        executor = ClientExecutor(client, expected=expected, connect=connect, limits=limits)
+        executor = ClientExecutor(
+            client,
+            expected=expected,
+            connect=connect,
+            limits=self.limits,
+            allow_skew=self.allow_skew,
+        )
         try:
             yield executor
         finally:
@@ -70,21 +90,31 @@ class There(Cluster):
 
 
 @dataclass(frozen=True)
-class Address(There):
+class Address(Secured, There):
     """The scheduler at an address such as ``tcp://host:8786``; it is left running.
 
-    It may take ``timeout`` seconds to answer.
+    It may take ``timeout`` seconds to answer. One that begins with ``tls://`` needs certificates.
     """
 
-    SUMMARY: ClassVar[str] = "the address of a scheduler (tcp://host:port)"
+    NEEDS: ClassVar[tuple[str, ...]] = ("address",)
+    SUMMARY: ClassVar[str] = "the address of a scheduler (tcp://host:port, tls://host:port)"
 
     address: str
     timeout: float = 15
 
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant."""
+        super().__post_init__()
+        self._name_files()
+
     @contextmanager
     def open(self) -> Iterator[ClientExecutor]:
         """Connect, and disconnect afterwards."""
-        with _connected(self.address, self.timeout) as client, self._executor(client) as executor:
+        security = self.security_for(self.address)
+        with (
+            _connected(self.address, self.timeout, security) as client,
+            self._executor(client) as executor,
+        ):
             yield executor
 
 
@@ -130,19 +160,24 @@ class Connected(There):
 
 
 @contextmanager
-def _connected(address: str, timeout: float, security: object = None) -> Iterator[Client]:
+def _connected(address: str, timeout: float, security: Security | None = None) -> Iterator[Client]:
     from distributed import Client
 
     from bkgflow.clusters.dask_log import quiet
+    from bkgflow.clusters.skew import unwarned
 
     try:
         # As the default it would outlive a failed start, and catch the next computation.
-        client = Client(address, timeout=timeout, security=security, set_as_default=False)
+        with unwarned():
+            client = Client(address, timeout=timeout, security=security, set_as_default=False)
     except Exception as problem:  # what is no scheduler answers with anything, HTTP for one
+        if refused := not_secure(address, problem, security):
+            raise refused from None
         raise UsageError(
             "A scheduler must answer at the address that was given",
             value=f"{address}: {type(problem).__name__}",
-            cure="Check the address and that the scheduler runs and can be reached from here",
+            cure="Check the address (tls:// where the scheduler has certificates), and that the "
+            "scheduler runs and can be reached from here",
         ) from None
     with quiet(), client:
         yield client

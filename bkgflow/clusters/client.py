@@ -64,6 +64,10 @@ class ClientExecutor(Executor):
         does not come back.
     larger : Larger or None
         Starts a worker with more memory than the others have.
+    allow_skew : bool
+        Whether workers may have other versions of what results depend on.
+    remarks : sequence of str
+        What a user should read before the run begins.
     """
 
     def __init__(
@@ -75,8 +79,11 @@ class ClientExecutor(Executor):
         connect: Callable[[float], Client] | None = None,
         limits: Limits | None = None,
         larger: Larger | None = None,
+        allow_skew: bool = False,
+        remarks: Sequence[str] = (),
     ) -> None:
-        self.larger = larger
+        self.larger, self.allow_skew = larger, allow_skew
+        self.remarks = list(remarks)
         self.client, self.own, self.expected, self.connect = client, own, expected, connect
         self.limits = limits or Limits()
         self.address = str(client.scheduler.address)
@@ -121,6 +128,8 @@ class ClientExecutor(Executor):
         RunError
             If none comes, or the scheduler goes away.
         """
+        while self.remarks:
+            say(self.remarks.pop(0))
         with self._answering():
             _wait_for(self._workers, self.expected, self.limits.nobody, say)
 
@@ -130,7 +139,11 @@ class ClientExecutor(Executor):
         if not self.own:
             with self._answering():
                 self.trial, self.asked = examine(
-                    self.client, plan, lambda: self.ready(say), say, self.limits
+                    self.client,
+                    Trial.of(plan, allow_skew=self.allow_skew),
+                    lambda: self.ready(say),
+                    say,
+                    self.limits,
                 )
 
     @contextmanager

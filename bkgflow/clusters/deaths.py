@@ -10,6 +10,7 @@ from distributed import Client
 from distributed.client import ClosedClientError
 
 from bkgflow.clusters.stories import story_of
+from bkgflow.clusters.topics import LEAVES
 from bkgflow.clusters.watch import Watch
 
 __all__ = ["Deaths", "Gone", "Told"]
@@ -56,15 +57,17 @@ class Deaths:
     def __init__(self, client: Client, watch: Watch, put: Callable[[Gone | Told], object]) -> None:
         self.client, self.watch, self.put = client, watch, put
         self._held: dict[str, int] = {}
+        self._leaving: set[str] = set()
 
     def start(self) -> None:
         """Begin to listen."""
         self.client.subscribe_topic(ALL, self._hear)
         self.client.subscribe_topic(MEMORY, self._hear_of_memory)
+        self.client.subscribe_topic(LEAVES, self._hear_of_leave)
 
     def stop(self) -> None:
         """Listen no more."""
-        for topic in (ALL, MEMORY):
+        for topic in (ALL, MEMORY, LEAVES):
             with suppress(ValueError, ClosedClientError, OSError):
                 self.client.unsubscribe_topic(topic)
 
@@ -77,10 +80,17 @@ class Deaths:
         if not isinstance(said, dict) or said.get("action") != "remove-worker":
             return
         worker = str(said["worker"])
-        sent_away = said.get("expected") and worker not in self._held
+        told_to = bool(said.get("expected")) or worker in self._leaving
+        sent_away = told_to and worker not in self._held
+        self._leaving.discard(worker)
         blamed = not (sent_away or worker in self.watch.removed)
+        if sent_away:  # its job was preempted, or there is less to do: nothing that died
+            self.watch.leave(worker)
         keys = frozenset(str(key) for key in said["processing-tasks"])
         self.put(Gone(worker, keys, blamed))
+
+    def _hear_of_leave(self, event: tuple[float, Any]) -> None:
+        self._leaving.add(str(event[1]["worker"]))
 
     def _hear_of_memory(self, event: tuple[float, Any]) -> None:
         self._held[str(event[1]["worker"])] = int(event[1]["rss"])

@@ -64,6 +64,8 @@ def _plain(value: object) -> object:
         return value
     if isinstance(value, tuple | list):
         return [_plain(each) for each in value]
+    if isinstance(value, Mapping):
+        return {"mapping": {str(name): _plain(each) for name, each in value.items()}}
     module, name = (getattr(value, each, "") for each in ("__module__", "__qualname__"))
     if callable(value) and module and module != "__main__" and name and "<" not in name:
         return {"named": f"{module}:{name}"}
@@ -73,7 +75,11 @@ def _plain(value: object) -> object:
 def _value(value: object) -> object:
     if isinstance(value, list):
         return tuple(_value(each) for each in value)
-    return _named(str(value["named"])) if isinstance(value, dict) else value
+    if isinstance(value, dict):
+        if "mapping" in value:
+            return {name: _value(each) for name, each in value["mapping"].items()}
+        return _named(str(value["named"]))
+    return value
 
 
 def _named(text: str) -> object:

@@ -15,7 +15,7 @@ def introduce(version: str, packages: list[str], modules: list[str]) -> dict[str
     Parameters
     ----------
     version : str
-        Of bkgflow: where it is another one, none of the modules is imported.
+        Of bkgflow: where it is another one, none of the modules is imported; empty for any.
     modules : list of str
         What must be importable. The first error is said as "problem".
     """
@@ -31,7 +31,7 @@ def introduce(version: str, packages: list[str], modules: list[str]) -> dict[str
             said[package] = "none"
     try:
         said["bkgflow"] = importlib.import_module("bkgflow.version").VERSION
-        for module in modules if said["bkgflow"] == version else []:
+        for module in modules if version in {"", said["bkgflow"]} else []:
             importlib.import_module(module)
     except Exception as problem:
         said["problem"] = f"{type(problem).__name__}: {problem}"

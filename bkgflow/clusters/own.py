@@ -13,6 +13,7 @@ from distributed import Client, Nanny
 from distributed.core import Status
 from distributed.system import MEMORY_LIMIT
 
+from bkgflow.clusters.listening import LOOPBACK
 from bkgflow.clusters.processes import ScriptlessNanny
 
 __all__ = ["PRELOAD", "LargerWorker", "Own"]
@@ -108,6 +109,7 @@ class LargerWorker:
                 return ""
             self._nanny = ScriptlessNanny(
                 self._client.scheduler.address,
+                host=LOOPBACK,  # without it, the worker would listen to every network
                 nthreads=1,
                 memory_limit=self._memory,
                 preload=PRELOAD,

@@ -10,9 +10,9 @@ import asyncio
 import inspect
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
-from functools import cache, partial
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -20,19 +20,15 @@ from distributed import Client
 
 from bkgflow.clusters import introduce as introduction
 from bkgflow.clusters.crew import Crew, Limits, Workers, start_again
-from bkgflow.clusters.introduce import introduce
 from bkgflow.clusters.on_worker import Visit, admit, clear, visit
-from bkgflow.clusters.refusals import said_by, together, unanswered, unseen
+from bkgflow.clusters.refusals import together, unanswered, unseen, unusable
+from bkgflow.clusters.skew import OF_SCHEDULERS, OF_WORKERS, PACKAGES, differences, skew
 from bkgflow.clusters.trial import Trial
 from bkgflow.errors import BkgflowError, UsageError
 from bkgflow.io.storage.trial import TOKEN, drop_token, leave_token, read_token, trial_folder
-from bkgflow.planning.plan import Plan
 from bkgflow.version import VERSION
 
 __all__ = ["Answers", "ask", "ask_scheduler", "examine"]
-
-PACKAGES = ["dask", "distributed", "numpy", "numba", "scipy", "astropy", "stdatamodels"]
-"""What results, or the way to them, may depend on: a difference is said."""
 
 MODULES = ["bkgflow.graph.finish", "bkgflow.kinds.table", "bkgflow.clusters.on_worker"]
 """What a task imports."""
@@ -90,7 +86,7 @@ async def ask(
             for word in answer:
                 others[word].append(worker)
     for word, those in others.items():
-        say(f"{_named(those, workers)} {word}: results may differ in their last digits")
+        say(f"{_named(those, workers)} {word}: results may differ")
     return found
 
 
@@ -129,8 +125,8 @@ async def _answers(
 async def _ask_one(client: Client, trial: Trial, token: str, worker: str) -> UsageError | list[str]:
     """Return what is wrong with a worker, or the packages of which it has another version."""
     call = partial(_call, client, worker)
-    said = await call(eval, CALL, _question())
-    if problem := said_by("Every worker", worker, said):
+    said = await call(eval, CALL, _question(trial))
+    if problem := _unfit("Every worker", worker, said, OF_WORKERS, trial):
         return problem
     mine = f"{token}-{uuid4().hex[:8]}"
     wrong = Visit({}, "")
@@ -149,7 +145,7 @@ async def _ask_one(client: Client, trial: Trial, token: str, worker: str) -> Usa
     if problem := unseen(worker, wrong.files, trial.output, wrong.output):
         return problem
     await call(admit, trial.name)
-    return list(_differences(said))
+    return list(differences(said))
 
 
 async def _call(client: Client, worker: str, function: Callable[..., Any], *words: object) -> Any:
@@ -166,32 +162,28 @@ async def _call(client: Client, worker: str, function: Callable[..., Any], *word
     return answer
 
 
-async def ask_scheduler(client: Client) -> UsageError | None:
+def _unfit(
+    who: str, address: str, said: Mapping[str, str], alike: Collection[str], trial: Trial
+) -> UsageError | None:
+    """Return what is wrong with the packages that somebody has, if anything is."""
+    if not trial.allow_skew and (problem := skew(who, address, said, alike)):
+        return problem
+    return unusable(who, address, said)
+
+
+async def ask_scheduler(client: Client, trial: Trial) -> UsageError | None:
     """Return what is wrong with the scheduler, which unpickles the graph."""
     try:
-        said = await client.run_on_scheduler(asyncio.to_thread, eval, CALL, _question())
+        said = await client.run_on_scheduler(asyncio.to_thread, eval, CALL, _question(trial))
     except (ValueError, OSError):  # it is not to run anything; or its loss is noticed elsewhere
         return None
-    return said_by("The scheduler", client.scheduler.address, said)
+    return _unfit("The scheduler", client.scheduler.address, said, OF_SCHEDULERS, trial)
 
 
-def _question() -> dict[str, object]:
+def _question(trial: Trial) -> dict[str, object]:
     """Return the names that `CALL` needs."""
-    question = (VERSION, PACKAGES, MODULES)
+    question = ("" if trial.allow_skew else VERSION, PACKAGES, MODULES)
     return {"source": inspect.getsource(introduction), "space": {}, "question": question}
-
-
-def _differences(said: Mapping[str, str]) -> Iterator[str]:
-    """Say of which packages another version is there than here."""
-    for package, version in _here().items():
-        if said.get(package) != version:
-            yield f"{package} {said.get(package)} instead of {version}"
-
-
-@cache
-def _here() -> dict[str, str]:
-    """Return the versions of this process, which are asked for with every worker that comes."""
-    return introduce(VERSION, PACKAGES, [])
 
 
 def _named(workers: Collection[str], known: Mapping[str, object]) -> str:
@@ -207,7 +199,7 @@ def _named(workers: Collection[str], known: Mapping[str, object]) -> str:
 
 def examine(
     client: Client,
-    plan: Plan,
+    trial: Trial,
     waiting: Callable[[], object],
     say: Callable[[str], object],
     limits: Limits,
@@ -228,9 +220,8 @@ def examine(
     OutputError
         If nothing can be written to the output folder.
     """
-    trial = Trial.of(plan)
     deadline = time.monotonic() + limits.nobody
-    with trial_folder(plan.output):
+    with trial_folder(trial.output):
         while True:
             waiting()
             workers = client.scheduler_info(n_workers=-1)["workers"]
@@ -249,7 +240,9 @@ def examine(
                 raise silent[0]
 
 
-async def _ask_all(client: Client, *others: Any) -> tuple[UsageError | None, Answers]:
+async def _ask_all(client: Client, trial: Trial, *others: Any) -> tuple[UsageError | None, Answers]:
     """Ask the scheduler and workers side by side: each may have to import bkgflow first."""
-    scheduler, answers = await asyncio.gather(ask_scheduler(client), ask(client, *others))
+    scheduler, answers = await asyncio.gather(
+        ask_scheduler(client, trial), ask(client, trial, *others)
+    )
     return scheduler, answers

@@ -13,11 +13,11 @@ from bkgflow.version import VERSION
 
 __all__ = [
     "nobody",
-    "said_by",
     "together",
     "too_many_deaths",
     "unanswered",
     "unseen",
+    "unusable",
 ]
 
 LIKE_THE_DRIVER = (
@@ -37,22 +37,14 @@ def unanswered(worker: str, problem: BaseException) -> RunError:
     )
 
 
-def said_by(who: str, address: str, said: Mapping[str, str]) -> UsageError | None:
-    """Return what is wrong with the versions that somebody has, if anything is."""
-    cure = (
-        f"Install bkgflow {VERSION} there, or start it from the environment or image of this"
-        " process"
-    )
-    theirs = said.get("bkgflow")
-    if theirs is not None and theirs != VERSION:
-        return UsageError(
-            f"{who} must have the driver's version of bkgflow",
-            value=f"{address} has bkgflow {theirs}, the driver {VERSION}",
-            cure=cure,
-        )
+def unusable(who: str, address: str, said: Mapping[str, str]) -> UsageError | None:
+    """Return why somebody cannot import what a task needs, if that is so."""
     if problem := said.get("problem"):
         return UsageError(
-            f"{who} must be able to import bkgflow", value=f"{address}: {problem}", cure=cure
+            f"{who} must be able to import bkgflow",
+            value=f"{address}: {problem}",
+            cure=f"Install bkgflow {VERSION} there, or start it from the environment or image of "
+            "this process",
         )
     return None
 

@@ -26,14 +26,17 @@ class Trial:
         Of this trial: workers remember which ones they passed.
     files : dict
         Some inputs and all references, and what the driver sees of each.
+    allow_skew : bool
+        Whether other versions of what results depend on are said, not refused.
     """
 
     name: str
     files: dict[Location, str]
     output: Location
+    allow_skew: bool = False
 
     @classmethod
-    def of(cls, plan: Plan) -> Trial:
+    def of(cls, plan: Plan, *, allow_skew: bool = False) -> Trial:
         """Return the trial of a plan's workers: one exposure of each folder, and its references."""
         folders = {each.location.parent: each.location for each in reversed(plan.exposures)}
         references = [
@@ -44,4 +47,4 @@ class Trial:
         seen = look(there[:MOST_FILES])
         # What the driver does not see either is the input's own fault, and said by its unit.
         files = {each: what for each, what in seen.items() if not what.startswith(UNSEEN)}
-        return cls(uuid4().hex, files, plan.output)
+        return cls(uuid4().hex, files, plan.output, allow_skew)

@@ -96,6 +96,11 @@ class Watch:
         """A unit ended well: whoever died before did not die of everything."""
         self.deaths = 0
 
+    def leave(self, worker: str) -> None:
+        """A worker leaves because it was told to: that is no death. In the client's loop."""
+        if worker in self.crew.members:
+            self.removed.add(worker)
+
     def stranger(self, worker: str) -> None:
         """A worker without admission has got a task: ask it. Called from any thread."""
         self.client.loop.add_callback(self._meet, {worker: {}})

@@ -12,6 +12,7 @@ import xarray as xr
 
 from bkgflow.detector import Window
 from bkgflow.io.exposures.source import Layer, Pixels, Source, read_window
+from bkgflow.io.zarr.flags import flag_attributes
 from bkgflow.kinds.bands import bytes_per_pixel
 
 if TYPE_CHECKING:
@@ -140,8 +141,12 @@ def with_units(data: xr.Dataset, unit: str) -> xr.Dataset:
         if unit and layer != "dq":
             data.variables[layer].attrs["units"] = unit
     if "dq" in data:
-        # netCDF 3 has no unsigned numbers: this is its way to write them, and to read them back.
-        data.variables["dq"].attrs["_Unsigned"] = "true"
+        # netCDF 3 has no unsigned numbers: this is its way to write them, and to read them back;
+        # masks are as what they stand for.
+        said = flag_attributes()
+        masks = np.array(said["flag_masks"], np.uint32).view(np.int32)
+        said |= {"standard_name": "status_flag", "flag_masks": masks, "_Unsigned": "true"}
+        data.variables["dq"].attrs.update(said)
         data.variables["dq"].encoding["dtype"] = "i4"
     return data
 

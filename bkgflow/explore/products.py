@@ -18,6 +18,7 @@ from bkgflow.io.fits.unwarned import unwarned
 from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.products.writer import Changes, Edit, Plane
 from bkgflow.io.storage.location import Location, PathLike
+from bkgflow.io.zarr.flags import flag_attributes
 from bkgflow.io.zarr.layout import Attributes, Untyped
 from bkgflow.kinds.variances import array_for_variance, error_notes
 from bkgflow.methods.image import add_variances
@@ -81,7 +82,9 @@ def write_zarr(data: xr.Dataset, store: Untyped, options: Attributes) -> Untyped
     data = data.assign_coords(words)
     encoding: dict[str, Attributes] = {}
     for name, array in data.data_vars.items():
-        array.attrs = {key: each for key, each in array.attrs.items() if key != "_Unsigned"}
+        if array.attrs.get("_Unsigned"):  # zarr has unsigned numbers
+            kept = {key: each for key, each in array.attrs.items() if key != "_Unsigned"}
+            array.attrs = {**kept, **(flag_attributes() if "flag_masks" in kept else {})}
         array.encoding = {}
         if {"y", "x"} <= set(array.dims):
             whole = array.transpose(..., "y", "x")

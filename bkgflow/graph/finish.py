@@ -81,8 +81,10 @@ def finish(
             changes = replace(change.changes.after(first), imprint=work.imprint_state)
             drafts.append(opened.product(changes, change.verdict, work.output, threads))
             if (made := change.combined) is not None:
+                arrays = made.sci, made.err, made.dq
+                extras = {"n_used": changes.extras["n_used"]}  # the rest of them is itself
                 for to in work.companions:
-                    drafts.append(opened.combined((made.sci, made.err, made.dq), work.record, to))
+                    drafts.append(opened.combined(arrays, work.record, to, extras))
     except BaseException:
         for draft in drafts:
             draft.discard()

@@ -166,7 +166,12 @@ class ImageKind(Kind):
                 edits[takes] = _over(window, shared, _add_variances)
             found = replace(found, variance_array=takes, error_notes=error_notes(work.target))
         combined = join(shared) if work.companions else None
-        return Change.ended(work, State.COMPLETE, found, Changes(edits), combined=combined)
+        extras = {
+            "background": _over(window, shared, _put_background),
+            "n_used": _over(window, shared, _put_n_used),
+        }
+        changes = Changes(edits, extras=extras)
+        return Change.ended(work, State.COMPLETE, found, changes, combined=combined)
 
 
 def _members(prepared: Prepared) -> Iterator[tuple[str, Identity]]:
@@ -211,6 +216,14 @@ def _add_errors(err: Plane, background: Combined) -> None:
 
 def _add_variances(var: Plane, background: Combined) -> None:
     add_variances(var, background.err, background.n_used)
+
+
+def _put_background(pixels: Plane, background: Combined) -> None:
+    pixels[...] = background.sci
+
+
+def _put_n_used(pixels: Plane, background: Combined) -> None:
+    pixels[...] = background.n_used
 
 
 def _nothing_valid(work: Assignment) -> BackgroundError:

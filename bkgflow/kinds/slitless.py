@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,8 +129,11 @@ class SlitlessKind(Kind):
         found = _found(fit, mask, origin, notes=inputs.notes, warnings=doubts)
         main = [] if fit.reason else [_main(fit)]
         reason = fit.reason or too_uncertain(main, settings.wfss_max_error, "wfss_max_error")
-        edits, factor = ({}, 0.0) if reason else (_edits(templates, fit), fit.coefficients[0])
-        changes = Changes(edits, mask.astype(np.uint32), float(factor))
+        changes = Changes(mask=mask.astype(np.uint32), scaling_factor=0.0)
+        if not reason:
+            factor, extras = float(fit.coefficients[0]), {"background": _sky(templates, fit)}
+            edits = _edits(templates, fit)
+            changes = replace(changes, edits=edits, scaling_factor=factor, extras=extras)
         state = State.FAILED if reason else State.COMPLETE
         return Change.ended(work, state, found, changes, reason=reason)
 
@@ -184,6 +188,17 @@ def _edits(templates: Templates, fit: ScaleFit) -> dict[str, Edit]:
         np.bitwise_or(dq, templates.dq[rows], out=dq)
 
     return {"SCI": subtract, "DQ": join}
+
+
+def _sky(templates: Templates, fit: ScaleFit) -> Edit:
+    """Return what gives rows of the scaled skies: with the other sign, what is left of nothing."""
+
+    def put(pixels: Plane, _integration: int, rows: slice) -> None:
+        pixels[...] = 0
+        subtract_scaled(pixels, templates.sci[:, rows], fit.coefficients)
+        np.negative(pixels, out=pixels)
+
+    return put
 
 
 def _main(fit: ScaleFit) -> Scaled:

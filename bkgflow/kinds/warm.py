@@ -1,7 +1,8 @@
 """Compiles what a kind of unit needs, once on a machine, while other processes wait.
 
 Numba compiles a kernel when it is first called and keeps the machine code on disk. That takes
-seconds, silently, and in every process that comes before the code is there.
+seconds, silently, and in every process that comes before the code is there. What an installation
+or an image brought with it is used where it was compiled for the same processor.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import platform
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from functools import cache, lru_cache, partial
+from hashlib import sha256
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Literal, NamedTuple
@@ -17,7 +19,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from bkgflow.io.storage.marks import is_marked, locked, mark
-from bkgflow.methods._compiled import SOURCES, cache_folder
+from bkgflow.methods._compiled import SOURCES, cache_folders
 from bkgflow.rules import ScaleRule, SossRule
 
 __all__ = ["KINDS", "Kind", "WarmUp", "warm_up"]
@@ -51,7 +53,7 @@ def warm_up(
     compiled, kept = list[Kind](), True
     for kind in KINDS if kinds is None else tuple(dict.fromkeys(kinds)):
         run, seconds, _ = _TASKS[kind]
-        folder = _folder_of(kind)
+        folder = next(iter(_folders_of(kind)), None)
         kept &= folder is not None
         if _is_warm(kind):
             continue
@@ -70,15 +72,16 @@ def warm_up(
 
 def _is_warm(kind: Kind) -> bool:
     """Whether the machine code is there; it may also be, after use without `warm_up`, if not."""
-    folder = _folder_of(kind)
-    return kind in _done or (folder is not None and is_marked(_mark_of(folder, kind), SOURCES))
+    return kind in _done or any(
+        is_marked(_mark_of(folder, kind), SOURCES) for folder in _folders_of(kind)
+    )
 
 
 @cache
-def _folder_of(kind: Kind) -> Path | None:
-    """Where numba keeps the machine code of a kind; None where it cannot."""
+def _folders_of(kind: Kind) -> tuple[Path, ...]:
+    """Where numba keeps the machine code of a kind, and then where it also looks for it."""
     # A kernel is imported when its kind is asked for: the others are not needed.
-    return cache_folder(resolve_name(_TASKS[kind][2]))
+    return cache_folders(resolve_name(_TASKS[kind][2]))
 
 
 def _mark_of(folder: Path, kind: Kind) -> Path:
@@ -87,12 +90,22 @@ def _mark_of(folder: Path, kind: Kind) -> Path:
 
 @lru_cache(maxsize=1)
 def _machine() -> str:
-    """Name what else machine code depends on: as numba's own index, the processor."""
+    """Name what else machine code depends on: as numba's own index, the processor.
+
+    The one that is compiled for, if ``NUMBA_CPU_NAME`` and ``NUMBA_CPU_FEATURES`` name one.
+    """
     import llvmlite.binding as llvm
     import numba
+    from numba.core import config
 
+    name, features = config.CPU_NAME, config.CPU_FEATURES
+    if name is None:
+        name = llvm.get_host_cpu_name()
+    if features is None:
+        features = llvm.get_host_cpu_features().flatten()
+    digest = sha256(features.encode()).hexdigest()[:8]
     python = "".join(platform.python_version_tuple()[:2])
-    return f"{llvm.get_host_cpu_name()}-py{python}-numba{numba.__version__}"
+    return f"{name}-{digest}-py{python}-numba{numba.__version__}"
 
 
 def _image() -> None:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bkgflow.errors import UsageError
+from bkgflow.io.storage.icechunks import check_installed, is_icechunk, place_of
 from bkgflow.io.storage.location import Location, PathLike
+from bkgflow.io.storage.reached import ICECHUNK
 from bkgflow.io.storage.space import name_in
 from bkgflow.io.zarr.layout import writing_bytes
 
@@ -48,12 +50,10 @@ class Outputs:
                 value=chosen,
                 cure="Give one of these (--format, format=)",
             )
-        if where is not None and where.url.startswith("icechunk:"):
-            raise UsageError(
-                "A store must be a folder, on a disk or in an object store",
-                value=str(where),
-                cure="Give a path or a URL such as s3://bucket/name.zarr (--store, store=)",
-            )
+        if where is not None and is_icechunk(where.url):
+            check_installed(where.url)
+            root, _ = place_of(where.url)
+            where = Location(f"{ICECHUNK}{root}")
         if where is not None and chosen != "zarr":
             raise UsageError(
                 "A store must hold products in zarr",

@@ -28,7 +28,7 @@ def campaign_lines(status: CampaignStatus, now: float) -> list[str]:
         full = BAR * status.done // status.total
         bar = f"[{'#' * full}{'.' * (BAR - full)}]"
         lines.append(f"{bar} {', '.join(_figures(status))}")
-    lines += [status.words[:1].upper() + status.words[1:], _run(status, now)]
+    lines += filter(None, [status.words[:1].upper() + status.words[1:], _run(status, now)])
     if status.under_way:
         lines.append(f"Under way: {listed(_under_way(status, now), MOST_UNDER_WAY)}")
     lines += first_lines(list(status.failures))
@@ -81,6 +81,8 @@ def _figures(status: CampaignStatus) -> Iterator[str]:
 
 
 def _run(status: CampaignStatus, now: float) -> str:
+    if not status.run:  # a job that waits has none
+        return ""
     pid, _, host = status.driver.partition("@")
     parts = [f"Run {status.run}", f"driver {pid}@{host}", f"user {status.user}"]
     if status.started is not None and status.ended is not None:

@@ -208,6 +208,25 @@ def test_an_export_is_read_by_others_as_it_was(form, campaign, bkgflow_):
     assert list(read["checksum"]) == list(frame["checksum"])
 
 
+def test_an_export_has_the_last_of_a_unit_that_was_mended(campaign):
+    background, away = campaign / "program" / "b_rate.fits", campaign / "b"
+    asked = campaign / "program" / "more_asn.json"
+    write_association(asked, [("late", "t0_rate.fits", ["late_rate.fits"])])
+    plan = bkgflow.plan(asked, campaign / "new")
+    assert bkgflow.run(plan, "threads", progress=False).counts == {"QUARANTINED": 1}
+    frame = bkgflow.export(campaign / "new").to_frame()
+    assert list(frame["unit"]) == ["more_asn.json: late"] and list(frame["listed"]) == [True]
+    (campaign / "program" / "late_rate.fits").write_bytes(background.read_bytes())
+    assert bkgflow.run(bkgflow.plan(asked, campaign / "new"), "threads", progress=False).ok
+    frame = bkgflow.export(campaign / "new").to_frame()
+    assert list(frame["unit"]) == ["t0_bsub.fits"] and list(frame["state"]) == ["COMPLETE"]
+    (campaign / "program" / "late_rate.fits").rename(away)
+    bkgflow.run(bkgflow.plan(asked, campaign / "new"), "threads", progress=False)
+    # The product is still there, and so is its row.
+    states = bkgflow.export(campaign / "new").to_frame().set_index("unit")["state"].to_dict()
+    assert states == {"t0_bsub.fits": "COMPLETE", "more_asn.json: late": "QUARANTINED"}
+
+
 @pytest.mark.slow
 def test_an_export_has_scales_and_errors(tmp_path):
     from bkgflow.simulate import simulate_wfss

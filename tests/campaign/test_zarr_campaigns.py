@@ -161,8 +161,12 @@ def test_a_store_holds_a_group_for_each_product(campaign, inside):
 def test_stores_that_cannot_be_are_refused(campaign, tmp_path):
     with pytest.raises(UsageError, match="must hold products in zarr"):
         run(campaign, format="fits", store=tmp_path / "s.zarr")
-    with pytest.raises(UsageError, match="must be a folder, on a disk or in an object store"):
+    with pytest.raises(UsageError, match=r"must end with .icechunk"):
         run(campaign, store="icechunk://somewhere/s")
+    with pytest.raises(UsageError, match=r"on a disk or in a bucket of S3"):
+        run(campaign, store="icechunk://gs://bucket/s.icechunk")
+    with pytest.raises(UsageError, match=r"no password in it"):
+        run(campaign, store="icechunk://s3://me:hunter2@bucket/s.icechunk")
     with pytest.raises(UsageError, match="must be among: fits, zarr"):
         run(campaign, format="hdf5")
     run(campaign, format="zarr")

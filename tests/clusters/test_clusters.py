@@ -16,7 +16,8 @@ from bkgflow.clusters.address import Address, Attached, Connected
 from bkgflow.clusters.base import Cluster
 from bkgflow.clusters.choose import CLUSTERS, all_options, choose
 from bkgflow.clusters.executor import LOST, Executor
-from bkgflow.clusters.local import Local, Threads, free_address
+from bkgflow.clusters.listening import Endpoint
+from bkgflow.clusters.local import Local, Threads
 from bkgflow.clusters.on_worker import MOST_BESIDE
 from bkgflow.errors import InputError, SettingsError, UsageError
 from bkgflow.graph.build import Graph
@@ -301,7 +302,7 @@ def test_words_addresses_and_clients():
     assert choose("local", workers=None, memory=None) == Local()
     assert choose("tcp://host:8786") == Address("tcp://host:8786")
     assert list(CLUSTERS) == ["local", "threads"]
-    assert list(all_options()) == ["workers", "memory", "wait"]
+    assert set(all_options()) >= {"workers", "memory", "tls", "dashboard", "wait", "allow_skew"}
 
 
 def test_a_client_and_a_cluster_object_are_waited_for_as_an_address_is(cluster):
@@ -316,7 +317,7 @@ def test_a_client_and_a_cluster_object_are_waited_for_as_an_address_is(cluster):
 
 @pytest.mark.parametrize("cluster", ["slurmy", "host:8786", "", 3, None, LocalCluster])
 def test_what_is_no_cluster(cluster):
-    with pytest.raises(UsageError, match=r"local, threads, the address.*tcp://"):
+    with pytest.raises(UsageError, match=r"local, threads, slurm.*the address.*tcp://"):
         choose(cluster)
 
 
@@ -353,8 +354,21 @@ def test_workers_that_cannot_start_name_the_cure():
 def test_a_taken_dashboard_port_is_no_matter():
     with socket.create_server(("127.0.0.1", 0)) as server:
         host, port = server.getsockname()
-        assert free_address(host, port) == "127.0.0.1:0"
-    assert free_address(host, port) == f"127.0.0.1:{port}"
+        assert Endpoint(host, port).free() == "127.0.0.1:0"
+    assert Endpoint(host, port).free() == f"127.0.0.1:{port}"
+    with pytest.raises(UsageError, match=r"an address of this machine.*192\.0\.2\.1"):
+        Endpoint("192.0.2.1", port).free()
+
+
+@pytest.mark.parametrize(
+    ("text", "loopback"),
+    [("8787", True), ("localhost:0", True), ("127.0.0.2:1", True), ("0.0.0.0:8787", False)],
+)
+def test_a_dashboard_that_others_can_reach_asks_nobody_who_they_are(text, loopback):
+    endpoint = Endpoint.of(text)
+    assert endpoint.is_loopback == loopback
+    assert len(endpoint.remarks) == (not loopback)
+    assert all("asks nobody who they are" in each for each in endpoint.remarks)
 
 
 def test_a_scheduler_that_is_not_there():

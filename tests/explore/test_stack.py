@@ -9,6 +9,7 @@ import xarray as xr
 from astropy.io import fits
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from stdatamodels.jwst.datamodels import dqflags
 
 import bkgflow
 from bkgflow.errors import FileError, SettingsError, ShapeError, WindowError
@@ -122,7 +123,13 @@ def test_units_and_provenance(write_exposure):
     }
     assert data.sci.attrs == {"long_name": "science", "units": "DN/s"}
     assert data.err.attrs == {"long_name": "uncertainty", "units": "DN/s"}
-    assert data.dq.attrs == {"long_name": "data quality", "_Unsigned": "true"}
+    said = dict(data.dq.attrs)
+    masks, words = said.pop("flag_masks"), said.pop("flag_meanings").split()
+    assert said == {
+        "long_name": "data quality", "_Unsigned": "true", "standard_name": "status_flag"
+    }  # fmt: skip
+    flags = dict(zip(words, masks.view(np.uint32).tolist(), strict=True))
+    assert flags == {name: int(each) for name, each in dqflags.pixel.items() if name != "GOOD"}
     assert "from 0" in data.x.attrs["long_name"]
     json.dumps(data.attrs)
 

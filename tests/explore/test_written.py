@@ -121,3 +121,10 @@ def test_a_store_has_the_types_and_the_values(case, tmp_path, rows):
     assert zarr.open_group(tmp_path / "x.zarr")["dq"].dtype == np.uint32
     xr.testing.assert_equal(again.compute(), data.compute())
     assert again["filter" if "filter" in data.coords else "detector"].item()
+
+
+def test_flags_keep_their_meanings_in_zarr(case, tmp_path):
+    bkgflow.open_exposure(case[0]).bkgflow.to_zarr(tmp_path / "x.zarr")
+    with xr.open_zarr(tmp_path / "x.zarr") as data:
+        assert data.dq.attrs["flag_masks"] == [1 << bit for bit in range(32)]
+        assert data.dq.attrs["flag_meanings"].split()[0] == "DO_NOT_USE"

@@ -11,8 +11,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from distributed import Client
+
+if TYPE_CHECKING:
+    from tests.helpers.tls import Files
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,20 +44,33 @@ class Processes:
     ----------
     folder : Path
         Working folder of all, with the log of each.
+    tls : tests.helpers.tls.Files or None
+        Certificates of all of them, where they speak TLS.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, tls: Files | None = None) -> None:
+        self.folder, self.tls = folder, tls
         self.port = free_port()
         self.started: list[subprocess.Popen[bytes]] = []
 
     @property
     def address(self) -> str:
-        return f"tcp://127.0.0.1:{self.port}"
+        return f"{'tls' if self.tls else 'tcp'}://127.0.0.1:{self.port}"
+
+    def client(self) -> Client:
+        """Connect, with the certificates of the cluster."""
+        security = self.tls.security if self.tls else None
+        return Client(self.address, timeout=30, security=security, set_as_default=False)
+
+    @property
+    def certificates(self) -> list[str]:
+        """Options of dask's commands."""
+        return self.tls.options if self.tls else []
 
     def scheduler(self, **environment: str) -> subprocess.Popen[bytes]:
         """Start a scheduler at this cluster's address, and wait for it."""
         here = ["--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard", "--no-show"]
+        here += self.certificates
         process = self.start(["-m", "dask", "scheduler", *here], **environment)
 
         def answers() -> bool:
@@ -68,7 +85,7 @@ class Processes:
     ) -> subprocess.Popen[bytes]:
         """Start a worker of one thread, and wait until it has joined."""
         more = [] if nanny else ["--no-nanny"]
-        here = ["--host", "127.0.0.1", "--nthreads", "1", "--no-dashboard"]
+        here = ["--host", "127.0.0.1", "--nthreads", "1", "--no-dashboard", *self.certificates]
         before = self.count() if ready else 0
         process = self.start(
             ["-m", "dask", "worker", self.address, *here, *more, *arguments], **environment
@@ -79,7 +96,7 @@ class Processes:
 
     def count(self) -> int:
         """How many workers the scheduler knows."""
-        with Client(self.address, timeout=30, set_as_default=False) as client:
+        with self.client() as client:
             return len(client.scheduler_info(n_workers=-1)["workers"])
 
     def start(self, arguments: list[str], **environment: str) -> subprocess.Popen[bytes]:
@@ -99,7 +116,7 @@ class Processes:
 
     def workers_of(self, process: subprocess.Popen[bytes]) -> list[int]:
         """Return the processes that compute for what `worker` started: its own, or a nanny's."""
-        with Client(self.address, timeout=30, set_as_default=False) as client:
+        with self.client() as client:
             pids = client.run(os.getpid).values()
         return [each for each in pids if os.getpgid(each) == process.pid]
 
@@ -115,10 +132,10 @@ class Processes:
 
 
 @contextmanager
-def processes(folder: Path) -> Iterator[Processes]:
+def processes(folder: Path, tls: Files | None = None) -> Iterator[Processes]:
     """Give a cluster without any process; whatever is started is ended."""
     folder.mkdir(parents=True, exist_ok=True)
-    made = Processes(folder)
+    made = Processes(folder, tls)
     try:
         yield made
     finally:

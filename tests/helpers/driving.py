@@ -26,6 +26,17 @@ class Driven:
             yield _Executor(executor, *self.acts)
 
 
+class Opened:
+    """A cluster that is open already: its executor, which is used as it is."""
+
+    def __init__(self, executor):
+        self.executor = executor
+
+    @contextmanager
+    def open(self):
+        yield self.executor
+
+
 class _Executor:
     def __init__(self, executor, first, ended, last):
         self.executor, self.first, self.ended, self.last = executor, first, ended, last

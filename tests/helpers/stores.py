@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +17,8 @@ import pytest
 
 from bkgflow.io.storage.reached import forget_stores
 from bkgflow.io.storage.unwell import Patience
-from tests.helpers.store_proxy import Proxy, proxy_before
+from tests.helpers.clusters import ROOT
+from tests.helpers.store_proxy import Proxy, Request, proxy_before
 
 KEY, SECRET = "test-access-key", "a-secret-that-nothing-may-repeat"
 
@@ -115,6 +121,30 @@ def store(moto_port, request, monkeypatch, tmp_path_factory):
         enter(made, monkeypatch, tmp_path_factory.mktemp("home"))
         yield made
     forget_stores()
+
+
+def killed_at(store: Store, wanted: Callable[[Request], bool], *words: str) -> None:
+    """Run a command until it makes a request, which is never answered; then kill it."""
+    met = threading.Event()
+
+    def stall(request: Request, _number: int) -> str:
+        if not wanted(request):
+            return ""
+        met.set()
+        return "stall"
+
+    store.proxy.fault = stall
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from bkgflow.cli import main; main()", *words],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        start_new_session=True,
+    )
+    try:
+        assert met.wait(120), "it has never made that request"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        store.proxy.fault = lambda _request, _number: ""
 
 
 @pytest.fixture

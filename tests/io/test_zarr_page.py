@@ -10,6 +10,7 @@ import pytest
 import zarr
 from astropy.io import fits
 
+from bkgflow.io.products.writer import EXTRA
 from bkgflow.io.products.zarr import ZarrWriter
 from bkgflow.io.zarr.layout import cut_of
 from bkgflow.simulate import simulate_wfss
@@ -30,18 +31,20 @@ def table(first):
     return rows
 
 
+def no_edit(pixels, integration, rows):
+    pixels[...] = 1
+
+
 @pytest.fixture(scope="module")
 def group(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
     exposure = simulate_wfss(folder, exposures=1, size=128).exposures[0]
     with fits.open(exposure) as units:
         flat = fits.ImageHDU(np.ones((128, 128), "f4"), name="VAR_FLAT")
-        background = fits.ImageHDU(np.ones((128, 128), "f4"), name="BACKGROUND")
-        used = fits.ImageHDU(np.ones((128, 128), "i4"), name="N_USED")
-        for each in (flat, background, used):
-            units.insert(len(units) - 1, each)
+        units.insert(len(units) - 1, flat)
         units.writeto(folder / "t_rate.fits")
-    write(folder / "t_rate.fits", folder / "t.zarr", replace(SKY), writer=ZarrWriter())
+    changes = replace(SKY, extras=dict.fromkeys(EXTRA, no_edit))
+    write(folder / "t_rate.fits", folder / "t.zarr", changes, writer=ZarrWriter())
     return zarr.open_group(folder / "t.zarr", mode="r")
 
 

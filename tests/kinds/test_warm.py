@@ -11,46 +11,16 @@ import pytest
 
 from bkgflow.io.storage.marks import is_marked, locked, mark
 from bkgflow.methods import _compiled
+from tests.helpers.warm import USE
 
-USE = """
-import json, sys
+SLITLESS = """
 import numpy as np
-from bkgflow.methods.clip import collapse, combine
-from bkgflow.methods.slitless import fit_scale, residual_mask
-from bkgflow.methods.soss import ArraySegment, fit_soss, subtract_soss
-from bkgflow.rules import ClipRule, ScaleRule, SossRule
-
-rng = np.random.default_rng(1)
-sci = rng.normal(1, 0.1, (9, 40, 50)).astype("f4")
-err, dq = np.full_like(sci, 0.1), np.zeros(sci.shape, np.uint32)
-for errors in (err, None):
-    combine(sci, errors, dq, ClipRule(sigma=2.0, maxiters=3), members=[1, 2, 5])
-    means = [collapse(sci, errors, dq) for _ in range(3)]
-    fine = None if errors is None else np.stack([m.err for m in means])
-    combine(np.stack([m.sci for m in means]), fine, dq[:3])
-combine(sci.astype(">f4"), err, dq)
-image, mask = sci[0], np.ones(sci.shape[1:], bool)
-for rule in (ScaleRule(), ScaleRule(maxiter=0), ScaleRule(rms_stop=0.1)):
-    for axis in (1, 2):
-        fit_scale(image, err[0], mask, np.stack([np.ones_like(image), sci[1]]), rule,
-                  dispersion_axis=axis)
-residual_mask(image, err[0], dq[0], np.ones_like(image))
-series = rng.normal(1, 0.1, (12, 128, 960)).astype("f4")
-library = rng.normal(1, 0.1, (2, 128, 960)).astype("f4")
-library[:, 3, 3] = np.nan
-library[:, 4, 4] = 1e-39
-for rule in (SossRule(), SossRule(source_percentile=100.0), SossRule(fit="integration")):
-    segment = ArraySegment(series.copy(), np.zeros(series.shape, np.uint32))
-    [fit] = fit_soss([segment], library, rule)
-    subtract_soss(segment.sci, library, fit)
-bad = ArraySegment(series[:1], np.ones((1, 128, 960), np.uint32))
-fit_soss([bad], library)
-compiled = [
-    f"{name}.{kernel.__name__}"
-    for name, module in list(sys.modules.items()) if name.startswith("bkgflow.methods")
-    for kernel in vars(module).values() if hasattr(kernel, "stats") and kernel.stats.cache_misses
-]
-print(json.dumps(compiled))
+from bkgflow.methods.slitless import fit_scale
+from bkgflow.methods.slitless._kernels import take_pixels
+from bkgflow.rules import ScaleRule
+image, mask = np.ones((8, 16), np.float32), np.ones((8, 16), bool)
+fit_scale(image, image, mask, image, ScaleRule(rms_stop=1.0), dispersion_axis=1)
+print(len(take_pixels.stats.cache_hits), len(take_pixels.stats.cache_misses))
 """
 
 WARM = "from bkgflow.kinds.warm import warm_up; print(warm_up({kinds}, print))"
@@ -76,6 +46,29 @@ def test_after_a_warm_up_nothing_is_left_to_compile(tmp_path: Path) -> None:
     assert python(USE, NUMBA_CACHE_DIR=cache) == "[]\n"
     again = python(WARM.format(kinds=None), NUMBA_CACHE_DIR=cache)
     assert again.startswith("WarmUp(compiled=()")
+
+
+def test_what_an_installation_has_is_read_where_it_cannot_be_written(tmp_path: Path) -> None:
+    """Numba is told to pass over the folder, as it does on a read-only disk."""
+    # Nothing else on this machine is compiled for such a processor.
+    installed = {
+        "NUMBA_CPU_NAME": "generic",
+        "NUMBA_CPU_FEATURES": "",
+        "NUMBA_CACHE_DIR": str(tmp_path / "installed"),
+    }
+    code = WARM.format(kinds='["slitless"]')
+    assert "for slitless, the first time" in python(code, **installed)
+    later = installed | {
+        "NUMBA_CACHE_LOCATOR_CLASSES": "UserWideCacheLocator",
+        "XDG_CACHE_HOME": str(tmp_path / "own"),
+    }
+    assert python(code, **later) == "WarmUp(compiled=(), kept=True)\n"
+    assert python(SLITLESS, **later) == "1 0\n"
+    # For another processor it is compiled, once, and kept where it can be.
+    other = later | {"NUMBA_CPU_FEATURES": "+sse4.2"}
+    assert "for slitless, the first time" in python(code, **other)
+    assert python(code, **other) == "WarmUp(compiled=(), kept=True)\n"
+    assert python(SLITLESS, **other) == "1 0\n"
 
 
 def test_two_processes_compile_once(tmp_path: Path) -> None:

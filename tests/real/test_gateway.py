@@ -6,12 +6,9 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
-from astropy.io import fits
 
 import bkgflow
-from bkgflow import simulate
 from bkgflow.errors import OutputError, StorageError
 from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.storage.leftovers import clear_dead
@@ -19,25 +16,13 @@ from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.lock import hold, holder_of
 from bkgflow.io.storage.publish import publisher_of
 from bkgflow.io.storage.reached import forget_stores
+from bkgflow.io.zarr.reading import holds_product
 from tests.helpers.clusters import ROOT
+from tests.helpers.demo import DEMO, demo_program, differences, with_references
 from tests.helpers.programs import write_program
+from tests.helpers.stores import killed_at
 
 pytestmark = [pytest.mark.debian, pytest.mark.slow]
-
-SIZE = 256
-
-
-def demo_program(folder):
-    """The program of ``bkgflow demo``, in images of another size; return what was written."""
-    return [
-        simulate.simulate_imaging(folder / "imaging", targets=4, backgrounds=8, size=SIZE),
-        simulate.simulate_nods(folder / "nods", points=5),
-        simulate.simulate_tso(folder / "tso", integrations=10, backgrounds=2, size=128),
-        simulate.simulate_wfss(folder / "wfss", exposures=2, size=SIZE),
-        simulate.simulate_soss(
-            folder / "soss", integrations=8, segments=2, templates=3, drift=0.05
-        ),
-    ]
 
 
 def needed(plan):
@@ -53,20 +38,17 @@ def needed(plan):
 
 def test_the_demo_program_goes_from_a_bucket_to_a_bucket(store, tmp_path):
     written = demo_program(tmp_path / "program")
-    (tmp_path / "refs").mkdir()
-    for path in (path for each in written for path in each.references):
-        (tmp_path / "refs" / path.name).write_bytes(path.read_bytes())
+    with_references(written, tmp_path / "refs")
     url = store.upload(tmp_path / "program", "program")
     refs = store.upload(tmp_path / "refs", "refs")
     names = [p.relative_to(tmp_path / "program") for each in written for p in each.associations]
-    given = {"save_combined_background": True, "soss_fit": "integration"}
     here = [str(tmp_path / "program" / name) for name in names]
     local = bkgflow.run(
-        bkgflow.plan(here, tmp_path / "out", references=tmp_path / "refs", **given), "threads"
+        bkgflow.plan(here, tmp_path / "out", references=tmp_path / "refs", **DEMO), "threads"
     )
     assert local.ok
     plan = bkgflow.plan([f"{url}/{name}" for name in names], f"{store.url}/out", references=refs,
-                        **given)  # fmt: skip
+                        **DEMO)  # fmt: skip
     result = bkgflow.run(plan, "local", workers=2)
     assert result.ok, result
     read, requests = store.proxy.sent("GET", "/program/"), store.proxy.count("_rate", "GET")
@@ -76,11 +58,7 @@ def test_the_demo_program_goes_from_a_bucket_to_a_bucket(store, tmp_path):
     assert products == [n.removeprefix("out/") for n in store.names("out") if n.endswith(".fits")]
     for name in products:
         (tmp_path / "theirs.fits").write_bytes(store.get(f"out/{name}"))
-        with fits.open(tmp_path / "out" / name) as a, fits.open(tmp_path / "theirs.fits") as b:
-            assert [each.name for each in a] == [each.name for each in b]
-            for one, other in zip(a, b, strict=True):
-                if one.name not in ("PRIMARY", "ASDF"):
-                    assert np.array_equal(one.data, other.data, equal_nan=one.is_image), name
+        assert not differences(tmp_path / "out" / name, tmp_path / "theirs.fits")
 
 
 def test_a_wrong_secret_is_refused_once_before_anything(store, tmp_path, monkeypatch):
@@ -156,6 +134,34 @@ def test_a_writer_that_is_killed_leaves_no_object_and_its_parts_are_removed(stor
     with hold(Location.of(f"{store.url}/out"), "0123abcd"):
         assert clear_dead(Location.of(f"{store.url}/out")).removed == 1
     assert not uploads()
+
+
+def test_a_killed_writer_of_a_group_leaves_none_and_the_next_run_makes_it(store, tmp_path):
+    write_program(tmp_path / "p")
+    url, out = store.upload(tmp_path / "p", "prog"), f"{store.url}/out"
+    words = ("run", url, "--output", out, "--format", "zarr", "--cluster", "threads", "-q")
+    killed_at(
+        store,
+        lambda each: each.method == "PUT" and each.path.endswith("t1_bsub.zarr/zarr.json"),
+        *words,
+    )
+    product = Location.of(f"{out}/t1_bsub.zarr")
+    assert len([n for n in store.names("out/") if "t1_bsub.zarr/" in n]) > 10
+    assert not holds_product(product)
+    result = bkgflow.run(bkgflow.plan(url, out, format="zarr"), "threads", progress=False)
+    assert result.ok and holds_product(product) and bkgflow.verify(out).ok
+    assert not [name for name in store.names("out/") if "/.bkgflow-" in name]
+
+
+def test_workers_commit_to_a_repository_side_by_side(store, tmp_path):
+    write_program(tmp_path / "p", targets=8)
+    url, store_url = store.upload(tmp_path / "p", "prog"), f"icechunk://{store.url}/all.icechunk"
+    plan = bkgflow.plan(url, tmp_path / "out", store=store_url)
+    result = bkgflow.run(plan, "local", workers=2, progress=False)
+    assert result.ok, result
+    assert len(bkgflow.run(plan, "threads", progress=False).kept) == 8
+    assert bkgflow.verify(tmp_path / "out").ok
+    assert len(bkgflow.export_fits(store_url, tmp_path / "fits")) == 8
 
 
 def test_an_exposure_costs_few_requests(store, tmp_path):

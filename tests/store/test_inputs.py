@@ -14,6 +14,7 @@ from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.exposures.source import read_whole
 from bkgflow.io.storage.lists import expanded
 from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.ranges import SMALL
 from bkgflow.io.storage.reached import forget_stores
 from tests.helpers.exposures import make_model, write_association
 from tests.helpers.programs import write_program
@@ -132,11 +133,14 @@ def test_a_url_with_a_password_is_refused_and_not_repeated(place, tmp_path):
     assert "hunter2" not in str(caught.value)
 
 
-def test_an_object_replaced_after_the_plan_is_an_error_of_its_unit_alone(store, tmp_path):
+@pytest.mark.parametrize("size", [24, 160])
+def test_an_object_replaced_after_the_plan_is_an_error_of_its_unit_alone(store, tmp_path, size):
+    """A small one is read whole while it is planned, and then held in memory."""
     (tmp_path / "p").mkdir()
     for name, value in (("t0", 3.0), ("t1", 3.0), ("t2", 3.0), ("b", 1.0), ("other", 9.0)):
-        with make_model(np.full((160, 160), value, np.float32)) as model:
+        with make_model(np.full((size, size), value, np.float32)) as model:
             model.save(str(tmp_path / "p" / f"{name}_rate.fits"))
+    assert ((tmp_path / "p" / "b_rate.fits").stat().st_size <= SMALL) == (size == 24)
     products = [(f"p{n}", f"t{n}_rate.fits", ["b_rate.fits"]) for n in range(3)]
     write_association(tmp_path / "p" / "x_asn.json", products)
     url = store.upload(tmp_path / "p", "prog")
@@ -150,3 +154,27 @@ def test_an_object_replaced_after_the_plan_is_an_error_of_its_unit_alone(store, 
     assert "plans anew" in error.cure and error.file.endswith("t1_rate.fits")
     again = bkgflow.run(bkgflow.plan(f"{url}/x_asn.json", f"{store.url}/out"), "threads")
     assert [v.state for v in again.verdicts] == ["COMPLETE"] * 3 and len(again.kept) == 2
+
+
+def test_a_small_background_replaced_after_the_plan_is_no_background(store, tmp_path):
+    write_program(tmp_path / "p", targets=1)
+    url = store.upload(tmp_path / "p", "prog")
+    plan = bkgflow.plan(f"{url}/x_asn.json", f"{store.url}/out")
+    store.put("prog/b_rate.fits", (tmp_path / "p" / "t0_rate.fits").read_bytes())
+    [verdict] = bkgflow.run(plan, "threads").verdicts
+    assert verdict.state == "QUARANTINED" and verdict.error.file.endswith("b_rate.fits")
+
+
+def test_what_is_held_in_memory_is_asked_for_once_in_a_byte(store):
+    location = Location.of(store.put("a.bin", data_of(50_000)))
+    location.identity()
+    for opened in range(3):
+        with location.open() as stream:
+            stream.read()
+        assert store.proxy.count("a.bin", "GET") == 1, opened
+    location.expect(location.identity())
+    for _ in range(3):
+        with location.open() as stream:
+            assert stream.read() == data_of(50_000)
+    ranges = [r.headers["range"] for r in store.proxy.requests if r.method == "GET"]
+    assert ranges[1:] == ["bytes=0-0"]

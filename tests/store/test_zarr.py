@@ -1,5 +1,8 @@
 """Products as groups of zarr in a bucket: whole, known by the ledger, and given back as FITS."""
 
+import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -12,8 +15,10 @@ from bkgflow.io.products.zarr import ZarrWriter
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import PublishAnywhere
 from bkgflow.io.zarr.reading import holds_product, store_of
+from tests.helpers.clusters import ROOT
 from tests.helpers.products import assert_same
 from tests.helpers.programs import write_program
+from tests.helpers.stores import killed_at
 
 
 @pytest.fixture
@@ -98,3 +103,68 @@ def test_a_reader_that_polls_a_bucket_never_opens_half_a_group(store, program):
         assert len(values) == 1
     thread.join()
     assert holds_product(to) and seen
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("before", [False, True])
+def test_a_writer_that_is_killed_leaves_no_half_group_and_its_parts_are_removed(
+    store, program, before
+):
+    """It dies when all of a group is there but what it opens by; of a new one, and over an old."""
+    url, _ = program
+    out, plan = f"{store.url}/out", bkgflow.plan(url, f"{store.url}/out", format="zarr")
+    if before:
+        assert bkgflow.run(plan, "threads", progress=False).ok
+
+    def is_top(request):
+        return request.method == "PUT" and request.path.endswith("t1_bsub.zarr/zarr.json")
+
+    words = ("run", url, "--output", out, "--format", "zarr", "--cluster", "threads", "-q")
+    killed_at(store, is_top, *words, *(["--fresh"] if before else []))
+    left = [name for name in store.names("out/") if "t1_bsub.zarr/" in name]
+    hidden = [name for name in left if "/.bkgflow-" in name]
+    assert len(hidden if before else left) > 10
+    product = Location.of(f"{out}/t1_bsub.zarr")
+    assert holds_product(product) == before
+    if before:
+        assert (xr.open_zarr(product.url).sci == 2.0).all()
+    else:
+        with pytest.raises(FileNotFoundError):
+            xr.open_zarr(product.url)
+    result = bkgflow.run(plan, "threads", progress=False)
+    assert result.ok and bkgflow.verify(out).ok and not bkgflow.verify(out).unknown
+    assert not [name for name in store.names("out/") if "/.bkgflow-" in name]
+    assert (xr.open_zarr(product.url).sci == 2.0).all()
+
+
+def test_clean_removes_all_objects_of_a_group(store, program, tmp_path):
+    url, _ = program
+    out = f"{store.url}/out"
+    assert bkgflow.run(bkgflow.plan(url, out, format="zarr"), "threads", progress=False).ok
+    assert bkgflow.run(bkgflow.plan(url, out), "threads", progress=False).ok
+    assert len(bkgflow.clean(out, yes=True).unwanted) == 3
+    assert not [name for name in store.names("out/") if ".zarr" in name]
+
+
+FORGETS = """
+import gc, sys
+import xarray as xr
+from bkgflow.io.storage.reached import forget_stores
+data = xr.open_zarr(sys.argv[1], group="t0_bsub")
+assert float(data.sci.mean()) == 2.0
+del data
+forget_stores()
+gc.collect()
+"""
+
+
+def test_no_connection_stays_open_of_a_store_that_xarray_has_opened(store, program, tmp_path):
+    url, _ = program
+    where = f"{store.url}/all.zarr"
+    assert bkgflow.run(bkgflow.plan(url, tmp_path / "out", store=where), "threads").ok
+    done = subprocess.run(
+        [sys.executable, "-c", FORGETS, where],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")

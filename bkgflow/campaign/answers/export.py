@@ -111,12 +111,22 @@ def export(output: PathLike, to: PathLike | None = None, *, form: str = "") -> E
     chosen = "" if to is None else format_of(to, form)  # before anything is read
     with asked(folder) as reader:
         listed = {each.unit for each in reader.units()}
-        units = reader.units(all_of_them=True)
+        units = _last(reader.units(all_of_them=True), listed)
         rows = tuple(_row(each, folder, each.unit in listed) for each in units)
     found = Exported(str(folder), reader.campaign, rows, "" if to is None else str(Location.of(to)))
     if to is not None:
         write_table(found.to_frame(), to, chosen)
     return found
+
+
+def _last(units: list[Kept], listed: set[str]) -> list[Kept]:
+    """Leave out what became of a target before, where that left no product.
+
+    A unit that the plan refuses is called after its association: its product has no name yet.
+    When that is mended, it is called after the product, and the old name stands for nothing.
+    """
+    there = {each.target for each in units if each.unit in listed}
+    return [each for each in units if each.unit in listed or each.files or each.target not in there]
 
 
 def _row(kept: Kept, folder: Location, listed: bool) -> Row:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
@@ -19,7 +20,7 @@ from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.products.describe import draft_combined
 from bkgflow.io.products.headers_from_file import Written, as_written, parts_from_file
 from bkgflow.io.products.pixels import Part, write_parts
-from bkgflow.io.products.writer import Arrays, Changes, check_arrays
+from bkgflow.io.products.writer import NO_EXTRAS, Arrays, Changes, Edit, check_arrays
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import Draft, Publish, PublishAnywhere, writing
 from bkgflow.record import Record
@@ -100,7 +101,9 @@ class OpenFile:
             write_parts(parts, self._target.location, path, changes.edits, threads)
         return draft
 
-    def combined(self, arrays: Arrays, record: Record, to: Location) -> Draft:
+    def combined(
+        self, arrays: Arrays, record: Record, to: Location, extras: Mapping[str, Edit] = NO_EXTRAS
+    ) -> Draft:
         """See `OpenTarget.combined`."""
         return draft_combined(self._publish, self.model().model, arrays, record, to)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,7 +11,16 @@ from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.fits.checksums import check_checksums
 from bkgflow.io.models import native, open_model
 from bkgflow.io.products.describe import describe, draft_combined, with_dq
-from bkgflow.io.products.writer import ATTRIBUTES, EDITED, Arrays, Changes, Prepared, check_arrays
+from bkgflow.io.products.writer import (
+    ATTRIBUTES,
+    EDITED,
+    NO_EXTRAS,
+    Arrays,
+    Changes,
+    Edit,
+    Prepared,
+    check_arrays,
+)
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import Publish, PublishAnywhere
 from bkgflow.record import Record
@@ -68,7 +78,9 @@ class _OpenModel:
         # A bare name, as models have: nobody is to look for a file there.
         return _ModelDraft(Location(to.name), model, self.writer)
 
-    def combined(self, arrays: Arrays, record: Record, to: Location) -> Prepared:
+    def combined(
+        self, arrays: Arrays, record: Record, to: Location, extras: Mapping[str, Edit] = NO_EXTRAS
+    ) -> Prepared:
         given = self.writer.model
         with open_model(self.target.location) if given is None else nullcontext(given) as model:
             return draft_combined(self.writer.publish, model, arrays, record, to)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,7 +25,9 @@ from bkgflow.verdict import State, Verdict
 __all__ = [
     "ATTRIBUTES",
     "EDITED",
+    "EXTRA",
     "NAMED",
+    "NO_EXTRAS",
     "Arrays",
     "Changes",
     "Edit",
@@ -54,6 +57,14 @@ EDITED: Mapping[str, np.dtype[np.generic]] = {
 }
 """EXTNAME and type, in a product, of the arrays that a background changes."""
 
+EXTRA: Mapping[str, np.dtype[np.generic]] = {
+    "background": np.dtype(np.float32),
+    "n_used": np.dtype(np.uint16),
+}
+"""Name and type of the arrays (ny, nx) that say how a product was made: what was subtracted, in
+the unit of SCI, and of how many exposures each pixel of that is the mean. A product in zarr has
+them; FITS products are those of the pipeline, and have none."""
+
 NAMED: Mapping[str, str] = {
     "R_BKG": "ref_file.bkg.name",
     "R_WAVRAN": "ref_file.wavelengthrange.name",
@@ -69,6 +80,10 @@ ATTRIBUTES: Mapping[str, str] = {"SCI": "data", "ERR": "err", "DQ": "dq"} | {
     name: attribute for name, attribute in VARIANCES.items() if name in EDITED
 }
 """What a data model calls them."""
+
+
+NO_EXTRAS: Mapping[str, Edit] = MappingProxyType({})
+"""Of a combined background that is a file."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,6 +102,8 @@ class Changes:
         Becomes ``meta.cal_step.imprint``, the card S_IMPRNT; None leaves it as it is.
     keywords : tuple of (str, str)
         Cards of the primary header, of `NAMED`, that say what was used: printable ASCII.
+    extras : mapping
+        By name, one of `EXTRA`, what fills some rows of such an array.
     """
 
     edits: Mapping[str, Edit] = field(default_factory=dict)
@@ -94,6 +111,7 @@ class Changes:
     scaling_factor: float | None = None
     imprint: State | None = None
     keywords: tuple[tuple[str, str], ...] = ()
+    extras: Mapping[str, Edit] = field(default_factory=dict)
 
     def after(self, first: Mapping[str, Edit]) -> Changes:
         """Return the same, with edits that are made before these."""
@@ -148,10 +166,21 @@ class OpenTarget(Protocol):
             If nothing can be written there.
         """
 
-    def combined(self, arrays: Arrays, record: Record, to: Location) -> Prepared:
+    def combined(
+        self,
+        arrays: Arrays,
+        record: Record,
+        to: Location,
+        extras: Mapping[str, Edit] = NO_EXTRAS,
+    ) -> Prepared:
         """Prepare a combined background, with the metadata of the exposure that it is for.
 
-        The record says what it was made of.
+        Parameters
+        ----------
+        record : Record
+            Says what it was made of.
+        extras : mapping
+            As those of `Changes`.
 
         Raises
         ------

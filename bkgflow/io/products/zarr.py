@@ -6,6 +6,7 @@ import gzip
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from bkgflow.detector import Window
@@ -15,11 +16,12 @@ from bkgflow.io.products.fits import FitsWriter, OpenFile
 from bkgflow.io.products.pieces import parts_of_file, pieces_of
 from bkgflow.io.products.pixels import Part
 from bkgflow.io.products.said import file_called
-from bkgflow.io.products.writer import Arrays, Changes, Edit, check_arrays
+from bkgflow.io.products.writer import EXTRA, NO_EXTRAS, Arrays, Changes, Edit, check_arrays
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import Draft, Publish, PublishAnywhere, writing
 from bkgflow.io.storage.reading import reading
-from bkgflow.io.zarr.writing import write_group
+from bkgflow.io.zarr.layout import Pixels
+from bkgflow.io.zarr.writing import Extra, write_group
 from bkgflow.record import Record
 from bkgflow.verdict import Verdict
 
@@ -71,16 +73,20 @@ class _OpenZarr:
             shapes = {part.name: part.source.shape for part in parts if part.source is not None}
             check_arrays(self.target, changes, shapes)
             source = self.target.location
-            _write(path, to.name, parts, source, self.target.window, changes.edits)
+            window = self.target.window
+            _write(path, to.name, parts, source, window, changes.edits, changes.extras)
         return draft
 
-    def combined(self, arrays: Arrays, record: Record, to: Location) -> Draft:
+    def combined(
+        self, arrays: Arrays, record: Record, to: Location, extras: Mapping[str, Edit] = NO_EXTRAS
+    ) -> Draft:
         draft = self.publish.prepare(to)
         with writing(draft) as path:
             # The data model writes a file, beside the draft's folder, and it goes with that.
             file = path.with_name(file_called(path.name))
             save_combined(file, self.fits.model().model, arrays, record)
-            to_group(Location.of(file), path, self.target.window, name=to.name)
+            parts, source = parts_of_file(Location.of(file)), Location.of(file)
+            _write(path, to.name, parts, source, self.target.window, {}, extras)
         return draft
 
 
@@ -102,9 +108,15 @@ def _write(
     source: Location,
     window: Window,
     edits: Mapping[str, Edit],
+    extras: Mapping[str, Edit] = NO_EXTRAS,
 ) -> None:
+    made = [Extra(called, EXTRA[called], partial(_filled, edit)) for called, edit in extras.items()]
     with source.open() as stream:
-        write_group(path, name, pieces_of(parts, stream, name, edits), window)
+        write_group(path, name, pieces_of(parts, stream, name, edits), window, made)
         if isinstance(stream, gzip.GzipFile):
             with reading(stream):
                 stream.seek(0, os.SEEK_END)  # a gzip file's sum is at its end
+
+
+def _filled(edit: Edit, _some: slice, rows: slice, out: Pixels) -> None:
+    edit(out[0], 0, rows)

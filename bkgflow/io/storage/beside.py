@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 
 from bkgflow.io.storage.location import Location
-from bkgflow.io.storage.many_files import is_product
+from bkgflow.io.storage.many_files import METADATA, is_product
 from bkgflow.io.storage.owner import Owner
 from bkgflow.io.storage.publish import PREFIX
 from bkgflow.io.storage.refused import not_writable
@@ -77,7 +77,7 @@ def remove(files: Iterable[Location]) -> tuple[list[Location], list[str]]:
     for each in files:
         try:
             if not each.is_local:
-                Remote.of(each.url).remove()
+                _remove_objects(each)
             elif is_product(each.path):
                 _remove_product(each)
             else:
@@ -89,6 +89,16 @@ def remove(files: Iterable[Location]) -> tuple[list[Location], list[str]]:
         else:
             gone.append(each)
     return gone, left
+
+
+def _remove_objects(where: Location) -> None:
+    """Remove an object, or those of a product: first the one that it does not open without."""
+    remote = Remote.of(where.url)
+    names = remote.below() if remote.is_s3 else []
+    for name in sorted(names, key=lambda name: name != METADATA):
+        Remote.of((where / name).url).remove()
+    if not names:
+        remote.remove()
 
 
 def _remove_product(product: Location) -> None:

@@ -17,7 +17,10 @@ from bkgflow.io.storage.mirror import Mirror
 from bkgflow.io.storage.refused import not_writable
 from bkgflow.io.storage.remote import Remote
 
-__all__ = ["Appended", "Desk", "private_folder", "remove_folder", "working_folder"]
+__all__ = ["Appended", "Desk", "newest_words", "private_folder", "remove_folder", "working_folder"]
+
+LAST = 1500
+"""Characters of a log that are told."""
 
 
 def working_folder() -> Location:
@@ -25,17 +28,32 @@ def working_folder() -> Location:
     return Location.of(Path.cwd())
 
 
-def private_folder() -> Location:
-    """Make a folder among the machine's temporary files that nobody else may look into."""
+def private_folder(within: Location | None = None) -> Location:
+    """Make a folder that nobody else may look into.
+
+    Among the machine's temporary files, or, hidden, in a folder that other machines see.
+    """
     try:
-        return Location.of(tempfile.mkdtemp(prefix="bkgflow-"))
+        if within is None:
+            return Location.of(tempfile.mkdtemp(prefix="bkgflow-"))
+        within.make_folder()
+        return Location.of(tempfile.mkdtemp(prefix=".bkgflow-", dir=within.path))
     except OSError as problem:
-        raise not_writable(tempfile.gettempdir(), problem) from None
+        raise not_writable(within or tempfile.gettempdir(), problem) from None
 
 
 def remove_folder(folder: Location) -> None:
     """Take away such a folder with all that is in it, if it is there."""
     shutil.rmtree(folder.path, ignore_errors=True)
+
+
+def newest_words(folder: Location) -> str:
+    """Return the end of the file in a folder that was written last; empty where there is none."""
+    with suppress(OSError, ValueError):
+        files = [each for each in folder.path.iterdir() if each.is_file() and each.stat().st_size]
+        newest = max(files, key=lambda each: each.stat().st_mtime)
+        return newest.read_text(errors="replace")[-LAST:].strip()
+    return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
@@ -21,11 +22,15 @@ __all__ = [
     "is_product",
     "put_in_place",
     "stamp_of",
+    "sync_below",
 ]
 
 METADATA, PARTS = "zarr.json", "fits"
 """What tells the folder of a product from any other: a group of zarr, and the group of all that
 is no pixel in it. A folder with the first one alone is a store of products."""
+
+SYNCS = 8
+"""Files that are synced at a time."""
 
 AT_FDCWD, RENAME_EXCHANGE = -100, 2
 """Of Linux: paths count from the working folder; both names change their places."""
@@ -52,6 +57,16 @@ def below(folder: Path) -> Iterator[Path]:
             yield Path(top) / name
         if Path(top) != folder:
             yield Path(top)
+
+
+def sync_below(folder: Path, sync: Callable[[Path], object]) -> None:
+    """Have the file system keep all that lies below a folder; of a file, nothing does.
+
+    Side by side, so that it waits for its journal once for many.
+    """
+    if folder.is_dir():
+        with ThreadPoolExecutor(SYNCS, thread_name_prefix="bkgflow-sync") as pool:
+            list(pool.map(sync, below(folder)))
 
 
 def stamp_of(folder: Path) -> Stamp:

@@ -22,8 +22,9 @@ from uuid import uuid4
 from bkgflow.errors import StorageError
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.lock import check_held
-from bkgflow.io.storage.many_files import METADATA, below, put_in_place
+from bkgflow.io.storage.many_files import METADATA, below, put_in_place, sync_below
 from bkgflow.io.storage.owner import Owner
+from bkgflow.io.storage.reached import ICECHUNK
 from bkgflow.io.storage.refused import not_writable
 from bkgflow.io.storage.remote import Remote
 
@@ -152,8 +153,7 @@ class LocalPublish:
         # A rename may reach the disk before the bytes do. Without the first sync a power
         # cut would leave a file of the right name and length that is full of zeros; without
         # the second one the ledger could know of a product whose name is lost.
-        for each in below(scratch):
-            self.sync(each)
+        sync_below(scratch, self.sync)
         self.sync(scratch)
         if self.run:
             check_held(self.home or to.parent, self.run)  # it may have ended while this was written
@@ -202,6 +202,10 @@ def publisher_of(to: Location, run: str = "", home: Location | None = None) -> P
     """
     if to.is_local:
         return LocalPublish(run=run, home=home)
+    if to.url.startswith(ICECHUNK):
+        from bkgflow.io.storage.icechunk_publish import IcechunkPublish
+
+        return IcechunkPublish(run, home)
     from bkgflow.io.storage.remote_publish import RemotePublish
 
     return RemotePublish(run, home=home)
@@ -287,6 +291,12 @@ def published(location: Location) -> tuple[int, str]:
     """
     if location.is_local:
         return location.size(), location.checksum()
+    if location.url.startswith(ICECHUNK):
+        from bkgflow.io.storage.icechunks import checksum_in_commit
+
+        with suppress(OSError):
+            return location.size(), checksum_in_commit(location.url)
+        return -1, ""
     from bkgflow.io.storage.objects import CHECKSUM, head
 
     with suppress(OSError):

@@ -19,7 +19,7 @@ from bkgflow.io.storage.reached import AT_ONCE
 from bkgflow.io.storage.remote import Remote
 from bkgflow.io.storage.seekable import SeekableStream
 from bkgflow.io.storage.unwell import ChangedError
-from bkgflow.io.storage.versions import Version, expected
+from bkgflow.io.storage.versions import Version, confirmed, expected, is_confirmed
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -140,6 +140,8 @@ class RangeReader(SeekableStream):
             return b""
         if (found := kept.find(self._key, at)) is None:
             found = self._announced(at) or self._demanded(at, most)
+        else:
+            self._confirm()
         begin, data = found
         return memoryview(data)[at - begin : at - begin + most]
 
@@ -160,7 +162,7 @@ class RangeReader(SeekableStream):
         except BaseException:
             self._give_up(start)
             raise
-        kept.keep(self._key, start, data)
+        self._keep(start, data)
         self._give_up(start)
         self._fetch()
         return start, data
@@ -183,9 +185,23 @@ class RangeReader(SeekableStream):
             if (found := self._announced(at)) is not None:
                 return found
         data = self._said(lambda: self._remote.read(at, stop, self.version))
-        kept.keep(self._key, at, data)
+        self._keep(at, data)
         self._end = stop
         return at, data
+
+    def _keep(self, start: int, data: bytes) -> None:
+        kept.keep(self._key, start, data)
+        confirmed(self.name, self.version.etag)
+
+    def _confirm(self) -> None:
+        """See that what is held in memory is in the store still, unless somebody just has.
+
+        Of other stores than S3 the version was compared when the object was opened.
+        """
+        version = self.version
+        if self._remote.is_s3 and version.etag and not is_confirmed(self.name, version.etag):
+            self._said(lambda: self._remote.read(0, 1, version))
+            confirmed(self.name, version.etag)
 
     def _said(self, read: Callable[[], bytes]) -> bytes:
         try:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bkgflow.errors import UsageError
 
-__all__ = ["AT_ONCE", "check_url", "forget_stores", "s3_options"]
+if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+__all__ = ["AT_ONCE", "ICECHUNK", "S3", "check_url", "forget_stores", "s3_options", "system_of"]
+
+S3 = ("s3", "s3a")
+
+ICECHUNK = "icechunk://"
+"""How URLs of repositories of icechunk begin; then comes a path, or another URL."""
 
 AT_ONCE = 64
 """Connections to a store that a process may have."""
@@ -39,14 +49,46 @@ def check_url(url: str) -> None:
     UsageError
         If it has one; it is not said which.
     """
-    if SECRET.match(url):
-        scheme, _, rest = url.partition("://")
+    inner = url.removeprefix(ICECHUNK)
+    if SECRET.match(inner):
+        scheme, _, rest = inner.partition("://")
         raise UsageError(
             "A URL must have no password in it",
             value=f"{scheme}://…@{rest.rpartition('@')[2]}"[:200],
             cure="Put credentials into the environment (AWS_ACCESS_KEY_ID, "
             "AWS_SECRET_ACCESS_KEY) or into ~/.aws/credentials",
         )
+
+
+def system_of(url: str) -> tuple[AbstractFileSystem, str]:
+    """Return who has a URL's file, and its name there; fsspec keeps one for each scheme.
+
+    Raises
+    ------
+    UsageError
+        If nobody knows the scheme, its package is not installed, or a password is in it.
+    """
+    check_url(url)
+    if url.startswith(ICECHUNK):
+        from bkgflow.io.storage.icechunk_files import IcechunkFiles
+
+        return IcechunkFiles(), url.removeprefix(ICECHUNK)
+    import fsspec  # takes a tenth of a second, and most programs lie on disks
+
+    try:
+        options = s3_options() if url.partition("://")[0] in S3 else {}
+        system, path = fsspec.core.url_to_fs(url, **options)
+    except (ImportError, ValueError) as problem:
+        raise UsageError(
+            "A URL must have a scheme that fsspec knows",
+            file=url,
+            value=str(problem),
+            cure="Correct the URL, or install the package that the message names "
+            "(for s3://: pip install 'bkgflow[s3]')",
+        ) from None
+    if options:
+        system.retries = 1
+    return system, path
 
 
 def forget_stores() -> None:
@@ -57,7 +99,20 @@ def forget_stores() -> None:
     fsspec.config.set_conf_files(str(Path.home() / ".config" / "fsspec"), fsspec.config.conf)
     fsspec.config.set_conf_env(fsspec.config.conf)
     if (known := fsspec.registry.get("s3")) is not None:
+        for system in list(known._cache.values()):
+            _close(system)
         known.clear_instance_cache()
+
+
+def _close(system: AbstractFileSystem) -> None:
+    """Close the connections of a file system that zarr has asked, in the thread that it asks from.
+
+    fsspec closes those of its own thread itself; others would complain when they are collected.
+    """
+    asking = sys.modules.get("zarr.core.sync")
+    if asking is not None and system.asynchronous and system._s3 is not None:
+        with suppress(Exception):  # that thread may have ended
+            asking.sync(system._s3.close(), timeout=2)
 
 
 @cache

@@ -8,10 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bkgflow.errors import UsageError
 from bkgflow.io.storage.identity import Identity, Stamp
 from bkgflow.io.storage.many_files import grouped
-from bkgflow.io.storage.reached import check_url, s3_options
+from bkgflow.io.storage.reached import S3, system_of
 from bkgflow.io.storage.told import Answer, version_of
 from bkgflow.io.storage.unwell import ChangedError, Wrong, persistently, wrong_with
 from bkgflow.io.storage.versions import Version, expect, expected, listed, take_listed
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["Remote"]
 
 T = TypeVar("T")
-
-S3 = ("s3", "s3a")
 
 FRESH = 5.0
 """Seconds for which a bucket that gave an answer counts as one that is there."""
@@ -41,30 +38,8 @@ class Remote:
 
     @classmethod
     def of(cls, url: str) -> Remote:
-        """Find who has a URL's files; fsspec keeps one for each scheme.
-
-        Raises
-        ------
-        UsageError
-            If nobody knows the scheme, its package is not installed, or a password is in it.
-        """
-        import fsspec  # takes a tenth of a second, and most programs lie on disks
-
-        check_url(url)
-        try:
-            options = s3_options() if url.partition("://")[0] in S3 else {}
-            system, path = fsspec.core.url_to_fs(url, **options)
-        except (ImportError, ValueError) as problem:
-            raise UsageError(
-                "A URL must have a scheme that fsspec knows",
-                file=url,
-                value=str(problem),
-                cure="Correct the URL, or install the package that the message names "
-                "(for s3://: pip install 'bkgflow[s3]')",
-            ) from None
-        if options:
-            system.retries = 1
-        return cls(url, system, path)
+        """Find who has a URL's files; see `system_of`."""
+        return cls(url, *system_of(url))
 
     @property
     def is_s3(self) -> bool:

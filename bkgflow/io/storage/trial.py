@@ -13,7 +13,16 @@ from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.refused import not_writable
 from bkgflow.io.storage.remote import Remote
 
-__all__ = ["TOKEN", "UNSEEN", "drop_token", "leave_token", "look", "read_token", "trial_folder"]
+__all__ = [
+    "TOKEN",
+    "UNSEEN",
+    "drop_token",
+    "leave_token",
+    "look",
+    "look_into",
+    "read_token",
+    "trial_folder",
+]
 
 EDGE = 1 << 14
 """Bytes at either end of a file that are compared: headers, and the end of what was copied."""
@@ -31,6 +40,16 @@ def look(files: Iterable[Location]) -> dict[Location, str]:
     Times are no part of it: file systems round them differently.
     """
     return {each: _seen(each) for each in files}
+
+
+def look_into(folder: Location) -> str:
+    """Say what a machine sees in a folder: two that see the same folder say the same."""
+    try:
+        names = [each.name for each in folder.listing()]
+    except (OSError, BkgflowError) as problem:
+        return UNSEEN + (getattr(problem, "strerror", None) or str(problem))
+    told = sha256("\n".join(names).encode(errors="surrogateescape")).hexdigest()[:8]
+    return f"{len(names)} names {told}"
 
 
 def _seen(file: Location) -> str:

@@ -1,7 +1,9 @@
 """Which version of an object this process has seen, so that another one is noticed when it is read.
 
 What is seen of an object is registered when somebody asks for its identity, and where a task begins
-that was planned with it. Opening the object then asks the store for that very version.
+that was planned with it. Opening the object then asks the store for that very version. What is
+kept of an object was that version when it was fetched: whoever takes it from memory first has the
+store confirm that it still is, once for each time that the version was registered.
 """
 
 from __future__ import annotations
@@ -11,7 +13,16 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 
-__all__ = ["Version", "expect", "expected", "found_plain", "listed", "take_listed"]
+__all__ = [
+    "Version",
+    "confirmed",
+    "expect",
+    "expected",
+    "found_plain",
+    "is_confirmed",
+    "listed",
+    "take_listed",
+]
 
 MOST = 1 << 16
 """Objects that are remembered."""
@@ -50,6 +61,7 @@ class Version:
 
 _lock = threading.Lock()
 _expected: OrderedDict[str, Version] = OrderedDict()
+_confirmed: OrderedDict[str, str] = OrderedDict()
 _listed: OrderedDict[str, tuple[Version, float]] = OrderedDict()
 
 
@@ -57,6 +69,7 @@ def expect(url: str, version: Version) -> None:
     """Have an object be opened as this version from now on, by all threads of this process."""
     with _lock:
         before = _expected.pop(url, None)
+        _confirmed.pop(url, None)
         if before is not None and before.plain and before.is_same(version):
             version = replace(version, plain=True)
         _expected[url] = version
@@ -67,6 +80,19 @@ def expect(url: str, version: Version) -> None:
 def expected(url: str) -> Version | None:
     """Return the version as which an object is to be opened; None where nobody has seen it."""
     return _expected.get(url)
+
+
+def confirmed(url: str, etag: str) -> None:
+    """Remember that the store has given something of this version, under that condition."""
+    with _lock:
+        _confirmed[url] = etag
+        while len(_confirmed) > MOST:
+            _confirmed.popitem(last=False)
+
+
+def is_confirmed(url: str, etag: str) -> bool:
+    """Whether it has done so since the version was registered last."""
+    return _confirmed.get(url) == etag
 
 
 def found_plain(url: str) -> None:

@@ -22,8 +22,8 @@ LONG_NAMES: Mapping[str, str] = {
     "var_rnoise": "variance of the read noise",
     "var_flat": "variance of the flat field",
     "mask": "pixels that the background was fitted to: 1",
-    "background": "background",
-    "n_used": "values that were averaged",
+    "background": "background that was subtracted",
+    "n_used": "exposures that the background is the mean of",
 }
 
 KEYWORDS = (

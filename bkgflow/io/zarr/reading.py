@@ -15,6 +15,7 @@ import numpy as np
 from bkgflow.errors import FileError
 from bkgflow.io.fits.cards import BLOCK, Cards
 from bkgflow.io.fits.hdus import Hdu, hdu_of
+from bkgflow.io.storage.icechunks import is_icechunk, last_store, place_of
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.many_files import METADATA, PARTS
 from bkgflow.io.storage.reached import s3_options
@@ -25,7 +26,7 @@ from bkgflow.io.zarr.layout import FITS, Pixels, Untyped
 
 if TYPE_CHECKING:
     import zarr
-    from zarr.storage import FsspecStore, LocalStore
+    from zarr.storage import FsspecStore, LocalStore, StorePath
 
     ZarrArray = zarr.Array[Any]
 
@@ -39,7 +40,7 @@ __all__ = [
     "store_of",
 ]
 
-SUFFIX = ".zarr"
+SUFFIXES = (".zarr", ".icechunk")
 
 RULE = "A product in zarr must be a whole group that bkgflow wrote"
 
@@ -138,7 +139,7 @@ def holds_group(location: Location) -> bool:
         except (OSError, ValueError):  # it is said when it is opened
             return False
     path = location.url.partition("://")[2]
-    return any(part.endswith(SUFFIX) for part in path.split("/"))
+    return any(part.endswith(SUFFIXES) for part in path.split("/"))
 
 
 def holds_product(location: Location) -> bool:
@@ -146,9 +147,15 @@ def holds_product(location: Location) -> bool:
     return all((location / name).is_file() for name in (METADATA, f"{PARTS}/{METADATA}"))
 
 
-def store_of(location: Location, *, read_only: bool = True) -> LocalStore | FsspecStore:
-    """Return the store whose root a location is."""
-    from zarr.storage import FsspecStore, LocalStore  # half a second, and few products are zarr
+def store_of(location: Location, *, read_only: bool = True) -> LocalStore | FsspecStore | StorePath:
+    """Return the store whose root a location is; in a repository of icechunk, at its last commit.
+
+    That one is to be read alone: it is written by commits.
+    """
+    from zarr.storage import FsspecStore, LocalStore, StorePath  # half a second
+
+    if is_icechunk(location.url):
+        return StorePath(last_store(location.url), place_of(location.url)[1])
 
     if location.is_local:
         return LocalStore(location.path, read_only=read_only)

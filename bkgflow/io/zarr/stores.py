@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bkgflow.errors import OutputError
 from bkgflow.io.storage.disks import on_one_disk
+from bkgflow.io.storage.icechunks import commit_root, is_icechunk
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.refused import not_writable
 from bkgflow.io.zarr.reading import holds_product, store_of
@@ -32,9 +33,13 @@ def make_store(store: Location, output: Location) -> None:
             value="one product",
             cure="Give another path (--store)",
         )
+    said = {"title": store.name, "source": "bkgflow"}
     try:
+        if is_icechunk(store.url):
+            commit_root(store.url, said)
+            return
         group = zarr.open_group(store_of(store, read_only=False), mode="a", use_consolidated=False)
-        group.update_attributes({"title": store.name, "source": "bkgflow"})
+        group.update_attributes(said)
         if store.is_local and not on_one_disk(store, output):
             raise OutputError(
                 "A store must lie on the file system of the output folder",
@@ -54,7 +59,12 @@ def make_store(store: Location, output: Location) -> None:
 
 
 def finish_store(store: Location) -> None:
-    """List all that is in a store in its own metadata, so that one read finds every product."""
+    """List all that is in a store in its own metadata, so that one read finds every product.
+
+    A repository of icechunk has such a list in each commit.
+    """
+    if is_icechunk(store.url):
+        return
     try:
         consolidate(store_of(store, read_only=False))
     except OSError as problem:

@@ -16,11 +16,12 @@ from bkgflow.io.fits.cards import WIDTH
 from bkgflow.io.fits.hdus import Hdu
 from bkgflow.io.fits.tree import TREE
 from bkgflow.io.fits.unwarned import unwarned
-from bkgflow.io.zarr.arrays import create
+from bkgflow.io.zarr.arrays import create, in_batches
 from bkgflow.io.zarr.attributes import array_attributes, coordinate_attributes, group_attributes
 from bkgflow.io.zarr.layout import (
     DIMENSIONS,
     FITS,
+    Attributes,
     Cut,
     Pixels,
     Untyped,
@@ -29,7 +30,7 @@ from bkgflow.io.zarr.layout import (
 )
 from bkgflow.io.zarr.trees import to_json
 
-__all__ = ["Piece", "Planes", "consolidate", "write_group"]
+__all__ = ["Extra", "Piece", "Planes", "consolidate", "write_group"]
 
 RESERVED = {*DIMENSIONS, FITS}
 
@@ -60,7 +61,26 @@ class Piece:
     data: Callable[[int], Iterable[bytes]]
 
 
-def write_group(path: Path, name: str, pieces: Sequence[Piece], window: Window) -> None:
+@dataclass(frozen=True, slots=True, eq=False)
+class Extra:
+    """An array (ny, nx) that a product has beside the HDUs of its FITS file.
+
+    Attributes
+    ----------
+    name : str
+        Of the array: an HDU of this name becomes none.
+    planes : callable
+        Gives its pixels: one plane of them.
+    """
+
+    name: str
+    dtype: np.dtype[np.generic]
+    planes: Planes
+
+
+def write_group(
+    path: Path, name: str, pieces: Sequence[Piece], window: Window, extras: Sequence[Extra] = ()
+) -> None:
     """Write a group into a new folder, shard by shard.
 
     Parameters
@@ -71,6 +91,8 @@ def write_group(path: Path, name: str, pieces: Sequence[Piece], window: Window) 
         All HDUs, in their order; one of the images is SCI.
     window : Window
         Where SCI lies on the detector.
+    extras : sequence of Extra
+        In the shape of one plane of SCI.
     """
     sci = next(piece.hdu for piece in pieces if piece.hdu.name == "SCI")
     shape = sci.data.shape
@@ -86,10 +108,15 @@ def write_group(path: Path, name: str, pieces: Sequence[Piece], window: Window) 
         attributes = coordinate_attributes(axis)
         array = create(group, axis, (length,), np.dtype(np.int32), (axis,), attributes)
         array[...] = np.arange(begin, begin + length, dtype=np.int32)
-    names = _names(pieces, shape)
-    for piece, called in zip(pieces, names, strict=True):
-        if called:
-            _write_pixels(group, called, piece, sci)
+    names = _names(pieces, shape, {extra.name for extra in extras})
+    with in_batches():
+        for piece, called in zip(pieces, names, strict=True):
+            if called:
+                attributes = array_attributes(called, piece.hdu.header, sci.header)
+                _write_piece(group, called, piece, attributes)
+        for extra in extras:
+            attributes = array_attributes(extra.name, sci.header, sci.header)
+            _write_pixels(group, extra.name, shape[-2:], extra.dtype, extra.planes, attributes)
     _write_rest(group.create_group(FITS), pieces, names)
     consolidate(group.store)
 
@@ -101,23 +128,32 @@ def consolidate(store: Untyped, path: str = "") -> None:
         zarr.consolidate_metadata(store, path=path or None)
 
 
-def _names(pieces: Sequence[Piece], shape: tuple[int, ...]) -> list[str]:
+def _names(pieces: Sequence[Piece], shape: tuple[int, ...], taken: set[str]) -> list[str]:
     """Return what each HDU's array is called; empty where it becomes none."""
     names: list[str] = []
     for piece in pieces:
         hdu = piece.hdu
         called = array_name(hdu.name)
         fits = piece.planes is not None and hdu.data.shape in {shape, shape[-2:]}
-        names.append(called if fits and called not in {*names, *RESERVED} else "")
+        names.append(called if fits and called not in {*names, *RESERVED, *taken} else "")
     return names
 
 
-def _write_pixels(group: zarr.Group, name: str, piece: Piece, sci: Hdu) -> None:
-    hdu = piece.hdu
-    shape, dtype, planes = hdu.data.shape, hdu.data.native, piece.planes
-    assert dtype is not None and planes is not None
+def _write_piece(group: zarr.Group, name: str, piece: Piece, attributes: Attributes) -> None:
+    data, planes = piece.hdu.data, piece.planes
+    assert data.native is not None and planes is not None
+    _write_pixels(group, name, data.shape, data.native, planes, attributes)
+
+
+def _write_pixels(
+    group: zarr.Group,
+    name: str,
+    shape: tuple[int, ...],
+    dtype: np.dtype[np.generic],
+    planes: Planes,
+    attributes: Attributes,
+) -> None:
     cut = cut_of(shape)
-    attributes = array_attributes(name, hdu.header, sci.header)
     array = create(group, name, shape, dtype, DIMENSIONS[-len(shape) :], attributes, cut)
     deep, (ny, nx) = (1, *shape)[-3], shape[-2:]
     depth, height = cut.step

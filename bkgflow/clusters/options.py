@@ -1,0 +1,159 @@
+"""Options that an engine has beside our settings: passed on as they are, if it knows them."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from importlib import import_module
+
+from bkgflow.errors import SettingsError, UsageError
+from bkgflow.texts import how_to_install, nearest
+
+__all__ = [
+    "arguments_of",
+    "engine_of",
+    "given_options",
+    "is_on",
+    "lines_of",
+    "refuse_secrets",
+    "refuse_unknown",
+]
+
+SECRET = re.compile(r"(?i)(password|passwd|secret|token|private_?key|credential)")
+"""What the name of something secret has in it."""
+
+SET_IN_SHELL = re.compile(r"(?:export\s+)?(\w+)=(?!\$|[\"']?\$)\S")
+"""A line of a shell script that gives a variable a value, which stands there."""
+
+
+def engine_of(module: str, extra: str, kind: str = "") -> object:
+    """Import the library that starts the workers of a kind of cluster.
+
+    Raises
+    ------
+    UsageError
+        If it is not installed: with the command that does so.
+    """
+    try:
+        return import_module(module)
+    except ImportError as problem:
+        raise UsageError(
+            f"A cluster of the kind {kind or extra} must have its library installed",
+            value=str(problem),
+            cure=f"Install it: {how_to_install(f'bkgflow[{extra}]')}",
+        ) from None
+
+
+def arguments_of(*calls: Callable[..., object]) -> set[str]:
+    """Return the names of all arguments that some functions take."""
+    ours = {"self", "args", "kwargs", "job_kwargs", "base_class_kwargs"}
+    return {name for each in calls for name in inspect.signature(each).parameters} - ours
+
+
+def given_options(value: object) -> dict[str, object]:
+    """Return options as a profile, Python or the command line gives them.
+
+    Parameters
+    ----------
+    value : mapping, or iterable of str
+        ``KEY=VALUE``, with the value in YAML.
+
+    Raises
+    ------
+    UsageError
+        If one has no value, or a value that is no YAML.
+    """
+    if isinstance(value, Mapping):
+        return {str(name): each for name, each in value.items()}
+    import yaml
+
+    found: dict[str, object] = {}
+    for each in value if isinstance(value, Iterable) else ():
+        name, equals, text = str(each).partition("=")
+        try:
+            found[name.strip()] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            equals = ""
+        if not (equals and name.strip()):
+            raise UsageError(
+                "An option of an engine must be KEY=VALUE, with the value in YAML",
+                value=each,
+                cure="Give, for example, nanny=true, or 'env=[\"A=1\"]'",
+            )
+    return found
+
+
+def refuse_unknown(
+    kind: str,
+    given: Iterable[str],
+    known: Collection[str],
+    where: str,
+    beside: Collection[str] = (),
+) -> None:
+    """Refuse a setting that a kind of cluster does not have, and say which one is like it.
+
+    Parameters
+    ----------
+    where : str
+        Where all of them are listed.
+    beside : collection of str
+        Names that may be meant as well, though they have another place.
+    """
+    for name in given:
+        if name not in known:
+            close = nearest(name, {*known, *beside})
+            raise UsageError(
+                f"A setting must be one that a cluster of the kind {kind} has",
+                value=name,
+                cure=f"Use {close}, or leave it out; {where}"
+                if close
+                else f"Leave it out; {where}",
+            )
+
+
+def refuse_secrets(names: Iterable[str], lines: Iterable[str] = ()) -> None:
+    """Refuse secrets in settings: they would stand in scripts, plans, ledgers and logs.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Of settings.
+    lines : iterable of str
+        Of a shell script.
+
+    Raises
+    ------
+    UsageError
+        If a name is that of a secret, or a line gives a value to a variable of such a name.
+    """
+    found = [each for each in names if SECRET.search(each)]
+    found += [m[1] for each in lines for m in SET_IN_SHELL.finditer(each) if SECRET.search(m[1])]
+    if found:
+        raise UsageError(
+            "Settings of a cluster must hold no secrets",
+            value=", ".join(found),
+            cure="Keep it in the environment of the driver, or in a file that you alone may read, "
+            "and have the script source that file",
+        )
+
+
+def is_on(value: object) -> bool:
+    """Return what on and off mean: YAML has made a truth of them, the command line has not."""
+    words = {"on": True, "off": False, "true": True, "false": False}
+    found = value if isinstance(value, bool) else words.get(str(value).lower())
+    if found is None:
+        raise SettingsError("TLS must be on or off", value=f"tls={value}", cure="Give one of these")
+    return found
+
+
+def lines_of(name: str, value: object) -> tuple[str, ...]:
+    """Return several lines, which were given as a list, or as one text."""
+    if isinstance(value, str):
+        return tuple(each for each in value.splitlines() if each.strip())
+    if isinstance(value, Sequence) and all(isinstance(each, str) for each in value):
+        return tuple(value)
+    raise SettingsError(
+        "Lines of a script must be a list of texts", value=f"{name}={value!r}",
+        cure="Put each line into quotes",
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""One program, computed wherever bkgflow may compute."""
