@@ -8,7 +8,7 @@ DEMO ?= demo
 PARALLEL ?= -n auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-real image bucket bench scale same trees faults crashes crowd lint clean
+.PHONY: help demo test test-fast test-real image bucket bench scale same trees faults crashes crowd limits lint clean
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,9 @@ crashes: $(VENV)/.tested ## Let runs die, and see that the same command goes on:
 
 crowd: $(VENV)/.tested ## Ten thousand small units, some of them bad: counts, memory, resume
 	$(BIN)/python -m benchmarks crowd $(CROWD_ARGS)
+
+limits: $(VENV)/.tested ## What limits 10, 100, 1,000 workers and a million units, in docs/scaling.md
+	$(BIN)/python -m benchmarks limits --page docs/scaling.md $(LIMITS_ARGS)
 
 lint: $(VENV)/.linted ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

@@ -283,3 +283,41 @@ def bucket(
         found = measure_bucket(Path(folder), size=size, targets=targets, turns=turns)
     for line in as_lines(found):
         typer.echo(line)
+
+
+@app.command()
+def limits(
+    part: Annotated[
+        list[str] | None, typer.Option("--part", help="Only this part; repeatable.")
+    ] = None,
+    data: Data = HERE / "data",
+    output: Output = HERE,
+    page: Annotated[
+        Path | None, typer.Option(help="A page that the tables are written into.", exists=True)
+    ] = None,
+    quick: Annotated[bool, typer.Option(help="All of it as small as can be: it says nothing.")] = (
+        False
+    ),
+) -> None:
+    """What limits many workers and many units: limits.json, limits.png, and tables of a page.
+
+    Parts: planning, ledger, disk, model, scheduler; those left out keep their last results.
+    """
+    from benchmarks.limits import PARTS, QUICK, measure_limits
+    from benchmarks.limits_page import draw_limits, tables, write_tables
+
+    path = output / "limits.json"
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    chosen = _chosen(part, PARTS)
+    if quick:
+        found = measure_limits(Inputs(data.absolute(), _say, 32), _say, chosen, QUICK, 40, 0.5)
+    else:
+        found = measure_limits(Inputs(data.absolute(), _say), _say, chosen)
+    results = before | found
+    write_json(path, results)
+    if set(PARTS) <= results.keys():
+        draw_limits(results, output / "limits.png")
+        if page is not None:
+            write_tables(page, results)
+        for table in tables(results).values():
+            typer.echo(f"{table}\n")
