@@ -82,7 +82,7 @@ def plan(
         What the products are stored as; FITS, or zarr where there is a store (docs/zarr.md).
     store : path or URL, optional
         A zarr store that all products lie in, a group each; without it each is a folder of its
-        own in the output folder. ``icechunk://…/name.icechunk`` makes each product one commit.
+        own in the output folder. ``icechunk://FOLDER/NAME.icechunk`` makes each product one commit.
     **step_arguments
         As for `subtract`.
 

@@ -33,7 +33,7 @@ Format = Annotated[
 Store = Annotated[
     str | None,
     typer.Option(
-        help="A zarr store for all products, a group each; icechunk://… makes each one a commit.",
+        help="A zarr store for all products, a group each; icechunk://URL makes each a commit.",
         metavar="STORE",
     ),
 ]

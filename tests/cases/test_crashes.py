@@ -1,4 +1,7 @@
-"""A sample of the crashes: each sort once, with real processes, and the same command again."""
+"""A sample of the crashes, each once, with real processes, and the same command again.
+
+Schedulers that die are in test_retries.py and test_secured.py; `make crashes` has all sorts.
+"""
 
 import random
 import time
@@ -16,7 +19,6 @@ UNITS = 24
 SAMPLE = [
     "drivers",
     "workers",
-    "schedulers",
     "disk-full",
     "read-only",
     "driver-written",
