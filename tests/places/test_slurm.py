@@ -78,7 +78,9 @@ def test_a_driver_that_is_requeued_goes_on(crowd, tmp_path):
 def test_a_job_that_waits_is_taken_back(crowd, tmp_path):
     out = tmp_path / "out"
     profile = profile_here(tmp_path, directives=[], driver_memory="7900MiB")
-    blocker = called("sbatch", "--parsable", "--mem=7000M", "--wrap", "sleep 600").stdout.strip()
+    blocker = called(
+        "sbatch", "--parsable", "--mem=7000M", "--output=/dev/null", "--wrap", "sleep 600"
+    ).stdout.strip()
     job = ""
     try:
         job = submitted(crowd, out, profile)
