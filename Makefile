@@ -8,7 +8,7 @@ DEMO ?= demo
 PARALLEL ?= -n auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-real image bucket bench scale same trees faults crashes crowd limits lint clean
+.PHONY: help demo test test-fast test-real test-servers test-image image bucket bench scale same trees faults crashes crowd limits lint clean
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,7 +24,14 @@ test-fast: $(VENV)/.tested ## Run the tests that take little time, in every room
 
 test-real: $(VENV)/.tested ## Run the tests against real servers: installs them, where apt-get can
 	tests/real/install.sh
-	$(BIN)/python -m pytest -m debian -rs $(PYTEST_ARGS)
+	$(MAKE) --no-print-directory --jobs 2 --output-sync test-servers test-image
+
+# Side by side: what builds an image mostly waits for packages.
+test-servers:
+	$(BIN)/python -m pytest -m debian -rs --ignore tests/real/test_image.py $(PYTEST_ARGS)
+
+test-image:
+	$(BIN)/python -m pytest -m debian -rs tests/real/test_image.py $(PYTEST_ARGS)
 
 image: ## Build the image without a Docker engine: debootstrap and buildah, as root on a Debian
 	tests/real/install.sh

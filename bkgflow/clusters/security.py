@@ -172,7 +172,8 @@ def not_secure(
                 value=f"{address}: {reason}",
                 cure="Start it with certificates, or give its address as tcp://HOST:PORT",
             )
-    if isinstance(problem, CommClosedError):  # its reason was on the way, and is lost
+    # Its reason was on the way, and is lost; dask's client asserts that somebody still speaks.
+    if isinstance(problem, CommClosedError | AssertionError):
         return _not_accepted(address, "it closed the connection when it had seen it")
     return None
 
