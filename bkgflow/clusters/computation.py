@@ -40,7 +40,7 @@ GRACE = 1.0
 """Seconds that a unit gets beyond its time: news of its end may be on the way."""
 
 PLENTY = 2
-"""Units of each thread that are with the scheduler, beyond which nobody waits for the driver."""
+"""Units of each thread beyond which nobody waits for the driver, if others are still to come."""
 
 PATIENCE = 1.0
 """Seconds after which it is looked whether all is well, where there is no news."""
@@ -136,7 +136,7 @@ class Computation:
     def _news(self) -> list[Any]:
         """Wait for news, but not beyond what is due; return all that there are."""
         due = min(self.retries.due, self.flights.next_due(), time.monotonic() + PATIENCE)
-        plenty = len(self.flights.units) > PLENTY * self.watch.threads
+        plenty = self.feed.waits and len(self.flights.units) > PLENTY * self.watch.threads
         return all_news(self.said, due - time.monotonic(), together=plenty)
 
     # From the scheduler.
