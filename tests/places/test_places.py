@@ -12,8 +12,10 @@ import bkgflow
 from bkgflow.campaign.events import UnitEnded
 from tests.helpers import gateways
 from tests.helpers import slurm as batch
+from tests.helpers.clusters import processes
 from tests.helpers.demo import differences
 from tests.helpers.programs import Said
+from tests.helpers.tls import Authority
 
 pytestmark = pytest.mark.slow
 
@@ -54,6 +56,27 @@ def profile_of_an_address(cluster, tmp_path):
 
 
 @pytest.fixture
+def secured_address(tmp_path):
+    """A scheduler and workers of another's, with certificates in files."""
+    authority = Authority(tmp_path / "certificates")
+    mine = authority.issue("driver")
+    with processes(tmp_path / "nodes", authority.issue("cluster")) as nodes:
+        nodes.scheduler()
+        nodes.worker()
+        nodes.worker()
+        path = tmp_path / "secured.yaml"
+        path.write_text(json.dumps({"kind": "address", "address": nodes.address, **mine.given}))
+        yield path, nothing
+
+
+@pytest.fixture
+def secured_local(tmp_path):
+    path = tmp_path / "secured.yaml"
+    path.write_text("kind: local\nworkers: 2\nmemory: 1GiB\ntls: true\n")
+    return path, nothing
+
+
+@pytest.fixture
 def slurm_jobs(slurm_here, tmp_path):
     """SLURM, which ends a job of a worker when the run is in its midst."""
 
@@ -76,6 +99,8 @@ PLACES = [
     "adaptive",
     "address",
     "profile_of_an_address",
+    "secured_address",
+    "secured_local",
     pytest.param("slurm_jobs", marks=pytest.mark.debian),
     "gateway_cluster",
 ]
