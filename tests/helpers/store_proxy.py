@@ -72,6 +72,8 @@ class Proxy:
                 await self._one(head, reader, writer, answers, behind)
         except (OSError, asyncio.IncompleteReadError, _CutError):
             pass
+        except asyncio.CancelledError:  # the loop ends; asyncio would print a traceback
+            pass
         finally:
             for each in (writer, behind):
                 if each is not None:
