@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import signal
+import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from importlib import import_module
 
@@ -35,6 +37,8 @@ def engine_of(module: str, extra: str, kind: str = "") -> object:
     UsageError
         If it is not installed: with the command that does so.
     """
+    # dask-jobqueue sets a handler of its own when it is imported: Ctrl-C would end a run at once.
+    heeds = signal.getsignal(signal.SIGINT)
     try:
         return import_module(module)
     except ImportError as problem:
@@ -43,6 +47,9 @@ def engine_of(module: str, extra: str, kind: str = "") -> object:
             value=str(problem),
             cure=f"Install it: {how_to_install(f'bkgflow[{extra}]')}",
         ) from None
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, heeds)
 
 
 def arguments_of(*calls: Callable[..., object]) -> set[str]:

@@ -181,10 +181,13 @@ def test_what_is_said_to_a_worker_cannot_be_read(nodes, mine):
 
 
 def test_a_larger_worker_of_a_secured_cluster_is_secured():
-    work = Listed({"large": partial(takes, 450, 1.5)} | {"good": partial(end_after, 0.1)})
+    work = Listed(
+        {"large": partial(takes, 450, 1.5)}
+        | {str(number): partial(end_after, 0.01) for number in range(4)}
+    )
     with Local(workers=1, memory="400MiB", tls=True).open() as executor:
         heard = Heard().execute(executor, work)
-    assert heard.states == {"COMPLETE": 2}
+    assert heard.states == {"COMPLETE": 5}, heard.said
     attempts = heard.attempts["large"]
     assert len(attempts) == 4 and attempts[-1].worker.startswith("tls://127.0.0.1:")
 

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -287,3 +288,16 @@ def test_profiles_of_deploy_are_taken_and_broken_copies_are_not(name, tmp_path):
     broken.write_text(path.read_text().replace("adaptive:", "adaptiv:").replace("wait:", "wiat:"))
     with pytest.raises(UsageError, match=r"profile\.yaml.*Use (adaptive|wait)"):
         choose(Path(broken)).check_options()
+
+
+def test_a_library_that_sets_handlers_of_signals_when_it_is_imported_changes_none():
+    code = (
+        "import signal; before = signal.getsignal(signal.SIGINT)\n"
+        "from bkgflow.clusters.options import engine_of\n"
+        "engine_of('dask_jobqueue', 'slurm')\n"
+        "assert signal.getsignal(signal.SIGINT) is before is signal.default_int_handler"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
