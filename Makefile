@@ -24,7 +24,7 @@ test-fast: $(VENV)/.tested ## Run the tests that take little time, in every room
 
 test-real: $(VENV)/.tested ## Run the tests against real servers: installs them, where apt-get can
 	tests/real/install.sh
-	$(MAKE) --no-print-directory --jobs 2 --output-sync test-servers test-image
+	$(MAKE) --no-print-directory --jobs 2 --output-sync=line test-servers test-image
 
 # Side by side: what builds an image mostly waits for packages.
 test-servers:
