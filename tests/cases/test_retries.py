@@ -59,8 +59,9 @@ def test_what_fits_into_no_worker_gets_one_of_twice_the_memory():
         heard = Heard().execute(executor, work)
     assert heard.states == {"COMPLETE": 5}
     attempts = heard.attempts["large"]
-    assert [attempt.state for attempt in attempts] == [LOST] * 3 + ["COMPLETE"]
-    assert [attempt.number for attempt in attempts] == [1, 2, 3, 4]
+    # A worker that dies before anything is heard of it is no attempt, and counts all the same.
+    assert heard.story("large") in ([LOST] * number + ["COMPLETE"] for number in (2, 3))
+    assert [attempt.number for attempt in attempts] == [*range(1, len(attempts) + 1)]
     assert attempts[-1].worker not in {attempt.worker for attempt in attempts[:-1]}
     assert attempts[-1].peak > 450 << 20
 
@@ -71,7 +72,7 @@ def test_a_unit_that_fits_into_no_memory_is_quarantined_after_a_few_attempts():
     with Local(workers=2, memory=LIMIT).open() as executor:
         heard = Heard().execute(executor, work)
     assert heard.states == {"COMPLETE": 40, "QUARANTINED": 1}
-    assert 3 <= len(heard.attempts["endless"]) <= 5
+    assert 2 <= len(heard.attempts["endless"]) <= 5
     assert set(heard.story("endless")) == {LOST}
     error = heard.ends["endless"].error
     assert "Workers must live" in error.rule and "--memory" in error.cure
