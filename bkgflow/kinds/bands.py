@@ -47,22 +47,29 @@ BAND_PIXELS = 1 << 20
 """Most pixels of a band: few enough that a full frame keeps several workers busy."""
 
 BAND_VALUES = 1 << 23
-"""Values that go into a band, all exposures and integrations: enough that its task is worth
-tens of milliseconds."""
+"""Values that go into a band, all exposures and integrations of all sets: enough that its task is
+worth tens of milliseconds."""
 
 MOST_BANDS = 8
 """Beyond, deep stacks would only make the graph larger."""
 
+MOST_OF_FAMILIES = 4
+"""The same where one task serves several sets: each of them has a task more for every band."""
 
-def band_rows(window: Window, exposures: Iterable[ExposureFacts]) -> int:
-    """Return how many rows of a window make one task.
+
+def band_rows(
+    window: Window, exposures: Sequence[ExposureFacts], sets: Sequence[Sequence[int]]
+) -> int:
+    """Return how many rows of a window make one task, for sets of some exposures each.
 
     Bands are of one height: as few as keep a task's work near its bounds, and an even number,
     so that two workers, or four, are done at the same time.
     """
-    values = sum(facts.n_integrations or 1 for facts in exposures)
+    depths = [facts.n_integrations or 1 for facts in exposures]
+    values = sum(depths[i] for members in sets for i in members)
     pixels = window.nx * window.ny
-    wanted = max(BAND_VALUES // values, pixels // MOST_BANDS)
+    most = MOST_BANDS if len(sets) == 1 else MOST_OF_FAMILIES
+    wanted = max(BAND_VALUES // values, pixels // most)
     bands = -(-pixels // min(BAND_PIXELS, wanted))
     if bands > 1:
         bands = 2 * round(bands / 2)

@@ -133,7 +133,7 @@ class ImageKind(Kind):
             leakage = [(facts[each], users) for each, users in family.imprints.items()]
             imprints = tuple(Imprint(each.source, users) for each, users in leakage)
             sets, digests = family.sets, tuple(each.digest for each in family.backgrounds)
-            rows = band_rows(family.window, exposures)
+            rows = band_rows(family.window, exposures, sets)
             per_row = family.window.nx * OUTPUT_BYTES_PER_PIXEL * len(digests)
             rows = max(1, min(rows, RESULTS_PER_MEMORY * memory // per_row))
             for band in family.window.bands(rows):
