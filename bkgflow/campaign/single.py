@@ -8,6 +8,7 @@ from collections.abc import Callable
 from bkgflow.campaign.compute import FILES, run_plan
 from bkgflow.campaign.log import log, log_remarks
 from bkgflow.clusters.threads import ThreadExecutor
+from bkgflow.graph.build import PlannedWork
 from bkgflow.io.products.ahead import opened_ahead
 from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.products.writer import ProductWriter
@@ -59,7 +60,9 @@ def run_single(plan: Plan, writer: ProductWriter = FILES) -> None:
     # One unit has the machine to itself: each of its tasks may use every core.
     threads = os.cpu_count() or 1
     compile_for(plan, log.info)
-    with opened_ahead(writer, plan.facts()[plan.units[0].target]) as ahead:
+    [unit] = plan.units
+    foreseen = PlannedWork(plan).foreseen(unit.digest)
+    with opened_ahead(writer, plan.facts()[unit.target], foreseen) as ahead:
         # Files are this process's own, or there are none: nobody need look for them.
         here = ThreadExecutor(threads)
         result = run_plan(plan, here, writer=ahead, threads=threads, files=False)

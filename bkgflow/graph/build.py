@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from operator import itemgetter
 from pathlib import PurePath
@@ -19,6 +19,7 @@ from pathlib import PurePath
 from bkgflow.graph.finish import Finished, finish
 from bkgflow.graph.guard import guarded
 from bkgflow.graph.workload import Parts, Tasks
+from bkgflow.io.products.ahead import Foreseen
 from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.products.writer import ProductWriter
 from bkgflow.kinds.base import Assignment
@@ -185,9 +186,25 @@ class PlannedWork:
     def last(self, unit: str) -> tuple[Hashable, Callable[..., Finished]]:
         """Return the key of a unit's last task, and the task without what it waits for."""
         it = self._units[unit]
-        work = _assignment(self.plan, self.kinds, it, self._facts, self._shared.get(it.shared))
-        task = partial(finish, self.kinds.named(it.kind), self.writer, self.threads, work)
+        kind, work = self.kinds.named(it.kind), self._work(it)
+        task = partial(finish, kind, self.writer, self.threads, work)
         return f"{'subtract' if it.verdict.to_do else 'skip'}-{unit}", task
+
+    def foreseen(self, unit: str) -> Foreseen | None:
+        """Return what a unit's product will most likely be; None if nobody knows."""
+        it = self._units[unit]
+        if not it.verdict.to_do:
+            return None
+        work = self._work(it)
+        change = self.kinds.named(it.kind).foresee(work)
+        if change is None or work.imprint is not None:
+            return None
+        changes = replace(change.changes, imprint=work.imprint_state)
+        return Foreseen(changes, change.verdict, work.output)
+
+    def _work(self, unit: Unit) -> Assignment:
+        shared = self._shared.get(unit.shared)
+        return _assignment(self.plan, self.kinds, unit, self._facts, shared)
 
     def _verb_of(self, digest: str) -> str:
         return self.kinds.named(self._shared[digest].kind).verb

@@ -97,6 +97,13 @@ class Kind(PlannedKind, Protocol):
     noun: ClassVar[str]
     """What its units share, in a table."""
 
+    def foresee(self, work: Assignment) -> Change | None:
+        """Return a change like the one to come, if the unit ends as most do; None if nobody knows.
+
+        Its record fills as many cards, its edits are of the same arrays, and do nothing.
+        """
+        return None
+
     def change(self, work: Assignment, shared: Sequence[Any]) -> Change:
         """Say how a unit that is to be done ends and what becomes of its pixels.
 

@@ -13,7 +13,7 @@ from bkgflow.errors import BackgroundError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.products.describe import COMBINED_SUFFIX, product_name
 from bkgflow.io.products.pixels import STREAMED_BYTES
-from bkgflow.io.products.writer import Changes, Edit, Plane
+from bkgflow.io.products.writer import Changes, Edit, Plane, unedited
 from bkgflow.io.storage.identity import Identity
 from bkgflow.kinds.backgrounds import choose_backgrounds
 from bkgflow.kinds.bands import (
@@ -35,6 +35,7 @@ from bkgflow.methods.levels import SAMPLE_BYTES
 from bkgflow.planning.keys import Key
 from bkgflow.planning.kind import Facts, Piece, Prepared, Request
 from bkgflow.planning.unit import IMPRINT_BYTES, Shared
+from bkgflow.record import ImageFound
 from bkgflow.settings import StepSettings
 from bkgflow.verdict import State
 
@@ -152,6 +153,15 @@ class ImageKind(Kind):
                 read = sum(_pixels_read(each, band) for each in exposures) * per_pixel
                 read += sum(_pixels_read(each, band) for each, _ in leakage) * IMPRINT_BYTES
                 yield Piece(compute, digests, read, memory + results)
+
+    def foresee(self, work: Assignment) -> Change:
+        """Every background is of use, and none of them odd."""
+        found, changed = ImageFound(0), ["SCI", "DQ"]
+        if work.settings.propagate_errors:
+            takes = array_for_variance(work.target)
+            changed += ["ERR", *([takes] if takes else [])]
+            found = replace(found, variance_array=takes, error_notes=error_notes(work.target))
+        return Change.ended(work, State.COMPLETE, found, unedited(changed))
 
     def change(self, work: Assignment, shared: Sequence[Band]) -> Change:
         """Subtract the combined background; a pixel without any stays as it is."""

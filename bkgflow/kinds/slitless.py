@@ -13,7 +13,7 @@ from bkgflow.detector import DO_NOT_USE
 from bkgflow.errors import MetadataError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.source import read_whole
-from bkgflow.io.products.writer import Changes, Edit, Plane
+from bkgflow.io.products.writer import Changes, Edit, Plane, unedited
 from bkgflow.io.references.find import find_reference
 from bkgflow.io.references.grism_wcs import check_wcs
 from bkgflow.io.references.skies import Templates
@@ -42,6 +42,21 @@ __all__ = ["SlitlessKind"]
 
 HELD_BYTES = 16
 """Of a pixel: SCI, ERR, DQ and a reference sky."""
+
+_NUMBER = 0.123456789012345678
+"""As long as most numbers are when they are written."""
+
+_LIKELY = SlitlessFound(
+    mask="boxes",
+    masked_fraction=_NUMBER,
+    scaling_factors=(_NUMBER,),
+    scaling_factor_errors=(_NUMBER / 1000,),
+    fit_pixels=1000000,
+    fit_fraction=_NUMBER,
+    fit_iterations=5,
+    noise_scale=_NUMBER,
+)
+"""What is found of most exposures, as far as it takes room in a header."""
 
 Mask = NDArray[np.bool_]
 
@@ -96,6 +111,12 @@ class SlitlessKind(Kind):
     def held(self, target: ExposureFacts) -> int:
         """The whole exposure and its reference."""
         return target.n_pixels * HELD_BYTES
+
+    def foresee(self, work: Assignment) -> Change:
+        """The boxes leave enough for a fit, and nothing speaks against it."""
+        mask = np.broadcast_to(np.uint32(0), work.target.window.shape)
+        changes = replace(unedited(["SCI", "DQ"]), mask=mask, scaling_factor=1.0)
+        return Change.ended(work, State.COMPLETE, _LIKELY, changes)
 
     def change(self, work: Assignment, shared: Sequence[object]) -> Change:
         """Mask, fit and subtract; where there is no fit, the mask is all that is written."""

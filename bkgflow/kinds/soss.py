@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from bkgflow.errors import InputError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.products.pixels import STREAMED_BYTES
-from bkgflow.io.products.writer import Changes, Plane
+from bkgflow.io.products.writer import Changes, Plane, unedited
 from bkgflow.io.references.soss_library import SourceSegment, cut_library, read_library
 from bkgflow.io.storage.location import Location
 from bkgflow.kinds.base import Assignment, Change, Kind
 from bkgflow.kinds.references import chosen, find_sky, skipped, to_be_fitted
 from bkgflow.kinds.segments import exposures_of, missing_segments, number_of
-from bkgflow.kinds.soss_found import found_by, sides_of
+from bkgflow.kinds.soss_found import LIKELY, found_by, sides_of
 from bkgflow.kinds.thin import too_uncertain
 from bkgflow.methods.soss import FittedSky, Segment, SossFit, fit_soss
 from bkgflow.planning.keys import Key
@@ -130,6 +130,12 @@ class SossKind(Kind):
             [library] = each.references[:1]
             compute = partial(fit_exposure, segments, library, settings.soss_rule, threads)
             yield Piece(compute, (each.digest,))
+
+    def foresee(self, work: Assignment) -> Change | None:
+        """One template fits, one scale on either side; only SCI changes."""
+        if work.settings.soss_fit == "integration":
+            return None
+        return Change.ended(work, State.COMPLETE, LIKELY, unedited(["SCI"]))
 
     def change(self, work: Assignment, shared: Sequence[SegmentFits]) -> Change:
         """Subtract the fitted sky, in SCI alone."""

@@ -10,7 +10,26 @@ from bkgflow.kinds.thin import Scaled, thin_fits
 from bkgflow.methods.soss import SossFit
 from bkgflow.record import SossFound
 
-__all__ = ["found_by", "sides_of"]
+__all__ = ["LIKELY", "found_by", "sides_of"]
+
+_NUMBER = 0.123456789012345678
+"""As long as most numbers are when they are written."""
+
+LIKELY = SossFound(
+    template=0,
+    left_scale=_NUMBER,
+    right_scale=_NUMBER,
+    left_scale_error=_NUMBER / 1000,
+    right_scale_error=_NUMBER / 1000,
+    left_scale_random_error=_NUMBER / 1000,
+    right_scale_random_error=_NUMBER / 1000,
+    source_threshold=_NUMBER,
+    template_rms=((_NUMBER, _NUMBER),) * 10,
+    fit_pixels=(10000, 10000),
+    fit_segments=1,
+    segments_left_out=(),
+)
+"""What is found of most exposures, as far as it takes room in a header."""
 
 SIDES = ("left", "right")
 

@@ -1,23 +1,46 @@
-"""A target opened beside the work that its product waits for."""
+"""A target opened, and its product begun, beside the work that the product waits for."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
 
 from bkgflow.io.exposures.facts import ExposureFacts
-from bkgflow.io.products.writer import OpenTarget, ProductWriter
+from bkgflow.io.products.fits import OpenFile
+from bkgflow.io.products.writer import Changes, OpenTarget, ProductWriter
+from bkgflow.io.storage.location import Location
+from bkgflow.verdict import Verdict
 
-__all__ = ["opened_ahead"]
+__all__ = ["Foreseen", "opened_ahead"]
+
+
+class Foreseen(NamedTuple):
+    """What a product will most likely be, and where: see `OpenFile.begin`."""
+
+    changes: Changes
+    verdict: Verdict
+    to: Location
 
 
 class _Ahead:
     """A writer whose one target is being opened by another thread."""
 
-    def __init__(self, writer: ProductWriter, target: ExposureFacts, stack: ExitStack) -> None:
-        pool = stack.enter_context(ThreadPoolExecutor(1))
-        self._opening = pool.submit(stack.enter_context, writer.open(target))
+    def __init__(
+        self,
+        writer: ProductWriter,
+        target: ExposureFacts,
+        foreseen: Foreseen | None,
+        stack: ExitStack,
+    ) -> None:
+        def begin() -> OpenTarget:
+            opened = stack.enter_context(writer.open(target))
+            if foreseen is not None and isinstance(opened, OpenFile):
+                opened.begin(*foreseen)
+            return opened
+
+        self._opening = stack.enter_context(ThreadPoolExecutor(1)).submit(begin)
 
     @contextmanager
     def open(self, target: ExposureFacts) -> Iterator[OpenTarget]:
@@ -26,11 +49,14 @@ class _Ahead:
 
 
 @contextmanager
-def opened_ahead(writer: ProductWriter, target: ExposureFacts) -> Iterator[ProductWriter]:
+def opened_ahead(
+    writer: ProductWriter, target: ExposureFacts, foreseen: Foreseen | None = None
+) -> Iterator[ProductWriter]:
     """Give a writer for one target, which is opened while its background is combined.
 
-    Opening takes the interpreter, combining leaves it alone: for a single product the two go side
-    by side. It cannot leave this process, so that a run has no use for it.
+    Opening takes the interpreter, combining leaves it alone; what does not change of the pixels
+    waits for a disk, combining does not: for a single product all goes side by side. It cannot
+    leave this process, so that a run has no use for it.
     """
     with ExitStack() as stack:
-        yield _Ahead(writer, target, stack)
+        yield _Ahead(writer, target, foreseen, stack)

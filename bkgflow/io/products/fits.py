@@ -10,16 +10,22 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version as version_of
 from typing import TYPE_CHECKING
 
+from bkgflow.errors import BkgflowError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.products.describe import draft_combined
-from bkgflow.io.products.headers_from_file import Written, as_written, parts_from_file
-from bkgflow.io.products.pixels import Part, write_parts
+from bkgflow.io.products.headers_from_file import (
+    Written,
+    as_written,
+    parts_foreseen,
+    parts_from_file,
+)
+from bkgflow.io.products.pixels import Part, Place, copy_unchanged, write_parts
 from bkgflow.io.products.writer import NO_EXTRAS, Arrays, Changes, Edit, check_arrays
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import Draft, Publish, PublishAnywhere, writing
@@ -77,6 +83,8 @@ class OpenFile:
         self._target, self._publish, self._amend = target, publish, amend
         self._written: Written | None = None
         self._empty: EmptyModel | None = None
+        self._draft: Draft | None = None
+        self._there: set[Place] = set()
         self._stack = ExitStack()
 
     def __enter__(self) -> OpenFile:
@@ -90,15 +98,41 @@ class OpenFile:
     def __exit__(self, *_: object) -> None:
         """Hold nothing of it any more."""
         self._forget()
+        if self._draft is not None:  # nobody has asked for the product
+            self._draft.discard()
+
+    def begin(self, changes: Changes, verdict: Verdict, to: Location) -> None:
+        """Begin a product that is to be `product` later: copy the arrays that will not change.
+
+        What goes wrong here is met again, and said, where the product is made; nothing is begun
+        where a folder would have to be made for it.
+
+        Parameters
+        ----------
+        changes, verdict : Changes, Verdict
+            Like those to come: the same arrays change, and the header says as much. A guess that
+            is wrong costs the time of the copy.
+        """
+        written, source = self._written, self._target.location
+        plain = written is not None and written.takes(changes) and source.suffix == ".fits"
+        if not (plain and source.is_local and to.is_local and to.parent.is_dir()):
+            return
+        assert written is not None
+        with suppress(BkgflowError, OSError):
+            self._draft = self._publish.prepare(to)
+            parts = parts_foreseen(written, self._draft.path.name, changes, verdict)
+            self._there = copy_unchanged(parts, source, self._draft.path, changes.edits)
 
     def product(self, changes: Changes, verdict: Verdict, to: Location, threads: int = 1) -> Draft:
         """See `OpenTarget.product`."""
-        draft = self._publish.prepare(to)
+        begun, self._draft = self._draft, None
+        draft = begun or self._publish.prepare(to)
         with writing(draft) as path:
             parts = self.parts(changes, verdict, path.name)
             shapes = {part.name: part.source.shape for part in parts if part.source is not None}
             check_arrays(self._target, changes, shapes)
-            write_parts(parts, self._target.location, path, changes.edits, threads)
+            there = self._there if begun else ()
+            write_parts(parts, self._target.location, path, changes.edits, threads, there)
         return draft
 
     def combined(

@@ -33,7 +33,7 @@ from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.reading import reading
 from bkgflow.verdict import Verdict
 
-__all__ = ["Written", "as_written", "parts_from_file"]
+__all__ = ["Written", "as_written", "parts_foreseen", "parts_from_file"]
 
 MASK = "MASK"
 """EXTNAME of the background mask of a slitless exposure."""
@@ -160,38 +160,62 @@ def parts_from_file(
     filename : str
         The product's name.
     """
-    now = datetime.now(UTC).replace(tzinfo=None)
-    date, state, tree = now.isoformat(timespec="milliseconds"), verdict.state.value, written.tree
-    factor, mask = changes.scaling_factor, changes.mask
-    primary = fits.Header.fromstring(without_sums(written.primary.raw))
-    _set_card(primary, "DATE", date)
-    _set_card(primary, "FILENAME", filename)
+    date, state, tree = _now(), verdict.state.value, written.tree
+    primary = _primary(written, filename, changes, verdict, date)
     if changes.imprint is not None:
-        _set_card(primary, "S_IMPRNT", changes.imprint.value)
         tree.set("meta.cal_step.imprint", changes.imprint.value)
-    _set_card(primary, "S_BKDSUB", state)
     tree.set("meta.cal_step.bkg_subtract", state)
     for keyword, value in changes.keywords:
-        _set_card(primary, keyword, value)
         tree.set(f"meta.{NAMED[keyword]}", value)
-    if factor is not None:
-        _set_card(primary, "BKGD_SCL", factor)
-        tree.set("meta.background.scaling_factor", factor)
-    if mask is not None and MASK not in written.images:
+    if changes.scaling_factor is not None:
+        tree.set("meta.background.scaling_factor", changes.scaling_factor)
+    if changes.mask is not None and MASK not in written.images:
         tree.add_array("mask", "dq", MASK)
-    for line in verdict.history:
-        primary["HISTORY"] = line
     tree.add_history(verdict.history)
     tree.set("meta.bkgflow", verdict.to_tree())
     tree.set("meta.date", date)
     tree.set("meta.filename", filename)
-    parts = list(_parts(written, _raw(primary), mask))
+    parts = list(_parts(written, primary, changes.mask))
     # The hash comes last: it is of all headers of the product but the tree's own.
     tree.set(HASH, _hash(part.head for part in parts))
     asdf = tree.to_bytes()
     header = fits.Header.fromstring(without_sums(written.asdf.header.raw))
     header["NAXIS1"], header["TFORM1"] = len(asdf), f"{len(asdf)}B"
     return [*parts, Part(_raw(header) + asdf + bytes(-len(asdf) % BLOCK))]
+
+
+def parts_foreseen(
+    written: Written, filename: str, changes: Changes, verdict: Verdict
+) -> list[Part]:
+    """Return all parts but the tree's for changes and a verdict like those to come.
+
+    The parts to come will most likely be as long. The file's own tree is left as it is.
+    """
+    primary = _primary(written, filename, changes, verdict, _now())
+    return list(_parts(written, primary, changes.mask))
+
+
+def _now() -> str:
+    return datetime.now(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
+
+
+def _primary(
+    written: Written, filename: str, changes: Changes, verdict: Verdict, date: str
+) -> bytes:
+    """Return the first header of a product."""
+    primary = fits.Header.fromstring(without_sums(written.primary.raw))
+    _set_card(primary, "DATE", date)
+    _set_card(primary, "FILENAME", filename)
+    if changes.imprint is not None:
+        _set_card(primary, "S_IMPRNT", changes.imprint.value)
+    _set_card(primary, "S_BKDSUB", verdict.state.value)
+    for keyword, value in changes.keywords:
+        _set_card(primary, keyword, value)
+    if changes.scaling_factor is not None:
+        _set_card(primary, "BKGD_SCL", changes.scaling_factor)
+    for line in verdict.history:
+        primary["HISTORY"] = line
+    return _raw(primary)
 
 
 def _parts(written: Written, primary: bytes, mask: NDArray[np.uint32] | None) -> Iterator[Part]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from bkgflow.io.storage.publish import unbuffered
 from bkgflow.io.storage.ranges import announce
 from bkgflow.io.storage.reading import reading
 
-__all__ = ["PART_BYTES", "STREAMED_BYTES", "Part", "write_parts"]
+__all__ = ["PART_BYTES", "STREAMED_BYTES", "Part", "Place", "copy_unchanged", "write_parts"]
 
 PART_BYTES = 2 << 20
 """Pixels that are changed at a time: few enough to stay in a core's cache between the read, the
@@ -70,12 +70,60 @@ class Part:
         return len(self.head) + array + -array % BLOCK
 
 
+Place = tuple[int, int, int]
+"""Where an array begins in its file, how many bytes it has, and where it begins in the product."""
+
+
+def copy_unchanged(
+    parts: Sequence[Part], source: Location, product: Path, edits: Collection[str]
+) -> set[Place]:
+    """Begin a product with the arrays that stay what they are; return where each is now.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        As long as those of the product will be, as far as that is known by now.
+    source : Location
+        A file on this machine's disks, not packed.
+    edits : collection of str
+        EXTNAMEs of the arrays that change.
+
+    Raises
+    ------
+    FileError
+        If the source ends early.
+    """
+    there: set[Place] = set()
+    with unbuffered(product) as out, source.open() as stream:
+        for part, offset in zip(parts, _offsets(parts), strict=False):
+            if (place := _place(part, offset)) is not None and part.name not in edits:
+                assert isinstance(part.source, ByteRange)
+                _copy(stream, part.source, out.fileno(), place[2])
+                _send(out.fileno(), place[2], place[1])
+                there.add(place)
+    return there
+
+
+def _offsets(parts: Sequence[Part]) -> list[int]:
+    """Return where each part begins in a product, and where the last one ends."""
+    return list(accumulate((part.size for part in parts), initial=0))
+
+
+def _place(part: Part, offset: int) -> Place | None:
+    """Return where a part's array is, where its bytes are those of the source."""
+    source = part.source
+    if not isinstance(source, ByteRange) or source.native != part.dtype:
+        return None
+    return source.offset, source.nbytes, offset + len(part.head)
+
+
 def write_parts(
     parts: Sequence[Part],
     source: Location,
     product: Path,
     edits: Mapping[str, Edit],
     threads: int = 1,
+    there: Collection[Place] = (),
 ) -> None:
     """Write a product: of arrays that stay what they are the bytes are copied.
 
@@ -87,19 +135,24 @@ def write_parts(
         By EXTNAME, what is done to the pixels of an array.
     threads : int
         So many parts are written at a time.
+    there : collection
+        Arrays that `copy_unchanged` has copied. If one of them is in the wrong place, the parts
+        are others than it was told, and all are copied anew.
 
     Raises
     ------
     FileError
         If the source ends early.
     """
-    *offsets, end = accumulate((part.size for part in parts), initial=0)
-    with unbuffered(product) as out, source.open() as stream:
+    *offsets, end = _offsets(parts)
+    wanted = {_place(part, offset) for part, offset in zip(parts, offsets, strict=True)}
+    there = there if wanted.issuperset(there) else ()
+    with unbuffered(product, again=bool(there)) as out, source.open() as stream:
         if not source.is_local:  # nothing is gained by several streams of one object
             threads = 1
             arrays = (each.source for each in parts if isinstance(each.source, ByteRange))
             announce(stream, ((each.offset, each.offset + each.nbytes) for each in arrays))
-        write = partial(_write_part, out.fileno(), edits)
+        write = partial(_write_part, out.fileno(), edits, there)
         if threads == 1 or isinstance(stream, gzip.GzipFile):  # read through once
             for part, offset in zip(parts, offsets, strict=True):
                 write(stream, part, offset)
@@ -120,20 +173,33 @@ def _apart(
 
 
 def _write_part(
-    descriptor: int, edits: Mapping[str, Edit], stream: BinaryIO, part: Part, offset: int
+    descriptor: int,
+    edits: Mapping[str, Edit],
+    there: Collection[Place],
+    stream: BinaryIO,
+    part: Part,
+    offset: int,
 ) -> None:
+    place = _place(part, offset)
     _write_at(descriptor, part.head, offset)
     offset += len(part.head)
     source, edit = part.source, edits.get(part.name)
     if source is None or part.dtype is None:
         return
-    if isinstance(source, ByteRange) and edit is None and source.native == part.dtype:
+    if place is not None and edit is None:
+        if place in there:
+            return
+        assert isinstance(source, ByteRange)
         _copy(stream, source, descriptor, offset)
     else:
         _convert(stream, source, part.dtype, descriptor, offset, edit)
+    _send(descriptor, offset, part.size)
+
+
+def _send(descriptor: int, offset: int, size: int) -> None:
+    """Have the disk begin with what is complete, so that the sync at the end waits for less."""
     with suppress(OSError, AttributeError):  # some systems, and file systems, take no advice
-        # The disk begins with what is complete, so that the sync at the end waits for less.
-        os.posix_fadvise(descriptor, offset, part.size, os.POSIX_FADV_DONTNEED)
+        os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_DONTNEED)
 
 
 def _convert(

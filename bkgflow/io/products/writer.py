@@ -5,7 +5,7 @@ Where products are written, and how, is the writer's affair alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -36,6 +36,7 @@ __all__ = [
     "Prepared",
     "ProductWriter",
     "check_arrays",
+    "unedited",
 ]
 
 Arrays = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint32]]
@@ -119,6 +120,15 @@ class Changes:
         for name, edit in first.items():
             edits[name] = partial(_in_turn, edit, edits[name]) if name in edits else edit
         return replace(self, edits=edits)
+
+
+def unedited(names: Iterable[str]) -> Changes:
+    """Return changes of the arrays with some EXTNAMEs that do nothing to them."""
+    return Changes(dict.fromkeys(names, _leave))
+
+
+def _leave(pixels: Plane, integration: int, rows: slice) -> None:
+    """Change nothing."""
 
 
 def _in_turn(first: Edit, then: Edit, pixels: Plane, integration: int, rows: slice) -> None:

@@ -322,6 +322,9 @@ def scratch_path(to: Location, folder: Path | None, run: str = "") -> Path:
     return Path(made) / re.sub(r"[^!->@-~ ]", "_", to.name)
 
 
-def unbuffered(path: Path) -> FileIO:
-    """Open a draft's file to be written anywhere in it, by its descriptor."""
-    return path.open("wb", buffering=0)
+def unbuffered(path: Path, *, again: bool = False) -> FileIO:
+    """Open a draft's file to be written anywhere in it, by its descriptor.
+
+    ``again`` says that it is there already, and that what it holds stays.
+    """
+    return path.open("r+b" if again else "wb", buffering=0)
