@@ -24,9 +24,9 @@ from bkgflow.rules import ScaleRule, SossRule
 
 __all__ = ["KINDS", "Kind", "WarmUp", "warm_up"]
 
-Kind = Literal["image", "slitless", "soss"]
+Kind = Literal["image", "slitless", "soss", "template"]
 
-KINDS: tuple[Kind, ...] = ("image", "slitless", "soss")
+KINDS: tuple[Kind, ...] = ("image", "slitless", "soss", "template")
 
 _done: set[Kind] = set()
 """What this process compiled."""
@@ -145,5 +145,6 @@ _TASKS: dict[Kind, tuple[Callable[[], None], int, str]] = {
     "image": (_image, 10, "bkgflow.methods.clip._kernels:average_stack"),
     "slitless": (_slitless, 3, "bkgflow.methods.slitless._kernels:take_pixels"),
     "soss": (_soss, 4, "bkgflow.methods.soss._stream:collect_sky"),
+    "template": (_slitless, 3, "bkgflow.methods.slitless._kernels:take_pixels"),
 }
 """What calls every kernel as real data do; the seconds that takes, roughly; one of the kernels."""
