@@ -31,10 +31,9 @@ from bkgflow.matching import Match, rules_for
 from bkgflow.methods.slitless import (
     ScaleFit,
     dependent,
-    first_sky,
     fit_background,
+    image_mask,
     mask_doubts,
-    residual_mask,
     with_constant,
 )
 from bkgflow.planning.kind import Prepared, Request
@@ -53,9 +52,6 @@ search for sources make of them."""
 
 OTHERS = "exp_type"
 """Where it differs, ``override_bkg`` may well be meant for other exposures of the program."""
-
-GROW = 4
-"""Pixels by which the patches of sources grow: a star has wings that a spectrum has not."""
 
 NEGATIVE = 5.0
 """Standard errors below 0 at which a factor is doubted."""
@@ -236,8 +232,7 @@ def _mask(
     if work.references.mask is not None:
         window, instrument = work.target.window, work.target.instrument
         return read_mask(work.references.mask, window, instrument), "user"
-    start = first_sky(sci, err, dq & np.uint32(DO_NOT_USE) == 0, stack)
-    made = residual_mask(sci, err, dq, stack, grow=GROW, first=start)
+    made = image_mask(sci, err, dq, stack)
     return made.mask, "residual" if made.stable else "residual, not settled"
 
 

@@ -62,7 +62,7 @@ def residual(target: PathLike | xr.Dataset, product: PathLike | xr.Dataset) -> F
 
 
 def slitless(target: PathLike, product: PathLike) -> Figure:
-    """Draw a slitless exposure, its mask, the scaled sky, and what is left.
+    """Draw a slitless exposure, or an image with a template: mask, scaled sky, what is left.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """Synthetic JWST programs with a known truth, for the demo, tests and benchmarks.
 
-Every program (imaging, nods, tso, slitless, soss, template) says which light falls where; one detector
-makes exposures of that, and one writer makes files of those. An argument out of bounds raises
-SettingsError; a folder that cannot be written to, or holds another program, OutputError.
+Every program (imaging, nods, tso, slitless, soss, template) says which light falls where; one
+detector makes exposures of that, and one writer makes files of those. An argument out of bounds
+raises SettingsError; a folder that cannot be written to, or holds another program, OutputError.
 """
 
 from __future__ import annotations

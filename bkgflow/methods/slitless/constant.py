@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from bkgflow.methods.arrays import Bools, Floats, Reals
+from bkgflow.detector import DO_NOT_USE
+from bkgflow.methods.arrays import Bools, Flags, Floats, Reals
 from bkgflow.methods.slitless._pixels import SINGULAR
-from bkgflow.methods.slitless.residual_mask import sky_of
+from bkgflow.methods.slitless.residual_mask import ResidualMask, residual_mask, sky_of
 from bkgflow.methods.slitless.scale import fit_scale
 from bkgflow.rules import ScaleRule
 
-__all__ = ["dependent", "first_sky", "with_constant"]
+__all__ = ["dependent", "first_sky", "image_mask", "with_constant"]
 
 FAR = 10.0
 """Sigmas from the most frequent value beyond which no pixel takes part in the very first fit."""
@@ -27,6 +28,9 @@ ROUNDS = 10
 
 SETTLED = 1e-3
 """It has settled where a smaller part of the frame than this changes in a round."""
+
+GROW = 4
+"""Pixels by which the patches of sources grow: a star has wings that a spectrum has not."""
 
 PLAIN = ScaleRule(maxiter=0)
 
@@ -110,3 +114,19 @@ def first_sky(sci: Reals, err: Reals, good: Bools, stack: Reals) -> Bools:
         if changed <= SETTLED * mask.size:
             break
     return mask
+
+
+def image_mask(sci: Reals, err: Reals, dq: Flags, stack: Reals) -> ResidualMask:
+    """Find the pixels of an image that show nothing but sky, as `residual_mask`.
+
+    Parameters
+    ----------
+    sci, err : (ny, nx) float
+        The exposure and its uncertainty.
+    dq : (ny, nx) uint32
+        Its flags, with DO_NOT_USE where a template has no value.
+    stack : (n_components, ny, nx) float
+        The components, as `with_constant` gives them.
+    """
+    first = first_sky(sci, err, (dq & DO_NOT_USE) == 0, stack)
+    return residual_mask(sci, err, dq, stack, grow=GROW, first=first)
