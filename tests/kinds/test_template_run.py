@@ -158,9 +158,7 @@ def test_backgrounds_that_are_given_too_are_left_and_named(tmp_path):
 
 def test_one_fit_for_a_cube(cubes, tmp_path):
     [unit] = planned(cubes, tmp_path / "out").units
-    path = subtract_to_file(
-        unit.target, output_dir=tmp_path, override_bkg=str(cubes.references[0])
-    )
+    path = subtract_to_file(unit.target, output_dir=tmp_path, override_bkg=str(cubes.references[0]))
     [exposure] = cubes.truth.exposures
     with datamodels.open(unit.target) as target, datamodels.open(path) as product:
         record = product.meta.bkgflow.instance

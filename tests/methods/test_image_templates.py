@@ -88,7 +88,7 @@ def test_a_structure_far_above_the_noise_is_no_source():
 
 
 def test_bright_sources_do_not_bend_the_first_sky():
-    sci, err, dq, stack, light = scene(3, number=60)
+    sci, err, dq, stack, _ = scene(3, number=60)
     first = first_sky(sci, err, dq == 0, stack)
     fit = fit_scale(sci, err, first, stack)
     assert np.abs(fit.coefficients - (0.4, -0.15, 2.0)).max() < 0.02
