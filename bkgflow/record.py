@@ -104,6 +104,14 @@ class TemplateFound(SlitlessFound):
     components: tuple[str, ...] = ()
     unsubtracted: int = 0
 
+    @classmethod
+    def of(
+        cls, fit: SlitlessFound, *, components: tuple[str, ...], unsubtracted: int
+    ) -> TemplateFound:
+        """Return what a fit found, with the names of its components."""
+        values: dict[str, Any] = {f.name: getattr(fit, f.name) for f in fields(fit)}
+        return cls(**values, components=components, unsubtracted=unsubtracted)
+
 
 @dataclass(frozen=True, slots=True)
 class SossFound:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +37,7 @@ from bkgflow.methods.slitless import (
     with_constant,
 )
 from bkgflow.planning.kind import Prepared, Request
-from bkgflow.record import SlitlessFound, TemplateFound
+from bkgflow.record import TemplateFound
 from bkgflow.settings import StepSettings
 from bkgflow.verdict import State
 
@@ -120,8 +120,8 @@ class TemplateKind(Kind):
             main[:1], settings.template_max_error, "template_max_error"
         )
         doubts = (*_doubts(sci, dq, mask, stack, fit, users), *_negative(main), *thin_fits(main))
-        found = TemplateFound(
-            **_values(fit_found(fit, mask, origin, warnings=doubts)),
+        found = TemplateFound.of(
+            fit_found(fit, mask, origin, warnings=doubts),
             components=(*read.names, CONSTANT),
             unsubtracted=int(np.count_nonzero(blank)),
         )
@@ -277,7 +277,3 @@ def _doubts(
         return ()
     structure = np.tensordot(fit.coefficients[:-1].astype(np.float32), stack[:-1], 1)
     return mask_doubts(sci - structure, dq, mask, stack[-1])
-
-
-def _values(found: SlitlessFound) -> dict[str, object]:
-    return {each.name: getattr(found, each.name) for each in fields(found)}

@@ -8,7 +8,7 @@ or an image brought with it is used where it was compiled for the same processor
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from functools import cache, lru_cache, partial
 from hashlib import sha256
@@ -22,11 +22,14 @@ from bkgflow.io.storage.marks import is_marked, locked, mark
 from bkgflow.methods._compiled import SOURCES, cache_folders
 from bkgflow.rules import ScaleRule, SossRule
 
-__all__ = ["KINDS", "Kind", "WarmUp", "warm_up"]
+__all__ = ["KERNELS_OF", "KINDS", "Kind", "WarmUp", "warm_up"]
 
-Kind = Literal["image", "slitless", "soss", "template"]
+Kind = Literal["image", "slitless", "soss"]
 
-KINDS: tuple[Kind, ...] = ("image", "slitless", "soss", "template")
+KINDS: tuple[Kind, ...] = ("image", "slitless", "soss")
+
+KERNELS_OF: Mapping[str, Kind] = {**{kind: kind for kind in KINDS}, "template": "slitless"}
+"""Whose kernels a kind of unit needs: that of templates fits as slitless exposures are fitted."""
 
 _done: set[Kind] = set()
 """What this process compiled."""
@@ -145,6 +148,5 @@ _TASKS: dict[Kind, tuple[Callable[[], None], int, str]] = {
     "image": (_image, 10, "bkgflow.methods.clip._kernels:average_stack"),
     "slitless": (_slitless, 3, "bkgflow.methods.slitless._kernels:take_pixels"),
     "soss": (_soss, 4, "bkgflow.methods.soss._stream:collect_sky"),
-    "template": (_slitless, 3, "bkgflow.methods.slitless._kernels:take_pixels"),
 }
 """What calls every kernel as real data do; the seconds that takes, roughly; one of the kernels."""

@@ -88,10 +88,10 @@ def test_the_stray_light_and_the_level_are_found(program, done):
 
 def test_what_is_left_are_the_sources(program, done):
     for exposure, path in zip(program.truth.exposures, done[1].products, strict=True):
+        assert "components: jw99010" in str(fits.getheader(path)["HISTORY"])
         with datamodels.open(path) as product:
             assert product.meta.cal_step.bkg_subtract == "COMPLETE"
             assert product.meta.ref_file.bkg.name.endswith("light_saber.fits")
-            assert any("components: jw99010" in str(each) for each in product.history)
             factor = product.meta.background.scaling_factor
             assert factor == product.meta.bkgflow.instance["scaling_factors"][0]
             left = product.data - program.truth.sources(exposure.name)
@@ -160,7 +160,7 @@ def test_one_fit_for_a_cube(cubes, tmp_path):
     [unit] = planned(cubes, tmp_path / "out").units
     path = subtract_to_file(unit.target, output_dir=tmp_path, override_bkg=str(cubes.references[0]))
     [exposure] = cubes.truth.exposures
-    with datamodels.open(unit.target) as target, datamodels.open(path) as product:
+    with datamodels.open(str(unit.target)) as target, datamodels.open(path) as product:
         record = product.meta.bkgflow.instance
         assert product.meta.cal_step.bkg_subtract == "COMPLETE"
         sky = target.data - product.data
@@ -170,8 +170,9 @@ def test_one_fit_for_a_cube(cubes, tmp_path):
     assert abs(record["scaling_factors"][0] - exposure.factor) < 4 * errors[0] + 0.002
     assert abs(record["scaling_factors"][1] - LEVEL) < 4 * errors[1] + 0.004
     # Three integrations of one noise: the mean of them is fitted, whatever their scatter.
-    with fits.open(unit.target) as hdus:
-        mean = np.nanmean(np.where(hdus["DQ"].data & 1, np.nan, hdus["SCI"].data), axis=0)
+    with fits.open(str(unit.target)) as hdus:
+        mean = hdus["SCI"].data.mean(axis=0)
+        mean[(hdus["DQ"].data & 1).any(axis=0)] = np.nan
     truth = exposure.factor * cubes.truth.stray.image(exposure.window) + LEVEL
     left = mean - truth - cubes.truth.sources(exposure.name)[0]
     assert abs(np.nanmedian(left)) < 0.01

@@ -52,7 +52,7 @@ def with_constant(templates: Reals) -> tuple[Floats, Bools]:
     """
     stack = np.ones((len(templates) + 1, *templates.shape[1:]), np.float32)
     stack[:-1] = templates
-    blank: Bools = ~np.isfinite(stack).all(axis=0)
+    blank: Bools = np.logical_not(np.isfinite(stack).all(axis=0))
     stack[:, blank] = 0
     return stack, blank
 
