@@ -46,8 +46,8 @@ __all__ = ["CONSTANT", "TemplateKind"]
 CONSTANT = "constant"
 """What a record calls the component that is 1 everywhere."""
 
-HELD_BYTES = 48
-"""Of a pixel, with one template: SCI, ERR, DQ, template and constant, and what the fit and the
+HELD_BYTES = 72
+"""Of a pixel, with one template or two: SCI, ERR, DQ, the components, and what the fit and the
 search for sources make of them."""
 
 OTHERS = "exp_type"
