@@ -78,25 +78,29 @@ class TemplateKind(Kind):
     )
 
     def prepare(self, request: Request, settings: StepSettings) -> Prepared:
-        """Find the templates, and hold their headers against the target's."""
+        """Choose the templates whose headers agree with the target's."""
         found = find_sky(request, settings)
-        differing = [
-            each
-            for location, identity in zip(found.locations, found.identities, strict=True)
-            for each in _differing(request.target, location, template_words(location, identity))
-        ]
-        refused = [each for each in differing if each.rule.name not in settings.allow_mismatch]
-        if refused:
-            first = min(refused, key=lambda each: each.rule.name == OTHERS)
-            if first.rule.name != OTHERS or request.backgrounds:
-                raise first.error(request.target)
-            # The template is for other exposures of the program, such as its slitless ones.
-            return skipped(request, f"override_bkg is for other exposures: {first.words}")
+        files = dict(zip(found.locations, found.identities, strict=True))
+        differing = {
+            location: list(_differing(request.target, location, template_words(location, identity)))
+            for location, identity in files.items()
+        }
+        refused = {
+            location: [each for each in words if each.rule.name not in settings.allow_mismatch]
+            for location, words in differing.items()
+        }
+        used = tuple(location for location, words in refused.items() if not words)
+        if not used:
+            return _none_agrees(request, [each for words in refused.values() for each in words])
         mask = None if settings.template_mask is None else Location.of(settings.template_mask)
-        fitted = to_be_fitted(request, chosen([found], mask=mask))
+        chosen_ones = replace(found, locations=used, identities=tuple(files[each] for each in used))
+        fitted = to_be_fitted(request, chosen([chosen_ones], mask=mask)).noting(
+            *(f"{words[0].words}: it is not used" for words in refused.values() if words)
+        )
         if mask is not None:
             fitted = fitted.noting(f"template_mask {mask.name}: 1 is background, 0 is a source")
-        return replace(fitted, mismatches=tuple(each.words for each in differing))
+        allowed = tuple(each.words for location in used for each in differing[location])
+        return replace(fitted, mismatches=allowed)
 
     def held(self, target: ExposureFacts) -> int:
         """An image of the exposure, or of its mean, with the templates; integrations stream."""
@@ -163,6 +167,21 @@ class _Difference:
             cure="Give a template of such exposures with override_bkg, leave out these exposures, "
             f"or allow what differs with allow_mismatch={name}",
         )
+
+
+def _none_agrees(request: Request, refused: Sequence[_Difference]) -> Prepared:
+    """Return a target that is skipped where the templates are meant for other exposures.
+
+    Raises
+    ------
+    MetadataError
+        If they are not, or if its backgrounds would be lost.
+    """
+    others = [each for each in refused if each.rule.name == OTHERS]
+    if others and not request.backgrounds:
+        # For the slitless exposures of the program, say.
+        return skipped(request, f"override_bkg is for other exposures: {others[0].words}")
+    raise (others or refused)[0].error(request.target)
 
 
 def _differing(

@@ -309,7 +309,8 @@ def test_a_template_of_other_exposures_is_refused(program, tmp_path, keyword, va
 
 def test_a_reference_for_slitless_exposures_leaves_images_alone(program, tmp_path):
     image, header = template_of(program)
-    template = written(tmp_path / "t.fits", {"SCI": image}, header, EXP_TYPE="NIS_WFSS")
+    other = {"EXP_TYPE": "NIS_WFSS", "FILTER": "GR150R", "PUPIL": "F115W"}
+    template = written(tmp_path / "t.fits", {"SCI": image}, header, **other)
     path = program.exposures[0]
     with bkgflow.subtract(path, override_bkg=template) as product:
         assert product.meta.cal_step.bkg_subtract == "SKIPPED"
@@ -318,6 +319,21 @@ def test_a_reference_for_slitless_exposures_leaves_images_alone(program, tmp_pat
     several = written(tmp_path / "s.fits", {"SCI": image}, header, P_EXP_TY="NIS_WFSS|NIS_IMAGE|")
     with bkgflow.subtract(path, override_bkg=several) as product:
         assert product.meta.cal_step.bkg_subtract == "COMPLETE"
+
+
+def test_of_several_templates_those_are_used_that_agree(program, tmp_path):
+    """One list for all filters of a program."""
+    image, header = template_of(program)
+    other = written(tmp_path / "t.fits", {"SCI": image**2}, header, PUPIL="F115W")
+    both = [other, str(program.references[0])]
+    [unit, _] = planned(program, tmp_path / "out", override_bkg=both).units
+    assert [each.name for each in unit.references.background] == ["jw99010_nis_light_saber.fits"]
+    assert "t.fits has PUPIL F115W, not F200W: it is not used" in unit.notes
+    with bkgflow.subtract(program.exposures[0], override_bkg=both) as product:
+        assert len(product.meta.bkgflow.instance["scaling_factors"]) == 2
+    again = planned(program, tmp_path / "out", override_bkg=both, allow_mismatch="pupil").units[0]
+    assert len(again.references.background) == 2
+    assert again.mismatches == ("t.fits has PUPIL F115W, not F200W",)
 
 
 def test_a_template_that_is_no_image_is_known_while_planning(program, tmp_path):
