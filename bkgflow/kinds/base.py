@@ -97,6 +97,9 @@ class Kind(PlannedKind, Protocol):
     noun: ClassVar[str]
     """What its units share, in a table."""
 
+    beside: ClassVar[str] = ""
+    """What it scales and subtracts beside references, in a table."""
+
     def change(self, work: Assignment, shared: Sequence[Any]) -> Change:
         """Say how a unit that is to be done ends and what becomes of its pixels.
 

@@ -67,6 +67,7 @@ class TemplateKind(Kind):
     version = 1
     verb = "fit"
     noun = "fit"
+    beside = " and a constant"
     arguments = (
         "template_mask",
         "template_maxiter",

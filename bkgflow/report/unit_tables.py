@@ -146,7 +146,8 @@ def _what(unit: Unit, names: Mapping[str, str]) -> str:
     if unit.shared:
         return f"subtract {f'imprint {imprint.name}, ' if imprint else ''}{names[unit.shared]}"
     skies = unit.references.background if unit.references else ()
-    return f"scale and subtract {', '.join(sky.name for sky in skies)}"
+    beside = KINDS.named(unit.kind).beside
+    return f"scale and subtract {', '.join(sky.name for sky in skies)}{beside}"
 
 
 def remarks(verdict: Verdict) -> list[str]:

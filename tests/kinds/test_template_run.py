@@ -9,6 +9,8 @@ from stdatamodels.jwst import datamodels
 
 import bkgflow
 from bkgflow.api import subtract_to_file
+from bkgflow.campaign.answers.found_products import products_of
+from bkgflow.campaign.single import kinds_of
 from bkgflow.errors import BackgroundError, FileError, MetadataError, WindowError
 from bkgflow.io.storage.location import Location
 from bkgflow.kinds.table import KINDS
@@ -68,7 +70,13 @@ def written(path, images, header=(), **cards):
 def test_the_stray_light_and_the_level_are_found(program, done):
     plan, result = done
     assert [unit.kind for unit in plan.units] == ["template", "template"]
-    assert "scale and subtract jw99010_nis_light_saber.fits" in as_text(plan_table(plan))
+    assert "scale and subtract jw99010_nis_light_saber.fits and a constant" in as_text(
+        plan_table(plan)
+    )
+    assert kinds_of(plan) == ["slitless"]  # whose kernels it needs
+    found, left_out = products_of(Location.of(plan.output))
+    assert [each.kind for each in found] == ["template", "template"]
+    assert not left_out
     assert result.counts == {"COMPLETE": 2}
     for exposure, path in zip(program.truth.exposures, result.products, strict=True):
         record = record_of(path)
@@ -250,6 +258,27 @@ def test_a_users_mask(program, tmp_path):
         np.testing.assert_array_equal(product.mask, mask)
     assert record["mask"] == "user"
     assert record["fit_iterations"] == 7
+
+
+def test_a_plain_fit_is_weighted_least_squares(program, tmp_path):
+    window = program.truth.exposures[0].window
+    mask = np.zeros(window.shape, np.uint32)
+    mask[:, 20:70] = 1
+    path = written(tmp_path / "mask.fits", {"MASK": mask})
+    with bkgflow.subtract(
+        program.exposures[0],
+        override_bkg=str(program.references[0]),
+        template_mask=path,
+        template_maxiter=0,
+    ) as product:
+        factors = product.meta.bkgflow.instance["scaling_factors"]
+    template = program.truth.stray.image(window)
+    with datamodels.open(program.exposures[0]) as target:
+        good = (mask == 1) & (target.dq & 1 == 0) & np.isfinite(target.data)
+        weight = 1 / target.err[good].astype(float)
+        design = np.column_stack([template[good], np.ones(good.sum())]) * weight[:, None]
+        truth, *_ = np.linalg.lstsq(design, target.data[good] * weight, rcond=None)
+    np.testing.assert_allclose(factors, truth, rtol=1e-5)
 
 
 def test_a_limit_on_the_error_ends_failed_and_leaves_the_data(program):
