@@ -41,6 +41,10 @@ class StepArguments(TypedDict, total=False):
     wfss_mask_mode: Literal["boxes", "residual", "auto"]
     wfss_orders: Literal["extract", "all"]
     wfss_max_error: float | None
+    template_mask: Path | None
+    template_maxiter: int
+    template_outlier_percent: float
+    template_max_error: float | None
     override_bkg: Path | Sequence[Path] | None
     override_wavelengthrange: Path | None
 

@@ -19,6 +19,7 @@ __all__ = [
     "Scale",
     "SlitlessFound",
     "SossFound",
+    "TemplateFound",
     "history",
     "plain",
     "printable",
@@ -91,6 +92,28 @@ class SlitlessFound:
 
 
 @dataclass(frozen=True, slots=True)
+class TemplateFound(SlitlessFound):
+    """What the fit of an image's templates found, and of the constant beside them, the last one.
+
+    ``components`` names what each factor belongs to; ``unsubtracted`` counts the pixels for which
+    a template has no value: they are as they were.
+    """
+
+    TELLING: ClassVar = "components"
+
+    components: tuple[str, ...] = ()
+    unsubtracted: int = 0
+
+    @classmethod
+    def of(
+        cls, fit: SlitlessFound, *, components: tuple[str, ...], unsubtracted: int
+    ) -> TemplateFound:
+        """Return what a fit found, with the names of its components."""
+        values: dict[str, Any] = {f.name: getattr(fit, f.name) for f in fields(fit)}
+        return cls(**values, components=components, unsubtracted=unsubtracted)
+
+
+@dataclass(frozen=True, slots=True)
 class SossFound:
     """What the fit of a sky library found; without a template, only its notes say anything.
 
@@ -120,7 +143,7 @@ class SossFound:
     outlying_integrations: tuple[int, ...] = ()
 
 
-Found = ImageFound | SlitlessFound | SossFound
+Found = ImageFound | SlitlessFound | TemplateFound | SossFound
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +162,7 @@ class Record:
         Who chose each reference.
     mismatches : tuple of str
         In what backgrounds differ from the target because it was allowed, a sentence for each.
-    found : ImageFound, SlitlessFound, SossFound or None
+    found : ImageFound, SlitlessFound, TemplateFound, SossFound or None
         What the method found; None where it never ran.
     imprint : str or None
         What was subtracted from the exposure before anything else.
@@ -180,7 +203,7 @@ class Record:
 
 def _found(tree: Mapping[str, object]) -> Found | None:
     """Tell by its telling name which method wrote a record."""
-    for kind in (ImageFound, SlitlessFound, SossFound):
+    for kind in (ImageFound, TemplateFound, SlitlessFound, SossFound):  # the narrower one first
         if kind.TELLING in tree:
             return kind(**{f.name: _frozen(tree[f.name]) for f in fields(kind) if f.name in tree})
     return None

@@ -64,7 +64,7 @@ class ClipRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScaleRule:
-    """How a reference sky is fitted to a slitless exposure.
+    """How reference skies are fitted to a slitless exposure, or templates to an image.
 
     Attributes
     ----------

@@ -188,8 +188,24 @@ class StepSettings(BaseModel):
         gt=0,
         description="Slitless: fail where the factor's error is more than this share of it.",
     )
+    template_mask: File = Field(
+        None, description="Template: a file with a mask of the background pixels (1: background)."
+    )
+    template_maxiter: int = Field(
+        5, ge=0, le=MOST_ROUNDS, description="Template: reject outliers at most this often."
+    )
+    template_outlier_percent: float = Field(
+        1.0, ge=0, lt=50, description="Template: percent of pixels rejected at each end, each time."
+    )
+    template_max_error: float | None = Field(
+        None,
+        gt=0,
+        description="Template: fail where the first factor's error is more than this share of it.",
+    )
     override_bkg: Files = Field(
-        None, description="Slitless, SOSS: the reference background; several with commas, or N/A."
+        None,
+        description="Slitless, SOSS: the reference background; imaging: templates that are scaled "
+        "and subtracted; several with commas, or N/A.",
     )
     override_wavelengthrange: File = Field(
         None, description="Slitless: the wavelengthrange reference, or N/A."
@@ -222,6 +238,13 @@ class StepSettings(BaseModel):
             maxiter=self.wfss_maxiter,
             rms_stop=self.wfss_rms_stop,
             outlier_percent=self.wfss_outlier_percent,
+        )
+
+    @property
+    def template_rule(self) -> ScaleRule:
+        """How the templates of an image are fitted."""
+        return ScaleRule(
+            maxiter=self.template_maxiter, outlier_percent=self.template_outlier_percent
         )
 
     @property

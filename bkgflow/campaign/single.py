@@ -13,7 +13,7 @@ from bkgflow.io.products.ahead import opened_ahead
 from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.products.writer import ProductWriter
 from bkgflow.io.storage.publish import Publish, PublishAnywhere
-from bkgflow.kinds.warm import KINDS, Kind, warm_up
+from bkgflow.kinds.warm import KERNELS_OF, KINDS, Kind, warm_up
 from bkgflow.planning.plan import Plan
 
 __all__ = ["compile_for", "kinds_of", "run_single", "writer_for"]
@@ -28,8 +28,8 @@ def compile_for(plan: Plan, say: Callable[[str], object]) -> None:
 
 
 def kinds_of(plan: Plan) -> list[Kind]:
-    """Return the kinds of the units that a plan has to do."""
-    wanted = {unit.kind for unit in plan.units if unit.verdict.to_do}
+    """Return the kinds whose kernels the units need that a plan has to do."""
+    wanted = {KERNELS_OF.get(unit.kind) for unit in plan.units if unit.verdict.to_do}
     return [kind for kind in KINDS if kind in wanted]
 
 

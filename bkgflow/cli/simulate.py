@@ -28,6 +28,7 @@ HELP = {
     "nods": "A NIRSpec nod pattern: each exposure is the background of the others.",
     "tso": "A time series with a transit (rateints cubes).",
     "soss": "A NIRISS SOSS time series in segments, and a library of sky templates.",
+    "template": "NIRISS images with stray light (a light saber), and its template.",
     "wfss": "Slitless exposures with their catalog and references (wavelengthrange, sky).",
 }
 

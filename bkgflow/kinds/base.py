@@ -97,6 +97,9 @@ class Kind(PlannedKind, Protocol):
     noun: ClassVar[str]
     """What its units share, in a table."""
 
+    beside: ClassVar[str] = ""
+    """What it scales and subtracts beside references, in a table."""
+
     def foresee(self, work: Assignment) -> Change | None:
         """Return a change like the one to come, if the unit ends as most do; None if nobody knows.
 

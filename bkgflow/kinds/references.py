@@ -91,6 +91,6 @@ def _identity(location: Location) -> Identity:
             "A source catalog or a mask must be a file that is there",
             file=location,
             value="no such file",
-            cure="Correct the association, SCATFILE or wfss_mask",
+            cure="Correct the association, SCATFILE, wfss_mask or template_mask",
         )
     return location.identity()

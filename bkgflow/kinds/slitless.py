@@ -13,14 +13,14 @@ from bkgflow.detector import DO_NOT_USE
 from bkgflow.errors import MetadataError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.source import read_whole
-from bkgflow.io.products.writer import Changes, Edit, Plane, unedited
+from bkgflow.io.products.writer import Changes, unedited
 from bkgflow.io.references.find import find_reference
 from bkgflow.io.references.grism_wcs import check_wcs
-from bkgflow.io.references.skies import Templates
 from bkgflow.io.references.slitless import SlitlessInputs, slitless_inputs
 from bkgflow.io.storage.location import Location
 from bkgflow.kinds.base import Assignment, Change, Kind
 from bkgflow.kinds.references import chosen, find_sky, skipped, to_be_fitted
+from bkgflow.kinds.scaled import fit_found, scaled_sky, subtracting
 from bkgflow.kinds.thin import Scaled, thin_fits, too_uncertain
 from bkgflow.methods.slitless import (
     ScaleFit,
@@ -30,7 +30,6 @@ from bkgflow.methods.slitless import (
     grism_boxes,
     mask_doubts,
     residual_mask,
-    subtract_scaled,
 )
 from bkgflow.planning.kind import Prepared, Request
 from bkgflow.programs.search_path import check_confined
@@ -147,13 +146,14 @@ class SlitlessKind(Kind):
             template_dq=templates.dq,
         )
         doubts = mask_doubts(sci, dq, mask, templates.sci) if users else ()
-        found = _found(fit, mask, origin, notes=inputs.notes, warnings=doubts)
         main = [] if fit.reason else [_main(fit)]
+        warnings = (*doubts, *thin_fits(main))
+        found = fit_found(fit, mask, origin, notes=inputs.notes, warnings=warnings)
         reason = fit.reason or too_uncertain(main, settings.wfss_max_error, "wfss_max_error")
         changes = Changes(mask=mask.astype(np.uint32), scaling_factor=0.0)
         if not reason:
-            factor, extras = float(fit.coefficients[0]), {"background": _sky(templates, fit)}
-            edits = _edits(templates, fit)
+            factor, extras = float(fit.coefficients[0]), {"background": scaled_sky(templates, fit)}
+            edits = subtracting(templates, fit)
             changes = replace(changes, edits=edits, scaling_factor=factor, extras=extras)
         state = State.FAILED if reason else State.COMPLETE
         return Change.ended(work, state, found, changes, reason=reason)
@@ -199,51 +199,7 @@ def _mask(
     return made.mask, "residual" if made.stable else "residual, not settled"
 
 
-def _edits(templates: Templates, fit: ScaleFit) -> dict[str, Edit]:
-    """Return what the scaled skies do to SCI and DQ, some rows at a time."""
-
-    def subtract(sci: Plane, _integration: int, rows: slice) -> None:
-        subtract_scaled(sci, templates.sci[:, rows], fit.coefficients)
-
-    def join(dq: Plane, _integration: int, rows: slice) -> None:
-        np.bitwise_or(dq, templates.dq[rows], out=dq)
-
-    return {"SCI": subtract, "DQ": join}
-
-
-def _sky(templates: Templates, fit: ScaleFit) -> Edit:
-    """Return what gives rows of the scaled skies: with the other sign, what is left of nothing."""
-
-    def put(pixels: Plane, _integration: int, rows: slice) -> None:
-        pixels[...] = 0
-        subtract_scaled(pixels, templates.sci[:, rows], fit.coefficients)
-        np.negative(pixels, out=pixels)
-
-    return put
-
-
 def _main(fit: ScaleFit) -> Scaled:
     """Return what is looked at to judge a fit: other components may well be next to nothing."""
     error = float(fit.standard_errors[0])
     return Scaled("the scaling factor", float(fit.coefficients[0]), error, fit.n_used)
-
-
-def _found(
-    fit: ScaleFit, mask: Mask, origin: str, *, notes: tuple[str, ...], warnings: tuple[str, ...]
-) -> SlitlessFound:
-    """Return what the product says of the fit: plain numbers, NaN where there is none."""
-    several = fit.reason is None and len(fit.coefficients) > 1
-    thin = () if fit.reason else thin_fits([_main(fit)])
-    return SlitlessFound(
-        mask=origin,
-        masked_fraction=float(1 - mask.mean()),
-        scaling_factors=tuple(fit.coefficients.tolist()),
-        scaling_factor_errors=tuple(fit.standard_errors.tolist()),
-        fit_pixels=fit.n_used,
-        fit_fraction=fit.fraction,
-        fit_iterations=fit.iterations,
-        noise_scale=fit.noise_scale,
-        scaling_factor_covariance=tuple(map(tuple, fit.covariance.tolist())) if several else None,
-        fit_notes=notes,
-        fit_warnings=(*warnings, *thin),
-    )

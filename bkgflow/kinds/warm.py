@@ -8,7 +8,7 @@ or an image brought with it is used where it was compiled for the same processor
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from functools import cache, lru_cache, partial
 from hashlib import sha256
@@ -22,11 +22,14 @@ from bkgflow.io.storage.marks import is_marked, locked, mark
 from bkgflow.methods._compiled import SOURCES, cache_folders
 from bkgflow.rules import ScaleRule, SossRule
 
-__all__ = ["KINDS", "Kind", "WarmUp", "warm_up"]
+__all__ = ["KERNELS_OF", "KINDS", "Kind", "WarmUp", "warm_up"]
 
 Kind = Literal["image", "slitless", "soss"]
 
 KINDS: tuple[Kind, ...] = ("image", "slitless", "soss")
+
+KERNELS_OF: Mapping[str, Kind] = {**{kind: kind for kind in KINDS}, "template": "slitless"}
+"""Whose kernels a kind of unit needs: that of templates fits as slitless exposures are fitted."""
 
 _done: set[Kind] = set()
 """What this process compiled."""

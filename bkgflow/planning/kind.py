@@ -179,8 +179,9 @@ class PlannedKind(Protocol):
 class PlannedKinds(Protocol):
     """All kinds."""
 
-    def of(self, exp_type: str) -> PlannedKind:
-        """Return the kind for an exposure type (EXP_TYPE, in capitals)."""
+    def of(self, exp_type: str, override_bkg: object = None) -> PlannedKind:
+        """Return the kind for an exposure type (EXP_TYPE, in capitals), and for what the argument
+        ``override_bkg`` is."""
 
     def named(self, name: str) -> PlannedKind:
         """Return the kind with a name."""

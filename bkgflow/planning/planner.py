@@ -105,7 +105,7 @@ class Planner:
         """
         if target.subtracted and not self.settings.allow_subtracted:
             raise already_subtracted(target, "A target")
-        kind = self.kinds.of(target.exp_type)
+        kind = self.kind_of(target)
         others, given = product.others if product else (), tuple(imprints)
 
         def wanted(member: str) -> bool:
@@ -140,6 +140,10 @@ class Planner:
         # What the association says comes before what was made of it.
         notes = (*(product.notes if product else ()), *left_alone, *flawless, *prepared.notes)
         return replace(prepared, notes=notes, keywords=(*prepared.keywords, *_named(kind, others)))
+
+    def kind_of(self, target: ExposureFacts) -> PlannedKind:
+        """Return how a target is done, with the arguments that there are."""
+        return self.kinds.of(target.exp_type, self.settings.override_bkg)
 
     def look_at(self, locations: Iterable[Location]) -> None:
         """Look at many exposures, those behind URLs; `StorageError` if a store cannot be used."""
@@ -204,7 +208,7 @@ class Planner:
         groups: dict[str, dict[int, Prepared]] = defaultdict(dict)
         for i, each in enumerate(asked):
             if isinstance(each.found, Prepared) and each.found.verdict.to_do:
-                groups[self.kinds.of(each.found.target.exp_type).name][i] = each.found
+                groups[self.kind_of(each.found.target).name][i] = each.found
         return {
             i: prepared
             for name, group in groups.items()
@@ -219,7 +223,7 @@ class Planner:
         if isinstance(found, BkgflowError):
             return _refused(asked, found)
         target, references = found.target, found.references
-        kind = self.kinds.of(target.exp_type)
+        kind = self.kind_of(target)
         digest = found.shared.digest if found.shared else ""
         parts = [
             ("method", f"{kind.name} {kind.version}"),

@@ -117,7 +117,7 @@ def _asked_alone(
         asked = replace(asked, science=str(product.science))
         if product.backgrounds or isinstance(asked.found, Exception):
             yield asked
-        elif planner.kinds.of(asked.found.target.exp_type).shares_backgrounds:
+        elif planner.kind_of(asked.found.target).shares_backgrounds:
             yield replace(
                 asked, found=_no_backgrounds(product.science), science=str(product.science)
             )

@@ -20,7 +20,7 @@ from bkgflow.io.zarr.stream import walk_product
 from bkgflow.kinds.segments import SEGMENT
 from bkgflow.methods.soss.regions import fit_regions
 from bkgflow.plot.panels import Panel, SkyScales, fit_panels, picture_of, subtraction_panels
-from bkgflow.record import Found, ImageFound, Scale, SlitlessFound, SossFound
+from bkgflow.record import Found, ImageFound, Scale, SlitlessFound, SossFound, TemplateFound
 from bkgflow.texts import many
 from bkgflow.verdict import Verdict
 
@@ -62,7 +62,7 @@ def residual(target: PathLike | xr.Dataset, product: PathLike | xr.Dataset) -> F
 
 
 def slitless(target: PathLike, product: PathLike) -> Figure:
-    """Draw a slitless exposure, its mask, the scaled sky, and what is left.
+    """Draw a slitless exposure, or an image with a template: mask, scaled sky, what is left.
 
     Parameters
     ----------
@@ -140,6 +140,9 @@ def _words(target: PathLike, product: Location) -> Iterator[str]:
             yield "background exposures combined and subtracted"
             if number:
                 yield f"{many(number, 'pixel')} without a valid background"
+        case TemplateFound(components=names, scaling_factors=factors) if factors:
+            pairs = zip(names, factors, strict=True)
+            yield f"subtracted: {', '.join(f'{each:.4g} × {name}' for name, each in pairs)}"
         case SlitlessFound(scaling_factors=factors) if factors:
             yield f"sky scaled by {', '.join(f'{each:.4g}' for each in factors)}"
         case SossFound(template=template) if template is not None:

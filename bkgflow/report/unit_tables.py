@@ -14,7 +14,7 @@ from bkgflow.kinds.table import KINDS
 from bkgflow.planning.grouped import grouped
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.unit import Unit
-from bkgflow.record import ImageFound
+from bkgflow.record import ImageFound, TemplateFound
 from bkgflow.report.tables import PLAIN_WIDTH, counted, fits, human_bytes, make_table
 from bkgflow.texts import many, wrapped
 from bkgflow.verdict import Verdict
@@ -146,7 +146,8 @@ def _what(unit: Unit, names: Mapping[str, str]) -> str:
     if unit.shared:
         return f"subtract {f'imprint {imprint.name}, ' if imprint else ''}{names[unit.shared]}"
     skies = unit.references.background if unit.references else ()
-    return f"scale and subtract {', '.join(sky.name for sky in skies)}"
+    beside = KINDS.named(unit.kind).beside
+    return f"scale and subtract {', '.join(sky.name for sky in skies)}{beside}"
 
 
 def remarks(verdict: Verdict) -> list[str]:
@@ -154,6 +155,10 @@ def remarks(verdict: Verdict) -> list[str]:
     words = list(verdict.record.mismatches) if verdict.record else []
     found = verdict.record.found if verdict.record else None
     if found is not None and not isinstance(found, ImageFound):
+        blank = found.unsubtracted if isinstance(found, TemplateFound) else 0
+        if blank:
+            number = many(blank, "pixel is as it was", "pixels are as they were")
+            words.append(f"{number}: a template has no value there")
         return [*words, *found.fit_warnings]
     if found is None:
         return words

@@ -1,8 +1,8 @@
 """Synthetic JWST programs with a known truth, for the demo, tests and benchmarks.
 
-Every program (imaging, nods, tso, slitless, soss) says which light falls where; one detector
-makes exposures of that, and one writer makes files of those. An argument out of bounds raises
-SettingsError; a folder that cannot be written to, or holds another program, OutputError.
+Every program (imaging, nods, tso, slitless, soss, template) says which light falls where; one
+detector makes exposures of that, and one writer makes files of those. An argument out of bounds
+raises SettingsError; a folder that cannot be written to, or holds another program, OutputError.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from bkgflow.simulate.one_sky import simulate_imaging, simulate_nods, simulate_t
 from bkgflow.simulate.slitless import simulate_wfss
 from bkgflow.simulate.soss import SossTruth, simulate_soss
 from bkgflow.simulate.spectra import SlitlessTruth
+from bkgflow.simulate.template import StrayTruth, simulate_template
 from bkgflow.simulate.truth import Truth
 from bkgflow.simulate.writer import Simulated
 
 __all__ = [
-    "Simulated", "SlitlessTruth", "SossTruth", "Truth", "simulate_imaging", "simulate_nods",
-    "simulate_soss", "simulate_tso", "simulate_wfss",
+    "Simulated", "SlitlessTruth", "SossTruth", "StrayTruth", "Truth", "simulate_imaging",
+    "simulate_nods", "simulate_soss", "simulate_template", "simulate_tso", "simulate_wfss",
 ]  # fmt: skip

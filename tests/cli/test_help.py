@@ -50,6 +50,7 @@ def test_all_commands_are_there():
         "simulate imaging",
         "simulate nods",
         "simulate soss",
+        "simulate template",
         "simulate tso",
         "simulate wfss",
         "demo",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from tests.helpers.sources import Module, modules, report
 
-KINDS = {"image", "slitless", "wfss", "soss"}
+KINDS = {"image", "slitless", "wfss", "soss", "template"}
 CLUSTERS = {"local", "threads"}
 CLIENTS = {"Client", "Cluster", "LocalCluster", "SpecCluster"}
 

@@ -19,6 +19,7 @@ from bkgflow.simulate import (
     simulate_imaging,
     simulate_nods,
     simulate_soss,
+    simulate_template,
     simulate_tso,
     simulate_wfss,
 )
@@ -54,6 +55,8 @@ SCENES = {
         {"integrations": 3, "segments": 2, "subarray": "SUBSTRIP96", "templates": 2},
     ),
     "slitless": (simulate_wfss, {"exposures": 2, "size": 32}),
+    "template": (simulate_template, {"exposures": 2, "size": 32}),
+    "templates of cubes": (simulate_template, {"exposures": 1, "integrations": 2, "size": 16}),
 }
 """Every kind of scene, small."""
 

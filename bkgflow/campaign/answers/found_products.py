@@ -86,7 +86,7 @@ class _Folder:
             file.file,
             file.digest,
             record.background_key if record else "",
-            KINDS.of(said.exp_type).name,
+            KINDS.of(said.exp_type, record.settings.get("override_bkg") if record else None).name,
             replace(verdict, worker=""),
             (file,),
             association=record.association if record else "",

@@ -1,4 +1,4 @@
-"""Reference skies of slitless modes, cut to an exposure's window on the detector."""
+"""Reference skies and templates, cut to an exposure's window on the detector."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["Templates", "read_templates"]
 
 WHAT = "A reference background"
 
-CURE = "Give a wfssbkg reference, or one image of the sky, with override_bkg"
+CURE = "Give a wfssbkg reference, or one image of the sky or of a template, with override_bkg"
 
 
 @dataclass(frozen=True, slots=True)

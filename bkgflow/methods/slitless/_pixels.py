@@ -25,7 +25,7 @@ from bkgflow.methods.slitless._kernels import (
     take_pixels,
 )
 
-__all__ = ["BackgroundPixels", "Outer", "Part"]
+__all__ = ["SINGULAR", "BackgroundPixels", "Outer", "Part"]
 
 P = TypeVar("P")
 T = TypeVar("T")

@@ -23,7 +23,7 @@ from bkgflow.methods.arrays import Bools, Flags, Floats, Reals
 from bkgflow.methods.slitless.scale import fit_scale
 from bkgflow.rules import ScaleRule
 
-__all__ = ["ResidualMask", "residual_mask"]
+__all__ = ["ResidualMask", "residual_mask", "sky_of"]
 
 THRESHOLD = 2.5
 """Standard deviations of the smoothed sky, above and below it, at which a pixel is masked;
@@ -61,6 +61,7 @@ def residual_mask(
     dispersion_axis: int | None = None,
     smooth: float = 1.5,
     grow: int = 2,
+    first: Bools | None = None,
 ) -> ResidualMask:
     """Find the pixels that show nothing but sky; none where there is nothing to fit.
 
@@ -78,6 +79,9 @@ def residual_mask(
         Standard deviation of the Gaussian that smooths; along spectra, six times as much.
     grow : int, pixels
         By how much masked patches are grown, along rows, columns and diagonals; at least 1.
+    first : (ny, nx) bool, optional
+        The pixels that the first sky is fitted to; by default those near the most frequent ratio
+        of data to the summed templates.
     """
     templates = templates.reshape(-1, *sci.shape)
     valid = np.isfinite(sci) & np.isfinite(templates).all(axis=0) & (err > 0)
@@ -85,7 +89,7 @@ def residual_mask(
     widths = tuple(smooth * (ALONG if dispersion_axis == axis else 1) for axis in (2, 1))
     weight = _smoothed(valid.astype(np.float32), widths)
     judged = valid & (weight > LEAST_WEIGHT)
-    mask = _faint_side(sci, valid, templates)
+    mask = _faint_side(sci, valid, templates) if first is None else first & valid
     square = np.ones((3, 3), bool)
     for rounds in range(1, MOST_ROUNDS + 1):
         fit = fit_scale(sci, err, mask, templates, PLAIN)
@@ -95,7 +99,7 @@ def residual_mask(
         residual = np.where(valid, sci - np.tensordot(factors, templates, 1), 0)
         level = _smoothed(residual.astype(np.float32), widths)
         np.divide(level, weight, out=level, where=judged)
-        centre, sigma = _sky_of(level[judged])
+        centre, sigma = sky_of(level[judged])
         bright = judged & (np.abs(level - centre) > THRESHOLD * sigma)
         new: Bools = judged & ~_grown(bright, square, grow)
         if rounds >= ONE_WAY:
@@ -129,12 +133,12 @@ def _faint_side(sci: Reals, valid: Bools, templates: Reals) -> Bools:
     if not usable.any():
         return usable
     ratio = np.divide(sci, sky, out=np.full(sci.shape, np.nan), where=usable)
-    centre, sigma = _sky_of(ratio[usable])
+    centre, sigma = sky_of(ratio[usable])
     usable &= np.abs(ratio - centre) <= 2 * sigma
     return usable
 
 
-def _sky_of(values: Reals) -> tuple[float, float]:
+def sky_of(values: Reals) -> tuple[float, float]:
     """Return the mode of values that sources only raise, and sigma of their faint side.
 
     The mode is the middle of the densest interval that holds a quarter of the values, found
