@@ -110,7 +110,7 @@ class Flights:
         for key, (task, *upstream) in of_group.items():
             new = _again(key, number)
             self._group_of[str(new)] = name
-            job = Job(self.topic, str(new), self._trial, way.alone, False, task)
+            job = self._job(task, new, way, ends=False)
             tasks[new] = (job, *(_again(each, number) for each in upstream))
         keys = {shared: [_again(each, number) for each in of] for shared, of in parts.items()}
         return keys, {str(_again(key, number)) for key in of_group}
@@ -122,7 +122,7 @@ class Flights:
         for unit in units:
             plain, task = self.feed.workload.last(unit)
             key = keys[unit] = _again(plain, self.tries.submitted(unit))
-            job = Job(self.topic, str(key), self._trial, self.tries.way(unit).alone, True, task)
+            job = self._job(task, key, self.tries.way(unit), ends=True)
             tasks[key] = (job, *self._parts_for(unit))
         futures = self._submit(tasks, list(keys.values()), worker)
         for unit, key in keys.items():
@@ -130,6 +130,10 @@ class Flights:
             self.units[unit] = Flight(unit, group, future, self.tries.way(unit))
             self._unit_of[str(key)] = unit
             future.add_done_callback(self._heard)
+
+    def _job(self, task: Callable[..., object], key: Hashable, way: Way, *, ends: bool) -> Job:
+        topic, trial = self.topic, self._trial
+        return Job.of(task, topic=topic, key=str(key), trial=trial, alone=way.alone, ends=ends)
 
     def _parts_for(self, unit: str) -> list[Future]:
         if not (shared := self.feed.workload.shared(unit)):

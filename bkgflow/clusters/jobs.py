@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from distributed import Worker, get_worker, secede
+from distributed.protocol.pickle import dumps, loads
 
 from bkgflow.clusters.alone import room
 from bkgflow.clusters.executor import LOST
@@ -40,6 +41,9 @@ class Job:
         Whether nothing else may be computed in the process meanwhile.
     ends : bool
         Whether it is the last one of a unit: it publishes.
+    sealed : bytes
+        The task itself, pickled. Schedulers unpickle what they are given, and keep the last
+        thousand messages to each worker: of plain bytes that costs next to nothing.
     """
 
     topic: str
@@ -47,7 +51,21 @@ class Job:
     trial: str
     alone: bool
     ends: bool
-    task: Callable[..., object]
+    sealed: bytes
+
+    @classmethod
+    def of(
+        cls,
+        task: Callable[..., object],
+        *,
+        topic: str,
+        key: str,
+        trial: str,
+        alone: bool,
+        ends: bool,
+    ) -> Job:
+        """Return the job of a task."""
+        return cls(topic, key, trial, alone, ends, dumps(task))
 
     def __call__(self, *upstream: object) -> object:
         """Compute; of a unit, return an `Ended`."""
@@ -62,16 +80,19 @@ class Job:
             _say(worker, self.topic, began)
             if self.alone:
                 time.sleep(SAID)
-            return self._end(worker.address, upstream) if self.ends else self.task(*upstream)
+            task = loads(self.sealed)
+            return _end(task, worker.address, upstream) if self.ends else task(*upstream)
 
-    def _end(self, worker: str, upstream: tuple[object, ...]) -> Ended:
-        def end() -> Verdict:
-            task: Callable[..., Finished] = self.task  # type: ignore[assignment]
-            return published(task, *upstream, leave=_beside_the_thread)
 
-        verdict, took = measured(end)
-        given = any(each is verdict for each in upstream)
-        return Ended(verdict, worker, given, took)
+def _end(task: Callable[..., Finished], worker: str, upstream: tuple[object, ...]) -> Ended:
+    """Compute the last task of a unit, and publish."""
+
+    def end() -> Verdict:
+        return published(task, *upstream, leave=_beside_the_thread)
+
+    verdict, took = measured(end)
+    given = any(each is verdict for each in upstream)
+    return Ended(verdict, worker, given, took)
 
 
 def _say(worker: Worker, topic: str, began: Began) -> None:
