@@ -7,21 +7,41 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, ParamSpec, TypedDict, TypeVar, get_type_hints
 
-from bkgflow.settings import StepSettings
+from bkgflow.rules import ClipMethod, ClipSide, Combine, Weights
+from bkgflow.settings import STACK_ARGUMENTS, StepSettings
 
-__all__ = ["StepArguments", "shows", "shows_step_arguments"]
+__all__ = [
+    "FilledArguments", "StackArguments", "StepArguments", "shows", "shows_filled_arguments",
+    "shows_stack_arguments", "shows_step_arguments",
+]  # fmt: skip
 
 Path = str | os.PathLike[str]
 
+DqFlags = str | int | Sequence[str | int] | None
+"""Names of DQ flags, or numbers."""
 
-class StepArguments(TypedDict, total=False):
+
+class StackArguments(TypedDict, total=False):
+    """The arguments that decide how a stack is combined."""
+
+    sigma: float
+    maxiters: int | None
+    clip: ClipMethod
+    clip_side: ClipSide
+    combine: Combine
+    bkg_weights: Weights
+    bkg_bad_bits: DqFlags
+    bkg_good_bits: DqFlags
+    bkg_dq: Literal["any", "all"] | float | str
+
+
+class StepArguments(StackArguments, total=False):
     """The same arguments as they may be given: what editors and type checkers see.
 
     A test holds names and defaults against `StepSettings`, which is where they come from.
     """
 
-    sigma: float
-    maxiters: int | None
+    bkg_fill: bool
     save_combined_background: bool
     propagate_errors: bool
     imprint_subtract: bool
@@ -49,18 +69,36 @@ class StepArguments(TypedDict, total=False):
     override_wavelengthrange: Path | None
 
 
+class FilledArguments(StackArguments, total=False):
+    """The same, and whether the gaps of the result are filled."""
+
+    bkg_fill: bool
+
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 def shows_step_arguments(function: Callable[P, R]) -> Callable[P, R]:
     """Have a function that takes ``**StepArguments`` show each of them, with its default."""
-    hints = get_type_hints(StepArguments)
-    fields = StepSettings.model_fields.items()
-    return shows(
-        function,
-        {name: (hints.get(name, field.annotation), field.default) for name, field in fields},
-    )
+    return shows(function, _arguments(tuple(StepSettings.model_fields)))
+
+
+def shows_stack_arguments(function: Callable[P, R]) -> Callable[P, R]:
+    """Have a function show those of `StackArguments` that it takes."""
+    return shows(function, _arguments(STACK_ARGUMENTS))
+
+
+def shows_filled_arguments(function: Callable[P, R]) -> Callable[P, R]:
+    """Have a function show those of `FilledArguments`."""
+    return shows(function, _arguments((*STACK_ARGUMENTS, "bkg_fill")))
+
+
+def _arguments(names: Sequence[str]) -> dict[str, tuple[object, object]]:
+    hints, fields = get_type_hints(StepArguments), StepSettings.model_fields
+    return {
+        name: (hints.get(name, fields[name].annotation), fields[name].default) for name in names
+    }
 
 
 def shows(

@@ -5,16 +5,39 @@ A window is what SUBSTRT1/2 and SUBSIZE1/2 say, kept 0-based and half-open.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
-__all__ = ["DO_NOT_USE", "REFERENCE_PIXEL", "Window", "enclosing", "full_frame"]
+from bkgflow.texts import nearest
+
+__all__ = [
+    "DO_NOT_USE", "EVERY_BIT", "FLUX_ESTIMATED", "PIXEL_FLAGS", "REFERENCE_PIXEL", "Window",
+    "bits_of", "enclosing", "full_frame", "names_of_bits",
+]  # fmt: skip
 
 DO_NOT_USE = 1
 """DQ bit 0, ``stdatamodels.jwst.datamodels.dqflags.pixel["DO_NOT_USE"]``."""
 
 REFERENCE_PIXEL = 1 << 31
 """DQ bit 31, ``stdatamodels.jwst.datamodels.dqflags.pixel["REFERENCE_PIXEL"]``."""
+
+PIXEL_FLAGS = (
+    "DO_NOT_USE", "SATURATED", "JUMP_DET", "DROPOUT", "OUTLIER", "PERSISTENCE", "AD_FLOOR",
+    "CHARGELOSS", "RESERVED", "NON_SCIENCE", "DEAD", "HOT", "WARM", "LOW_QE", "RC",
+    "TELEGRAPH", "NONLINEAR", "BAD_REF_PIXEL", "NO_FLAT_FIELD", "NO_GAIN_VALUE",
+    "NO_LIN_CORR", "NO_SAT_CHECK", "UNRELIABLE_BIAS", "UNRELIABLE_DARK", "UNRELIABLE_SLOPE",
+    "UNRELIABLE_FLAT", "OPEN", "ADJ_OPEN", "FLUX_ESTIMATED", "MSA_FAILED_OPEN",
+    "OTHER_BAD_PIXEL", "REFERENCE_PIXEL",
+)  # fmt: skip
+"""The DQ flags as ``stdatamodels.jwst.datamodels.dqflags.pixel`` names them, by the bit that each
+of them is, from the lowest."""
+
+FLUX_ESTIMATED = 1 << PIXEL_FLAGS.index("FLUX_ESTIMATED")
+
+EVERY_BIT = (1 << len(PIXEL_FLAGS)) - 1
 
 MIRI_FULL = (1024, 1032)
 NIR_FULL = (2048, 2048)
@@ -82,3 +105,45 @@ def full_frame(instrument: str, shape: tuple[int, int]) -> Window | None:
     """
     full = MIRI_FULL if instrument.upper() == "MIRI" else NIR_FULL
     return Window(0, 0, shape[1], shape[0]) if shape == full else None
+
+
+def bits_of(flags: object) -> int:
+    """Return the bits that flags name, as `astropy.nddata.bitmask.interpret_bit_flags` has it.
+
+    Parameters
+    ----------
+    flags : int, str, or sequence of these
+        A number, or text: names of `PIXEL_FLAGS` or numbers with one of ``+``, ``|`` or commas
+        between them; a ``~`` before all of it means all other bits.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, or a number is not a sum of flags.
+    """
+    text = "+".join(map(str, flags)) if isinstance(flags, list | tuple | set) else str(flags)
+    inner = text.strip()
+    if flip := inner.startswith("~"):
+        inner = inner[1:].strip()
+    if inner.startswith("(") and inner.endswith(")"):
+        inner = inner[1:-1]
+    bits = reduce(or_, map(_bits_of_word, re.split(r"[+|,]", inner)))
+    return EVERY_BIT & ~bits if flip else bits
+
+
+def _bits_of_word(word: str) -> int:
+    name = word.strip().upper()
+    if name in PIXEL_FLAGS:
+        return 1 << PIXEL_FLAGS.index(name)
+    if name.isdecimal() and int(name) <= EVERY_BIT:
+        return int(name)
+    close = nearest(name, PIXEL_FLAGS)
+    raise ValueError(
+        f"flags must be names of DQ flags or numbers below 2**{len(PIXEL_FLAGS)}, and "
+        f"{word.strip() or 'nothing'} is neither{f'; the nearest is {close}' if close else ''}"
+    )
+
+
+def names_of_bits(bits: int) -> str:
+    """Write bits as the names of their flags, with ``+`` between them; 0 where there are none."""
+    return "+".join(name for i, name in enumerate(PIXEL_FLAGS) if bits >> i & 1) or "0"

@@ -53,7 +53,8 @@ class ImageFound:
     outlying ones is far from all others, which the warnings say in sentences; these three are
     None where there is nothing to say. ``variance_array`` is the array to which the background's
     variance was added, ``error_notes`` what a user should know about it; None where it was added
-    nowhere.
+    nowhere. ``filled_pixels`` had no background and got one from their neighbours; None where that
+    was not asked for.
     """
 
     TELLING: ClassVar = "unsubtracted_pixels"
@@ -65,6 +66,7 @@ class ImageFound:
     warnings: tuple[str, ...] | None = None
     variance_array: str | None = None
     error_notes: tuple[str, ...] | None = None
+    filled_pixels: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,27 @@
 """The rules that decide a method's numbers, as values: checked once, when they are made.
 
-The step's arguments are flat (`bkgflow.settings`); the methods take these. All three raise
+The step's arguments are flat (`bkgflow.settings`); the methods take these. All of them raise
 SettingsError where an attribute is out of bounds.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import math
+from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
 
 from bkgflow.errors import MetadataError, SettingsError
+from bkgflow.texts import nearest
 
-__all__ = ["MOST_ROUNDS", "ClipRule", "ScaleRule", "SossFitMode", "SossRule"]
+__all__ = [
+    "MOST_ROUNDS", "ClipMethod", "ClipRule", "ClipSide", "Combine", "ScaleRule", "SossFitMode",
+    "SossRule", "StackRule", "Weights", "can_clip",
+]  # fmt: skip
+
+ClipMethod = Literal["sigma", "robust", "noise", "minmax", "none"]
+ClipSide = Literal["both", "high", "low"]
+Combine = Literal["mean", "median", "weighted"]
+Weights = Literal["err", "exptime"]
 
 SossFitMode = Literal["exposure", "file", "integration"]
 
@@ -24,28 +34,28 @@ class ClipRule:
 
     Attributes
     ----------
-    centre, spread : str
-        What the bounds lie around, and what they are measured in: the median and the standard
-        deviation of what is kept.
+    method : str
+        ``sigma``: outside the median ± sigma standard deviations of what is kept, as the
+        reference step; ``robust``: the same with a spread from the median absolute deviation;
+        ``noise``: farther from the others' mean than sigma times what ERR says, one value at a
+        time, the farthest first; ``minmax``: the lowest and the highest value; ``none``.
+    side : str
+        Whether values are dropped on both sides, or only high or low ones.
     sigma : float
-        Half the distance of the bounds, in spreads; inf for no clip.
+        Half the distance of the bounds, in spreads; inf for no clip. ``minmax`` takes no notice.
     maxiters : int or None
         Clip at most this often; None until nothing changes. 0 becomes None.
     """
 
-    centre: str = "median"
-    spread: str = "std"
+    method: ClipMethod = "sigma"
+    side: ClipSide = "both"
     sigma: float = 3.0
     maxiters: int | None = None
 
     def __post_init__(self) -> None:
         """Check the bounds."""
-        _must(
-            (self.centre, self.spread) == ("median", "std"),
-            "A clip must be around the median, by the standard deviation",
-            f"{self.centre}, {self.spread}",
-            'Give centre="median" and spread="std"',
-        )
+        _must_be_one("clip", self.method, get_args(ClipMethod))
+        _must_be_one("clip_side", self.side, get_args(ClipSide))
         _must(
             self.sigma > 0,
             "sigma must be greater than 0",
@@ -60,6 +70,96 @@ class ClipRule:
         )
         # The only place that knows that 0 means no limit: equal rules are equal values.
         object.__setattr__(self, "maxiters", self.maxiters or None)
+
+    def can_clip(self, n: int) -> bool:
+        """Whether the clip can ever drop one of n values."""
+        if self.method == "minmax":
+            return n > (2 if self.side == "both" else 1)
+        if self.method == "none" or self.sigma == math.inf:
+            return False
+        if self.method == "sigma":
+            return can_clip(n, self.sigma)
+        return n > 2 or (n == 2 and self.method == "noise" and self.side != "both")
+
+
+def can_clip(n: int, sigma: float) -> bool:
+    """Whether a clip at so many standard deviations around the median can drop one of n values.
+
+    One of n values stands farthest from the median, in standard deviations, where the
+    n // 2 + 1 values around and below the median are equal and those between are at the mean,
+    where they add nothing to the variance. With m = n // 2 + 2 values away from the mean, that
+    is sqrt(n m / (m - 1)): 2.96 for seven values, 3.10 for eight.
+    """
+    if n <= 2:
+        return n == 2 and sigma < 1.0
+    m = n // 2 + 2
+    return sigma < math.sqrt(n * m / (m - 1))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StackRule:
+    """How several exposures become one background, pixel by pixel.
+
+    Attributes
+    ----------
+    clip : ClipRule
+        Which values are dropped first.
+    combine : str
+        ``mean``, ``median``, or ``weighted``: what becomes of those that are kept.
+    weights : str
+        ``err``: 1 / ERR²; ``exptime``: exposure times. Only a weighted mean looks at it.
+    bad_bits : int
+        DQ bits; a value that has one of them takes no part. 0 where every value counts.
+    dq_percent : float
+        A flag is set where at least this share of the used exposures has it, in percent. Used
+        are those whose value entered the average of the pixel. 0: where any exposure has it,
+        used or not, as the reference step.
+    """
+
+    clip: ClipRule = field(default_factory=ClipRule)
+    combine: Combine = "mean"
+    weights: Weights = "err"
+    bad_bits: int = 0
+    dq_percent: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the bounds."""
+        _must_be_one("combine", self.combine, get_args(Combine))
+        _must_be_one("bkg_weights", self.weights, get_args(Weights))
+        _must(
+            0 <= self.bad_bits < 1 << 32,
+            "Bad bits must be bits of DQ, of which there are 32",
+            self.bad_bits,
+            "Give a number from 0 to 4294967295",
+        )
+        _must(
+            0 <= self.dq_percent <= 100,
+            "bkg_dq must be a share from 0 to 100 percent",
+            self.dq_percent,
+            "Give 0 for any exposure, 100 for all",
+        )
+        if self.combine != "weighted":  # equal rules are equal values
+            object.__setattr__(self, "weights", "err")
+
+    @property
+    def usual(self) -> bool:
+        """Whether it is what the reference step does, at any sigma and maxiters."""
+        return self == StackRule(clip=ClipRule(sigma=self.clip.sigma, maxiters=self.clip.maxiters))
+
+    @property
+    def of_means(self) -> StackRule:
+        """The same for means of cubes: flagged values were left out of these, their flags not."""
+        return replace(self, bad_bits=0)
+
+    @property
+    def needs_errors(self) -> bool:
+        """Whether ERR decides about the values: one without a positive ERR then takes no part."""
+        return self.clip.method == "noise" or (self.combine, self.weights) == ("weighted", "err")
+
+    @property
+    def needs_times(self) -> bool:
+        """Whether it asks how long each exposure was."""
+        return (self.combine, self.weights) == ("weighted", "exptime")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,3 +261,8 @@ class SossRule:
 def _must(holds: bool, rule: str, value: object, cure: str) -> None:
     if not holds:
         raise SettingsError(rule, value=value, cure=cure)
+
+
+def _must_be_one(name: str, value: str, known: tuple[str, ...]) -> None:
+    cure = f"Give {nearest(value, known)}" if nearest(value, known) else "Name one of them"
+    _must(value in known, f"{name} must be one of {', '.join(known)}", value, cure)

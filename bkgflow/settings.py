@@ -2,99 +2,61 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
-    Discriminator,
     Field,
-    Tag,
     ValidationError,
+    ValidationInfo,
+    field_validator,
 )
 
+from bkgflow.detector import EVERY_BIT, bits_of
 from bkgflow.errors import SettingsError
-from bkgflow.matching import known_names
-from bkgflow.rules import ClipRule, ScaleRule, SossRule
+from bkgflow.forms import (
+    DEFAULT_PERCENTILES,
+    Bits,
+    File,
+    Files,
+    Keywords,
+    Percentiles,
+    Share,
+    SourcePercentile,
+)  # fmt: skip
+from bkgflow.rules import (
+    ClipMethod,
+    ClipRule,
+    ClipSide,
+    Combine,
+    ScaleRule,
+    SossRule,
+    StackRule,
+    Weights,
+)  # fmt: skip
 from bkgflow.strun import without_foreign
 
-__all__ = ["Several", "StepSettings"]
+__all__ = ["STACK_ARGUMENTS", "StepSettings"]
 
 MOST_ROUNDS = 2**31 - 1
 """More than this and a kernel's counter would overflow."""
 
 
-def _in_order(percentiles: tuple[float, float]) -> tuple[float, float]:
-    if not percentiles[0] < percentiles[1]:
-        raise ValueError("the first percentile must be below the second")
-    return percentiles
-
-
-DEFAULT_PERCENTILES = (25.0, 50.0)
-
-
-def _split(given: object) -> object:
-    if given is None:  # the reference step's own default
-        return DEFAULT_PERCENTILES
-    return given.split(",") if isinstance(given, str) else given
-
-
-def _as_text(given: object) -> object:
-    """Paths of any type as text; several of them with commas."""
-    if isinstance(given, list | tuple):
-        return ",".join(str(_as_text(each)) for each in given) or None
-    return os.fspath(given) if isinstance(given, os.PathLike) else given
-
-
-class Several:
-    """Marks an argument that may be given several times: its values are joined with commas."""
-
-
-def _names(given: object) -> object:
-    """Take names apart that stand behind each other with commas; all must be known."""
-    items = [given] if isinstance(given, str) else given
-    if not isinstance(items, list | tuple | set | frozenset):
-        return () if items is None else items
-    return known_names(name for item in items for name in str(item).split(","))
-
-
-Keywords = Annotated[tuple[str, ...], BeforeValidator(_names)]
-"""Names of `bkgflow.matching.TABLE`, as a list or with commas."""
-
-Percentile = Annotated[float, Field(ge=0, le=100)]
-
-Percentiles = Annotated[
-    tuple[Percentile, Percentile], BeforeValidator(_split), AfterValidator(_in_order)
-]
-"""Two of them, the lower first; also as strun's users write them, with a comma."""
-
-File = Annotated[str | None, BeforeValidator(_as_text)]
-
-Files = Annotated[str | None, BeforeValidator(_as_text), Several()]
-"""Paths with commas, or a sequence of them."""
-
-
-RARE = ("allow_mismatch", "allow_subtracted", "bkg_tilt", "bkg_outlier")
+RARE = (
+    "clip", "clip_side", "combine", "bkg_weights", "bkg_bad_bits", "bkg_good_bits", "bkg_dq",
+    "bkg_fill", "allow_mismatch", "allow_subtracted", "bkg_tilt", "bkg_outlier",
+)  # fmt: skip
 """Arguments that stand in keys and products only where they are not the default: what was made
 before they were there keeps its key."""
 
-
-def _number_of(value: object) -> str:
-    several = isinstance(value, list | tuple) or (isinstance(value, str) and "," in value)
-    return "two" if several else "one"
-
-
-SourcePercentile = Annotated[
-    Annotated[Percentile, Tag("one")]
-    | Annotated[tuple[Percentile, Percentile], BeforeValidator(_split), Tag("two")],
-    Discriminator(_number_of),
-]
-"""One, or one for each side: left, right."""
+STACK_ARGUMENTS = (
+    "sigma", "maxiters", "clip", "clip_side", "combine", "bkg_weights", "bkg_bad_bits",
+    "bkg_good_bits", "bkg_dq",
+)  # fmt: skip
+"""Arguments that decide how exposures are combined: `StepSettings.stack_rule` is made of them."""
 
 
 class StepSettings(BaseModel):
@@ -111,6 +73,33 @@ class StepSettings(BaseModel):
         ge=0,
         le=MOST_ROUNDS,
         description="Clip at most this often; None and 0: until nothing changes.",
+    )
+    clip: ClipMethod = Field(
+        "sigma",
+        description="What is clipped: what is far in standard deviations, in robust ones, in ERR "
+        "(noise), or the lowest and highest value.",
+    )
+    clip_side: ClipSide = Field(
+        "both", description="Clip on both sides, or high (sources only add) or low values alone."
+    )
+    combine: Combine = Field("mean", description="What the values that are kept become.")
+    bkg_weights: Weights = Field(
+        "err", description="Weigh by 1/ERR² or exposure times, with combine=weighted."
+    )
+    bkg_bad_bits: Bits = Field(
+        None, description="Values with one of these DQ flags take no part, such as DO_NOT_USE."
+    )
+    bkg_good_bits: Bits = Field(
+        None, description="Values with any other DQ flag than these take no part; 0: with any."
+    )
+    bkg_dq: Share = Field(
+        "any",
+        description="Which DQ flags of backgrounds are joined: those that any has, all used ones "
+        "have, or a share of these in percent.",
+    )
+    bkg_fill: bool = Field(
+        False,
+        description="Fill pixels without a background from their neighbours: FLUX_ESTIMATED in DQ.",
     )
     save_combined_background: bool = Field(
         False, description="Also write the combined background of every target."
@@ -226,10 +215,28 @@ class StepSettings(BaseModel):
         except ValidationError as problem:
             raise _settings_error(cls, problem) from None
 
+    @field_validator("bkg_good_bits")
+    @classmethod
+    def _one_of_them(cls, given: str | None, info: ValidationInfo) -> str | None:
+        if given is not None and info.data.get("bkg_bad_bits") is not None:
+            raise ValueError("bkg_good_bits and bkg_bad_bits must not both be given")
+        return given
+
     @property
-    def clip_rule(self) -> ClipRule:
-        """What is clipped from backgrounds."""
-        return ClipRule(sigma=self.sigma, maxiters=self.maxiters)
+    def stack_rule(self) -> StackRule:
+        """How backgrounds are combined."""
+        bad = bits_of(self.bkg_bad_bits or 0)
+        if self.bkg_good_bits is not None:
+            bad = EVERY_BIT & ~bits_of(self.bkg_good_bits)
+        return StackRule(
+            clip=ClipRule(
+                method=self.clip, side=self.clip_side, sigma=self.sigma, maxiters=self.maxiters
+            ),
+            combine=self.combine,
+            weights=self.bkg_weights,
+            bad_bits=bad,
+            dq_percent=float({"any": 0.0, "all": 100.0}.get(str(self.bkg_dq), self.bkg_dq)),
+        )
 
     @property
     def scale_rule(self) -> ScaleRule:
@@ -258,8 +265,9 @@ class StepSettings(BaseModel):
 
     @property
     def with_errors(self) -> bool:
-        """Whether anybody will look at the ERR of combined backgrounds."""
-        return self.propagate_errors or self.save_combined_background
+        """Whether ERR of backgrounds is read: for their ERR when combined, or by the rule."""
+        wanted = self.propagate_errors or self.save_combined_background
+        return wanted or self.stack_rule.needs_errors
 
     def only(self, names: Sequence[str]) -> dict[str, object]:
         """Return some of the arguments as plain values, in their order; `RARE` ones if set."""

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from bkgflow.errors import MetadataError, SettingsError
-from bkgflow.rules import ClipRule, ScaleRule, SossRule
+from bkgflow.rules import ClipRule, ScaleRule, SossRule, StackRule
 from bkgflow.settings import StepSettings
 
 
@@ -16,7 +16,12 @@ from bkgflow.settings import StepSettings
         (ClipRule, {"sigma": math.nan}),
         (ClipRule, {"maxiters": -1}),
         (ClipRule, {"maxiters": 2**31}),
-        (ClipRule, {"spread": "mad"}),
+        (ClipRule, {"method": "mad"}),
+        (ClipRule, {"side": "upper"}),
+        (StackRule, {"combine": "mode"}),
+        (StackRule, {"weights": "time"}),
+        (StackRule, {"bad_bits": 2**32}),
+        (StackRule, {"dq_percent": 101.0}),
         (ScaleRule, {"maxiter": -1}),
         (ScaleRule, {"rms_stop": math.nan}),
         (ScaleRule, {"outlier_percent": 50.0}),
@@ -33,14 +38,14 @@ def test_out_of_bounds(rule, bad):
 
 
 def test_the_steps_arguments_make_the_rules():
-    assert StepSettings().clip_rule == ClipRule()
+    assert StepSettings().stack_rule == StackRule()
     assert StepSettings().scale_rule == ScaleRule()
     assert StepSettings().soss_rule == SossRule()
     settings = StepSettings(
         sigma=2.0, maxiters=0, wfss_maxiter=1, wfss_rms_stop=0.5, wfss_outlier_percent=2.0,
         soss_source_percentile=40.0, soss_bkg_percentile=(10, 30), soss_fit="file",
     )  # fmt: skip
-    assert settings.clip_rule == ClipRule(sigma=2.0, maxiters=None)
+    assert settings.stack_rule == StackRule(clip=ClipRule(sigma=2.0, maxiters=None))
     assert settings.scale_rule == ScaleRule(maxiter=1, rms_stop=0.5, outlier_percent=2.0)
     wanted = SossRule(source_percentile=40.0, bkg_percentile=(10.0, 30.0), fit="file")
     assert settings.soss_rule == wanted

@@ -38,4 +38,4 @@ def test_out_of_bounds(arguments, word):
 
 
 def test_none_and_zero_iterations_mean_the_same():
-    assert StepSettings.of(maxiters=0).clip_rule == StepSettings.of().clip_rule
+    assert StepSettings.of(maxiters=0).stack_rule == StepSettings.of().stack_rule

@@ -122,6 +122,8 @@ def log_events(plan: Plan) -> Listener:
                 words = "bkgflow %s, run %s: %d units on %s, settings %s"
                 settings = plan.settings.model_dump()
                 say(logging.INFO, words, plan.version, run, number, where, settings)
+                for note in plan.notes:
+                    say(logging.INFO, "%s", note)
                 for each in plan.passed_over:
                     say(logging.INFO, "passed over %s (%s)", each, each.location)
             case UnitStarted():

@@ -13,7 +13,7 @@ from bkgflow.io.products.ahead import opened_ahead
 from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.products.writer import ProductWriter
 from bkgflow.io.storage.publish import Publish, PublishAnywhere
-from bkgflow.kinds.warm import KERNELS_OF, KINDS, Kind, warm_up
+from bkgflow.kinds.warm import Kind, needed_for, warm_up
 from bkgflow.planning.plan import Plan
 
 __all__ = ["compile_for", "kinds_of", "run_single", "writer_for"]
@@ -28,9 +28,8 @@ def compile_for(plan: Plan, say: Callable[[str], object]) -> None:
 
 
 def kinds_of(plan: Plan) -> list[Kind]:
-    """Return the kinds whose kernels the units need that a plan has to do."""
-    wanted = {KERNELS_OF.get(unit.kind) for unit in plan.units if unit.verdict.to_do}
-    return [kind for kind in KINDS if kind in wanted]
+    """Return of which kinds the kernels are that a plan needs."""
+    return needed_for({unit.kind for unit in plan.units if unit.verdict.to_do}, plan.settings)
 
 
 def writer_for(plan: Plan, publish: Publish | None = None) -> ProductWriter:
@@ -59,6 +58,8 @@ def run_single(plan: Plan, writer: ProductWriter = FILES) -> None:
     """
     # One unit has the machine to itself: each of its tasks may use every core.
     threads = os.cpu_count() or 1
+    for note in plan.notes:
+        log.info("%s", note)
     compile_for(plan, log.info)
     [unit] = plan.units
     foreseen = PlannedWork(plan).foreseen(unit.digest)

@@ -13,7 +13,8 @@ from pydantic.fields import FieldInfo
 from bkgflow.campaign.causes import CAUSES
 from bkgflow.cli.given import parameter, takes
 from bkgflow.errors import UsageError
-from bkgflow.settings import Several, StepSettings
+from bkgflow.forms import Flags, Several
+from bkgflow.settings import StepSettings
 
 __all__ = [
     "STEP",
@@ -276,9 +277,13 @@ def _step_option(name: str, field: FieldInfo) -> inspect.Parameter:
             said = ",".join(f"{value:g}" for value in default)
         case float() if kind is not float:  # one number, or several
             kind, words["metavar"] = str, "X[,X]"
+        case str() if not all(isinstance(each, str) for each in get_args(kind)):
+            kind, words["metavar"] = str, "WORD|X"
         case str():
             words["help"] += f" One of: {', '.join(get_args(kind))}."
             kind, words["metavar"] = str, "WORD"
+        case _ if any(isinstance(each, Flags) for each in field.metadata):
+            kind, words["metavar"] = str, "FLAGS"
         case _ if several or isinstance(default, tuple):
             kind, words["metavar"] = list[str], "FILE" if default is None else "NAME"
         case _:

@@ -23,6 +23,7 @@ from bkgflow.io.zarr.layout import Attributes, Untyped
 from bkgflow.kinds.variances import array_for_variance, error_notes
 from bkgflow.methods.image import add_variances
 from bkgflow.record import ImageFound, Record
+from bkgflow.settings import STACK_ARGUMENTS
 from bkgflow.verdict import State, Verdict
 from bkgflow.version import VERSION
 
@@ -195,5 +196,8 @@ def _record(data: xr.Dataset, told: xr.Dataset, found: ImageFound | None = None)
         "sigma": float(attrs.get("sigma", 3.0)), "maxiters": int(attrs.get("maxiters", 0)) or None,
         "propagate_errors": bool(attrs.get("propagate_errors", 0)),
     }  # fmt: skip
+    settings |= {name: attrs[name] for name in STACK_ARGUMENTS[2:] if name in attrs}
+    if "bkg_fill" in attrs:
+        settings["bkg_fill"] = bool(attrs["bkg_fill"])
     names = tuple(PurePath(path).name for path in paths)
     return Record(VERSION, backgrounds=names, settings=settings, notes=(NOTE,), found=found)

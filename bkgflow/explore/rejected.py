@@ -3,44 +3,50 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Unpack
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from bkgflow.arguments import StackArguments, shows_stack_arguments
 from bkgflow.errors import ShapeError
+from bkgflow.explore.stack import said_of
 from bkgflow.io.products.writer import Plane
 from bkgflow.methods import clip
-from bkgflow.rules import ClipRule
+from bkgflow.rules import StackRule
 from bkgflow.settings import StepSettings
 
 __all__ = ["rejected"]
 
 
-def rejected(stack: xr.Dataset, *, sigma: float = 3.0, maxiters: int | None = None) -> xr.DataArray:
-    """Say which values of a stack `combine` leaves out, lazily.
+@shows_stack_arguments
+def rejected(stack: xr.Dataset, **arguments: Unpack[StackArguments]) -> xr.DataArray:
+    """Say which values of a stack `combine` clips, lazily.
 
     Parameters
     ----------
     stack : Dataset
         As for `combine`; of cubes, the clipped means of their integrations are what is rejected.
-    sigma, maxiters
+    **arguments
         As for `combine`.
 
     Returns
     -------
     DataArray
-        bool, dims exposure (or integration, of a cube alone), y, x; pixels without a valid value
-        are not rejected. Its sum along the first and ``n_used`` add up to the valid values.
+        bool, dims exposure (or integration, of a cube alone), y, x. What takes no part is not
+        rejected: what is not valid, is flagged with bad bits, or has no ERR where the rule needs
+        it. Its sum along the first and ``n_used`` add up to the values that take part.
 
     Raises
     ------
     SettingsError
-        If sigma or maxiters is out of bounds.
+        If an argument is out of bounds.
     ShapeError
         If this is no stack.
     """
-    rule = StepSettings.of(sigma=sigma, maxiters=maxiters).clip_rule
+    settings = StepSettings.of(**arguments)
+    rule = settings.stack_rule
     core = [dim for dim in ("exposure", "integration") if dim in stack["sci"].dims]
     if not core:
         raise ShapeError(
@@ -49,32 +55,33 @@ def rejected(stack: xr.Dataset, *, sigma: float = 3.0, maxiters: int | None = No
             cure="Open one with bkgflow.open_stack",
         )
     whole = stack.chunk(dict.fromkeys(core, -1)) if stack.chunks else stack
+    layers = ("sci", "err", "dq") if rule.needs_errors else ("sci", "dq")
     found: xr.DataArray = xr.apply_ufunc(
         partial(_rejected, rule),
-        whole["sci"],
-        whole["dq"],
-        input_core_dims=[core] * 2,
+        *(whole[layer] for layer in layers),
+        input_core_dims=[core] * len(layers),
         output_core_dims=[core[:1]],
         dask="parallelized",
         output_dtypes=[bool],
     )
     found = found.transpose(core[0], "y", "x").rename("rejected")
     # Not the stack's own: what is rejected has no unit.
-    found.attrs = {
-        "long_name": "rejected by the clip", "sigma": float(sigma), "maxiters": maxiters or 0
-    }  # fmt: skip
+    found.attrs = {"long_name": "rejected by the clip", **said_of(settings)}
     return found
 
 
-def _rejected(rule: ClipRule, sci: Plane, dq: Plane) -> NDArray[np.bool_]:
+def _rejected(rule: StackRule, sci: Plane, *others: Plane) -> NDArray[np.bool_]:
     """Reject along the last axes, which are the exposures and their integrations."""
-    number = 2 if sci.ndim == 4 else 1
-    first = [np.moveaxis(each, range(-number, 0), range(number)) for each in (sci, dq)]
-    stacked = first[0]
+    number = sci.ndim - 2
+    moved = [np.moveaxis(each, range(-number, 0), range(number)) for each in (sci, *others)]
+    first, *others_first = map(np.ascontiguousarray, moved)
+    err, dq = others_first if len(others_first) == 2 else (None, others_first[0])
     if number == 2:
         means = [
-            clip.collapse(np.ascontiguousarray(image), None, np.ascontiguousarray(flags), rule).sci
-            for image, flags in zip(*first, strict=True)
+            clip.collapse(first[i], None if err is None else err[i], dq[i], rule)
+            for i in range(len(first))
         ]
-        stacked = np.stack(means)
-    return np.moveaxis(clip.rejected(stacked, rule), 0, -1)
+        first, dq = (np.stack([getattr(mean, name) for mean in means]) for name in ("sci", "dq"))
+        err = None if err is None else np.stack([mean.err for mean in means])
+        rule = rule.of_means
+    return np.moveaxis(clip.rejected(first, rule, err, dq), 0, -1)

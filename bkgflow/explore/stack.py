@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import Unpack
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from bkgflow.arguments import FilledArguments, shows_filled_arguments
 from bkgflow.detector import Window, enclosing
 from bkgflow.errors import SettingsError, WindowError
 from bkgflow.explore import accessor
@@ -20,13 +22,14 @@ from bkgflow.io.exposures.source import Layer, Pixels, Source
 from bkgflow.io.products.writer import Plane
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.kinds.backgrounds import check_together
+from bkgflow.kinds.fill import without_gaps
 from bkgflow.kinds.imprints import imprint_of, without_imprint
 from bkgflow.methods import clip
-from bkgflow.rules import ClipRule
-from bkgflow.settings import StepSettings
+from bkgflow.rules import StackRule
+from bkgflow.settings import STACK_ARGUMENTS, StepSettings
 from bkgflow.version import VERSION
 
-__all__ = ["Chosen", "combine", "locations_of", "open_stack"]
+__all__ = ["Chosen", "combine", "locations_of", "open_stack", "said_of"]
 
 accessor.register()
 
@@ -161,7 +164,8 @@ def _path(data: xr.Dataset) -> str:
     return found
 
 
-def combine(stack: xr.Dataset, *, sigma: float = 3.0, maxiters: int | None = None) -> xr.Dataset:
+@shows_filled_arguments
+def combine(stack: xr.Dataset, **arguments: Unpack[FilledArguments]) -> xr.Dataset:
     """Clip and average a stack into one background, lazily.
 
     Integrations are clipped within each exposure first, then the exposures against each other.
@@ -171,45 +175,76 @@ def combine(stack: xr.Dataset, *, sigma: float = 3.0, maxiters: int | None = Non
     ----------
     stack : Dataset
         As `open_stack` gives it: ``sci``, ``err``, ``dq``; dims exposure, (integration,) y, x.
-    sigma : float
-        Clip at this many standard deviations from the median.
-    maxiters : int or None
-        Clip at most this often; None and 0: until nothing changes.
+    **arguments
+        Of the step: ``sigma``, ``maxiters``, ``clip``, ``clip_side``, ``combine``, ``bkg_weights``,
+        ``bkg_bad_bits``, ``bkg_good_bits``, ``bkg_dq``; and ``bkg_fill``, for which the frame must
+        be whole (docs/stacks.md).
 
     Returns
     -------
     Dataset
-        ``sci`` and ``err`` (the uncertainty of the mean) float32, NaN where there is nothing
-        to average; ``dq`` uint32, bitwise OR; ``n_used`` uint16, exposures kept. Dims y, x.
+        ``sci`` and ``err`` (its uncertainty) float32, NaN where there is nothing
+        to average; ``dq`` uint32; ``n_used`` uint16, exposures kept. Dims y, x.
 
     Raises
     ------
     SettingsError
-        If sigma or maxiters is out of bounds.
+        If an argument is out of bounds, or the exposure times that it asks for are not there.
     """
-    settings = StepSettings.of(sigma=sigma, maxiters=maxiters)
+    settings = StepSettings.of(**arguments)
     core = [dim for dim in ("exposure", "integration") if dim in stack.dims]
     whole = stack.chunk(dict.fromkeys(core, -1)) if stack.chunks else stack
-    results = xr.apply_ufunc(
-        partial(_combine_last_axes, settings.clip_rule),
-        whole["sci"],
-        whole["err"],
-        whole["dq"],
-        input_core_dims=[core] * 3,
-        output_core_dims=[[]] * 4,
-        dask="parallelized",
-        output_dtypes=[np.float32, np.float32, np.uint32, np.uint16],
+    times = _times(whole) if settings.stack_rule.needs_times else None
+    combined = _applied(
+        partial(_combine_last_axes, settings.stack_rule, times),
+        [whole[name] for name in ("sci", "err", "dq")],
+        core,
     )
-    names = ("sci", "err", "dq", "n_used")
-    # 0 means what None means, and can be written to netCDF and zarr.
-    attrs = {**stack.attrs, "sigma": settings.sigma, "maxiters": settings.maxiters or 0}
-    combined = xr.Dataset(dict(zip(names, results, strict=True)), attrs=attrs)
+    if settings.bkg_fill:
+        one = combined.chunk({"y": -1, "x": -1}) if combined.chunks else combined
+        combined = _applied(_fill, list(one.data_vars.values()), ["y", "x"], ["y", "x"])
+    combined.attrs = {**stack.attrs, **said_of(settings)}
     combined["n_used"].attrs = {"long_name": "exposures kept"}
     return with_units(combined, stack["sci"].attrs.get("units", ""))
 
 
+def _applied(
+    function: Callable[..., tuple[NDArray[np.generic], ...]],
+    arrays: Sequence[xr.DataArray],
+    core: Sequence[str],
+    core_left: Sequence[str] = (),
+) -> xr.Dataset:
+    """Return SCI, ERR, DQ and the number of used exposures as a function gives them."""
+    results = xr.apply_ufunc(
+        function,
+        *arrays,
+        input_core_dims=[core] * len(arrays),
+        output_core_dims=[core_left] * 4,
+        dask="parallelized",
+        output_dtypes=[np.float32, np.float32, np.uint32, np.uint16],
+    )
+    return xr.Dataset(dict(zip(("sci", "err", "dq", "n_used"), results, strict=True)))
+
+
+def said_of(settings: StepSettings) -> dict[str, object]:
+    """Return the arguments of a combined background as attributes; rare ones where they are set."""
+    said = settings.only((*STACK_ARGUMENTS, "bkg_fill"))
+    # 0 means what None means, and can be written to netCDF and zarr; so can numbers for yes.
+    said["maxiters"] = settings.maxiters or 0
+    return {name: int(each) if isinstance(each, bool) else each for name, each in said.items()}
+
+
+def _times(stack: xr.Dataset) -> tuple[float, ...] | None:
+    """Return how long the exposures of a stack were; integrations are of one length."""
+    if "exposure" not in stack.dims:
+        return (1.0,) * stack.sizes["integration"]
+    if "exposure_time" not in stack.coords:
+        return None
+    return tuple(stack["exposure_time"].values.tolist())
+
+
 def _combine_last_axes(
-    rule: ClipRule, sci: Plane, err: Plane, dq: Plane
+    rule: StackRule, exptime: Sequence[float] | None, sci: Plane, err: Plane, dq: Plane
 ) -> tuple[NDArray[np.generic], ...]:
     """Combine arrays whose last axes are the exposures and their integrations."""
     sci, err, dq = (
@@ -218,7 +253,13 @@ def _combine_last_axes(
     if sci.ndim == 4:
         means = [clip.collapse(*exposure, rule=rule) for exposure in zip(sci, err, dq, strict=True)]
         sci, err, dq = (np.stack([getattr(mean, layer) for mean in means]) for layer in DTYPES)
-    out = clip.combine(sci, err, dq, rule)
+        rule = rule.of_means
+    out = clip.combine(sci, err, dq, rule, exptime=exptime)
+    return out.sci, out.err, out.dq, out.n_used
+
+
+def _fill(sci: Plane, err: Plane, dq: Plane, n_used: Plane) -> tuple[NDArray[np.generic], ...]:
+    out = without_gaps(clip.Combined(sci, err, dq, n_used))
     return out.sci, out.err, out.dq, out.n_used
 
 

@@ -12,6 +12,7 @@ from bkgflow.io.exposures.units import same_unit
 from bkgflow.io.products.writer import Plane
 from bkgflow.kinds.variances import VARIANCE_TAKERS
 from bkgflow.methods import image
+from bkgflow.settings import STACK_ARGUMENTS
 
 __all__ = ["subtract_background"]
 
@@ -76,8 +77,8 @@ def subtract_background(
         takes = next((name for each in VARIANCE_TAKERS if (name := each.lower()) in target), None)
         if takes is not None:
             changed[takes] = _changed(target[takes], here["err"], used, image.add_variances)
-    told = {name: background.attrs[name] for name in ("sigma", "maxiters") if name in
-            background.attrs}  # fmt: skip
+    named = (*STACK_ARGUMENTS, "bkg_fill")
+    told = {name: background.attrs[name] for name in named if name in background.attrs}
     changed_data = target.assign(changed).assign_coords(bkg_subtract="COMPLETE")
     return changed_data.assign_attrs(
         told,

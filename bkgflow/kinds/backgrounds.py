@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-from bkgflow.errors import BackgroundError
+from bkgflow.errors import BackgroundError, MetadataError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.same import same_exposure
 from bkgflow.kinds.matching import check_alike, check_unsubtracted, once
@@ -14,7 +15,7 @@ from bkgflow.settings import StepSettings
 from bkgflow.texts import many
 from bkgflow.verdict import Verdict
 
-__all__ = ["check_together", "choose_backgrounds"]
+__all__ = ["check_times", "check_together", "choose_backgrounds"]
 
 GWA_TOLERANCE = 1e-8
 """Degrees by which a background's grating-wheel tilt may differ from its target's, absolute;
@@ -58,6 +59,25 @@ def choose_backgrounds(
         repeated = many(len(backgrounds) - len(unique), "repeated background")
         notes.append(f"{repeated} left out: each exposure must count once")
     return Prepared(target, Verdict.planned(), used, notes=tuple(notes), mismatches=mismatches)
+
+
+def check_times(exposures: Sequence[ExposureFacts]) -> tuple[float, ...]:
+    """Return how long exposures were, in seconds.
+
+    Raises
+    ------
+    MetadataError
+        If one does not say it.
+    """
+    for each in exposures:
+        if not (each.exposure_time is not None and 0 < each.exposure_time < math.inf):
+            raise MetadataError(
+                "A background must say its exposure time in EFFEXPTM to be weighted by it",
+                file=each.location,
+                value="missing" if each.exposure_time is None else each.exposure_time,
+                cure="Put the keyword in, or use bkg_weights=err",
+            )
+    return tuple(each.exposure_time or 0.0 for each in exposures)
 
 
 def check_together(

@@ -20,7 +20,7 @@ from bkgflow.io.products.writer import Plane
 from bkgflow.kinds.imprints import without_imprint
 from bkgflow.methods.clip import Combined, collapse, combine
 from bkgflow.methods.levels import Levels, LevelsOfRows
-from bkgflow.rules import ClipRule
+from bkgflow.rules import StackRule
 
 __all__ = [
     "Band",
@@ -141,10 +141,11 @@ def combine_band(
     sets: Sequence[Sequence[int]],
     band: Window,
     *,
-    rule: ClipRule,
+    rule: StackRule,
     budget: int,
     errors: bool = True,
     imprints: Sequence[Imprint] = (),
+    exptime: Sequence[float] | None = None,
 ) -> list[Band]:
     """Combine a band of rows for every set of a family.
 
@@ -160,12 +161,16 @@ def combine_band(
         Whether ERR is wanted; without it a third less is read.
     imprints : sequence of Imprint
         What is subtracted from some of the sources first; each strip of them is read once, too.
+    exptime : sequence of float, optional
+        How long each of the sources was: for a rule that asks for it.
     """
     outputs = [_empty(band.shape, errors=errors) for _ in sets]
     levels = LevelsOfRows(len(sources), band.shape)
     rows = _strip_rows(sources, band.nx, budget, errors=errors, imprints=imprints)
     strips = band.bands(rows)
     buffers = _Buffers(["sci", "err", "dq"] if errors else ["sci", "dq"])
+    cubes = any(source.n_integrations is not None for source in sources)
+    at_last = rule.of_means if cubes else rule
     every = [*sources, *(imprint.source for imprint in imprints)]
     with opened(every) as readers:
         shared = list(zip(imprints, readers[len(sources) :], strict=True))
@@ -177,7 +182,8 @@ def combine_band(
             levels.look(sci)
             at, _ = strip.slices_in(band)
             for output, members in zip(outputs, sets, strict=True):
-                combine(sci, err, dq, rule, members=members, out=output.rows(at))
+                part = output.rows(at)
+                combine(sci, err, dq, at_last, members=members, out=part, exptime=exptime)
     found = levels.levels()
     return [
         Band(band, output, tuple(sources[i].name for i in members), found.of(members))
@@ -225,7 +231,7 @@ def _read_strip(
     sources: Sequence[Source],
     readers: Sequence[Reader],
     strip: Window,
-    rule: ClipRule,
+    rule: StackRule,
     buffers: _Buffers,
     imprints: Sequence[tuple[Imprint, Reader]] = (),
 ) -> tuple[Plane, Plane | None, Plane]:
@@ -242,6 +248,8 @@ def _read_strip(
         if source.n_integrations is None:
             image = {layer: array[i] for layer, array in stack.items()}
             _read_exposure(source, reader, strip, image, imprint)
+            if cubes and rule.bad_bits:  # as is done to the others before their means
+                image["sci"][image["dq"] & np.uint32(rule.bad_bits) != 0] = np.nan
             continue
         cube = buffers.take("cube", (source.n_integrations or 1, *strip.shape), np.float32)
         _read_exposure(source, reader, strip, cube, imprint)

@@ -15,7 +15,7 @@ from bkgflow.io.products.describe import COMBINED_SUFFIX, product_name
 from bkgflow.io.products.pixels import STREAMED_BYTES
 from bkgflow.io.products.writer import Changes, Edit, Plane, unedited
 from bkgflow.io.storage.identity import Identity
-from bkgflow.kinds.backgrounds import choose_backgrounds
+from bkgflow.kinds.backgrounds import check_times, choose_backgrounds
 from bkgflow.kinds.bands import (
     Band,
     Imprint,
@@ -26,6 +26,7 @@ from bkgflow.kinds.bands import (
 )
 from bkgflow.kinds.base import Assignment, Change, Kind
 from bkgflow.kinds.families import OUTPUT_BYTES_PER_PIXEL, families
+from bkgflow.kinds.fill import FILL_BYTES, filled
 from bkgflow.kinds.found import what_was_found
 from bkgflow.kinds.imprints import choose_imprints, takes_imprints
 from bkgflow.kinds.variances import array_for_variance, error_notes
@@ -36,7 +37,8 @@ from bkgflow.planning.keys import Key
 from bkgflow.planning.kind import Facts, Piece, Prepared, Request
 from bkgflow.planning.unit import IMPRINT_BYTES, Shared
 from bkgflow.record import ImageFound
-from bkgflow.settings import StepSettings
+from bkgflow.settings import STACK_ARGUMENTS, StepSettings
+from bkgflow.texts import many
 from bkgflow.verdict import State
 
 __all__ = ["ImageKind"]
@@ -59,8 +61,8 @@ class ImageKind(Kind):
     noun = "background"
     shares_backgrounds = True
     arguments = (
-        "sigma",
-        "maxiters",
+        *STACK_ARGUMENTS,
+        "bkg_fill",
         "save_combined_background",
         "propagate_errors",
         "allow_mismatch",
@@ -72,6 +74,8 @@ class ImageKind(Kind):
     def prepare(self, request: Request, settings: StepSettings) -> Prepared:
         """Choose the backgrounds that can be used, and what is subtracted from each first."""
         prepared = choose_backgrounds(request.target, request.backgrounds, settings)
+        if settings.stack_rule.needs_times:
+            check_times(prepared.used)
         return choose_imprints(prepared, request.imprints, settings.allow_mismatch)
 
     def wants(self, member: str, target: ExposureFacts, settings: StepSettings) -> bool:
@@ -94,11 +98,11 @@ class ImageKind(Kind):
 
     def _combined(self, prepared: Prepared, settings: StepSettings) -> Shared:
         """Describe a combined background; one with ERR and one without are two."""
-        window, clip = prepared.target.window, settings.clip_rule
+        window, clip = prepared.target.window, settings.stack_rule.clip
+        rule = settings.only(STACK_ARGUMENTS) | {"sigma": clip.sigma, "maxiters": clip.maxiters}
         parts = [
             ("method", f"{self.name} {self.version}"),
-            ("sigma", clip.sigma),
-            ("maxiters", clip.maxiters),
+            *rule.items(),
             ("with ERR", settings.with_errors),
             ("window", window),
             *_members(prepared),
@@ -108,15 +112,29 @@ class ImageKind(Kind):
         imprints = tuple(each.location if each else None for each in found) if any(found) else ()
         return Shared(self.name, Key.of(parts), window, members, imprints=imprints)
 
+    def notes(self, shared: Sequence[Shared], settings: StepSettings) -> tuple[str, ...]:
+        """That the clip can drop nothing from so few exposures, and what could."""
+        clip, numbers = settings.stack_rule.clip, [len(each.members) for each in shared]
+        few = [n for n in numbers if n > 1 and not clip.can_clip(n)]
+        if not few or clip.method == "none":
+            return ()
+        all_of_them = many(len(numbers), "combined background")
+        which = all_of_them if len(few) == len(numbers) else f"{len(few):,} of {all_of_them}"
+        return (
+            f"clip={clip.method} can drop nothing from {which}, made of {max(few)} exposures or "
+            "fewer: clip=noise can, from three on (from two with clip_side=high)",
+        )
+
     def companions(self, prepared: Prepared, settings: StepSettings) -> tuple[str, ...]:
         """A combined background, where it is to be saved and there is one."""
         if not (settings.save_combined_background and prepared.used):
             return ()
         return (product_name(prepared.target.location, COMBINED_SUFFIX),)
 
-    def held(self, target: ExposureFacts) -> int:
-        """The combined background; the target's pixels stream."""
-        return target.window.nx * target.window.ny * OUTPUT_BYTES_PER_PIXEL + STREAMED_BYTES
+    def held(self, target: ExposureFacts, settings: StepSettings) -> int:
+        """The combined background, and what fills its gaps; the target's pixels stream."""
+        single = OUTPUT_BYTES_PER_PIXEL + settings.bkg_fill * (OUTPUT_BYTES_PER_PIXEL + FILL_BYTES)
+        return target.window.nx * target.window.ny * single + STREAMED_BYTES
 
     def pieces(
         self,
@@ -127,12 +145,14 @@ class ImageKind(Kind):
         threads: int = 1,
     ) -> Iterator[Piece]:
         """A band of rows of a whole family is one task: it reads each exposure's rows once."""
+        rule = settings.stack_rule
         per_pixel = bytes_per_pixel(errors=settings.with_errors)
         for family in families(shared):
             exposures = [facts[member] for member, _ in family.members]
             sources = tuple(exposure.source for exposure in exposures)
             leakage = [(facts[each], users) for each, users in family.imprints.items()]
             imprints = tuple(Imprint(each.source, users) for each, users in leakage)
+            times = check_times(exposures) if rule.needs_times else None
             sets, digests = family.sets, tuple(each.digest for each in family.backgrounds)
             rows = band_rows(family.window, exposures, sets)
             per_row = family.window.nx * OUTPUT_BYTES_PER_PIXEL * len(digests)
@@ -143,10 +163,11 @@ class ImageKind(Kind):
                     sources,
                     sets,
                     band,
-                    rule=settings.clip_rule,
+                    rule=rule,
                     errors=settings.with_errors,
                     budget=memory,
                     imprints=imprints,
+                    exptime=times,
                 )
                 results = band.nx * band.ny * OUTPUT_BYTES_PER_PIXEL * len(digests)
                 results += len(sources) * SAMPLE_BYTES
@@ -156,7 +177,8 @@ class ImageKind(Kind):
 
     def foresee(self, work: Assignment) -> Change:
         """Every background is of use, and none of them odd."""
-        found, changed = ImageFound(0), ["SCI", "DQ"]
+        filled_pixels = 0 if work.settings.bkg_fill else None
+        found, changed = ImageFound(0, filled_pixels=filled_pixels), ["SCI", "DQ"]
         if work.settings.propagate_errors:
             takes = array_for_variance(work.target)
             changed += ["ERR", *([takes] if takes else [])]
@@ -168,17 +190,22 @@ class ImageKind(Kind):
         window = work.target.window
         if not any(band.pixels.n_used.any() for band in shared):
             raise _nothing_valid(work)
-        found = what_was_found(work.target, shared, work.settings.bkg_outlier)
-        edits = {"SCI": _over(window, shared, _subtract), "DQ": _over(window, shared, _join)}
+        bands = filled(shared) if work.settings.bkg_fill else list(shared)
+        found = what_was_found(work.target, bands, work.settings.bkg_outlier)
+        if work.settings.bkg_fill:
+            number = sum(int(np.count_nonzero(each.pixels.n_used == 0)) for each in shared)
+            left = sum(int(np.count_nonzero(each.pixels.n_used == 0)) for each in bands)
+            found = replace(found, filled_pixels=number - left)
+        edits = {"SCI": _over(window, bands, _subtract), "DQ": _over(window, bands, _join)}
         if work.settings.propagate_errors:
-            edits["ERR"] = _over(window, shared, _add_errors)
+            edits["ERR"] = _over(window, bands, _add_errors)
             if takes := array_for_variance(work.target):
-                edits[takes] = _over(window, shared, _add_variances)
+                edits[takes] = _over(window, bands, _add_variances)
             found = replace(found, variance_array=takes, error_notes=error_notes(work.target))
-        combined = join(shared) if work.companions else None
+        combined = join(bands) if work.companions else None
         extras = {
-            "background": _over(window, shared, _put_background),
-            "n_used": _over(window, shared, _put_n_used),
+            "background": _over(window, bands, _put_background),
+            "n_used": _over(window, bands, _put_n_used),
         }
         changes = Changes(edits, extras=extras)
         return Change.ended(work, State.COMPLETE, found, changes, combined=combined)

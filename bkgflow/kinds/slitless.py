@@ -107,7 +107,7 @@ class SlitlessKind(Kind):
         check_wcs(request.target)  # here: nobody should wait for a run to be told
         return fitted
 
-    def held(self, target: ExposureFacts) -> int:
+    def held(self, target: ExposureFacts, settings: StepSettings) -> int:
         """The whole exposure and its reference."""
         return target.n_pixels * HELD_BYTES
 

@@ -112,7 +112,7 @@ class SossKind(Kind):
         library = first.references.background
         return Shared(self.name, Key.of(parts), first.target.window, members, library)
 
-    def held(self, target: ExposureFacts) -> int:
+    def held(self, target: ExposureFacts, settings: StepSettings) -> int:
         """The template; the target's pixels stream."""
         return target.window.nx * target.window.ny * TEMPLATE_BYTES + STREAMED_BYTES
 

@@ -103,7 +103,7 @@ class TemplateKind(Kind):
         allowed = tuple(each.words for location in used for each in differing[location])
         return replace(fitted, mismatches=allowed)
 
-    def held(self, target: ExposureFacts) -> int:
+    def held(self, target: ExposureFacts, settings: StepSettings) -> int:
         """An image of the exposure, or of its mean, with the templates; integrations stream."""
         return target.window.nx * target.window.ny * HELD_BYTES + STREAMED_BYTES
 

@@ -8,7 +8,7 @@ or an image brought with it is used where it was compiled for the same processor
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import nullcontext
 from functools import cache, lru_cache, partial
 from hashlib import sha256
@@ -20,13 +20,15 @@ import numpy as np
 
 from bkgflow.io.storage.marks import is_marked, locked, mark
 from bkgflow.methods._compiled import SOURCES, cache_folders
-from bkgflow.rules import ScaleRule, SossRule
+from bkgflow.rules import ScaleRule, SossRule, StackRule
+from bkgflow.settings import StepSettings
 
-__all__ = ["KERNELS_OF", "KINDS", "Kind", "WarmUp", "warm_up"]
+__all__ = ["KINDS", "Kind", "WarmUp", "needed_for", "warm_up"]
 
-Kind = Literal["image", "slitless", "soss"]
+Kind = Literal["image", "rules", "slitless", "soss"]
+"""Of units, and what images need for another rule than the usual one."""
 
-KINDS: tuple[Kind, ...] = ("image", "slitless", "soss")
+KINDS: tuple[Kind, ...] = ("image", "rules", "slitless", "soss")
 
 KERNELS_OF: Mapping[str, Kind] = {**{kind: kind for kind in KINDS}, "template": "slitless"}
 """Whose kernels a kind of unit needs: that of templates fits as slitless exposures are fitted."""
@@ -43,6 +45,13 @@ class WarmUp(NamedTuple):
 
     compiled: tuple[Kind, ...]
     kept: bool
+
+
+def needed_for(kinds: Collection[str], settings: StepSettings) -> list[Kind]:
+    """Return whose kernels units of some kinds need: images, those of their rule alone."""
+    own: Kind = "image" if settings.stack_rule.usual else "rules"
+    wanted = {own if each == "image" else KERNELS_OF.get(each) for each in kinds}
+    return [kind for kind in KINDS if kind in wanted]
 
 
 def warm_up(
@@ -122,6 +131,17 @@ def _image() -> None:
     combine(double, double, dq)
 
 
+def _rules() -> None:
+    """The same stacks, by another rule than the usual one."""
+    from bkgflow.methods.clip import collapse, combine
+
+    shape, dq, rule = (8, 8, 16), np.zeros((8, 8, 16), np.uint32), StackRule(combine="median")
+    single, double = np.ones(shape, np.float32), np.ones(shape)
+    combine(single, single, dq, rule)
+    collapse(single, single, dq, rule)
+    combine(double, double, dq, rule)
+
+
 def _slitless() -> None:
     from bkgflow.methods.slitless import fit_scale
 
@@ -146,6 +166,7 @@ def _soss() -> None:
 
 _TASKS: dict[Kind, tuple[Callable[[], None], int, str]] = {
     "image": (_image, 10, "bkgflow.methods.clip._kernels:average_stack"),
+    "rules": (_rules, 12, "bkgflow.methods.clip._ruled:by_rule"),
     "slitless": (_slitless, 3, "bkgflow.methods.slitless._kernels:take_pixels"),
     "soss": (_soss, 4, "bkgflow.methods.soss._stream:collect_sky"),
 }

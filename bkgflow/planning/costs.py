@@ -38,7 +38,8 @@ def costs_of(
         identities = unit.references.identities if unit.references else ()
         read += size + sum(identity.size for _, identity in identities)
         written += size + len(unit.companions) * pixels * COMPANION_BYTES
-        held = planner.kinds.named(unit.kind).held(target) + planner.outputs.held(target.shape)
+        held = planner.kinds.named(unit.kind).held(target, planner.settings)
+        held += planner.outputs.held(target.shape)
         if unit.imprint is not None and unit.imprint.location is not None:
             depth = facts[unit.imprint.location].n_integrations or 1
             read += depth * pixels * IMPRINT_BYTES

@@ -147,6 +147,10 @@ class PlannedKind(Protocol):
         """Return targets that are to be done, each with what it shares with the others."""
         return list(prepared)
 
+    def notes(self, shared: Sequence[Shared], settings: StepSettings) -> tuple[str, ...]:
+        """Return what a user should know about all shared results of this kind together."""
+        return ()
+
     def companions(self, prepared: Prepared, settings: StepSettings) -> tuple[str, ...]:
         """Return the file names of what is written beside a product."""
         return ()
@@ -172,7 +176,7 @@ class PlannedKind(Protocol):
         """
         return iter(())
 
-    def held(self, target: ExposureFacts) -> int:
+    def held(self, target: ExposureFacts, settings: StepSettings) -> int:
         """Return the bytes that the last task of a unit holds."""
 
 

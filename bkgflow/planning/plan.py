@@ -81,6 +81,8 @@ class Plan:
         Files of the program that ask for nothing, and why.
     outputs : Outputs
         What the products are stored as.
+    notes : tuple of str
+        What a user should know about all of it.
     """
 
     version: str
@@ -93,6 +95,7 @@ class Plan:
     costs: Costs
     passed_over: tuple[PassedOver, ...] = ()
     outputs: Outputs = field(default_factory=Outputs)
+    notes: tuple[str, ...] = ()
 
     def facts(self) -> Facts:
         """Return the exposures by where they lie."""
@@ -217,7 +220,7 @@ class Plan:
         ]
         wrong = ((u, u.verdict) for u in self.units if u.verdict.error is not None)
         lines += first_lines(grouped(wrong))
-        lines += summed_up(self.passed_over)
+        lines += [*summed_up(self.passed_over), *self.notes]
         return "\n".join(lines)
 
     __repr__ = __str__

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import numpy as np
 import xarray as xr
 
+from bkgflow.arguments import StackArguments, shows_stack_arguments
 from bkgflow.explore.rejected import rejected
 from bkgflow.explore.stack import combine
 from bkgflow.plot.figure import new_figure
 from bkgflow.plot.images import short_names
 from bkgflow.plot.panels import Panel, draw_image
 from bkgflow.plot.stretch import limits_of
+from bkgflow.settings import StepSettings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,14 +26,15 @@ MOST_NAMED = 24
 """Bars that have names; of more, numbers."""
 
 
-def clip(stack: xr.Dataset, *, sigma: float = 3.0, maxiters: int | None = None) -> Figure:
+@shows_stack_arguments
+def clip(stack: xr.Dataset, **arguments: Unpack[StackArguments]) -> Figure:
     """Draw what a clip makes of a stack, and what it rejects where, how often, and of whom.
 
     Parameters
     ----------
     stack : Dataset
         From `bkgflow.open_stack`.
-    sigma, maxiters
+    **arguments
         As for `bkgflow.combine`.
 
     Returns
@@ -43,15 +46,14 @@ def clip(stack: xr.Dataset, *, sigma: float = 3.0, maxiters: int | None = None) 
     Raises
     ------
     SettingsError
-        If sigma or maxiters is out of bounds.
+        If an argument is out of bounds.
     ShapeError
         If this is no stack.
     UsageError
         If matplotlib is not installed.
     """
-    away = rejected(stack, sigma=sigma, maxiters=maxiters)
-    mean = combine(stack, sigma=sigma, maxiters=maxiters)["sci"].compute()
-    away = away.compute()
+    mean = combine(stack, **arguments)["sci"].compute()
+    away = rejected(stack, **arguments).compute()
     along = str(away.dims[0])
     count = away.sum(along).values
     number = away.sizes[along]
@@ -72,9 +74,19 @@ def clip(stack: xr.Dataset, *, sigma: float = 3.0, maxiters: int | None = None) 
     draw_image(two, where, stacked=stacked)
     _draw_how_often(three, count, along)
     _draw_of_whom(four, away, along)
-    rounds = f", at most {maxiters} rounds" if maxiters else ""
-    figure.suptitle(f"clip of {number} {along}s at {sigma:g} sigma{rounds}", fontsize=11)
+    figure.suptitle(_title(f"{number} {along}s", StepSettings.of(**arguments)), fontsize=11)
     return figure
+
+
+def _title(what: str, settings: StepSettings) -> str:
+    """Say which rule a figure is about; what is as usual is not said."""
+    clip, words = settings.stack_rule.clip, [f"clip of {what}"]
+    if clip.method not in ("minmax", "none"):
+        words.append(f" at {clip.sigma:g} sigma")
+    rounds = f"at most {clip.maxiters} rounds" if clip.maxiters else ""
+    named = ("clip", "clip_side", "combine", "bkg_weights", "bkg_bad_bits", "bkg_good_bits")
+    said = [f"{name}={value}" for name, value in settings.only(named).items()]
+    return ", ".join(["".join(words), *filter(None, [rounds]), *said])
 
 
 def _draw_how_often(axis: Axes, count: np.ndarray, along: str) -> None:

@@ -460,7 +460,7 @@ def test_peak_memory_is_within_what_the_plan_promises(tmp_path):
 
     from bkgflow.io.exposures.from_model import model_facts
     from bkgflow.kinds.bands import combine_band
-    from bkgflow.rules import ClipRule
+    from bkgflow.rules import StackRule
 
     models = [make_model(np.ones((256, 256)), corner=(1, 1)) for _ in range(40)]
     sources = [model_facts(model, str(i)).source for i, model in enumerate(models)]
@@ -468,7 +468,7 @@ def test_peak_memory_is_within_what_the_plan_promises(tmp_path):
     budget = 1 << 20
 
     def combine():
-        return combine_band(sources, [range(40)], window, rule=ClipRule(), budget=budget)
+        return combine_band(sources, [range(40)], window, rule=StackRule(), budget=budget)
 
     combine()
     tracemalloc.start()

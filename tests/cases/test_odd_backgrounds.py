@@ -14,7 +14,7 @@ from bkgflow.detector import Window
 from bkgflow.io.exposures.from_model import model_facts
 from bkgflow.kinds.bands import combine_band
 from bkgflow.methods.levels import constant, far, joined
-from bkgflow.rules import ClipRule
+from bkgflow.rules import StackRule
 from tests.helpers.exposures import write_association
 from tests.helpers.pace import examples
 from tests.helpers.taken import sky, take, taken
@@ -113,7 +113,7 @@ def test_levels_do_not_depend_on_strips(seed, ny, nx, rows, budget):
 
     def levels(budget):
         bands = [
-            combine_band(sources, [(0, 1, 2)], band, rule=ClipRule(), budget=budget)[0].levels
+            combine_band(sources, [(0, 1, 2)], band, rule=StackRule(), budget=budget)[0].levels
             for band in window.bands(rows)
         ]
         return bands, joined(bands)

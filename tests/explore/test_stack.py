@@ -15,7 +15,7 @@ import bkgflow
 from bkgflow.errors import FileError, SettingsError, ShapeError, WindowError
 from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.methods import clip
-from bkgflow.rules import ClipRule
+from bkgflow.rules import ClipRule, StackRule
 from tests.helpers.exposures import make_model, write_fits
 from tests.helpers.pace import examples
 
@@ -56,7 +56,7 @@ def registered(path, window, depth=None):
 
 def combined_by_hand(paths, window, **options):
     """The methods themselves on arrays that astropy read."""
-    rule = ClipRule(**options)
+    rule = StackRule(clip=ClipRule(**options))
     exposures = [registered(path, window) for path in paths]
     cubes = any(read(path)[0]["sci"].ndim == 3 for path in paths)
     if not cubes:
@@ -391,7 +391,7 @@ def test_a_cube_alone_is_clipped_along_its_integrations(exposures):
     cube = bkgflow.open_exposure(exposures[7])
     combined = bkgflow.combine(cube, sigma=2.0).compute()
     arrays, _ = read(exposures[7])
-    assert_combined(combined, clip.combine(*arrays.values(), ClipRule(sigma=2.0)))
+    assert_combined(combined, clip.combine(*arrays.values(), StackRule(clip=ClipRule(sigma=2.0))))
 
 
 def test_masked_everywhere_is_nan_and_none(exposures):

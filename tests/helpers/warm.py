@@ -9,19 +9,22 @@ __all__ = ["USE", "compile_kernels"]
 USE = """
 import json, sys
 import numpy as np
-from bkgflow.methods.clip import collapse, combine
+from bkgflow.methods.clip import collapse, combine, rejected
 from bkgflow.methods.slitless import fit_scale, residual_mask
 from bkgflow.methods.soss import ArraySegment, fit_soss, subtract_soss
-from bkgflow.rules import ClipRule, ScaleRule, SossRule
+from bkgflow.rules import ClipRule, ScaleRule, SossRule, StackRule
 
 rng = np.random.default_rng(1)
 sci = rng.normal(1, 0.1, (9, 40, 50)).astype("f4")
 err, dq = np.full_like(sci, 0.1), np.zeros(sci.shape, np.uint32)
 for errors in (err, None):
-    combine(sci, errors, dq, ClipRule(sigma=2.0, maxiters=3), members=[1, 2, 5])
-    means = [collapse(sci, errors, dq) for _ in range(3)]
-    fine = None if errors is None else np.stack([m.err for m in means])
-    combine(np.stack([m.sci for m in means]), fine, dq[:3])
+    rule = StackRule(clip=ClipRule(sigma=2.0, maxiters=3))
+    combine(sci, errors, dq, rule, members=[1, 2, 5])
+    for rule in (StackRule(), StackRule(combine="median", dq_percent=50.0)):
+        means = [collapse(sci, errors, dq, rule) for _ in range(3)]
+        fine = None if errors is None else np.stack([m.err for m in means])
+        combine(np.stack([m.sci for m in means]), fine, dq[:3], rule)
+    rejected(sci, StackRule(clip=ClipRule(method="minmax")))
 combine(sci.astype(">f4"), err, dq)
 image, mask = sci[0], np.ones(sci.shape[1:], bool)
 for rule in (ScaleRule(), ScaleRule(maxiter=0), ScaleRule(rms_stop=0.1)):

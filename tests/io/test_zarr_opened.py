@@ -16,11 +16,10 @@ from hypothesis import strategies as st
 from stdatamodels.jwst.datamodels import dqflags
 from zarr.storage import LocalStore, WrapperStore
 
-from bkgflow.detector import Window
+from bkgflow.detector import PIXEL_FLAGS, Window
 from bkgflow.io.products.zarr import ZarrWriter, to_group
 from bkgflow.io.storage.location import Location
 from bkgflow.io.zarr.arrays import encoding_of
-from bkgflow.io.zarr.flags import PIXEL_FLAGS
 from bkgflow.io.zarr.layout import CHUNK_SIDE, SHARD_PIXELS, cut_of
 from tests.helpers.products import LOWERED, SKY, write
 

@@ -15,7 +15,7 @@ from bkgflow.graph.build import build
 from bkgflow.io.exposures.from_model import model_facts
 from bkgflow.io.products.pixels import PART_BYTES
 from bkgflow.kinds.bands import Imprint, combine_band
-from bkgflow.rules import ClipRule
+from bkgflow.rules import StackRule
 from tests.helpers.exposures import write_association
 from tests.helpers.imprints import nirspec, save_as
 
@@ -182,7 +182,7 @@ def test_an_imprint_is_opened_and_read_once_for_all_that_share_it(budget, depth)
     leakage = [Counting(model_facts(nirspec(noise(9 + i)), f"i{i}").source) for i in range(2)]
     band = Window(0, 0, SHAPE[1], SHAPE[0])
     [one, two] = combine_band(
-        exposures, [(0, 1, 2, 3), (2, 3, 4)], band, rule=ClipRule(), budget=budget,
+        exposures, [(0, 1, 2, 3), (2, 3, 4)], band, rule=StackRule(), budget=budget,
         imprints=[Imprint(leakage[0], (0, 3)), Imprint(leakage[1], (4, 2))],
     )  # fmt: skip
     for each in leakage:
@@ -207,10 +207,10 @@ def test_an_image_gives_the_same_beside_cubes(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         [alone] = combine_band(
-            sources[:1], [(0,)], band, rule=ClipRule(), budget=1 << 26, imprints=leakage
+            sources[:1], [(0,)], band, rule=StackRule(), budget=1 << 26, imprints=leakage
         )
         [beside] = combine_band(
-            sources, [(0, 1)], band, rule=ClipRule(), budget=1 << 26, imprints=leakage
+            sources, [(0, 1)], band, rule=StackRule(), budget=1 << 26, imprints=leakage
         )
     np.testing.assert_array_equal(alone.pixels.sci, beside.pixels.sci)
     np.testing.assert_array_equal(alone.pixels.sci, np.float32(noise(1) * 1e3) - noise(2) / 7)

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from bkgflow.io.storage.marks import is_marked, locked, mark
+from bkgflow.kinds.warm import needed_for
 from bkgflow.methods import _compiled
+from bkgflow.settings import StepSettings
 from tests.helpers.warm import USE
 
 SLITLESS = """
@@ -41,7 +43,7 @@ def python(code: str, **environment: str) -> str:
 def test_after_a_warm_up_nothing_is_left_to_compile(tmp_path: Path) -> None:
     cache = str(tmp_path)
     first = python(WARM.format(kinds=None), NUMBA_CACHE_DIR=cache)
-    assert first.count("the first time on this machine") == 3
+    assert first.count("the first time on this machine") == 4
     assert "kept=True" in first
     assert python(USE, NUMBA_CACHE_DIR=cache) == "[]\n"
     again = python(WARM.format(kinds=None), NUMBA_CACHE_DIR=cache)
@@ -69,6 +71,13 @@ def test_what_an_installation_has_is_read_where_it_cannot_be_written(tmp_path: P
     assert "for slitless, the first time" in python(code, **other)
     assert python(code, **other) == "WarmUp(compiled=(), kept=True)\n"
     assert python(SLITLESS, **other) == "1 0\n"
+
+
+def test_another_rule_needs_its_own_kernels_alone() -> None:
+    kinds = {"image", "soss"}
+    assert needed_for(kinds, StepSettings.of(sigma=2)) == ["image", "soss"]
+    assert needed_for(kinds, StepSettings.of(clip="noise")) == ["rules", "soss"]
+    assert needed_for({"soss"}, StepSettings.of(clip="noise")) == ["soss"]
 
 
 def test_two_processes_compile_once(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bkgflow.methods import clip
-from bkgflow.rules import ClipRule
+from bkgflow.rules import ClipRule, StackRule
 from tests.helpers.pace import examples
 
 
@@ -25,7 +25,7 @@ def test_it_rejects_what_the_compiled_clip_leaves_out(seed, n, sigma, maxiters, 
     sci = rng.normal(5, 1, (n, 6, 7)).astype(dtype)
     sci[rng.random(sci.shape) < 0.1] += 50
     sci[rng.random(sci.shape) < bad] = rng.choice([np.nan, np.inf, -np.inf])
-    rule = ClipRule(sigma=sigma, maxiters=maxiters)
+    rule = StackRule(clip=ClipRule(sigma=sigma, maxiters=maxiters))
     found = clip.rejected(sci, rule)
     valid = np.isfinite(sci)
     assert not (found & ~valid).any()
@@ -42,11 +42,13 @@ def test_it_rejects_what_the_compiled_clip_leaves_out(seed, n, sigma, maxiters, 
 def test_it_is_astropys_clip(sigma):
     sci = np.random.default_rng(7).standard_t(2, (12, 20, 20))
     expected = sigma_clip(sci, sigma, maxiters=None, axis=0).mask
-    np.testing.assert_array_equal(clip.rejected(sci, ClipRule(sigma=sigma)), expected)
+    np.testing.assert_array_equal(
+        clip.rejected(sci, StackRule(clip=ClipRule(sigma=sigma))), expected
+    )
 
 
 def test_the_stack_is_left_as_it_is():
     sci = np.random.default_rng(8).normal(size=(9, 4, 4)).astype(np.float32)
     before = sci.copy()
-    clip.rejected(sci, ClipRule(sigma=1.0))
+    clip.rejected(sci, StackRule(clip=ClipRule(sigma=1.0)))
     np.testing.assert_array_equal(sci, before)

@@ -66,7 +66,7 @@ ABOUT_KEYS = {
     "TARG_RA": "target.ra",
     "TARG_DEC": "target.dec",
     "BKGDTARG": "observation.bkgdtarg",
-    "EFFEXPTM": "exposure.effective_exposure_time",
+    "EFFEXPTM": "exposure.exposure_time",
     "S_BKDSUB": "cal_step.bkg_subtract",
 }
 """By which people find an exposure among others, in the primary header."""
@@ -114,6 +114,8 @@ class ExposureFacts:
         Which part of which exposure it is.
     absent : tuple of str
         ERR, DQ or both, where it has none.
+    exposure_time : float or None
+        EFFEXPTM, in seconds; None where it is missing or no number.
     about : tuple of (str, str)
         Those of `ABOUT_KEYS` and `ABOUT_SCI_KEYS` that it has: for people, who look for an
         exposure. They decide nothing, and a plan that is saved has them not.
@@ -140,6 +142,7 @@ class ExposureFacts:
     variances: tuple[str, ...] = ()
     segment: Segment = UNKNOWN
     absent: tuple[str, ...] = ()
+    exposure_time: float | None = None
     about: Annotated[tuple[tuple[str, str], ...], Field(exclude=True)] = field(
         default=(), compare=False
     )
@@ -277,6 +280,7 @@ def read_facts(
         variances=tuple(variances),
         segment=read_segment(primary),
         absent=absent,
+        exposure_time=number(primary("EFFEXPTM")),
         about=present(ABOUT_KEYS) + present(ABOUT_SCI_KEYS, sci),
     )
 

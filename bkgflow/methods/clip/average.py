@@ -1,13 +1,14 @@
-"""Sigma-clipped averages: many exposures to one image, many integrations to one.
+"""Averages without outliers: many exposures to one image, many integrations to one.
 
-The clip is that of ``astropy.stats.sigma_clip`` along the first axis with its defaults: median
-centre, population standard deviation, float64, inclusive bounds, non-finite values ignored;
+The usual clip is that of ``astropy.stats.sigma_clip`` along the first axis with its defaults:
+median centre, population standard deviation, float64, inclusive bounds, non-finite values ignored;
 the bounds of the last iteration hold for all values, so that one rejected early can come back.
 Only a value within rounding (1e-15 or so, relative) of a bound may fall on the other side,
 because the sums behind the standard deviation add up in another order.
 
 ERR and DQ follow SCI: ERR is the quadrature sum of what was kept over its number, DQ the OR
-of everything, clipped or not. A pixel without any value is NaN with ``n_used`` = 0.
+of everything, clipped or not. A pixel without any value is NaN with ``n_used`` = 0. Other rules
+are computed elsewhere (``ruled``), and compiled only where somebody asks for one.
 """
 
 from __future__ import annotations
@@ -19,19 +20,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bkgflow.errors import ShapeError
+from bkgflow.errors import SettingsError, ShapeError
 from bkgflow.methods._compiled import read_only
 from bkgflow.methods.arrays import Doubles, Floats, Integers, Reals, Words
 from bkgflow.methods.clip._kernels import BATCH, average_stack, tile_width
 from bkgflow.methods.clip._outliers import Output, new_batch
 from bkgflow.methods.clip._tiles import CAUTION, Clip, Stack, new_layer, new_tile
+from bkgflow.methods.clip.rejected import errors_needed
 from bkgflow.methods.clip.search import bound, sorting_network
-from bkgflow.rules import ClipRule
+from bkgflow.rules import StackRule
 
 __all__ = ["Collapsed", "Combined", "average", "collapse", "combine"]
 
 MOST_EXPOSURES = 65535  # the largest number that ``n_used`` (uint16) can hold
-DEFAULT = ClipRule()
+DEFAULT = StackRule()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +81,11 @@ def combine(
     sci: Reals,
     err: Reals | None,
     dq: Words,
-    rule: ClipRule = DEFAULT,
+    rule: StackRule = DEFAULT,
     *,
     members: Sequence[int] | None = None,
     out: Combined | None = None,
+    exptime: Sequence[float] | None = None,
 ) -> Combined:
     """Clip and average exposures.
 
@@ -90,18 +93,22 @@ def combine(
     ----------
     sci, err : (n_exposures, ny, nx) float32 or float64, any unit
         Values and their uncertainties, NaN outside an exposure. Left as they are. Without ERR
-        (None) none comes out.
+        (None) none comes out, and no rule can be used that needs it.
     dq : (n_exposures, ny, nx) uint32
         Flags; 0 outside an exposure.
     members : sequence of int, optional
         Which of the exposures; all by default.
     out : Combined, optional
         Arrays to write into and return, C-contiguous (a band of rows of a whole frame is).
+    exptime : sequence of float, optional
+        How long each exposure was, in any unit: for a mean that is weighted by it.
 
     Raises
     ------
     ShapeError
         The arrays do not fit each other.
+    SettingsError
+        The rule needs ERR, or exposure times, and there are none.
     """
     shape = _checked_shape(sci, err, dq)
     err_shape = shape if err is not None else (0, shape[1])
@@ -120,35 +127,56 @@ def combine(
             value=f"{chosen.tolist()} of {len(sci)}",
             cure="Name at least one, each below the number of exposures",
         )
-    average(sci, err, dq, rule, chosen, bound(rule, chosen.size), out)
+    weights = np.ones(len(sci)) if not rule.needs_times else _checked_times(exptime, len(sci))
+    _average(sci, err, dq, rule, chosen, weights, out)
     return out
 
 
-def collapse(sci: Reals, err: Reals | None, dq: Words, rule: ClipRule = DEFAULT) -> Collapsed:
+def collapse(sci: Reals, err: Reals | None, dq: Words, rule: StackRule = DEFAULT) -> Collapsed:
     """Clip and average the integrations of one exposure.
 
     The same as ``combine`` on (n_integrations, ny, nx), but nothing is rounded to float32
-    between the two levels.
+    between the two levels. Integrations of one exposure are of one length.
     """
     shape = _checked_shape(sci, err, dq)
     errors = np.empty(shape if err is not None else (0, shape[1]))
     out = Collapsed(np.empty(shape), errors, np.empty(shape, np.uint32), np.empty(shape, np.uint16))
-    average(sci, err, dq, rule, np.arange(len(sci)), bound(rule, len(sci)), out)
+    _average(sci, err, dq, rule, np.arange(len(sci)), np.ones(len(sci)), out)
     return out
+
+
+def _average(
+    sci: Reals,
+    err: Reals | None,
+    dq: Words,
+    rule: StackRule,
+    members: Integers,
+    weights: Doubles,
+    out: Combined | Collapsed,
+) -> None:
+    """Average as the rule says: by the fast loops where it is the usual one."""
+    if rule.usual:
+        average(sci, err, dq, rule, members, bound(rule.clip, members.size), out)
+        return
+    if err is None and rule.needs_errors:
+        raise errors_needed(rule)
+    from bkgflow.methods.clip.ruled import average_by_rule
+
+    average_by_rule(sci, err, dq, rule, members, weights, _output(out))
 
 
 def average(
     sci: Reals,
     err: Reals | None,
     dq: Words,
-    rule: ClipRule,
+    rule: StackRule,
     members: Integers,
     reach: float | None,
     out: Combined | Collapsed,
 ) -> None:
-    """Average some members of stacks that fit each other and ``out``.
+    """Average some members of stacks that fit each other and ``out`` by the usual rule.
 
-    ``reach`` is the rule's `bound`, or None to sort every pixel: slower, to the same result.
+    ``reach`` is its `bound`, or None to sort every pixel: slower, to the same result.
     """
     n = members.size
     width = tile_width(n)
@@ -164,9 +192,9 @@ def average(
             read_only(members, np.int64),
         ),
         Clip(
-            math.inf if reach == math.inf else float(rule.sigma),
+            math.inf if reach == math.inf else float(rule.clip.sigma),
             -1.0 if reach is None else reach,
-            rule.maxiters or 0,
+            rule.clip.maxiters or 0,
             sorting_network(n),
             *_limits(n, real),
         ),
@@ -214,6 +242,18 @@ def _checked_shape(sci: Reals, err: Reals | None, dq: Words) -> tuple[int, int]:
             cure="Cut all three to the same window",
         )
     return sci.shape[1], sci.shape[2]
+
+
+def _checked_times(exptime: Sequence[float] | None, n: int) -> Doubles:
+    """Return exposure times that can be weights."""
+    times = np.asarray([] if exptime is None else exptime, np.float64)
+    if times.shape != (n,) or not (np.isfinite(times) & (times > 0)).all():
+        raise SettingsError(
+            "A mean weighted by exposure times must have one for each exposure, greater than 0",
+            value=f"{times.tolist()}, {n} exposures",
+            cure="Give them, or weigh by ERR",
+        )
+    return times
 
 
 def _check_out(

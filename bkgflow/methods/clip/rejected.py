@@ -1,39 +1,71 @@
-"""Which values a clip drops: the same rule as `average`, pixel by pixel and plainly.
+"""Which values a clip drops: the usual rule plainly, pixel by pixel, the others as they are.
 
 Nothing that is subtracted comes from here: it shows people what the compiled loops decide.
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
-from bkgflow.methods.arrays import Reals
-from bkgflow.rules import ClipRule
+from bkgflow.errors import SettingsError
+from bkgflow.methods.arrays import Bools, Reals, Words
+from bkgflow.rules import ClipRule, StackRule
 
-__all__ = ["rejected"]
+__all__ = ["errors_needed", "rejected"]
 
 
-def rejected(sci: Reals, rule: ClipRule) -> NDArray[np.bool_]:
+def rejected(
+    sci: Reals, rule: StackRule, err: Reals | None = None, dq: Words | None = None
+) -> Bools:
     """Return which values of a stack a clip rejects.
 
     Parameters
     ----------
     sci : (n, ...) float32 or float64
         Values along the first axis; what is not finite takes no part and is not rejected.
+    err, dq : (n, ...) float32 or float64, uint32
+        For a rule that looks at them; a value that takes no part because of these is not
+        rejected either.
 
     Returns
     -------
     (n, ...) bool
-        Outside the bounds of the last iteration, which are inclusive.
+        Outside the bounds of the last iteration, which are inclusive; or what another rule drops.
+
+    Raises
+    ------
+    SettingsError
+        The rule needs ERR, and there is none.
     """
+    if rule.usual:
+        return _far(sci, rule.clip)
+    if err is None and rule.needs_errors:
+        raise errors_needed(rule)
+    from bkgflow.methods.clip.ruled import dropped_by_rule
+
+    flat = (len(sci), 1, -1)
+    flags = np.zeros(sci.shape, np.uint32) if dq is None else dq
+    errors = None if err is None else err.reshape(flat)
+    return dropped_by_rule(sci.reshape(flat), errors, flags.reshape(flat), rule).reshape(sci.shape)
+
+
+def errors_needed(rule: StackRule) -> SettingsError:
+    """Return what is wrong where there is no ERR for a rule that looks at it."""
+    return SettingsError(
+        "A rule that looks at ERR must be given it",
+        value=f"clip={rule.clip.method}, combine={rule.combine}, no ERR",
+        cure="Give ERR, or take another rule",
+    )
+
+
+def _far(sci: Reals, rule: ClipRule) -> Bools:
+    """Return what is outside the bounds of the usual rule."""
     values = np.where(np.isfinite(sci), sci, np.nan).astype(np.float64)
     valid = ~np.isnan(values)
     kept, rounds = valid.copy(), 0
     outside = np.zeros(values.shape, bool)
-    if math.isinf(rule.sigma):
+    if not rule.can_clip(len(sci)):  # where the compiled loops do not look either
         return outside
     while rule.maxiters in (None, 0) or rounds < rule.maxiters:
         low, high = _bounds(np.where(kept, values, np.nan), rule.sigma)

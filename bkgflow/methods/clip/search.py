@@ -1,7 +1,7 @@
 """What is known beforehand about the outliers of a clip, and how to sort a pixel.
 
-A rule whose outliers have a bound needs to sort few pixels. A rule of which nothing is known
-has every pixel sorted: the result is the same.
+Where outliers have a bound, few pixels need to be sorted. Of the rules of a stack this is about
+the usual one: sigma, on both sides.
 """
 
 from __future__ import annotations
@@ -12,34 +12,17 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from bkgflow.rules import ClipRule
+from bkgflow.rules import ClipRule, can_clip
 
-__all__ = ["bound", "can_clip", "sorting_network"]
+__all__ = ["bound", "sorting_network"]
 
 
-def bound(rule: ClipRule, n: int) -> float | None:
+def bound(rule: ClipRule, n: int) -> float:
     """Return how far from the mean an outlier among up to n values is at least.
 
-    In standard deviations; 0 if it may be anywhere, inf where there can be none, None where
-    nothing is known of the rule.
+    In standard deviations; 0 if it may be anywhere, inf where there can be none.
     """
-    if (rule.centre, rule.spread) != ("median", "std"):
-        return None
     return _least_reach(n, rule.sigma) if can_clip(n, rule.sigma) else math.inf
-
-
-def can_clip(n: int, sigma: float) -> bool:
-    """Whether the clip can ever drop one of n values.
-
-    One of n values stands farthest from the median, in standard deviations, where the
-    n // 2 + 1 values around and below the median are equal and those between are at the mean,
-    where they add nothing to the variance. With m = n // 2 + 2 values away from the mean, that
-    is sqrt(n m / (m - 1)): 2.96 for seven values, 3.10 for eight.
-    """
-    if n <= 2:
-        return n == 2 and sigma < 1.0
-    m = n // 2 + 2
-    return sigma < math.sqrt(n * m / (m - 1))
 
 
 @lru_cache(maxsize=64)
