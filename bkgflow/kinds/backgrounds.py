@@ -8,6 +8,7 @@ from bkgflow.errors import BackgroundError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.same import same_exposure
 from bkgflow.kinds.matching import check_alike, check_unsubtracted, once
+from bkgflow.matching import GWA_TOLERANCE
 from bkgflow.planning.conflicts import own_background
 from bkgflow.planning.kind import Prepared
 from bkgflow.settings import StepSettings
@@ -15,10 +16,6 @@ from bkgflow.texts import many
 from bkgflow.verdict import Verdict
 
 __all__ = ["check_together", "choose_backgrounds"]
-
-GWA_TOLERANCE = 1e-8
-"""Degrees by which a background's grating-wheel tilt may differ from its target's, absolute;
-the reference step's value."""
 
 
 def choose_backgrounds(

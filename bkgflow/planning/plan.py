@@ -81,6 +81,8 @@ class Plan:
         Files of the program that ask for nothing, and why.
     outputs : Outputs
         What the products are stored as.
+    remarks : tuple of str
+        What a user should know about the plan as a whole.
     """
 
     version: str
@@ -93,6 +95,7 @@ class Plan:
     costs: Costs
     passed_over: tuple[PassedOver, ...] = ()
     outputs: Outputs = field(default_factory=Outputs)
+    remarks: tuple[str, ...] = ()
 
     def facts(self) -> Facts:
         """Return the exposures by where they lie."""
@@ -214,6 +217,7 @@ class Plan:
         lines = [
             f"Plan of {many(len(self.units), 'unit')} ({states or 'none'}) into {self.output}",
             f"{many(len(self.exposures), 'exposure')}, {many(len(self.shared), 'shared result')}",
+            *self.remarks,
         ]
         wrong = ((u, u.verdict) for u in self.units if u.verdict.error is not None)
         lines += first_lines(grouped(wrong))

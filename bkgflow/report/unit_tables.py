@@ -38,6 +38,7 @@ def plan_table(plan: Plan, width: int = PLAIN_WIDTH) -> RenderableType:
         f"reads {human_bytes(costs.read)}, writes {human_bytes(costs.written)}; a shared task "
         f"holds up to {human_bytes(costs.shared_task)}, a unit's task "
         f"{human_bytes(costs.unit_task)}",
+        *plan.remarks,
         *_reasons(zip(plan.units, verdicts, strict=True), width),
     ]
     rows = [(unit, _what(unit, names)) for unit in plan.units]

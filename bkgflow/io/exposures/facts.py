@@ -15,6 +15,7 @@ from bkgflow.errors import MetadataError, ShapeError, WindowError
 from bkgflow.io.exposures.segments import UNKNOWN, Segment, read_segment
 from bkgflow.io.exposures.setup import exposure_id, read_setup, read_subtracted, written_as
 from bkgflow.io.exposures.source import SavedSource, Source
+from bkgflow.io.exposures.taken import NOWHERE, Taken, read_taken
 from bkgflow.io.exposures.windows import number, slit_corner, whole_number, window_of
 from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.location import Location
@@ -114,6 +115,8 @@ class ExposureFacts:
         Which part of which exposure it is.
     absent : tuple of str
         ERR, DQ or both, where it has none.
+    taken : Taken
+        For what, when and where on the sky it was taken.
     about : tuple of (str, str)
         Those of `ABOUT_KEYS` and `ABOUT_SCI_KEYS` that it has: for people, who look for an
         exposure. They decide nothing, and a plan that is saved has them not.
@@ -140,6 +143,7 @@ class ExposureFacts:
     variances: tuple[str, ...] = ()
     segment: Segment = UNKNOWN
     absent: tuple[str, ...] = ()
+    taken: Taken = NOWHERE
     about: Annotated[tuple[tuple[str, str], ...], Field(exclude=True)] = field(
         default=(), compare=False
     )
@@ -277,6 +281,7 @@ def read_facts(
         variances=tuple(variances),
         segment=read_segment(primary),
         absent=absent,
+        taken=read_taken(primary, sci),
         about=present(ABOUT_KEYS) + present(ABOUT_SCI_KEYS, sci),
     )
 
