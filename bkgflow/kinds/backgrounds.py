@@ -49,7 +49,7 @@ def choose_backgrounds(
     notes += [
         f"{each.name} ({each.window}) does not overlap the target ({target.window}) and is not used"
         for each in standing
-        if each not in used
+        if not each.window.overlap(target.window)
     ]
     if len(unique) < len(backgrounds):
         repeated = many(len(backgrounds) - len(unique), "repeated background")
