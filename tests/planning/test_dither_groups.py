@@ -39,9 +39,7 @@ def facts(
     header = PRIMARY | {"EXPOSURE": f"{number:05d}"} | primary
     science = {"BUNIT": bunit, "RA_REF": ra, "DEC_REF": dec} | (sci or {})
     identity = Identity(location.name, 1, 1)
-    return read_facts(
-        location, identity, shape, header.get, science.get, lambda window: None
-    )
+    return read_facts(location, identity, shape, header.get, science.get, lambda window: None)
 
 
 def chosen(exposures, *, subtracted=False, **rule):
