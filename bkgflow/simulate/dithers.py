@@ -23,8 +23,8 @@ __all__ = ["DitherTruth", "Structure", "simulate_dithers"]
 
 MOST_POINTS = 12
 
-DENSITY = 2.5e-3
-"""Stars per pixel: at the faintest ones' brightness a field in which few pixels are free of all."""
+DENSITY = 1e-2
+"""Stars per pixel: one pixel in eight has more light of them than noise."""
 
 FAINTEST = 20.0
 """The faintest star's flux in sigmas of the sky's noise: about 3 sigma in its peak."""
