@@ -15,6 +15,7 @@ from bkgflow.errors import OutputError, PlanError, SettingsError, UsageError
 from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.exposures.from_model import model_facts
 from bkgflow.io.models import open_model
+from bkgflow.planning.dither_types import DITHERED
 from bkgflow.simulate import simulate_dithers, simulate_nods
 from tests.helpers.imprints import nirspec, save_as
 from tests.helpers.program_folders import (
@@ -275,6 +276,13 @@ def test_the_pipeline_reads_the_associations(four):
         kinds = [member["exptype"] for member in product["members"]]
         assert kinds == ["science", *["background"] * 3]
         assert all((path.parent / member["expname"]).is_file() for member in product["members"])
+
+
+def test_the_rules_of_associations_are_the_pipelines(here):
+    from jwst.associations.registry import AssociationRegistry
+
+    known = AssociationRegistry(include_default=True)
+    assert {rule for _, rule in DITHERED.values()} <= set(known)
 
 
 def test_the_pipelines_step_gives_the_same_with_the_associations(here):
