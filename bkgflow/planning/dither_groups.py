@@ -88,7 +88,7 @@ class Choice:
             return ""
         return (
             f"{many(len(self.used), 'other exposure')} of its group ({self.group}) can be its "
-            f"background, and at_least {rule.at_least} must be{self._left_out()}"
+            f"background, and at_least asks for {rule.at_least}{self._left_out()}"
         )
 
     def _left_out(self) -> str:

@@ -144,7 +144,7 @@ def test_what_is_left_out_is_counted_by_its_reason():
         "1 more than 4 h before or after it (e5_rate.fits)"
     )
     assert choice.too_few(rule).startswith("2 other exposures of its group")
-    assert "at_least 3" in choice.too_few(rule)
+    assert "at_least asks for 3" in choice.too_few(rule)
     assert only(exposures, at_least=5)[0].too_few(DitherRule.of(at_least=5)) == ""
 
 
