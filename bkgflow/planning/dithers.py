@@ -113,19 +113,23 @@ def from_dithers(found: Program, planner: Planner, rule: DitherRule) -> FromDith
     in_folders = frozenset(found.in_folders)
     for association, product in _products(found):
         known = None if product.problem else planner.known(product.science)
-        if not isinstance(known, ExposureFacts):
-            left.append((association, product))
-        elif known.exp_type in DITHERED and not known.taken.imprint:
+        moves = isinstance(known, ExposureFacts) and _moves(known)
+        if isinstance(known, ExposureFacts) and moves and planner.kind_of(known).shares_backgrounds:
             dithered[product.science].append((association, product))
             facts[product.science] = known
-        elif product.science in in_folders:
+        elif isinstance(known, ExposureFacts) and not moves and product.science in in_folders:
             passed_over.append(PassedOver(known.location, _why_passed_over(known)))
-        else:
+        else:  # also an image that is to have a template
             left.append((association, product))
     made = list(_chosen(dithered, facts, planner, rule))
     order = {science: place for place, science in enumerate(dithered)}
     made.sort(key=lambda each: order[each.product.science])
     return FromDithers(tuple(made), tuple(left), tuple(passed_over), rule)
+
+
+def _moves(facts: ExposureFacts) -> bool:
+    """Whether an exposure is one of those whose dithers move the sources on the detector."""
+    return facts.exp_type in DITHERED and not facts.taken.imprint
 
 
 def _why_passed_over(facts: ExposureFacts) -> str:

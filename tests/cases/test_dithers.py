@@ -162,6 +162,16 @@ def test_exposures_and_lists_may_be_given(four):
         bkgflow.plan("program", "out")  # a folder without associations is none, as before
 
 
+def test_an_image_that_is_to_have_a_template_has_it(four):
+    template = expose(four / "template.fits", 1)
+    plan = bkgflow.plan(
+        "program", "out", backgrounds="dithers", override_bkg=template, allow_mismatch="filter"
+    )
+    assert {unit.kind for unit in plan.units} <= {"template", ""}
+    assert "4 products of other exposures as without dithers" in str(plan)
+    assert not any("dithers" in notes(unit) for unit in plan.units)
+
+
 def test_nods_are_the_backgrounds_that_their_associations_name(here):
     """Of NIRSpec's nods: the same units by the same keys."""
     made = simulate_nods(here / "nods", points=4, size=32)
