@@ -10,6 +10,7 @@ from bkgflow import version as _version
 if TYPE_CHECKING:
     from bkgflow import plot
     from bkgflow.api import (
+        associate,
         choices,
         clean,
         diff,
@@ -49,6 +50,7 @@ __all__ = [
     "Verdict",
     "Window",
     "__version__",
+    "associate",
     "choices",
     "clean",
     "combine",

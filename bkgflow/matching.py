@@ -14,10 +14,23 @@ from typing import Literal
 
 from bkgflow.errors import SettingsError
 
-__all__ = ["MAY_DIFFER", "NAMES", "TABLE", "Match", "known_names", "normal", "rules_for"]
+__all__ = [
+    "GWA_TOLERANCE",
+    "MAY_DIFFER",
+    "NAMES",
+    "TABLE",
+    "Match",
+    "known_names",
+    "normal",
+    "rules_for",
+]
 
 NOTHING = frozenset({"", "N/A", "NA", "ANY", "NULL", "UNKNOWN", "--"})
 """What headers hold where a keyword does not apply, or nobody knows: it matches everything."""
+
+GWA_TOLERANCE = 1e-8
+"""Degrees by which a NIRSpec background's grating-wheel tilt may differ from its target's,
+absolute; the reference step's value."""
 
 Compared = Literal["text", "number", "unit", "readout"]
 

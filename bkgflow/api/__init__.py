@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         rebuild,
         verify,
     )
+    from bkgflow.api.associations import associate
     from bkgflow.api.campaigns import submit
     from bkgflow.api.clusters import check_cluster, list_clusters, show_cluster
     from bkgflow.api.programs import choices, plan, run
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from bkgflow.api.stores import export_fits
 
 __all__ = [
+    "associate",
     "check_cluster",
     "choices",
     "clean",
@@ -45,6 +47,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "associate": "associations",
     "check_cluster": "clusters",
     "choices": "programs",
     "clean": "answers",

@@ -24,6 +24,7 @@ from bkgflow.io.exposures.kept import KeptFacts
 from bkgflow.io.storage.checksum import with_checksums
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.parameters import merged, planner_of
+from bkgflow.planning.dither_rule import rule_of
 from bkgflow.planning.outputs import Outputs
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.planner import DEFAULT_MEMORY
@@ -52,6 +53,11 @@ def plan(
     checksum: bool = False,
     format: str | None = None,
     store: PathLike | None = None,
+    backgrounds: str | None = None,
+    min_offset: float | None = None,
+    within: object = None,
+    at_least: int | None = None,
+    narrower: str | Sequence[str] | None = None,
     **step_arguments: Unpack[StepArguments],
 ) -> Plan:
     """Look at a program once and decide everything that a run will do.
@@ -83,6 +89,17 @@ def plan(
     store : path or URL, optional
         A zarr store that all products lie in, a group each; without it each is a folder of its
         own in the output folder. ``icechunk://FOLDER/NAME.icechunk`` makes each product one commit.
+    backgrounds : "dithers", optional
+        Have the exposures that were taken alike be each other's background, instead of what their
+        associations name; a folder need not have associations then (docs/dithers.md).
+    min_offset : float, optional
+        Of dithers: arcsec that two must be apart to be each other's background; 0 for any.
+    within : str, Quantity, TimeDelta, or several, optional
+        Of dithers: how far apart in time or on the sky they may be: "6h", "2arcmin".
+    at_least : int, optional
+        Of dithers: how many an exposure must have as its background, or it is SKIPPED; 2.
+    narrower : "observation", "visit", optional
+        Of dithers: what must be the same beside all that must agree, and the program.
     **step_arguments
         As for `subtract`.
 
@@ -99,12 +116,16 @@ def plan(
     """
     arguments = merged(step_arguments, settings)
     named = arguments.pop("bkg_list", None)
+    dithers = rule_of(
+        backgrounds, min_offset=min_offset, within=within, at_least=at_least, narrower=narrower
+    )
     search = SearchPath.of(data, confine)
     outputs = Outputs.of(format, store)
     planner = planner_of(arguments, references, memory, search, outputs)
     planner.kept = KeptFacts.read(Location.of(output))
     with with_checksums(wanted=checksum):
-        return make_plan(program, output, planner, named if bkg_list is None else bkg_list)
+        listed = named if bkg_list is None else bkg_list
+        return make_plan(program, output, planner, listed, dithers)
 
 
 @shows_cluster_arguments

@@ -11,6 +11,7 @@ from contextlib import suppress
 import typer
 
 from bkgflow.campaign.signals import exit_code, received, stoppable
+from bkgflow.cli.associate import associate
 from bkgflow.cli.cancel import cancel
 from bkgflow.cli.clean import clean
 from bkgflow.cli.clusters import clusters
@@ -64,6 +65,7 @@ def _flowing(command: Callable[..., None]) -> str:
 app.command(cls=Command, help=_flowing(subtract))(subtract)
 app.command(cls=Command, help=_flowing(plan))(plan)
 app.command(cls=Command, help=_flowing(run))(run)
+app.command(cls=Command, help=_flowing(associate))(associate)
 app.command(cls=Command, help=_flowing(explain))(explain)
 app.command(cls=Command, help=_flowing(verify))(verify)
 app.command(cls=Command, help=_flowing(export))(export)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from bkgflow.cli.dither_options import takes_dithers
 from bkgflow.cli.options import (
     BkgList,
     Confine,
@@ -21,6 +22,7 @@ __all__ = ["plan"]
 
 
 @takes_step_arguments
+@takes_dithers
 def plan(
     program: Program,
     output: Annotated[
@@ -44,6 +46,7 @@ def plan(
     format: Format = None,
     store: Store = None,
     *,
+    dithers: Values,
     arguments: Values,
 ) -> None:
     """Look at every exposure of a program and show what a run would do.
@@ -69,6 +72,7 @@ def plan(
         bkg_list=bkg_list,
         format=format,
         store=store,
+        **dithers,
         **arguments,
     )
     api.show(planned)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bkgflow.cli.cluster_options import takes_cluster
+from bkgflow.cli.dither_options import takes_dithers
 from bkgflow.cli.drawing import draw_pictures
 from bkgflow.cli.options import (
     BkgList,
@@ -38,6 +39,7 @@ __all__ = ["asked_here", "carry_out", "execute", "finish", "planned_for", "run"]
 
 
 @takes_step_arguments
+@takes_dithers
 @takes_cluster
 @takes_campaign
 @takes_retries
@@ -67,6 +69,7 @@ def run(
     campaign: Values,
     retries: Values,
     watching: Values,
+    dithers: Values,
     arguments: Values,
 ) -> None:
     """Subtract the backgrounds of a whole program and write every product.
@@ -87,7 +90,7 @@ def run(
     if pictures:
         check_drawing()
     given = {"data": data or (), "confine": confine, "bkg_list": bkg_list, "checksum": checksum}
-    given |= {"format": format, "store": store}
+    given |= {"format": format, "store": store} | dithers
     if dry_run:
         _show_choices(program, output, where, references, given | arguments, campaign, verbose)
         return

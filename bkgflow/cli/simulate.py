@@ -25,6 +25,7 @@ __all__ = ["simulate"]
 
 HELP = {
     "imaging": "Targets that share dedicated background exposures (rate images).",
+    "dithers": "Dithers of a crowded field, without dedicated backgrounds or associations.",
     "nods": "A NIRSpec nod pattern: each exposure is the background of the others.",
     "tso": "A time series with a transit (rateints cubes).",
     "soss": "A NIRISS SOSS time series in segments, and a library of sky templates.",

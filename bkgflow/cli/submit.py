@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from bkgflow.cli.cluster_options import takes_cluster
+from bkgflow.cli.dither_options import takes_dithers
 from bkgflow.cli.options import (
     BkgList,
     Checksum,
@@ -32,6 +33,7 @@ __all__ = ["submit"]
 
 
 @takes_step_arguments
+@takes_dithers
 @takes_cluster
 @takes_campaign
 @takes_watching
@@ -54,6 +56,7 @@ def submit(
     campaign: Values,
     watching: Values,
     retries: Values,
+    dithers: Values,
     arguments: Values,
 ) -> None:
     """Run a whole program in a process of its own, which lives on when the shell ends.
@@ -89,7 +92,7 @@ def submit(
         typer.echo(f"nothing was submitted: {holder.words}, runs into {folder} already")
         return
     given = {"data": data or (), "confine": confine, "bkg_list": bkg_list, "checksum": checksum}
-    given |= {"format": format, "store": store}
+    given |= {"format": format, "store": store} | dithers
     planned, cluster = planned_for(program, output, where, references, given | arguments)
     handed = described(cluster)
     check_memory(planned, cluster)

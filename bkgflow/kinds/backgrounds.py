@@ -9,6 +9,7 @@ from bkgflow.errors import BackgroundError, MetadataError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.same import same_exposure
 from bkgflow.kinds.matching import check_alike, check_unsubtracted, once
+from bkgflow.matching import GWA_TOLERANCE
 from bkgflow.planning.conflicts import own_background
 from bkgflow.planning.kind import Prepared
 from bkgflow.settings import StepSettings
@@ -16,10 +17,6 @@ from bkgflow.texts import many
 from bkgflow.verdict import Verdict
 
 __all__ = ["check_times", "check_together", "choose_backgrounds"]
-
-GWA_TOLERANCE = 1e-8
-"""Degrees by which a background's grating-wheel tilt may differ from its target's, absolute;
-the reference step's value."""
 
 
 def choose_backgrounds(
@@ -53,7 +50,7 @@ def choose_backgrounds(
     notes += [
         f"{each.name} ({each.window}) does not overlap the target ({target.window}) and is not used"
         for each in standing
-        if each not in used
+        if not each.window.overlap(target.window)
     ]
     if len(unique) < len(backgrounds):
         repeated = many(len(backgrounds) - len(unique), "repeated background")

@@ -119,7 +119,7 @@ class Planner:
             tuple(backgrounds),
             tuple(catalogs),
             self.references,
-            (*used, *map(self._found, members)),
+            (*used, *map(self.known, members)),
             self.search.confine,
         )
         try:
@@ -148,9 +148,9 @@ class Planner:
     def look_at(self, locations: Iterable[Location]) -> None:
         """Look at many exposures, those behind URLs; `StorageError` if a store cannot be used."""
         left = dict.fromkeys(e for e in locations if not e.is_local and e not in self.looked_at)
-        look_side_by_side(self._found, left)
+        look_side_by_side(self.known, left)
 
-    def _found(self, location: Location) -> ExposureFacts | BkgflowError:
+    def known(self, location: Location) -> ExposureFacts | BkgflowError:
         """Look at an exposure, if nobody has; return its facts, or what is wrong with it."""
         if location not in self.looked_at:
             try:
@@ -170,13 +170,17 @@ class Planner:
         BkgflowError
             What is wrong with it.
         """
-        found = self._found(location)
+        found = self.known(location)
         if isinstance(found, BkgflowError):
             raise found
         return found
 
     def plan(
-        self, asked: Sequence[Asked], output: Location, passed_over: Sequence[PassedOver] = ()
+        self,
+        asked: Sequence[Asked],
+        output: Location,
+        passed_over: Sequence[PassedOver] = (),
+        notes: Sequence[str] = (),
     ) -> Plan:
         """Freeze what was found."""
         # Sharing comes after all targets are known: the segments of an exposure find each other.
@@ -201,7 +205,7 @@ class Planner:
             costs=costs_of(self, units, shared, facts),
             passed_over=tuple(passed_over),
             outputs=self.outputs,
-            notes=self._notes(shared),
+            notes=(*notes, *self._notes(shared)),
         )
 
     def _notes(self, shared: Iterable[Shared]) -> tuple[str, ...]:

@@ -10,15 +10,23 @@ from bkgflow.errors import BackgroundError, PlanError, UsageError
 from bkgflow.io.storage.lists import split_list
 from bkgflow.io.storage.location import Location, PathLike, real_paths
 from bkgflow.io.storage.publish import check_writable
+from bkgflow.planning.dither_rule import DitherRule
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.planner import Asked, Planner
 from bkgflow.programs.association import Association, Product
-from bkgflow.programs.program import load_program
+from bkgflow.programs.program import Program, load_program
+from bkgflow.texts import many
 
 __all__ = ["check_text", "make_plan"]
 
 
-def make_plan(program: object, output: PathLike, planner: Planner, bkg_list: object = None) -> Plan:
+def make_plan(
+    program: object,
+    output: PathLike,
+    planner: Planner,
+    bkg_list: object = None,
+    dithers: DitherRule | None = None,
+) -> Plan:
     """Look at every exposure of a program once and decide what will be done.
 
     Parameters
@@ -30,24 +38,32 @@ def make_plan(program: object, output: PathLike, planner: Planner, bkg_list: obj
     bkg_list : sequence of paths, or a comma-separated string
         The backgrounds of exposures that are given without an association, and of products that
         have none of their own.
+    dithers : DitherRule, optional
+        Have the exposures be each other's background, those of a folder without associations as
+        well; their own background members are not used.
 
     Raises
     ------
     PlanError
         If there is nothing to do, or a path is no text.
     UsageError
-        If ``bkg_list`` holds something else than paths.
+        If ``bkg_list`` holds something else than paths, or comes with ``dithers``.
     OutputError
         If the output folder cannot be written to, or an object store not be used.
     """
-    found = load_program(program, planner.search)
     folder, backgrounds = Location.of(output), _backgrounds(bkg_list)
+    if dithers is not None and backgrounds:
+        raise _two_kinds(backgrounds)
+    found = load_program(program, planner.search, exposures=dithers is not None)
     named = [each.location for each in found.associations]
-    named += [*(each.location for each in found.passed_over), *found.exposures, *backgrounds]
+    named += [each.location for each in found.passed_over]
+    named += [*found.exposures, *found.in_folders, *backgrounds]
     references = planner.references.location if planner.references else ""
     check_text([*named, folder, *(path for path, _ in found.refused), references])
     check_writable(folder)
     planner.looked_at |= found.missing
+    if dithers is not None:
+        return _plan_from_dithers(found, folder, planner, dithers)
     planner.look_at([*found.exposures, *backgrounds, *_members(found.associations)])
     several = len(found.exposures) + sum(len(each.products) for each in found.associations) > 1
     asked = [Asked(path, "", error) for path, error in found.refused]
@@ -55,6 +71,36 @@ def make_plan(program: object, output: PathLike, planner: Planner, bkg_list: obj
         asked.extend(planner.asked_in(_with_list(association, backgrounds, several)))
     asked.extend(_asked_alone(found.exposures, backgrounds, several, planner))
     return planner.plan(asked, folder, found.passed_over)
+
+
+def _plan_from_dithers(
+    found: Program, folder: Location, planner: Planner, rule: DitherRule
+) -> Plan:
+    """Decide what is done where the exposures of a program are each other's background."""
+    # Only here: most plans have their backgrounds named.
+    from bkgflow.planning.dithers import asked_from, from_dithers
+
+    made = from_dithers(found, planner, rule)
+    asked = [Asked(path, "", error) for path, error in found.refused]
+    for association in found.associations:  # what of each cannot be read
+        asked.extend(planner.asked_in(replace(association, products=())))
+    asked.extend(asked_from(made, planner))
+    for association, product in made.left:
+        if association.products:
+            one = replace(association, products=(product,), refused=())
+            asked.extend(planner.asked_in(one))
+        else:
+            asked.extend(_asked_alone([product.science], (), False, planner))
+    passed_over = (*found.passed_over, *made.passed_over)
+    return planner.plan(asked, folder, passed_over, made.notes())
+
+
+def _two_kinds(backgrounds: Sequence[Location]) -> UsageError:
+    return UsageError(
+        "backgrounds=dithers must come without bkg_list",
+        value=f"{many(len(backgrounds), 'file')} in bkg_list",
+        cure="Leave one of the two out",
+    )
 
 
 def _members(associations: Iterable[Association]) -> Iterator[Location]:

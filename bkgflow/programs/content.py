@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -21,6 +21,7 @@ __all__ = [
     "claims",
     "named_so",
     "names_exposure",
+    "rates",
     "read_content",
     "short",
     "tell",
@@ -30,6 +31,9 @@ MADE_AGAIN = "Write it again with the association generator"
 
 SUFFIXES = (".json", ".yaml", ".yml")
 EXPOSURES = (".fits", ".fit", ".fits.gz", ".fit.gz")
+
+RATE = re.compile(r"(?P<root>.*)_rate(?P<cube>ints)?\.fits?(\.gz)?$", re.IGNORECASE)
+"""How the pipeline calls the exposures whose background step is still to come."""
 
 NAMED_SO = re.compile(r"asn\.(json|ya?ml)$")
 """How files are called that are meant as associations: ``x_asn.json``, ``l2asn.json``."""
@@ -79,6 +83,22 @@ class Content:
 def names_exposure(location: Location) -> bool:
     """Whether a file is called as exposures are."""
     return location.name.lower().endswith(EXPOSURES)
+
+
+def rates(files: Iterable[Location]) -> Iterator[Location]:
+    """Yield those of some files that are exposures by their names, one product of each.
+
+    Where both lie in a folder it is ``rate``, which is what associations of dithers name.
+    """
+    found: dict[tuple[str, str], Location] = {}
+    for each in files:
+        match = RATE.fullmatch(each.name)
+        if match is None:
+            continue
+        key = each.parent.url, match["root"]
+        if key not in found or not match["cube"]:
+            found[key] = each
+    yield from found.values()
 
 
 def named_so(location: Location) -> bool:

@@ -17,6 +17,7 @@ from bkgflow.programs.content import (
     claims,
     named_so,
     names_exposure,
+    rates,
     read_content,
     tell,
 )
@@ -42,6 +43,8 @@ class Program:
         who is meant.
     exposures : list of Location
         Those that were given without an association.
+    in_folders : list of Location
+        Those that lie in folders without associations, where these are asked for as well.
     refused : list of (str, AssociationError)
         Files that are meant as associations and cannot be read, and why.
     passed_over : list of PassedOver
@@ -52,6 +55,7 @@ class Program:
 
     associations: list[Association] = field(default_factory=list)
     exposures: list[Location] = field(default_factory=list)
+    in_folders: list[Location] = field(default_factory=list)
     refused: list[tuple[str, AssociationError]] = field(default_factory=list)
     passed_over: list[PassedOver] = field(default_factory=list)
     missing: dict[Location, BkgflowError] = field(default_factory=dict)
@@ -59,7 +63,7 @@ class Program:
     @property
     def empty(self) -> bool:
         """Whether nothing is asked for."""
-        return not (self.associations or self.exposures or self.refused)
+        return not (self.associations or self.exposures or self.in_folders or self.refused)
 
 
 def load_association(given: object, search: SearchPath | None = None) -> Program:
@@ -88,7 +92,9 @@ def load_association(given: object, search: SearchPath | None = None) -> Program
     return loader.placed()
 
 
-def load_program(given: object, search: SearchPath | None = None) -> Program:
+def load_program(
+    given: object, search: SearchPath | None = None, *, exposures: bool = False
+) -> Program:
     """Read a program.
 
     Parameters
@@ -97,13 +103,16 @@ def load_program(given: object, search: SearchPath | None = None) -> Program:
         An association; a folder, which is searched with all below it for associations, whatever
         they are called; an exposure; a pattern or ``@FILE`` that stands for such; an association
         as a mapping; or a sequence of all these.
+    exposures : bool
+        Whether a folder without associations stands for the exposures that lie in it and below
+        it: its ``rate`` products, and ``rateints`` where there is no ``rate``.
 
     Raises
     ------
     PlanError
         If there is nothing to do in it, or a folder cannot be read.
     """
-    loader = _Loader(search or SearchPath())
+    loader = _Loader(search or SearchPath(), exposures=exposures)
     items = _items(given)
     for number, item in enumerate(items, start=1):
         if isinstance(item, Mapping):
@@ -120,7 +129,8 @@ def load_program(given: object, search: SearchPath | None = None) -> Program:
 class _Loader:
     """Sorts what a program was given as."""
 
-    def __init__(self, search: SearchPath) -> None:
+    def __init__(self, search: SearchPath, *, exposures: bool = False) -> None:
+        self.exposures = exposures
         self.finder = Finder(search)
         self.found = Program(missing=self.finder.missing)
 
@@ -162,7 +172,8 @@ class _Loader:
 
     def _take_folder(self, folder: Location) -> None:
         before = len(self.found.associations) + len(self.found.refused)
-        for location in filter(claims, self.finder.add(folder).files()):
+        tree = self.finder.add(folder)
+        for location in filter(claims, tree.files()):
             try:
                 check_confined(location, self.finder.search.confine)
                 content = tell(location)
@@ -175,7 +186,11 @@ class _Loader:
                     self.found.refused.append((str(location), _refused(error)))
                 else:
                     self.found.passed_over.append(PassedOver(location, error.rule))
-        if before == len(self.found.associations) + len(self.found.refused):
+        if before < len(self.found.associations) + len(self.found.refused):
+            return
+        there = list(rates(tree.files())) if self.exposures else []
+        self.found.in_folders += there
+        if not there:
             self.found.passed_over.append(PassedOver(folder, "it holds no association of level 2"))
 
 

@@ -58,7 +58,7 @@ class Shot(NamedTuple):
 
     exposure: Exposure
     light: Iterable[tuple[Image, Image | float]]  # by integration, DN/s: as SkyTruth.light
-    members: Mapping[str, str]  # of its association if it is a target: types by name
+    members: Mapping[str, str] | None  # of its association if it is a target: types by name
     coordinates: WCS | None = None
 
 
@@ -126,7 +126,7 @@ class Simulated(Generic[T_co]):
     """A simulated program on disk."""
 
     folder: Path
-    associations: tuple[Path, ...]  # one for each target exposure
+    associations: tuple[Path, ...]  # one for each target exposure, if there are any
     exposures: tuple[Path, ...]  # targets first, then dedicated backgrounds
     truth: T_co  # what it was drawn from; its class's load(folder) gives the same
     extras: Mapping[str, Path]  # all other files by what they are: bkg, sourcecat, …
@@ -164,7 +164,7 @@ def write_program(
         exposures.append(_write(folder / exposure.name, model))
         if on_exposure is not None:
             on_exposure(exposures[-1])
-        if exposure.role == "target":
+        if exposure.role == "target" and shot.members is not None:
             associations.append(_associate(folder, instrument, exposure, shot.members))
     _write(folder / TRUTH, truth.model_dump_json(indent=1, by_alias=True) + "\n")
     return Simulated(folder, tuple(associations), tuple(exposures), truth, others)

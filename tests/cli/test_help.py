@@ -28,6 +28,7 @@ def test_all_commands_are_there():
     assert {" ".join(words) for words, _ in commands()} == {
         "",
         "subtract",
+        "associate",
         "plan",
         "run",
         "explain",
@@ -47,6 +48,7 @@ def test_all_commands_are_there():
         "cancel",
         "retry",
         "simulate",
+        "simulate dithers",
         "simulate imaging",
         "simulate nods",
         "simulate soss",

@@ -17,6 +17,7 @@ from tests.helpers.commands import names
     [
         (["imaging", "--targets=2", "--backgrounds=3"], 5, 2),
         (["imaging", "--targets=1", "--backgrounds=1", "--instrument=miri", "--subarrays"], 2, 1),
+        (["dithers", "--points=3", "--drift=0.1"], 3, 0),
         (["nods", "--points=3"], 3, 3),
         (["tso", "--integrations=3", "--backgrounds=1"], 2, 1),
     ],
@@ -30,8 +31,9 @@ def test_simulate(arguments, exposures, associations, tmp_path, bkgflow_):
     assert all(Path(line).exists() for line in written)
     assert f"{exposures} exposures and {associations} associations" in last
     assert (out_folder / "truth" / "truth.json").exists()
-    plan = bkgflow.plan(out_folder, tmp_path / "out")
-    assert len(plan.units) == associations
+    chosen = {} if associations else {"backgrounds": "dithers"}
+    plan = bkgflow.plan(out_folder, tmp_path / "out", **chosen)
+    assert len(plan.units) == (associations or exposures)
     assert all(unit.verdict.to_do for unit in plan.units)
 
 

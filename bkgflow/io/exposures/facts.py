@@ -15,6 +15,7 @@ from bkgflow.errors import MetadataError, ShapeError, WindowError
 from bkgflow.io.exposures.segments import UNKNOWN, Segment, read_segment
 from bkgflow.io.exposures.setup import exposure_id, read_setup, read_subtracted, written_as
 from bkgflow.io.exposures.source import SavedSource, Source
+from bkgflow.io.exposures.taken import NOWHERE, Taken, read_taken
 from bkgflow.io.exposures.windows import number, slit_corner, whole_number, window_of
 from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.location import Location
@@ -116,6 +117,8 @@ class ExposureFacts:
         ERR, DQ or both, where it has none.
     exposure_time : float or None
         EFFEXPTM, in seconds; None where it is missing or no number.
+    taken : Taken
+        For what, when and where on the sky it was taken.
     about : tuple of (str, str)
         Those of `ABOUT_KEYS` and `ABOUT_SCI_KEYS` that it has: for people, who look for an
         exposure. They decide nothing, and a plan that is saved has them not.
@@ -143,6 +146,7 @@ class ExposureFacts:
     segment: Segment = UNKNOWN
     absent: tuple[str, ...] = ()
     exposure_time: float | None = None
+    taken: Taken = NOWHERE
     about: Annotated[tuple[tuple[str, str], ...], Field(exclude=True)] = field(
         default=(), compare=False
     )
@@ -281,6 +285,7 @@ def read_facts(
         segment=read_segment(primary),
         absent=absent,
         exposure_time=number(primary("EFFEXPTM")),
+        taken=read_taken(primary, sci),
         about=present(ABOUT_KEYS) + present(ABOUT_SCI_KEYS, sci),
     )
 

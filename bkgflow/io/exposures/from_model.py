@@ -25,6 +25,7 @@ from bkgflow.io.exposures.facts import (
 from bkgflow.io.exposures.segments import SEGMENT_KEYS
 from bkgflow.io.exposures.setup import COMBINED, DATE_KEYS, SETUP_KEYS
 from bkgflow.io.exposures.source import VARIANCES, Layer, Pixels, Reader, check_absent
+from bkgflow.io.exposures.taken import POINTING_KEYS, TAKEN_KEYS
 from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.location import Location
 
@@ -41,6 +42,7 @@ PRIMARY_KEYS = {
     **META_KEYS,
     **IMPRINT_KEYS,
     **SETUP_KEYS,
+    **TAKEN_KEYS,
     "SUBSTRT1": "subarray.xstart",
     "SUBSTRT2": "subarray.ystart",
     "SUBSIZE1": "subarray.xsize",
@@ -52,6 +54,7 @@ PRIMARY_KEYS = {
 
 SCI_KEYS = {
     **ABOUT_SCI_KEYS,
+    **POINTING_KEYS,
     "BUNIT": "meta.bunit_data",
     "DISPAXIS": "meta.wcsinfo.dispersion_direction",
     "SLTSTRT1": "xstart",
