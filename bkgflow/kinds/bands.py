@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bkgflow.detector import Window
 from bkgflow.io.exposures.facts import ExposureFacts
@@ -18,7 +19,7 @@ from bkgflow.io.exposures.open_many import opened
 from bkgflow.io.exposures.source import Expecting, Layer, Reader, Source, read_window
 from bkgflow.io.products.writer import Plane
 from bkgflow.kinds.imprints import without_imprint
-from bkgflow.methods.clip import Combined, collapse, combine
+from bkgflow.methods.clip import Combined, Packed, collapse, combine
 from bkgflow.methods.levels import Levels, LevelsOfRows
 from bkgflow.rules import StackRule
 
@@ -90,7 +91,7 @@ class Band:
 
     Attributes
     ----------
-    pixels : Combined
+    packed : Packed
         In the unit of the backgrounds; err has no rows where nobody asked for it.
     members : tuple of str
         The exposures that it is made of.
@@ -99,9 +100,14 @@ class Band:
     """
 
     window: Window
-    pixels: Combined
+    packed: Packed
     members: tuple[str, ...]
     levels: Levels
+
+    @property
+    def pixels(self) -> Combined:
+        """All of its pixels."""
+        return self.packed.whole()
 
 
 def bytes_per_pixel(*, errors: bool) -> int:
@@ -164,7 +170,7 @@ def combine_band(
     exptime : sequence of float, optional
         How long each of the sources was: for a rule that asks for it.
     """
-    outputs = [_empty(band.shape, errors=errors) for _ in sets]
+    outputs = [Packed.empty(band.shape, len(members), errors=errors) for members in sets]
     levels = LevelsOfRows(len(sources), band.shape)
     rows = _strip_rows(sources, band.nx, budget, errors=errors, imprints=imprints)
     strips = band.bands(rows)
@@ -181,9 +187,12 @@ def combine_band(
             sci, err, dq = _read_strip(sources, readers, strip, rule, buffers, shared)
             levels.look(sci)
             at, _ = strip.slices_in(band)
+            flags, counts = buffers.take_output(strip.shape)
             for output, members in zip(outputs, sets, strict=True):
-                part = output.rows(at)
+                part = Combined(output.sci[at], output.err[at], flags, counts)
                 combine(sci, err, dq, at_last, members=members, out=part, exptime=exptime)
+                output.dq.add(flags)
+                output.n_used.add(counts)
     found = levels.levels()
     return [
         Band(band, output, tuple(sources[i].name for i in members), found.of(members))
@@ -204,6 +213,7 @@ class _Buffers:
     def __init__(self, layers: Sequence[Layer]) -> None:
         self.layers = layers
         self._held: dict[str, Plane] = {}
+        self._flags, self._counts = np.empty(0, np.uint32), np.empty(0, np.uint16)
 
     def take(
         self, name: str, shape: tuple[int, ...], real: type[np.floating]
@@ -217,14 +227,12 @@ class _Buffers:
             taken[layer] = held[:size].reshape(shape)
         return taken
 
-
-def _empty(shape: tuple[int, int], *, errors: bool) -> Combined:
-    return Combined(
-        np.empty(shape, np.float32),
-        np.empty(shape if errors else (0, shape[1]), np.float32),
-        np.empty(shape, np.uint32),
-        np.empty(shape, np.uint16),
-    )
+    def take_output(self, shape: tuple[int, int]) -> tuple[NDArray[np.uint32], NDArray[np.uint16]]:
+        """Return arrays for the flags and the counts of one background after the other."""
+        size = math.prod(shape)
+        if self._flags.size < size:
+            self._flags, self._counts = np.empty(size, np.uint32), np.empty(size, np.uint16)
+        return self._flags[:size].reshape(shape), self._counts[:size].reshape(shape)
 
 
 def _read_strip(

@@ -9,7 +9,7 @@ import numpy as np
 
 from bkgflow.detector import FLUX_ESTIMATED
 from bkgflow.kinds.bands import Band, join
-from bkgflow.methods.clip import Combined
+from bkgflow.methods.clip import Combined, Packed
 from bkgflow.methods.fill import fill_gaps
 
 __all__ = ["FILL_BYTES", "filled", "without_gaps"]
@@ -24,7 +24,7 @@ def filled(bands: Sequence[Band]) -> list[Band]:
     whole, done, start = without_gaps(join(ordered)), list[Band](), 0
     for band in ordered:
         stop = start + band.window.ny
-        done.append(replace(band, pixels=whole.rows(slice(start, stop))))
+        done.append(replace(band, packed=Packed.of(whole.rows(slice(start, stop)))))
         start = stop
     return done
 

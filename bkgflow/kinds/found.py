@@ -78,12 +78,11 @@ def _unsubtracted(target: ExposureFacts, bands: Sequence[Band]) -> int:
     long cube, integrations at equal distances are looked at, 64 MiB of them: a pixel that is
     bad in all of these is bad.
     """
-    left = [(band.window, band.pixels.n_used == 0) for band in bands]
-    wanted = [(window, missing) for window, missing in left if missing.any()]
+    wanted = [band for band in bands if band.packed.n_used.count(0)]
     if not wanted:
         return 0
     with target.source.reader() as reader:
-        return sum(_valid(target, reader, window, missing) for window, missing in wanted)
+        return sum(_valid(target, reader, band.window, band.pixels.n_used == 0) for band in wanted)
 
 
 def _valid(target: ExposureFacts, reader: Reader, band: Window, missing: Plane) -> int:

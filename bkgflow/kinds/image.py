@@ -30,7 +30,7 @@ from bkgflow.kinds.fill import FILL_BYTES, filled
 from bkgflow.kinds.found import what_was_found
 from bkgflow.kinds.imprints import choose_imprints, takes_imprints
 from bkgflow.kinds.variances import array_for_variance, error_notes
-from bkgflow.methods.clip import Combined
+from bkgflow.methods.clip import Packed
 from bkgflow.methods.image import add_errors, add_variances, subtract_background
 from bkgflow.methods.levels import SAMPLE_BYTES
 from bkgflow.planning.keys import Key
@@ -43,8 +43,8 @@ from bkgflow.verdict import State
 
 __all__ = ["ImageKind"]
 
-Arithmetic = Callable[[Plane, Combined], None]
-"""Changes rows of a target by the same rows of a background."""
+Arithmetic = Callable[[Plane, Packed, slice], None]
+"""Changes rows of a target by some rows of a background."""
 
 
 RESULTS_PER_MEMORY = 16
@@ -188,13 +188,13 @@ class ImageKind(Kind):
     def change(self, work: Assignment, shared: Sequence[Band]) -> Change:
         """Subtract the combined background; a pixel without any stays as it is."""
         window = work.target.window
-        if not any(band.pixels.n_used.any() for band in shared):
+        if all(band.packed.n_used.count(0) == band.packed.sci.size for band in shared):
             raise _nothing_valid(work)
         bands = filled(shared) if work.settings.bkg_fill else list(shared)
         found = what_was_found(work.target, bands, work.settings.bkg_outlier)
         if work.settings.bkg_fill:
-            number = sum(int(np.count_nonzero(each.pixels.n_used == 0)) for each in shared)
-            left = sum(int(np.count_nonzero(each.pixels.n_used == 0)) for each in bands)
+            number = sum(each.packed.n_used.count(0) for each in shared)
+            left = sum(each.packed.n_used.count(0) for each in bands)
             found = replace(found, filled_pixels=number - left)
         edits = {"SCI": _over(window, bands, _subtract), "DQ": _over(window, bands, _join)}
         if work.settings.propagate_errors:
@@ -227,40 +227,40 @@ def _pixels_read(exposure: ExposureFacts, band: Window) -> int:
 
 def _over(window: Window, bands: Sequence[Band], change: Arithmetic) -> Edit:
     """Apply a change with each band that holds some of the rows at hand."""
-    held = [(band.window.slices_in(window)[0], band.pixels) for band in bands]
+    held = [(band.window.slices_in(window)[0], band.packed) for band in bands]
 
     def edit(pixels: Plane, _integration: int, rows: slice) -> None:
-        for span, combined in held:
+        for span, packed in held:
             start, stop = max(rows.start, span.start), min(rows.stop, span.stop)
             if start < stop:
                 part = pixels[start - rows.start : stop - rows.start]
-                change(part, combined.rows(slice(start - span.start, stop - span.start)))
+                change(part, packed, slice(start - span.start, stop - span.start))
 
     return edit
 
 
-def _subtract(sci: Plane, background: Combined) -> None:
-    subtract_background(sci, background.sci, background.n_used)
+def _subtract(sci: Plane, background: Packed, rows: slice) -> None:
+    subtract_background(sci, background.sci[rows], background.n_used.rows(rows))
 
 
-def _join(dq: Plane, background: Combined) -> None:
-    np.bitwise_or(dq, background.dq, out=dq)
+def _join(dq: Plane, background: Packed, rows: slice) -> None:
+    np.bitwise_or(dq, background.dq.rows(rows), out=dq)
 
 
-def _add_errors(err: Plane, background: Combined) -> None:
-    add_errors(err, background.err, background.n_used)
+def _add_errors(err: Plane, background: Packed, rows: slice) -> None:
+    add_errors(err, background.err[rows], background.n_used.rows(rows))
 
 
-def _add_variances(var: Plane, background: Combined) -> None:
-    add_variances(var, background.err, background.n_used)
+def _add_variances(var: Plane, background: Packed, rows: slice) -> None:
+    add_variances(var, background.err[rows], background.n_used.rows(rows))
 
 
-def _put_background(pixels: Plane, background: Combined) -> None:
-    pixels[...] = background.sci
+def _put_background(pixels: Plane, background: Packed, rows: slice) -> None:
+    pixels[...] = background.sci[rows]
 
 
-def _put_n_used(pixels: Plane, background: Combined) -> None:
-    pixels[...] = background.n_used
+def _put_n_used(pixels: Plane, background: Packed, rows: slice) -> None:
+    pixels[...] = background.n_used.rows(rows)
 
 
 def _nothing_valid(work: Assignment) -> BackgroundError:

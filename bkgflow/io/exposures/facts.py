@@ -240,10 +240,8 @@ def read_facts(
         Whether an array may lie on no detector, such as a mosaic: its window then begins at 0.
     """
     primary = cache(primary)  # several questions are about the same few keywords
-    corner, size = (
-        (primary("SUBSTRT1"), primary("SUBSTRT2")),
-        (primary("SUBSIZE1"), primary("SUBSIZE2")),
-    )
+    corner = (primary("SUBSTRT1"), primary("SUBSTRT2"))
+    size = (primary("SUBSIZE1"), primary("SUBSIZE2"))
     cut = (sci("SLTSTRT1"), sci("SLTSTRT2"))
     if cut != (None, None):
         corner, size = slit_corner(corner, cut), (sci("SLTSIZE1"), sci("SLTSIZE2"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bkgflow.methods.clip.average import Collapsed, Combined, collapse, combine
+from bkgflow.methods.clip.packed import Packed
 from bkgflow.methods.clip.rejected import rejected
 
-__all__ = ["Collapsed", "Combined", "collapse", "combine", "rejected"]
+__all__ = ["Collapsed", "Combined", "Packed", "collapse", "combine", "rejected"]
