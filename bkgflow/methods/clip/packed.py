@@ -77,7 +77,7 @@ class Mostly:
                 out[first - part.start : last - part.start] = values[first - start : last - start]
             else:
                 low, high = np.searchsorted(at, [(first - start) * nx, (last - start) * nx])
-                flat[at[low:high] + (start - part.start) * nx] = values[low:high]
+                flat[at[low:high].astype(np.int64) + (start - part.start) * nx] = values[low:high]
         return out
 
     def count(self, value: int) -> int:
