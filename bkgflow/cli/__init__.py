@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import signal
 import sys
 from collections.abc import Callable
@@ -11,28 +10,7 @@ from contextlib import suppress
 import typer
 
 from bkgflow.campaign.signals import exit_code, received, stoppable
-from bkgflow.cli.associate import associate
-from bkgflow.cli.cancel import cancel
-from bkgflow.cli.clean import clean
-from bkgflow.cli.clusters import clusters
-from bkgflow.cli.demo import demo
-from bkgflow.cli.diff import diff
-from bkgflow.cli.explain import explain
-from bkgflow.cli.export import export
-from bkgflow.cli.export_fits import export_fits
-from bkgflow.cli.list import list_
-from bkgflow.cli.plan import plan
-from bkgflow.cli.rebuild import rebuild
-from bkgflow.cli.retry import retry
-from bkgflow.cli.run import run
-from bkgflow.cli.simulate import simulate
-from bkgflow.cli.spelling import Command, Commands
-from bkgflow.cli.status import status
-from bkgflow.cli.submit import submit
-from bkgflow.cli.subtract import subtract
-from bkgflow.cli.verify import verify
-from bkgflow.cli.wait import wait
-from bkgflow.cli.warm_up import warm_up
+from bkgflow.cli.commands import Commands
 from bkgflow.errors import BkgflowError, OutputError, UsageError
 from bkgflow.texts import columns_of, wrapped
 from bkgflow.version import VERSION
@@ -54,32 +32,6 @@ app = typer.Typer(
         "token_normalize_func": lambda token: token.replace("_", "-"),
     },
 )
-
-
-def _flowing(command: Callable[..., None]) -> str:
-    """The docstring as help: typer would keep its line breaks and break the lines again."""
-    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
-    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
-
-
-app.command(cls=Command, help=_flowing(subtract))(subtract)
-app.command(cls=Command, help=_flowing(plan))(plan)
-app.command(cls=Command, help=_flowing(run))(run)
-app.command(cls=Command, help=_flowing(associate))(associate)
-app.command(cls=Command, help=_flowing(explain))(explain)
-app.command(cls=Command, help=_flowing(verify))(verify)
-app.command(cls=Command, help=_flowing(export))(export)
-app.command("export-fits", cls=Command, help=_flowing(export_fits))(export_fits)
-app.command(cls=Command, help=_flowing(diff))(diff)
-app.command("list", cls=Command, help=_flowing(list_))(list_)
-app.command(cls=Command, help=_flowing(clean))(clean)
-app.command(cls=Command, help=_flowing(rebuild))(rebuild)
-for each in (submit, status, wait, cancel, retry):
-    app.command(cls=Command, help=_flowing(each))(each)
-app.add_typer(clusters)
-app.add_typer(simulate)
-app.command(cls=Command, help=_flowing(demo))(demo)
-app.command("warm-up", cls=Command, help=_flowing(warm_up))(warm_up)
 
 
 def _show_version(wanted: bool) -> None:

@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 
 from bkgflow.errors import UsageError
-from bkgflow.settings import StepSettings
 from bkgflow.strun import FALSE, NONE, STEP_NAMES, TRUE, foreign, refused
 
-__all__ = ["Command", "Commands", "Narrow", "spelled"]
+__all__ = ["Command", "Narrow", "spelled"]
 
 ALIASES = {"output-dir": "output", "output": "output-dir", "config-file": "settings"}
 """Options that are called otherwise by other commands, or by strun."""
@@ -26,10 +26,15 @@ ALIASES = {"output-dir": "output", "output": "output-dir", "config-file": "setti
 OF_A_STEP = "steps."
 """How strun's users begin an option of one step of a pipeline."""
 
-MAY_BE_NONE = {
-    name for name, field in StepSettings.model_fields.items() if field.default is None
-} | {"soss_bkg_percentile", "bkg_list", "output_dir"}
-"""What strun's users leave out by writing None."""
+
+@cache
+def _may_be_none() -> set[str]:
+    """What strun's users leave out by writing None."""
+    from bkgflow.settings import StepSettings  # whoever asks for help need not wait for it
+
+    fields = StepSettings.model_fields.items()
+    own = {name for name, field in fields if field.default is None}
+    return own | {"soss_bkg_percentile", "bkg_list", "output_dir"}
 
 
 class Narrow:
@@ -56,23 +61,6 @@ class Command(Narrow, TyperCommand):
             if parameter.param_type_name == "option"
         }
         return super().parse_args(ctx, spelled(args, options))
-
-
-class Commands(Narrow, TyperGroup):
-    """The commands; where strun's users write the name of the step, the one that does it."""
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
-        """Find the command, or say which one is meant."""
-        name = args[0].replace("-", "_") if args else ""
-        if name in STEP_NAMES or name.endswith((".asdf", ".cfg", ".fits", ".json")):
-            settings = " --settings FILE" if name.endswith((".asdf", ".cfg")) else ""
-            raise UsageError(
-                f"The first word must be one of bkgflow's commands: {', '.join(self.commands)}",
-                value=args[0],
-                cure=f"The step bkg_subtract is bkgflow subtract TARGET{settings}; "
-                f"for a whole program it is bkgflow run PROGRAM --output DIR{settings}",
-            )
-        return super().resolve_command(ctx, args)
 
 
 @dataclass(frozen=True)
@@ -159,7 +147,7 @@ def _option(typed: _Typed, word: str, options: Mapping[str, Any]) -> tuple[list[
     if own.is_flag:
         return _flag(typed)
     value, used = typed.the_value()
-    if value == NONE and typed.name.replace("-", "_") in MAY_BE_NONE:
+    if value == NONE and typed.name.replace("-", "_") in _may_be_none():
         return [], used
     if typed.value is None and typed.following is None:
         return [f"--{typed.name}"], 0  # the parser says that its value is missing

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from bkgflow.methods.arrays import Bools, Doubles, Flags, Floats
 
@@ -66,6 +65,7 @@ def _around(left: Bools, spread: float) -> tuple[slice, slice]:
 
 def _mean(values: Doubles, known: Bools, spread: float) -> tuple[Doubles, Doubles]:
     """Return the weighted mean of the known values around each pixel, and their share of all."""
+    from scipy.ndimage import gaussian_filter  # a fifth of a second that nobody else needs
 
     def blurred(array: Doubles) -> Doubles:
         smooth: Doubles = gaussian_filter(array, spread, mode="constant", truncate=REACH)

@@ -9,6 +9,7 @@ import typer.main
 
 import bkgflow
 from bkgflow.cli import app
+from bkgflow.cli.commands import COMMANDS
 
 HEAVY = ("dask", "distributed", "astropy", "numba", "stdatamodels", "xarray", "numpy", "matplotlib")
 
@@ -22,6 +23,13 @@ def commands():
         for below, inner in getattr(command, "commands", {}).items():
             found.append(((name, below), inner))
     return found
+
+
+def test_the_help_says_of_each_command_what_its_own_help_begins_with():
+    group = typer.main.get_command(app)
+    assert list(group.commands) == list(COMMANDS)
+    for name, listed in COMMANDS.items():
+        assert group.commands[name].help.partition("\n\n")[0] == listed.help
 
 
 def test_all_commands_are_there():
