@@ -34,6 +34,9 @@ ROUNDS = 10
 
 MAD_TO_SIGMA = 1.4826
 
+SETTLED = 1e-3
+"""Of its error: a factor that changes by less is found."""
+
 FEW_ROWS = 8
 """With fewer rows, how they differ says nothing of noise that a row has in common."""
 
@@ -132,17 +135,17 @@ def match(target: Reals, background: Reals, mode: Mode, where: Bools | None = No
         return Scale(math.nan, math.nan, 0)
     one, other = target[common].astype(np.float64), background[common].astype(np.float64)
     if mode == "offset":
-        kept, level = _clipped(one - other)
+        kept, level, _ = _clipped(one - other)
         return Scale(level, _median_error(one - other - level, kept, rows), int(kept.sum()))
     base = float(np.median(other))
     if base == 0:
         return Scale(math.nan, math.inf, len(rows))
     factor = float(np.median(one)) / base
     for _ in range(ROUNDS):
-        kept, left = _clipped(one - factor * other)
+        kept, left, sigma = _clipped(one - factor * other)
         base = float(np.median(other[kept])) or base
         factor += left / base
-        if abs(left) <= 1e-9 * abs(factor * base):
+        if abs(left) <= SETTLED * sigma / math.sqrt(len(rows)):
             break
     error = _median_error(one - factor * other, kept, rows)
     return Scale(factor, error / abs(base), int(kept.sum()))
@@ -171,8 +174,8 @@ def levelled(
     np.add(out, offset[index], out=out)
 
 
-def _clipped(values: Doubles) -> tuple[Bools, float]:
-    """Return which values are kept, and their median."""
+def _clipped(values: Doubles) -> tuple[Bools, float, float]:
+    """Return which values are kept, their median, and their spread as a standard deviation."""
     kept = np.ones(values.shape, bool)
     median = float(np.median(values))
     sigma = MAD_TO_SIGMA * float(np.median(np.abs(values - median)))
@@ -183,7 +186,7 @@ def _clipped(values: Doubles) -> tuple[Bools, float]:
         kept = new
         median = float(np.median(values[kept]))
         sigma = MAD_TO_SIGMA * float(np.median(np.abs(values[kept] - median)))
-    return kept, median
+    return kept, median, sigma
 
 
 def _median_error(left: Doubles, kept: Bools, rows: Integers) -> float:
