@@ -15,6 +15,7 @@ from bkgflow.graph.build import build
 from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.kinds.looks import Look, Mask, look_at, look_at_rows
 from bkgflow.settings import MASK_ARGUMENTS, StepSettings
+from bkgflow.simulate import simulate_dithers
 from tests.helpers.crowded import SHAPE, write_field, write_map
 from tests.helpers.exposures import write_association
 
@@ -66,6 +67,32 @@ def test_masked_sources_do_not_bias_the_background(field):
     shares = said(masked)["masked_fractions"]
     assert len(shares) == 4
     assert all(0.05 < each < 0.4 for each in shares)
+
+
+def test_dithers_of_a_crowded_field_give_its_sky(tmp_path):
+    """The sky of each exposure is known: what is left of it beside the noise of five others."""
+    program = simulate_dithers(tmp_path / "program", points=6, size=160, drift=0.05)
+    left = {}
+    for name, way in (
+        ("plain", {}),
+        ("masked", {"mask_sources": "detect"}),
+        ("scaled", {"mask_sources": "detect", "bkg_scale": "factor"}),
+    ):
+        plan = bkgflow.plan(tmp_path / "program", tmp_path / name, backgrounds="dithers", **way)
+        bkgflow.run(plan, cluster="threads")
+        errors = []
+        for unit in plan.units:
+            with (
+                fits.open(unit.target) as before,
+                fits.open(tmp_path / name / unit.output) as after,
+            ):
+                found = before["SCI"].data - after["SCI"].data
+                known = (found != 0) & ((after["DQ"].data & 1) == 0)
+            errors.append((found - program.truth.background(unit.name))[known])
+        left[name] = np.std(np.concatenate(errors)), np.mean(np.concatenate(errors))
+    assert left["masked"][0] < 0.8 * left["plain"][0]  # the sky of one is not that of another
+    assert left["scaled"][0] < 0.12 * left["plain"][0]
+    assert abs(left["scaled"][1]) < 0.3 * left["scaled"][0]
 
 
 @pytest.mark.parametrize(
