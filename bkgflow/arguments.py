@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, ParamSpec, TypedDict, TypeVar, get_type_hints
 
 from bkgflow.rules import ClipMethod, ClipSide, Combine, Weights
-from bkgflow.settings import STACK_ARGUMENTS, StepSettings
+from bkgflow.settings import MASK_ARGUMENTS, STACK_ARGUMENTS, StepSettings
 
 __all__ = [
-    "FilledArguments", "StackArguments", "StepArguments", "shows", "shows_filled_arguments",
-    "shows_stack_arguments", "shows_step_arguments",
+    "FilledArguments", "MaskArguments", "StackArguments", "StepArguments", "shows",
+    "shows_filled_arguments", "shows_mask_arguments", "shows_stack_arguments",
+    "shows_step_arguments",
 ]  # fmt: skip
 
 Path = str | os.PathLike[str]
@@ -35,7 +36,18 @@ class StackArguments(TypedDict, total=False):
     bkg_dq: Literal["any", "all"] | float | str
 
 
-class StepArguments(StackArguments, total=False):
+class MaskArguments(TypedDict, total=False):
+    """The arguments that decide what is done to exposures before they are combined."""
+
+    mask_sources: Path | None
+    mask_threshold: float
+    mask_smooth: float
+    mask_grow: float
+    bkg_scale: Literal["none", "offset", "factor"]
+    bkg_scale_map: Path | None
+
+
+class StepArguments(StackArguments, MaskArguments, total=False):
     """The same arguments as they may be given: what editors and type checkers see.
 
     A test holds names and defaults against `StepSettings`, which is where they come from.
@@ -92,6 +104,11 @@ def shows_stack_arguments(function: Callable[P, R]) -> Callable[P, R]:
 def shows_filled_arguments(function: Callable[P, R]) -> Callable[P, R]:
     """Have a function show those of `FilledArguments`."""
     return shows(function, _arguments((*STACK_ARGUMENTS, "bkg_fill")))
+
+
+def shows_mask_arguments(function: Callable[P, R]) -> Callable[P, R]:
+    """Have a function show those of `MaskArguments`."""
+    return shows(function, _arguments(MASK_ARGUMENTS))
 
 
 def _arguments(names: Sequence[str]) -> dict[str, tuple[object, object]]:

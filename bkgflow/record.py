@@ -55,6 +55,12 @@ class ImageFound:
     variance was added, ``error_notes`` what a user should know about it; None where it was added
     nowhere. ``filled_pixels`` had no background and got one from their neighbours; None where that
     was not asked for.
+
+    In the order of the backgrounds: ``masked_fractions`` is the share of the pixels of each that
+    was masked, ``background_offsets`` or ``background_factors`` is what was added to it or what it
+    was multiplied by, with errors (1 sigma) and the pixels that these rest on; a number for each
+    background, or with several regions one for each of these. None where nothing was masked or
+    scaled.
     """
 
     TELLING: ClassVar = "unsubtracted_pixels"
@@ -67,6 +73,12 @@ class ImageFound:
     variance_array: str | None = None
     error_notes: tuple[str, ...] | None = None
     filled_pixels: int | None = None
+    masked_fractions: tuple[float, ...] | None = None
+    background_offsets: tuple[Scale, ...] | None = None
+    background_factors: tuple[Scale, ...] | None = None
+    background_scale_errors: tuple[Scale, ...] | None = None
+    background_scale_pixels: tuple[Scale, ...] | None = None
+    background_scale_regions: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from bkgflow.errors import MetadataError, SettingsError
 from bkgflow.texts import nearest
 
 __all__ = [
-    "MOST_ROUNDS", "ClipMethod", "ClipRule", "ClipSide", "Combine", "ScaleRule", "SossFitMode",
-    "SossRule", "StackRule", "Weights", "can_clip",
+    "MOST_ROUNDS", "ClipMethod", "ClipRule", "ClipSide", "Combine", "MaskRule", "ScaleRule",
+    "SossFitMode", "SossRule", "StackRule", "Weights", "can_clip",
 ]  # fmt: skip
 
 ClipMethod = Literal["sigma", "robust", "noise", "minmax", "none"]
@@ -256,6 +256,32 @@ class SossRule:
             self.fit,
             "Name one of the three",
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskRule:
+    """How sources are found in an exposure, and how far their masks reach.
+
+    Attributes
+    ----------
+    threshold : float
+        A source stands so many standard deviations of the smoothed noise above the sky.
+    smooth : float, pixels
+        FWHM of the Gaussian with which the exposure is smoothed first; 0: not at all.
+    grow : float, pixels
+        By which a mask reaches beyond what was found, or what a catalog or a map says.
+    """
+
+    threshold: float = 3.0
+    smooth: float = 2.0
+    grow: float = 3.0
+
+    def __post_init__(self) -> None:
+        """Check the bounds."""
+        cure = "Leave it out for the default"
+        _must(self.threshold > 0, "mask_threshold must be greater than 0", self.threshold, cure)
+        _must(self.smooth >= 0, "mask_smooth must not be negative", self.smooth, cure)
+        _must(self.grow >= 0, "mask_grow must not be negative", self.grow, cure)
 
 
 def _must(holds: bool, rule: str, value: object, cure: str) -> None:

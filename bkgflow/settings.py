@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Literal, Self
 
 from pydantic import (
@@ -13,10 +12,10 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
-)
+)  # fmt: skip
 
+from bkgflow.complaints import settings_error
 from bkgflow.detector import EVERY_BIT, bits_of
-from bkgflow.errors import SettingsError
 from bkgflow.forms import (
     DEFAULT_PERCENTILES,
     Bits,
@@ -32,6 +31,7 @@ from bkgflow.rules import (
     ClipRule,
     ClipSide,
     Combine,
+    MaskRule,
     ScaleRule,
     SossRule,
     StackRule,
@@ -39,7 +39,7 @@ from bkgflow.rules import (
 )  # fmt: skip
 from bkgflow.strun import without_foreign
 
-__all__ = ["STACK_ARGUMENTS", "StepSettings"]
+__all__ = ["MASK_ARGUMENTS", "STACK_ARGUMENTS", "StepSettings"]
 
 MOST_ROUNDS = 2**31 - 1
 """More than this and a kernel's counter would overflow."""
@@ -47,6 +47,7 @@ MOST_ROUNDS = 2**31 - 1
 
 RARE = (
     "clip", "clip_side", "combine", "bkg_weights", "bkg_bad_bits", "bkg_good_bits", "bkg_dq",
+    "mask_sources", "mask_threshold", "mask_smooth", "mask_grow", "bkg_scale", "bkg_scale_map",
     "bkg_fill", "allow_mismatch", "allow_subtracted", "bkg_tilt", "bkg_outlier",
 )  # fmt: skip
 """Arguments that stand in keys and products only where they are not the default: what was made
@@ -57,6 +58,11 @@ STACK_ARGUMENTS = (
     "bkg_good_bits", "bkg_dq",
 )  # fmt: skip
 """Arguments that decide how exposures are combined: `StepSettings.stack_rule` is made of them."""
+
+MASK_ARGUMENTS = (
+    "mask_sources", "mask_threshold", "mask_smooth", "mask_grow", "bkg_scale", "bkg_scale_map",
+)  # fmt: skip
+"""Arguments that decide what is done to exposures before they are combined."""
 
 
 class StepSettings(BaseModel):
@@ -96,6 +102,27 @@ class StepSettings(BaseModel):
         "any",
         description="Which DQ flags of backgrounds are joined: those that any has, all used ones "
         "have, or a share of these in percent.",
+    )
+    mask_sources: File = Field(
+        None,
+        description="Mask sources in backgrounds: detect, or a catalog, a segmentation image, a "
+        "mosaic (_i2d) or a folder of masks.",
+    )
+    mask_threshold: float = Field(
+        3.0, gt=0, description="mask_sources=detect: sigmas by which a source exceeds the sky."
+    )
+    mask_smooth: float = Field(
+        2.0, ge=0, le=50, description="mask_sources=detect: FWHM in pixels of the smoothing before."
+    )
+    mask_grow: float = Field(
+        3.0, ge=0, le=100, description="Pixels by which a mask reaches beyond a source."
+    )
+    bkg_scale: Literal["none", "offset", "factor"] = Field(
+        "none",
+        description="Bring each background to its target's level, by what is added or multiplied.",
+    )
+    bkg_scale_map: File = Field(
+        None, description="An image of whole numbers: regions of the detector scaled apart."
     )
     bkg_fill: bool = Field(
         False,
@@ -213,13 +240,20 @@ class StepSettings(BaseModel):
         try:
             return cls.model_validate(without_foreign(arguments))
         except ValidationError as problem:
-            raise _settings_error(cls, problem) from None
+            raise settings_error(cls, problem) from None
 
     @field_validator("bkg_good_bits")
     @classmethod
     def _one_of_them(cls, given: str | None, info: ValidationInfo) -> str | None:
         if given is not None and info.data.get("bkg_bad_bits") is not None:
             raise ValueError("bkg_good_bits and bkg_bad_bits must not both be given")
+        return given
+
+    @field_validator("bkg_scale_map")
+    @classmethod
+    def _with_a_scale(cls, given: str | None, info: ValidationInfo) -> str | None:
+        if given is not None and info.data.get("bkg_scale") == "none":
+            raise ValueError("bkg_scale_map must come with bkg_scale")
         return given
 
     @property
@@ -237,6 +271,11 @@ class StepSettings(BaseModel):
             bad_bits=bad,
             dq_percent=float({"any": 0.0, "all": 100.0}.get(str(self.bkg_dq), self.bkg_dq)),
         )
+
+    @property
+    def mask_rule(self) -> MaskRule:
+        """How sources are found and masked."""
+        return MaskRule(threshold=self.mask_threshold, smooth=self.mask_smooth, grow=self.mask_grow)
 
     @property
     def scale_rule(self) -> ScaleRule:
@@ -274,47 +313,3 @@ class StepSettings(BaseModel):
         fields = type(self).model_fields
         usual = {name for name in RARE if getattr(self, name) == fields[name].default}
         return self.model_dump(include=set(names) - usual, mode="json")
-
-
-def _settings_error(model: type[BaseModel], problem: ValidationError) -> SettingsError:
-    """Turn pydantic's first complaint into rule, value and cure."""
-    first = problem.errors()[0]
-    # Beside names and places in a list, pydantic names the choices that it made of our types.
-    own, *inner = first["loc"]
-    name = ".".join(str(part) for part in (own, *(p for p in inner if isinstance(p, int))))
-    name = str(first["loc"][0])
-    if first["type"] == "extra_forbidden":
-        return SettingsError(
-            f"An argument must be one of the step's; {name} is not an argument of it",
-            value=f"{name}={first['input']!r}",
-            cure=_suggestion(name, list(model.model_fields)),
-        )
-    field = model.model_fields[name]
-    return SettingsError(
-        _rule(name, first["type"], first["msg"]),
-        value=f"{name}={first['input']!r}"[:200],
-        cure=f"{(field.description or '').removesuffix('.')}. The default is {field.default}",
-    )
-
-
-def _rule(name: str, kind: str, message: str) -> str:
-    """Return what must hold: pydantic's words for a complaint, or better ones."""
-    known = {
-        "bool": "yes or no (True or False)",
-        "float": "a number",
-        "int": "a whole number (an integer)",
-        "int_from_float": "a whole number (an integer)",
-        "missing": "a pair of numbers",
-        "string": "text or a path",
-        "too_long": "a pair of numbers",
-        "tuple": "a pair of numbers",
-    }
-    words = known.get(kind.removesuffix("_type").removesuffix("_parsing"))
-    rule = f"{name} must be {words}" if words else message.removeprefix("Value error, ")
-    rule = rule.replace("Input should", f"{name} must")
-    return rule if name in rule else f"Of {name}, {rule}"
-
-
-def _suggestion(name: str, known: list[str]) -> str:
-    close = get_close_matches(name, known, n=1)
-    return f"Use {close[0]}" if close else f"Use one of: {', '.join(known)}"

@@ -12,6 +12,7 @@ import xarray as xr
 
 from bkgflow.detector import DO_NOT_USE
 from bkgflow.errors import BackgroundError, OutputError, SettingsError, ShapeError
+from bkgflow.explore.adjusted import TOLD
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.fits.unwarned import unwarned
@@ -199,5 +200,6 @@ def _record(data: xr.Dataset, told: xr.Dataset, found: ImageFound | None = None)
     settings |= {name: attrs[name] for name in STACK_ARGUMENTS[2:] if name in attrs}
     if "bkg_fill" in attrs:
         settings["bkg_fill"] = bool(attrs["bkg_fill"])
+    settings |= {name: attrs[name] for name in TOLD if name in attrs}
     names = tuple(PurePath(path).name for path in paths)
     return Record(VERSION, backgrounds=names, settings=settings, notes=(NOTE,), found=found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Unpack
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from bkgflow.arguments import StackArguments, shows_stack_arguments
 from bkgflow.errors import ShapeError
+from bkgflow.explore.adjusted import adjusted, change
 from bkgflow.explore.stack import said_of
 from bkgflow.io.products.writer import Plane
 from bkgflow.methods import clip
@@ -56,10 +58,12 @@ def rejected(stack: xr.Dataset, **arguments: Unpack[StackArguments]) -> xr.DataA
         )
     whole = stack.chunk(dict.fromkeys(core, -1)) if stack.chunks else stack
     layers = ("sci", "err", "dq") if rule.needs_errors else ("sci", "dq")
+    more, dims, names = change(whole)
     found: xr.DataArray = xr.apply_ufunc(
-        partial(_rejected, rule),
+        partial(_rejected, rule, names),
         *(whole[layer] for layer in layers),
-        input_core_dims=[core] * len(layers),
+        *more,
+        input_core_dims=[*[core] * len(layers), *dims],
         output_core_dims=[core[:1]],
         dask="parallelized",
         output_dtypes=[bool],
@@ -70,10 +74,13 @@ def rejected(stack: xr.Dataset, **arguments: Unpack[StackArguments]) -> xr.DataA
     return found
 
 
-def _rejected(rule: StackRule, sci: Plane, *others: Plane) -> NDArray[np.bool_]:
+def _rejected(
+    rule: StackRule, names: Sequence[str], sci: Plane, *others: Plane
+) -> NDArray[np.bool_]:
     """Reject along the last axes, which are the exposures and their integrations."""
     number = sci.ndim - 2
-    moved = [np.moveaxis(each, range(-number, 0), range(number)) for each in (sci, *others)]
+    layers = (sci, *others[: len(others) - len(names)])
+    moved = [np.moveaxis(each, range(-number, 0), range(number)) for each in layers]
     first, *others_first = map(np.ascontiguousarray, moved)
     err, dq = others_first if len(others_first) == 2 else (None, others_first[0])
     if number == 2:
@@ -84,4 +91,5 @@ def _rejected(rule: StackRule, sci: Plane, *others: Plane) -> NDArray[np.bool_]:
         first, dq = (np.stack([getattr(mean, name) for mean in means]) for name in ("sci", "dq"))
         err = None if err is None else np.stack([mean.err for mean in means])
         rule = rule.of_means
+    first, err = adjusted(first, err, names, others[len(others) - len(names) :])
     return np.moveaxis(clip.rejected(first, rule, err, dq), 0, -1)

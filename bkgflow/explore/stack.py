@@ -10,10 +10,16 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bkgflow.arguments import FilledArguments, shows_filled_arguments
+from bkgflow.arguments import (
+    FilledArguments,
+    MaskArguments,
+    shows_filled_arguments,
+    shows_mask_arguments,
+)
 from bkgflow.detector import Window, enclosing
 from bkgflow.errors import SettingsError, WindowError
 from bkgflow.explore import accessor
+from bkgflow.explore.adjusted import adjusted, adjusting, change
 from bkgflow.explore.lazy import DEFAULT_CHUNK, DTYPES, about, banded, read_one, with_units
 from bkgflow.explore.look import inspect_all
 from bkgflow.io.exposures.facts import ExposureFacts
@@ -37,6 +43,7 @@ Chosen = PathLike | xr.Dataset | xr.DataTree | Iterable[PathLike | xr.Dataset]
 """Exposures as people have them at hand."""
 
 
+@shows_mask_arguments
 def open_stack(
     paths: Chosen,
     window: Window | None = None,
@@ -46,6 +53,7 @@ def open_stack(
     allow_mismatch: str | Iterable[str] = (),
     allow_subtracted: bool = False,
     imprints: PathLike | Iterable[PathLike] = (),
+    **arguments: Unpack[MaskArguments],
 ) -> xr.Dataset:
     """Open background exposures as one lazy stack, registered on the detector.
 
@@ -71,6 +79,12 @@ def open_stack(
     imprints : path or sequence of paths
         Imprint (leakage) exposures of NIRSpec IFU and MSA, subtracted as `bkgflow.subtract` does
         it: each exposure's own first. Without any, the exposures are as they are in their files.
+    **arguments
+        Of the step (docs/masks.md). With ``mask_sources`` (``mask_threshold``, ``mask_smooth``,
+        ``mask_grow``) there is a variable ``mask`` (exposure, y, x), bool, True where `combine`
+        takes no value; it may be changed before. With ``bkg_scale`` (``bkg_scale_map``),
+        ``scale_offset`` and ``scale_factor`` (exposure, region), float64, are what `combine`
+        changes levels by, to those of ``target``.
 
     Returns
     -------
@@ -99,7 +113,9 @@ def open_stack(
         )
     facts = inspect_all(locations)
     wanted = None if target is None else inspect(target)
-    settings = StepSettings.of(allow_mismatch=allow_mismatch, allow_subtracted=allow_subtracted)
+    settings = StepSettings.of(
+        allow_mismatch=allow_mismatch, allow_subtracted=allow_subtracted, **arguments
+    )
     check_together(facts, wanted, settings)
     if window is None:
         window = wanted.window if wanted else enclosing([each.window for each in facts])
@@ -111,14 +127,24 @@ def open_stack(
         )
     integrations = max(each.n_integrations or 0 for each in facts)
     depth = {"exposure": len(facts)} | ({"integration": integrations} if integrations else {})
-    leakage = _imprints_of(facts, imprints, window)
+    both = facts if wanted is None else [*facts, wanted]
+    first = _imprints_of(both, imprints, window)
+    leakage = first[: len(facts)]
     read = partial(
         _read_stack,
         [each.source for each in facts],
         [each.source if each else None for each in leakage],
         integrations,
     )
-    data = banded(read, window, depth, memory).assign_coords(
+    data = _described(banded(read, window, depth, memory), facts, leakage)
+    return adjusting(data, facts, first, wanted, settings)
+
+
+def _described(
+    data: xr.Dataset, facts: Sequence[ExposureFacts], leakage: Sequence[ExposureFacts | None]
+) -> xr.Dataset:
+    """Return a stack with what people look for in its exposures, as coordinates and attributes."""
+    data = data.assign_coords(
         {
             "exposure": ("exposure", [each.name for each in facts]),
             "n_integrations": ("exposure", [each.n_integrations or 0 for each in facts]),
@@ -195,14 +221,15 @@ def combine(stack: xr.Dataset, **arguments: Unpack[FilledArguments]) -> xr.Datas
     core = [dim for dim in ("exposure", "integration") if dim in stack.dims]
     whole = stack.chunk(dict.fromkeys(core, -1)) if stack.chunks else stack
     times = _times(whole) if settings.stack_rule.needs_times else None
+    more, dims, names = change(whole)
     combined = _applied(
-        partial(_combine_last_axes, settings.stack_rule, times),
-        [whole[name] for name in ("sci", "err", "dq")],
-        core,
+        partial(_combine_last_axes, settings.stack_rule, times, names),
+        [*(whole[name] for name in ("sci", "err", "dq")), *more],
+        [*[core] * 3, *dims],
     )
     if settings.bkg_fill:
         one = combined.chunk({"y": -1, "x": -1}) if combined.chunks else combined
-        combined = _applied(_fill, list(one.data_vars.values()), ["y", "x"], ["y", "x"])
+        combined = _applied(_fill, list(one.data_vars.values()), [["y", "x"]] * 4, ["y", "x"])
     combined.attrs = {**stack.attrs, **said_of(settings)}
     combined["n_used"].attrs = {"long_name": "exposures kept"}
     return with_units(combined, stack["sci"].attrs.get("units", ""))
@@ -211,14 +238,14 @@ def combine(stack: xr.Dataset, **arguments: Unpack[FilledArguments]) -> xr.Datas
 def _applied(
     function: Callable[..., tuple[NDArray[np.generic], ...]],
     arrays: Sequence[xr.DataArray],
-    core: Sequence[str],
+    core: Sequence[Sequence[str]],
     core_left: Sequence[str] = (),
 ) -> xr.Dataset:
     """Return SCI, ERR, DQ and the number of used exposures as a function gives them."""
     results = xr.apply_ufunc(
         function,
         *arrays,
-        input_core_dims=[core] * len(arrays),
+        input_core_dims=core,
         output_core_dims=[core_left] * 4,
         dask="parallelized",
         output_dtypes=[np.float32, np.float32, np.uint32, np.uint16],
@@ -244,7 +271,13 @@ def _times(stack: xr.Dataset) -> tuple[float, ...] | None:
 
 
 def _combine_last_axes(
-    rule: StackRule, exptime: Sequence[float] | None, sci: Plane, err: Plane, dq: Plane
+    rule: StackRule,
+    exptime: Sequence[float] | None,
+    names: Sequence[str],
+    sci: Plane,
+    err: Plane,
+    dq: Plane,
+    *more: Plane,
 ) -> tuple[NDArray[np.generic], ...]:
     """Combine arrays whose last axes are the exposures and their integrations."""
     sci, err, dq = (
@@ -254,7 +287,8 @@ def _combine_last_axes(
         means = [clip.collapse(*exposure, rule=rule) for exposure in zip(sci, err, dq, strict=True)]
         sci, err, dq = (np.stack([getattr(mean, layer) for mean in means]) for layer in DTYPES)
         rule = rule.of_means
-    out = clip.combine(sci, err, dq, rule, exptime=exptime)
+    values, errors = adjusted(sci, err, names, more)
+    out = clip.combine(values, errors, dq, rule, exptime=exptime)
     return out.sci, out.err, out.dq, out.n_used
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from bkgflow.errors import BackgroundError, ShapeError, WindowError
+from bkgflow.explore.adjusted import TOLD
 from bkgflow.io.exposures.units import same_unit
 from bkgflow.io.products.writer import Plane
 from bkgflow.kinds.variances import VARIANCE_TAKERS
@@ -77,7 +78,7 @@ def subtract_background(
         takes = next((name for each in VARIANCE_TAKERS if (name := each.lower()) in target), None)
         if takes is not None:
             changed[takes] = _changed(target[takes], here["err"], used, image.add_variances)
-    named = (*STACK_ARGUMENTS, "bkg_fill")
+    named = (*STACK_ARGUMENTS, "bkg_fill", *TOLD)
     told = {name: background.attrs[name] for name in named if name in background.attrs}
     changed_data = target.assign(changed).assign_coords(bkg_subtract="COMPLETE")
     return changed_data.assign_attrs(

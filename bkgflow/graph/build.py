@@ -2,8 +2,9 @@
 
 It carries locations, windows, byte ranges and settings; never models, arrays or open files. Its
 keys are ``("VERB-<digest>", number)`` for each part of a shared result, such as a band of rows;
-``("family-<digest>", number)`` where one task computes parts of several; and ``subtract-<digest>``
-or ``skip-<digest>`` for each unit.
+``("family-<digest>", number)`` where one task computes parts of several;
+``("mask-<digest>", number)`` and the like for what the parts of a family take; and
+``subtract-<digest>`` or ``skip-<digest>`` for each unit.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.products.writer import ProductWriter
 from bkgflow.kinds.base import Assignment
 from bkgflow.kinds.table import KINDS, Kinds
-from bkgflow.planning.kind import Facts, Piece
+from bkgflow.planning.kind import Facts, Piece, Prelude
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.unit import Shared, Unit
 from bkgflow.record import HAD_IMPRINT, NO_IMPRINT, Record
@@ -174,13 +175,15 @@ class PlannedWork:
         tasks: Tasks = {}
         keys: dict[str, list[Hashable]] = defaultdict(list)
         numbers: Counter[tuple[str, ...]] = Counter()
+        preludes: dict[Prelude, Hashable] = {}
         for piece in self._pieces(shared, max(1, self.plan.memory // divisor)):
             number = numbers[piece.serves]
             numbers[piece.serves] += 1
             own = [(f"{self._verb_of(digest)}-{digest}", number) for digest in piece.serves]
             for digest, key in zip(piece.serves, own, strict=True):
                 keys[digest].append(key)
-            _add_piece(tasks, piece, own, number)
+            upstream = _add_preludes(tasks, preludes, piece.takes, _family_of(piece))
+            _add_piece(tasks, piece, own, number, upstream)
         return Parts(tasks, {digest: tuple(of) for digest, of in keys.items()})
 
     def last(self, unit: str) -> tuple[Hashable, Callable[..., Finished]]:
@@ -229,22 +232,45 @@ def _waits_for(unit: Unit) -> str:
     return unit.shared if unit.verdict.to_do else ""
 
 
-def _add_piece(tasks: Tasks, piece: Piece, keys: list[tuple[str, int]], number: int) -> None:
+def _family_of(piece: Piece) -> str:
+    return hashlib.sha256("".join(piece.serves).encode()).hexdigest()[:32]
+
+
+def _add_preludes(
+    tasks: Tasks, known: dict[Prelude, Hashable], wanted: Iterable[Prelude], family: str
+) -> list[Hashable]:
+    """Add the tasks of preludes that are not there yet; return the keys of all."""
+    keys: list[Hashable] = []
+    for each in wanted:
+        if each not in known:
+            upstream = _add_preludes(tasks, known, each.takes, family)
+            known[each] = key = (f"{each.verb}-{family}", len(known))
+            tasks[key] = (partial(guarded, each.compute), *upstream)
+        keys.append(known[each])
+    return keys
+
+
+def _add_piece(
+    tasks: Tasks,
+    piece: Piece,
+    keys: list[tuple[str, int]],
+    number: int,
+    upstream: Sequence[Hashable],
+) -> None:
     """Add the tasks of a piece of shared results, which has a key for each of them."""
     if len(keys) == 1:
         # One task instead of two: unpacking would send what it holds through the scheduler again.
-        tasks[keys[0]] = (partial(_first, piece.compute),)
+        tasks[keys[0]] = (partial(_first, piece.compute), *upstream)
         return
-    family = hashlib.sha256("".join(piece.serves).encode()).hexdigest()[:32]
-    whole = (f"family-{family}", number)
-    tasks[whole] = (partial(guarded, piece.compute),)
+    whole = (f"family-{_family_of(piece)}", number)
+    tasks[whole] = (partial(guarded, piece.compute), *upstream)
     for position, key in enumerate(keys):
         tasks[key] = (partial(guarded, itemgetter(position)), whole)
 
 
-def _first(compute: Callable[[], object]) -> object:
+def _first(compute: Callable[..., object], *given: object) -> object:
     """Compute parts of one result and unpack the only one."""
-    return guarded(itemgetter(0), guarded(compute))
+    return guarded(itemgetter(0), guarded(compute, *given))
 
 
 def _assignment(

@@ -18,10 +18,12 @@ from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.open_many import opened
 from bkgflow.io.exposures.source import Expecting, Layer, Reader, Source, read_window
 from bkgflow.io.products.writer import Plane
+from bkgflow.kinds.adjust import Adjusted, Adjustments
 from bkgflow.kinds.imprints import without_imprint
 from bkgflow.methods.clip import Combined, Packed, collapse, combine
 from bkgflow.methods.levels import Levels, LevelsOfRows
 from bkgflow.rules import StackRule
+from bkgflow.verdict import Verdict
 
 __all__ = [
     "Band",
@@ -77,6 +79,9 @@ def band_rows(
     return -(-window.ny // bands)
 
 
+NOT_ADJUSTED = Adjusted()
+
+
 @dataclass(frozen=True, slots=True)
 class Imprint:
     """An imprint, and which of a family's sources it is subtracted from."""
@@ -97,12 +102,15 @@ class Band:
         The exposures that it is made of.
     levels : Levels
         How bright each of them is here.
+    adjusted : Adjusted
+        What was masked in them, and what was done to their levels.
     """
 
     window: Window
     packed: Packed
     members: tuple[str, ...]
     levels: Levels
+    adjusted: Adjusted = NOT_ADJUSTED
 
     @property
     def pixels(self) -> Combined:
@@ -152,8 +160,9 @@ def combine_band(
     errors: bool = True,
     imprints: Sequence[Imprint] = (),
     exptime: Sequence[float] | None = None,
-) -> list[Band]:
-    """Combine a band of rows for every set of a family.
+    adjust: Adjustments | None = None,
+) -> list[Band | Verdict]:
+    """Combine a band of rows for every set of a family; or say why a set cannot be combined.
 
     Parameters
     ----------
@@ -169,7 +178,10 @@ def combine_band(
         What is subtracted from some of the sources first; each strip of them is read once, too.
     exptime : sequence of float, optional
         How long each of the sources was: for a rule that asks for it.
+    adjust : Adjustments, optional
+        What is done to the strips before they are combined.
     """
+    adjust = adjust or Adjustments(band)
     outputs = [Packed.empty(band.shape, len(members), errors=errors) for members in sets]
     levels = LevelsOfRows(len(sources), band.shape)
     rows = _strip_rows(sources, band.nx, budget, errors=errors, imprints=imprints)
@@ -185,19 +197,25 @@ def combine_band(
             each.expect(buffers.layers, band)
         for strip in strips:
             sci, err, dq = _read_strip(sources, readers, strip, rule, buffers, shared)
+            adjust.hide(sci, sources, strip)
             levels.look(sci)
             at, _ = strip.slices_in(band)
             flags, counts = buffers.take_output(strip.shape)
-            for output, members in zip(outputs, sets, strict=True):
+            for number, (output, members) in enumerate(zip(outputs, sets, strict=True)):
                 part = Combined(output.sci[at], output.err[at], flags, counts)
-                combine(sci, err, dq, at_last, members=members, out=part, exptime=exptime)
+                own = adjust.levelled(number, members, sci, err, strip)
+                combine(*own, dq, at_last, members=members, out=part, exptime=exptime)
                 output.dq.add(flags)
                 output.n_used.add(counts)
     found = levels.levels()
-    return [
-        Band(band, output, tuple(sources[i].name for i in members), found.of(members))
-        for output, members in zip(outputs, sets, strict=True)
-    ]
+    parts = list[Band | Verdict]()
+    for number, (output, members) in enumerate(zip(outputs, sets, strict=True)):
+        if (refused := adjust.refused(number)) is not None:
+            parts.append(Verdict.stopped_by(refused))
+            continue
+        names, done = tuple(sources[i].name for i in members), adjust.of(number, members)
+        parts.append(Band(band, output, names, found.of(members), done))
+    return parts
 
 
 def join(bands: Sequence[Band]) -> Combined:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import PurePath
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +13,10 @@ from bkgflow.detector import DO_NOT_USE, Window
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.source import Layer, Reader
 from bkgflow.io.products.writer import Plane
+from bkgflow.kinds.adjust import Adjusted
 from bkgflow.kinds.bands import Band
 from bkgflow.methods.levels import Levels, constant, far, joined
-from bkgflow.record import ImageFound
+from bkgflow.record import ImageFound, Scale
 
 __all__ = ["what_was_found"]
 
@@ -40,6 +42,7 @@ def what_was_found(target: ExposureFacts, bands: Sequence[Band], outlier: float)
     flat, outlying = constant(levels), far(levels, outlier)
     if target.window.nx * target.window.ny < FEWEST:
         flat, outlying = flat[:0], outlying[:0]
+    masks = _masked([band.adjusted for band in bands])
     unit = f" {target.bunit}" if target.bunit else ""
     said = [
         f"{names[i]} is {levels.low[i]:g}{unit} in every pixel: it holds no picture of the sky"
@@ -52,7 +55,49 @@ def what_was_found(target: ExposureFacts, bands: Sequence[Band], outlier: float)
         tuple(names[i] for i in flat) or None,
         tuple(names[i] for i in outlying) or None,
         tuple(said) or None,
+        masked_fractions=masks,
+        **_levels_of(bands[0].adjusted),
     )
+
+
+def _masked(bands: Sequence[Adjusted]) -> tuple[float, ...] | None:
+    """Return the share of each background's pixels that is masked; None where nothing is."""
+    masked = [band.masked for band in bands if band.masked is not None]
+    seen = [band.seen for band in bands if band.seen is not None]
+    if not masked:
+        return None
+    shares = np.sum(masked, axis=0) / np.maximum(np.sum(seen, axis=0), 1)
+    return tuple(round(float(each), 6) for each in shares)
+
+
+class _Scaled(TypedDict, total=False):
+    background_offsets: tuple[Scale, ...]
+    background_factors: tuple[Scale, ...]
+    background_scale_errors: tuple[Scale, ...]
+    background_scale_pixels: tuple[Scale, ...]
+    background_scale_regions: tuple[int, ...]
+
+
+def _levels_of(adjusted: Adjusted) -> _Scaled:
+    """Return what was done to the levels, as a record has it: of every band the same."""
+    scales, regions = adjusted.scales, adjusted.regions
+    if scales is None:
+        return {}
+
+    def told(values: NDArray[np.generic]) -> tuple[Scale, ...]:
+        return tuple(tuple(row) if regions else row[0] for row in values.tolist())
+
+    found: _Scaled = {
+        "background_scale_errors": told(scales.error),
+        "background_scale_pixels": told(scales.pixels),
+    }
+    if scales.mode == "offset":
+        found["background_offsets"] = told(scales.values)
+    else:
+        found["background_factors"] = told(scales.values)
+    if regions:
+        found["background_scale_regions"] = regions
+    return found
 
 
 def _outliers(names: Sequence[str], levels: Levels, outlying: list[int], unit: str) -> list[str]:

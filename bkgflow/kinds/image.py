@@ -29,6 +29,9 @@ from bkgflow.kinds.families import OUTPUT_BYTES_PER_PIXEL, families
 from bkgflow.kinds.fill import FILL_BYTES, filled
 from bkgflow.kinds.found import what_was_found
 from bkgflow.kinds.imprints import choose_imprints, takes_imprints
+from bkgflow.kinds.masks import choose_masks, mask_parts, own_mask
+from bkgflow.kinds.preludes import adjusting, before
+from bkgflow.kinds.scaling import scale_map, scale_parts
 from bkgflow.kinds.variances import array_for_variance, error_notes
 from bkgflow.methods.clip import Packed
 from bkgflow.methods.image import add_errors, add_variances, subtract_background
@@ -37,7 +40,7 @@ from bkgflow.planning.keys import Key
 from bkgflow.planning.kind import Facts, Piece, Prepared, Request
 from bkgflow.planning.unit import IMPRINT_BYTES, Shared
 from bkgflow.record import ImageFound
-from bkgflow.settings import STACK_ARGUMENTS, StepSettings
+from bkgflow.settings import MASK_ARGUMENTS, STACK_ARGUMENTS, StepSettings
 from bkgflow.texts import many
 from bkgflow.verdict import State
 
@@ -62,6 +65,7 @@ class ImageKind(Kind):
     shares_backgrounds = True
     arguments = (
         *STACK_ARGUMENTS,
+        *MASK_ARGUMENTS,
         "bkg_fill",
         "save_combined_background",
         "propagate_errors",
@@ -76,7 +80,8 @@ class ImageKind(Kind):
         prepared = choose_backgrounds(request.target, request.backgrounds, settings)
         if settings.stack_rule.needs_times:
             check_times(prepared.used)
-        return choose_imprints(prepared, request.imprints, settings.allow_mismatch)
+        prepared = choose_imprints(prepared, request.imprints, settings.allow_mismatch)
+        return choose_masks(prepared, settings)
 
     def wants(self, member: str, target: ExposureFacts, settings: StepSettings) -> bool:
         """Imprints, where they are subtracted at all."""
@@ -89,7 +94,9 @@ class ImageKind(Kind):
         def combined(each: Prepared) -> Shared:
             imprints = ((member, facts.location) for member, facts in each.imprints.items())
             used = tuple(facts.location for facts in each.used)
-            asked = each.target.window, used, frozenset(imprints)
+            asked: Hashable = each.target.window, used, frozenset(imprints)
+            if settings.bkg_scale != "none":  # to the level of this target alone
+                asked = asked, each.target.location
             if asked not in made:
                 made[asked] = self._combined(each, settings)
             return made[asked]
@@ -106,11 +113,24 @@ class ImageKind(Kind):
             ("with ERR", settings.with_errors),
             ("window", window),
             *_members(prepared),
+            *_adjusted(prepared, settings),
         ]
         members = tuple(sorted(facts.location for facts in prepared.used))
         found = [prepared.imprints.get(member) for member in members]
         imprints = tuple(each.location if each else None for each in found) if any(found) else ()
-        return Shared(self.name, Key.of(parts), window, members, imprints=imprints)
+        scaled = settings.bkg_scale != "none"
+        leakage = prepared.imprint.location if prepared.imprint else None
+        return Shared(
+            self.name,
+            Key.of(parts),
+            window,
+            members,
+            imprints=imprints,
+            masking=prepared.masking,
+            target=prepared.target.location if scaled else None,
+            target_imprint=leakage if scaled else None,
+            scale_map=scale_map(settings),
+        )
 
     def notes(self, shared: Sequence[Shared], settings: StepSettings) -> tuple[str, ...]:
         """That the clip can drop nothing from so few exposures, and what could."""
@@ -157,6 +177,8 @@ class ImageKind(Kind):
             rows = band_rows(family.window, exposures, sets)
             per_row = family.window.nx * OUTPUT_BYTES_PER_PIXEL * len(digests)
             rows = max(1, min(rows, RESULTS_PER_MEMORY * memory // per_row))
+            first = before(family, facts, settings)
+            taken = sum(map(_mask_bytes, exposures)) if first.masks else 0
             for band in family.window.bands(rows):
                 compute = partial(
                     combine_band,
@@ -173,10 +195,15 @@ class ImageKind(Kind):
                 results += len(sources) * SAMPLE_BYTES
                 read = sum(_pixels_read(each, band) for each in exposures) * per_pixel
                 read += sum(_pixels_read(each, band) for each, _ in leakage) * IMPRINT_BYTES
-                yield Piece(compute, digests, read, memory + results)
+                held = memory * (3 if first.scales else 1) + results + taken
+                if first.all:
+                    compute = partial(adjusting, family.window, first.shape, compute)
+                yield Piece(compute, digests, read, held, first.all)
 
-    def foresee(self, work: Assignment) -> Change:
-        """Every background is of use, and none of them odd."""
+    def foresee(self, work: Assignment) -> Change | None:
+        """Every background is of use, and none of them odd; masks and scales nobody foresees."""
+        if work.settings.mask_sources is not None or work.settings.bkg_scale != "none":
+            return None
         filled_pixels = 0 if work.settings.bkg_fill else None
         found, changed = ImageFound(0, filled_pixels=filled_pixels), ["SCI", "DQ"]
         if work.settings.propagate_errors:
@@ -191,7 +218,9 @@ class ImageKind(Kind):
         if all(band.packed.n_used.count(0) == band.packed.sci.size for band in shared):
             raise _nothing_valid(work)
         bands = filled(shared) if work.settings.bkg_fill else list(shared)
-        found = what_was_found(work.target, bands, work.settings.bkg_outlier)
+        # Levels that are brought together may well be far from each other before.
+        outlier = work.settings.bkg_outlier if work.settings.bkg_scale == "none" else 0.0
+        found = what_was_found(work.target, bands, outlier)
         if work.settings.bkg_fill:
             number = sum(each.packed.n_used.count(0) for each in shared)
             left = sum(each.packed.n_used.count(0) for each in bands)
@@ -215,8 +244,25 @@ def _members(prepared: Prepared) -> Iterator[tuple[str, Identity]]:
     """Yield the backgrounds for a key, each followed by its imprint if it has one."""
     for facts in sorted(prepared.used, key=lambda each: each.identity):
         yield "background", facts.identity
+        yield from own_mask(prepared.masking, facts)
         if (imprint := prepared.imprints.get(facts.location)) is not None:
             yield "imprint of the background before it", imprint.identity
+
+
+def _adjusted(prepared: Prepared, settings: StepSettings) -> Iterator[tuple[str, object]]:
+    """Yield what a key says of masks and scales; nothing where there are none."""
+    if prepared.masking is not None:
+        yield from mask_parts(prepared.masking, settings)
+    if settings.bkg_scale != "none":
+        yield from scale_parts(settings)
+        yield "scaled to the level of", prepared.target.identity
+        yield from own_mask(prepared.masking, prepared.target)
+        if prepared.imprint is not None:
+            yield "imprint of the target", prepared.imprint.identity
+
+
+def _mask_bytes(exposure: ExposureFacts) -> int:
+    return exposure.window.ny * -(-exposure.window.nx // 8)
 
 
 def _pixels_read(exposure: ExposureFacts, band: Window) -> int:
@@ -264,10 +310,11 @@ def _put_n_used(pixels: Plane, background: Packed, rows: slice) -> None:
 
 
 def _nothing_valid(work: Assignment) -> BackgroundError:
+    masked = "" if work.settings.mask_sources is None else ", or masked"
     files = ", ".join(member.name for member in work.members)
     return BackgroundError(
         "At least one pixel of the target must have a valid background",
         file=work.members[0] if len(work.members) == 1 else work.target.location,
-        value=f"every pixel of {files} in {work.target.window} is NaN or infinite",
+        value=f"every pixel of {files} in {work.target.window} is NaN or infinite{masked}",
         cure="Check the backgrounds, or take them out of the association",
     )

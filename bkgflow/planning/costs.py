@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from bkgflow.io.products.pixels import PART_BYTES
-from bkgflow.planning.kind import Facts
+from bkgflow.planning.kind import Facts, Prelude
 from bkgflow.planning.plan import Costs
 from bkgflow.planning.unit import IMPRINT_BYTES, Shared, Unit
 from bkgflow.verdict import State
@@ -25,11 +25,14 @@ def costs_of(
 ) -> Costs:
     """Add up what the tasks will move and hold; a target is read and written whole."""
     read = written = shared_task = unit_task = 0
+    seen: set[Prelude] = set()
     for name in dict.fromkeys(each.kind for each in shared):
         own = [each for each in shared if each.kind == name]
         for piece in planner.kinds.named(name).pieces(own, facts, planner.settings, planner.memory):
-            read += piece.read
-            shared_task = max(shared_task, piece.held)
+            moved = [(piece.read, piece.held)]
+            moved += ((each.read, each.held) for each in _before(piece.takes, seen))
+            read += sum(each for each, _ in moved)
+            shared_task = max(shared_task, *(each for _, each in moved))
     for unit in units:
         if unit.verdict.state == State.QUARANTINED:
             continue
@@ -48,3 +51,12 @@ def costs_of(
             held += 2 * PART_BYTES if streams else pixels * IMPRINT_BYTES
         unit_task = max(unit_task, held)
     return Costs(read, written, shared_task, unit_task)
+
+
+def _before(preludes: Iterable[Prelude], seen: set[Prelude]) -> Iterator[Prelude]:
+    """Yield what comes before a piece and was not seen yet: several take the same."""
+    for each in preludes:
+        if each not in seen:
+            seen.add(each)
+            yield each
+            yield from _before(each.takes, seen)

@@ -9,12 +9,21 @@ from typing import ClassVar, Protocol
 from bkgflow.errors import BkgflowError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.references.folder import ReferenceFolder
+from bkgflow.io.references.masking import Masking
 from bkgflow.io.storage.location import Location
 from bkgflow.planning.unit import References, Shared
 from bkgflow.settings import StepSettings
 from bkgflow.verdict import State, Verdict
 
-__all__ = ["Facts", "Piece", "PlannedKind", "PlannedKinds", "Prepared", "Request"]
+__all__ = [
+    "Facts",
+    "Piece",
+    "PlannedKind",
+    "PlannedKinds",
+    "Prelude",
+    "Prepared",
+    "Request",
+]
 
 Facts = Mapping[Location, ExposureFacts]
 """Every exposure of a plan, by where it lies."""
@@ -62,6 +71,8 @@ class Prepared:
         What is subtracted first from backgrounds that are used, by where these lie.
     keywords : tuple of (str, str)
         FITS keywords of the product that name what it is made with, beside the references.
+    masking : Masking or None
+        By what sources are masked in the backgrounds.
     """
 
     target: ExposureFacts
@@ -75,10 +86,36 @@ class Prepared:
     imprint_state: State | None = None
     imprints: Facts = field(default_factory=dict)
     keywords: tuple[tuple[str, str], ...] = ()
+    masking: Masking | None = None
 
     def noting(self, *notes: str) -> Prepared:
         """Return the same with more notes."""
         return replace(self, notes=(*self.notes, *notes))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prelude:
+    """A task whose result several pieces of a family take, such as the mask of an exposure.
+
+    It is told from others by being itself: the pieces of a family hold the same ones.
+
+    Attributes
+    ----------
+    verb : str
+        What it does, in its name on the dashboard.
+    compute : callable
+        Takes the results of ``takes``, in order; holds locations and numbers, no arrays.
+    takes : tuple of Prelude
+        What comes before it.
+    read, held : int
+        As of a `Piece`.
+    """
+
+    verb: str
+    compute: Callable[..., object]
+    takes: tuple[Prelude, ...] = ()
+    read: int = 0
+    held: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +125,21 @@ class Piece:
     Attributes
     ----------
     compute : callable
-        Returns one part for each of the results; holds locations and numbers, no arrays.
+        Returns one part for each of the results, and takes those of ``takes``, in order; holds
+        locations and numbers, no arrays.
     serves : tuple of str
         Digests of the results.
     read, held : int
         Bytes that it reads from exposures, and the most that it holds; 0 where they are few.
+    takes : tuple of Prelude
+        What is computed before it, once for all pieces that take it.
     """
 
-    compute: Callable[[], Sequence[object]]
+    compute: Callable[..., Sequence[object]]
     serves: tuple[str, ...]
     read: int = 0
     held: int = 0
+    takes: tuple[Prelude, ...] = ()
 
 
 class PlannedKind(Protocol):

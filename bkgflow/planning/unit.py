@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from bkgflow.detector import Window
+from bkgflow.io.references.masking import Masking
 from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.location import Location
 from bkgflow.planning.keys import Key
@@ -83,6 +84,14 @@ class Shared:
         The reference files that it is made of.
     imprints : tuple of (Location or None)
         For each member, what is subtracted from it first; empty where that is nothing.
+    masking : Masking or None
+        By what sources are masked in the members.
+    target : Location or None
+        The exposure to whose level they are scaled; None where they are not.
+    target_imprint : Location or None
+        What is subtracted from that first.
+    scale_map : Location or None
+        Says which regions are scaled apart.
     """
 
     kind: str
@@ -91,6 +100,10 @@ class Shared:
     members: tuple[Location, ...]
     references: tuple[Location, ...] = ()
     imprints: tuple[Location | None, ...] = ()
+    masking: Masking | None = None
+    target: Location | None = None
+    target_imprint: Location | None = None
+    scale_map: Location | None = None
 
     @property
     def pairs(self) -> tuple[tuple[Location, Location | None], ...]:

@@ -7,7 +7,7 @@ returns that. matplotlib is imported when the first one is drawn.
 from __future__ import annotations
 
 from bkgflow.plot.clipped import clip
-from bkgflow.plot.images import exposure, stack
+from bkgflow.plot.images import exposure, mask, stack
 from bkgflow.plot.products import residual, slitless, soss
 
-__all__ = ["clip", "exposure", "residual", "slitless", "soss", "stack"]
+__all__ = ["clip", "exposure", "mask", "residual", "slitless", "soss", "stack"]

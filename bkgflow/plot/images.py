@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["exposure", "short_names", "stack"]
+__all__ = ["exposure", "mask", "short_names", "stack"]
 
 TOLD = ("detector", "filter", "pupil", "grating", "target")
 """Coordinates in the title of a picture."""
@@ -152,6 +152,42 @@ def stack(
     UsageError
         If matplotlib is not installed.
     """
+    return _side_by_side(data, layer, stretch, columns)
+
+
+def mask(data: xr.Dataset, *, stretch: Stretch = "linear", columns: int = 4) -> Figure:
+    """Draw what is masked in the exposures of a stack, over their images, side by side.
+
+    Parameters
+    ----------
+    data : Dataset
+        From `bkgflow.open_stack` with ``mask_sources``.
+    stretch, columns
+        As for `stack`.
+
+    Raises
+    ------
+    ShapeError
+        If this is no stack, or nothing is masked in it.
+    UsageError
+        If matplotlib is not installed.
+    """
+    if "mask" not in data:
+        raise ShapeError(
+            "A stack must have a mask for this picture",
+            value=f"variables {', '.join(map(str, data.data_vars))}",
+            cure="Open it with bkgflow.open_stack(…, mask_sources=…)",
+        )
+    return _side_by_side(data, "sci", stretch, columns, data["mask"])
+
+
+def _side_by_side(
+    data: xr.Dataset,
+    layer: str,
+    stretch: Stretch,
+    columns: int,
+    masked: xr.DataArray | None = None,
+) -> Figure:
     if "exposure" not in data[layer].dims:
         raise ShapeError(
             "A stack must have exposures",
@@ -163,7 +199,8 @@ def stack(
     shown = np.unique(np.linspace(0, number - 1, min(number, MOST)).round().astype(int))
     chosen = _mean(array.isel(exposure=shown)).compute()
     images = chosen.values.astype(np.float64)
-    limits = limits_of(images, stretch)
+    over = None if masked is None else masked.isel(exposure=shown).values
+    limits = limits_of(images if over is None else np.where(over, np.nan, images), stretch)
     columns = min(columns, len(shown))
     rows = math.ceil(len(shown) / columns)
     ny, nx = images.shape[-2:]
@@ -171,8 +208,11 @@ def stack(
     figure = new_figure(3.1 * columns + 0.9, height * rows + 0.4)
     axes = list(figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat)
     drawn = None
-    for axis, image, place in zip(axes, images, shown, strict=False):
-        panel = Panel(_name(data, int(place)), image, limits, "", stretch=stretch,
+    for i, (axis, image, place) in enumerate(zip(axes, images, shown, strict=False)):
+        flagged, title = None if over is None else over[i], _name(data, int(place))
+        if flagged is not None:
+            title += f": {flagged.mean():.1%}"
+        panel = Panel(title, image, limits, "", stretch=stretch, flagged=flagged,
                       corner=_corner(chosen))  # fmt: skip
         drawn = draw_image(axis, panel, stacked=nx > 3 * ny, bar=False)
         axis.title.set_fontsize(7)
@@ -183,7 +223,8 @@ def stack(
         label = str(array.attrs.get("units", ""))
         figure.colorbar(drawn, ax=axes, shrink=0.7, label=label)
     left_out = f", {len(shown)} of them" if len(shown) < number else ""
-    figure.suptitle(f"{number} exposures{left_out}, one grey scale", fontsize=11)
+    words = "one grey scale" if over is None else "orange: masked"
+    figure.suptitle(f"{number} exposures{left_out}, {words}", fontsize=11)
     return figure
 
 

@@ -23,7 +23,7 @@ PASSED_ON = {
     "errors.py: rule": "an error that comes back from JSON or from another process",
     "io/storage/reading.py: rule": "whoever opens a file says which rule it breaks",
     "rules.py: rule": "the rules stand where the function is called",
-    "settings.py: _rule(name, first['type'], first['msg'])": "pydantic's words made ours",
+    "complaints.py: _rule(name, first['type'], first['msg'])": "pydantic's words made ours",
     "simulate/arguments.py: rule": "the rules stand where the function is called",
     "api.py: rule": "the rules stand where the function is called",
 }

@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from bkgflow.detector import Window
 from bkgflow.errors import FileError, ShapeError
 from bkgflow.io.exposures.facts import ExposureFacts, read_facts
-from bkgflow.io.exposures.source import VARIANCES, Layer, Pixels, Reader, check_absent
+from bkgflow.io.exposures.source import (
+    VARIANCES,
+    Layer,
+    Pixels,
+    Reader,
+    check_absent,
+    sky_keywords,
+)
 from bkgflow.io.fits.checksums import check_checksums
 from bkgflow.io.fits.hdus import ByteRange, Hdu, Hdus, walk
 from bkgflow.io.fits.planes import planes, read_rows, rows_of
@@ -107,6 +114,10 @@ class FitsSource:
         from bkgflow.io.fits.tree import has_wcs
 
         return has_wcs(self.location)
+
+    def sky_keywords(self) -> dict[str, str | float]:
+        """Return what SCI's header has."""
+        return sky_keywords(walk(self.location)["SCI"].header.get)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
@@ -24,7 +24,14 @@ from bkgflow.io.exposures.facts import (
 )
 from bkgflow.io.exposures.segments import SEGMENT_KEYS
 from bkgflow.io.exposures.setup import COMBINED, DATE_KEYS, SETUP_KEYS
-from bkgflow.io.exposures.source import VARIANCES, Layer, Pixels, Reader, check_absent
+from bkgflow.io.exposures.source import (
+    VARIANCES,
+    Layer,
+    Pixels,
+    Reader,
+    check_absent,
+    sky_keywords,
+)
 from bkgflow.io.exposures.taken import POINTING_KEYS, TAKEN_KEYS
 from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.location import Location
@@ -81,6 +88,7 @@ class ModelSource:
     world: WCS | None = None
     more: Mapping[str, Pixels] = field(default_factory=dict)
     """Its variances, by EXTNAME."""
+    sky: Callable[[], dict[str, str | float]] = dict
 
     @property
     def n_integrations(self) -> int | None:
@@ -107,6 +115,10 @@ class ModelSource:
     def has_wcs(self) -> bool:
         """Whether the model has a ``meta.wcs``."""
         return self.world is not None
+
+    def sky_keywords(self) -> dict[str, str | float]:
+        """Return what the model has below ``meta.wcsinfo``."""
+        return self.sky()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +167,9 @@ def model_facts(model: JwstDataModel, name: str) -> ExposureFacts:
         and tuple(array.shape) == shape
     }
 
+    def sky() -> dict[str, str | float]:
+        return sky_keywords(lambda keyword: look_up(meta, f"wcsinfo.{keyword.lower()}"))
+
     def primary(keyword: str) -> Hashable:
         if keyword == "DATAMODL":
             return type(model).__name__
@@ -169,7 +184,7 @@ def model_facts(model: JwstDataModel, name: str) -> ExposureFacts:
         primary,
         lambda keyword: look_up(model, SCI_KEYS[keyword]),
         lambda window: ModelSource(
-            name, window, sci, err, dq, getattr(meta, "wcs", None), variances
+            name, window, sci, err, dq, getattr(meta, "wcs", None), variances, sky
         ),
         variances,
         absent,

@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from bkgflow.detector import Window
 from bkgflow.errors import FileError
 from bkgflow.io.exposures.facts import ExposureFacts, read_facts
-from bkgflow.io.exposures.source import VARIANCES, Layer, Pixels, Reader, check_absent
+from bkgflow.io.exposures.source import (
+    VARIANCES,
+    Layer,
+    Pixels,
+    Reader,
+    check_absent,
+    sky_keywords,
+)
 from bkgflow.io.fits.bounds import check_tree
 from bkgflow.io.fits.tree import TREE, wcs_in
 from bkgflow.io.storage.location import Location
@@ -87,6 +94,11 @@ class ZarrSource:
 
         tree = _tree_of(open_group(self.location))
         return tree is not None and says_wcs(io.BytesIO(tree), len(tree))
+
+    def sky_keywords(self) -> dict[str, str | float]:
+        """Return what SCI's header has."""
+        sci = open_group(self.location).named("SCI")
+        return {} if sci is None else sky_keywords(sci.hdu.header.get)
 
 
 @dataclass(frozen=True, slots=True)

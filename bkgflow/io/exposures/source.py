@@ -7,7 +7,7 @@ opens it where the task runs.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from functools import cache
 from importlib import import_module
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORMATS",
+    "SKY_KEYS",
     "VARIANCES",
     "Expecting",
     "Layer",
@@ -36,6 +37,7 @@ __all__ = [
     "check_savable",
     "read_whole",
     "read_window",
+    "sky_keywords",
 ]
 
 Layer = Literal["sci", "err", "dq"]
@@ -49,6 +51,12 @@ VARIANCES: Mapping[str, str] = {
 }
 """EXTNAME of the parts of which the pipeline makes ERR² again and again, and what a data model
 calls them."""
+
+SKY_KEYS = tuple(
+    [f"{name}{axis}" for name in ("CTYPE", "CUNIT", "CRPIX", "CRVAL", "CDELT") for axis in (1, 2)]
+    + [f"{name}{i}_{j}" for name in ("PC", "CD") for i in (1, 2) for j in (1, 2)]
+)
+"""Keywords of SCI's header that say where on the sky an image lies, but for its distortion."""
 
 FORMATS: Mapping[str, str] = {
     "fits": "bkgflow.io.exposures.from_fits:FitsSource",
@@ -121,6 +129,15 @@ class Source(Protocol):
 
     def has_wcs(self) -> bool:
         """Whether it has a WCS: answered without making it."""
+
+    def sky_keywords(self) -> dict[str, str | float]:
+        """Return those of `SKY_KEYS` that it has."""
+
+
+def sky_keywords(header: Callable[[str], object]) -> dict[str, str | float]:
+    """Return those of `SKY_KEYS` that a header has, which is asked for one at a time."""
+    found = ((name, header(name)) for name in SKY_KEYS)
+    return {name: value for name, value in found if isinstance(value, str | float | int)}
 
 
 def check_absent(name: str, layer: Layer) -> None:

@@ -15,10 +15,13 @@ from bkgflow.io.fits.unwarned import unwarned
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.reading import reading, understood
 
-__all__ = ["CORNERS", "SourceCatalog", "read_catalog"]
+__all__ = ["CORNERS", "Positions", "SourceCatalog", "read_catalog", "read_positions"]
 
 CORNERS = ("sky_bbox_ll", "sky_bbox_lr", "sky_bbox_ul", "sky_bbox_ur")
 """The columns that hold the corners of a source's box on the sky."""
+
+SIDES = ((0, 1), (2, 3), (0, 2), (1, 3))
+"""Which corners a side of a box lies between."""
 
 COLUMNS = ("label", "isophotal_abmag", *CORNERS)
 
@@ -60,6 +63,86 @@ class SourceCatalog:
         """
         keep = ~(self.abmag >= (999.0 if limit is None else limit))
         return SourceCatalog(self.label[keep], self.abmag[keep], self.ra[keep], self.dec[keep])
+
+
+@dataclass(frozen=True, slots=True)
+class Positions:
+    """Where sources are, and how large.
+
+    Attributes
+    ----------
+    ra, dec : (n,) float64
+        ICRS degrees.
+    radius : (n,) float64
+        Arcseconds; NaN where the catalog does not say it.
+    """
+
+    ra: NDArray[np.float64]
+    dec: NDArray[np.float64]
+    radius: NDArray[np.float64]
+
+
+def read_positions(path: PathLike) -> Positions:
+    """Read where the sources of a catalog are, and how large: a table as for `read_catalog`.
+
+    With the corners of their boxes, a source is in the middle of its box, and its radius is half
+    of its longer side. Else there are columns ``ra`` and ``dec`` in degrees, or ``sky_centroid``,
+    and maybe ``radius``, in arcseconds if it has no unit. Sources without a position are left
+    out.
+
+    Raises
+    ------
+    FileError
+        If it is missing, no table, or has no positions.
+    """
+    table = _read_table(Location.of(path))
+    corners = [pair for name in CORNERS if (pair := _pair(path, table, name)) is not None]
+    with understood("Positions and radii must be numbers or sky coordinates", path, CURE):
+        if len(corners) == len(CORNERS):
+            found = _of_boxes(*(np.stack([_plain(each) for each in axis], axis=-1)
+                                for axis in zip(*corners, strict=True)))  # fmt: skip
+        elif (centres := _centres(path, table)) is not None:
+            ra, dec = map(_plain, centres)
+            found = Positions(ra, dec, _radii(table, len(ra)))
+        else:
+            raise FileError(
+                "A catalog of sources must have their positions: the corners of their boxes "
+                f"({', '.join(CORNERS)}), or ra and dec",
+                file=path,
+                value=", ".join(table.colnames) or "no column",
+                cure=CURE,
+            )
+    there = np.isfinite(found.ra) & np.isfinite(found.dec)
+    if len(there) and not there.any():
+        rule = "The sources of a catalog must have positions on the sky"
+        raise FileError(rule, file=path, value=f"all {len(there)} are NaN", cure=CURE)
+    return Positions(found.ra[there], found.dec[there], found.radius[there])
+
+
+def _of_boxes(ra: NDArray[np.float64], dec: NDArray[np.float64]) -> Positions:
+    """Return the middle of boxes, and half of their longer sides: of corners (n, 4), degrees."""
+    east = (ra - ra[:, :1] + 180) % 360 - 180  # of the first corner, also across 0
+    centre = dec.mean(axis=1)
+    x, y = 3600 * east * np.cos(np.radians(centre))[:, None], 3600 * dec
+    sides = [np.hypot(x[:, a] - x[:, b], y[:, a] - y[:, b]) for a, b in SIDES]
+    return Positions((ra[:, 0] + east.mean(axis=1)) % 360, centre, np.max(sides, axis=0) / 2)
+
+
+def _centres(file: PathLike, table: QTable) -> tuple[ArrayLike, ArrayLike] | None:
+    if (centroid := _pair(file, table, "sky_centroid")) is not None:
+        return centroid
+    named = {name.lower(): name for name in reversed(table.colnames)}
+    if "ra" in named and "dec" in named:
+        return _degrees(table[named["ra"]]), _degrees(table[named["dec"]])
+    return None
+
+
+def _radii(table: QTable, number: int) -> NDArray[np.float64]:
+    if "radius" not in table.colnames:
+        return np.full(number, np.nan)
+    column = table["radius"]
+    unit = getattr(column, "unit", None)
+    return _plain(column.to_value("arcsec") if unit and hasattr(column, "to_value") else column)
 
 
 def read_catalog(path: PathLike) -> SourceCatalog:

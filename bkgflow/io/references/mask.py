@@ -19,12 +19,19 @@ from bkgflow.io.storage.reading import understood
 from bkgflow.io.zarr.reading import holds_group, open_group
 from bkgflow.io.zarr.stream import walk_product
 
-__all__ = ["product_mask", "read_mask"]
+__all__ = ["product_mask", "read_mask", "read_regions", "read_source_mask"]
 
 WHAT = "A mask"
 
+MOST_REGIONS = 256
+"""Of a map: their places in it are bytes."""
+
 ASDF_KEYS = ("xstart", "ystart", "xsize", "ysize")
 """Where a tree has what `CORNER_AND_SIZE` names, below ``meta.subarray``."""
+
+SOURCES_CURE = "Write an image into the mask's file, alone or as MASK: 0 is sky, all else is masked"
+
+MAP_CURE = "Write an image of whole numbers into the file, one number for each region"
 
 CURE = "Write 1 for background and 0 for sources into a MASK extension, as _bsub products have it"
 
@@ -68,6 +75,50 @@ def read_mask(path: PathLike, window: Window, instrument: str = "") -> NDArray[n
     return background
 
 
+def read_source_mask(path: PathLike, window: Window, instrument: str = "") -> NDArray[np.bool_]:
+    """Read a mask of an exposure's sources, True where it is not 0, and cut it to a window.
+
+    Where it lies on the detector is found out as by `read_mask`.
+
+    Raises
+    ------
+    FileError, ShapeError, WindowError
+        As `read_mask`.
+    """
+    found = _from_image(path, SOURCES_CURE)
+    masked: NDArray[np.bool_] = _cut(path, found, window, instrument) != 0
+    return masked
+
+
+def read_regions(
+    path: PathLike, window: Window, instrument: str = ""
+) -> tuple[tuple[int, ...], NDArray[np.uint8]]:
+    """Read a map of regions and cut it to a window; return their numbers, and which is where.
+
+    Returns
+    -------
+    numbers : tuple of int
+        Those that the window holds, in order.
+    index : (ny, nx) uint8
+        For each pixel, the place of its number among these.
+
+    Raises
+    ------
+    FileError
+        If it cannot be read, or holds other than whole numbers, or more than 256 of them.
+    ShapeError, WindowError
+        If it does not cover the window.
+    """
+    values = _cut(path, _from_image(path, MAP_CURE, "A map of regions"), window, instrument, "map")
+    refused = partial(FileError, file=path, cure=MAP_CURE)
+    if not np.isfinite(values).all() or (values != np.rint(values)).any():
+        raise refused("A map of regions must hold whole numbers alone", value=_some(values))
+    numbers, index = np.unique(values, return_inverse=True)
+    if len(numbers) > MOST_REGIONS:
+        raise refused(f"A map must have no more than {MOST_REGIONS} regions", value=len(numbers))
+    return tuple(map(int, numbers)), index.reshape(values.shape).astype(np.uint8)
+
+
 def product_mask(path: PathLike, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
     """Return the MASK of a slitless product, True for background; None where it has none.
 
@@ -99,7 +150,9 @@ class _Found(NamedTuple):
     size: tuple[object, object]  # SUBSIZE1/2
 
 
-def _cut(path: PathLike, found: _Found, window: Window, instrument: str) -> Values:
+def _cut(
+    path: PathLike, found: _Found, window: Window, instrument: str, noun: str = "mask"
+) -> Values:
     """Return the part of a mask that an exposure's window shows."""
     shape = found.values.shape
     if None not in found.corner:
@@ -110,32 +163,35 @@ def _cut(path: PathLike, found: _Found, window: Window, instrument: str) -> Valu
     else:
         full = full_frame(instrument, (shape[0], shape[-1])) if len(shape) == 2 else None
         if full is None:
-            raise _other_shape(path, shape, window.shape)
+            raise _other_shape(path, shape, window.shape, noun)
         frame = full
     if not frame.contains(window):
         raise WindowError(
-            "A mask must cover its exposure on the detector",
+            f"A {noun} must cover its exposure on the detector",
             file=path,
-            value=f"the mask has {frame}, the exposure {window}",
-            cure="Make the mask for this subarray or for the full frame, or correct its SUBSTRT1/2",
+            value=f"the {noun} has {frame}, the exposure {window}",
+            cure=f"Make the {noun} for this subarray or for the full frame, or correct its "
+            "SUBSTRT1/2",
         )
     return found.values[window.slices_in(frame)]
 
 
-def _other_shape(path: PathLike, shape: tuple[int, ...], exposure: tuple[int, int]) -> ShapeError:
+def _other_shape(
+    path: PathLike, shape: tuple[int, ...], exposure: tuple[int, int], noun: str = "mask"
+) -> ShapeError:
     return ShapeError(
-        "A mask must have the shape of its exposure, or that of the full frame, or say with "
+        f"A {noun} must have the shape of its exposure, or that of the full frame, or say with "
         "SUBSTRT1/2 where it lies",
         file=path,
-        value=f"mask {shape}, exposure {exposure}",
-        cure="Cut the mask to the exposure's window, or put the keywords into its header",
+        value=f"{noun} {shape}, exposure {exposure}",
+        cure=f"Cut the {noun} to the exposure's window, or put the keywords into its header",
     )
 
 
-def _from_image(path: PathLike) -> _Found:
-    image = find_image(path, ("MASK",), WHAT, CURE)
+def _from_image(path: PathLike, cure: str = CURE, what: str = WHAT) -> _Found:
+    image = find_image(path, ("MASK",), what, cure)
     if len(image.shape) != 2:
-        raise FileError("A mask must be a 2-D image", file=path, value=image.shape, cure=CURE)
+        raise FileError(f"{what} must be a 2-D image", file=path, value=image.shape, cure=cure)
     x, y, columns, rows = map(image.keyword, CORNER_AND_SIZE)
     values = image.read(dtype=np.float64)[0]
     return _Found(values, image.name == "MASK", (x, y), (columns, rows))
