@@ -19,6 +19,10 @@ from bkgflow.strun import STEP_NAMES
 __all__ = ["COMMANDS", "Commands"]
 
 
+_Made = Any
+"""A command, or what click hands to one: typer has click's types to itself."""
+
+
 class _Listed(NamedTuple):
     """Where a command is, in this package, and the first paragraph of its help."""
 
@@ -112,19 +116,19 @@ COMMANDS: Mapping[str, _Listed] = {
 """In the order of the help."""
 
 
-class _Loading(UserDict[str, Any]):
+class _Loading(UserDict[str, _Made]):
     """Commands by name, each made when it is asked for."""
 
     def __init__(self) -> None:
         super().__init__(dict.fromkeys(COMMANDS))
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> _Made:
         if self.data[name] is None:
             self.data[name] = _made(name)
         return self.data[name]
 
 
-def _made(name: str) -> Any:
+def _made(name: str) -> _Made:
     module, _, attribute = COMMANDS[name].where.partition(":")
     thing = getattr(import_module(f"bkgflow.cli.{module}"), attribute)
     if isinstance(thing, typer.Typer):
@@ -150,7 +154,7 @@ class Commands(Narrow, TyperGroup):
         return _Loading()
 
     @property
-    def commands(self) -> MutableMapping[str, Any]:
+    def commands(self) -> MutableMapping[str, _Made]:
         """The commands by name."""
         return self._loading
 
@@ -158,17 +162,17 @@ class Commands(Narrow, TyperGroup):
     def commands(self, none: object) -> None:
         """Take none: the group is made without any."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
+    def list_commands(self, ctx: _Made) -> list[str]:
         """Return their names, as the help has them."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+    def get_command(self, ctx: _Made, cmd_name: str) -> _Made:
         """Return a command; for the help, one that only says what it does."""
         if self._listing:
             return TyperCommand(cmd_name, help=COMMANDS[cmd_name].help)
         return super().get_command(ctx, cmd_name)
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:
+    def format_help(self, ctx: _Made, formatter: _Made) -> None:
         """Write the help."""
         self._listing = True
         try:
@@ -176,7 +180,7 @@ class Commands(Narrow, TyperGroup):
         finally:
             self._listing = False
 
-    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[Any, Any, list[str]]:
+    def resolve_command(self, ctx: _Made, args: list[str]) -> tuple[_Made, _Made, list[str]]:
         """Find the command, or say which one is meant."""
         name = args[0].replace("-", "_") if args else ""
         if name in STEP_NAMES or name.endswith((".asdf", ".cfg", ".fits", ".json")):
