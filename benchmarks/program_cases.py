@@ -14,7 +14,7 @@ from benchmarks.pairs import Spread, ratios
 
 __all__ = ["PROGRAMS"]
 
-TARGETS, BACKGROUNDS, POINTS = 24, 8, 9
+TARGETS, BACKGROUNDS, POINTS, DITHERS = 24, 8, 9, 12
 UNITS = 10_000
 MANY = (25, 50, 100)
 """Numbers of backgrounds for one target."""
@@ -33,6 +33,14 @@ def program(inputs: Inputs, scratch: Path) -> dict[str, Contender]:
 def dithers(inputs: Inputs, scratch: Path) -> dict[str, Contender]:
     """Full frames, each a background of the others."""
     return _two_workers(inputs.dithers(POINTS), scratch)
+
+
+def many_dithers(inputs: Inputs, scratch: Path) -> dict[str, Contender]:
+    """More of them; and as many targets that share as many other exposures."""
+    targets, skies = inputs.image(DITHERS), inputs.sky(DITHERS)
+    shared = inputs.program("shared-many", DITHERS, targets, skies, DITHERS)
+    contenders = _two_workers(inputs.dithers(DITHERS), scratch)
+    return contenders | {"shared": partial(programs.on_cluster, shared, scratch / "shared", 2)}
 
 
 def nods(inputs: Inputs, scratch: Path) -> dict[str, Contender]:
@@ -120,6 +128,10 @@ def _growth(samples: Samples) -> float:
     return ratios(samples["ours"], samples[f"{MANY[0]} backgrounds"]).median * MANY[0] / MANY[-1]
 
 
+def _beside_shared(samples: Samples) -> float:
+    return ratios(samples["ours"], samples["shared"]).median
+
+
 def _seconds(samples: Samples) -> float:
     return Spread.of([sample.seconds for sample in samples["ours"]]).median
 
@@ -137,6 +149,18 @@ PROGRAMS = (
         f"{POINTS} nods, each a background of the others, full frame, two workers",
         dithers,
         (faster(10),),
+        compare=True,
+    ),
+    Case(
+        "dithers12",
+        f"{DITHERS} dithers, each a background of the others, full frame, two workers; beside "
+        f"{DITHERS} targets that share {DITHERS} backgrounds",
+        many_dithers,
+        (
+            faster(10),
+            Bar("times as long as with one shared background", 1.5, _beside_shared, False),
+        ),
+        runs=3,
         compare=True,
     ),
     Case(
