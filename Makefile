@@ -8,7 +8,7 @@ DEMO ?= demo
 PARALLEL ?= -n auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-real test-servers test-image image bucket bench scale same trees faults crashes crowd limits lint clean
+.PHONY: help demo test test-fast test-real test-servers test-image image bucket bench scale same trees faults crashes crowd limits choose lint clean
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -63,6 +63,9 @@ crowd: $(VENV)/.tested ## Ten thousand small units, some of them bad: counts, me
 
 limits: $(VENV)/.tested ## What limits 10, 100, 1,000 workers and a million units, in docs/scaling.md
 	$(BIN)/python -m benchmarks limits --page docs/scaling.md $(LIMITS_ARGS)
+
+choose: $(VENV)/.tested ## Which rule for which data: figures and pictures of docs/choosing.md
+	$(BIN)/python -m benchmarks choose --page docs/choosing.md $(CHOOSE_ARGS)
 
 lint: $(VENV)/.linted ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

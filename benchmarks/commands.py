@@ -18,6 +18,7 @@ from benchmarks.agree import share_alike
 from benchmarks.breakdown import breakdown
 from benchmarks.case import Case
 from benchmarks.cases import CASES
+from benchmarks.choose import choose
 from benchmarks.crashes import CRASHES, run_crashes, write_page
 from benchmarks.crashes import as_table as crashes_table
 from benchmarks.crowd import as_table as crowd_table
@@ -221,6 +222,9 @@ def crowd(
     _print(crowd_table(found))
     if any(each.wrong for each in found):
         raise typer.Exit(1)
+
+
+app.command()(choose)
 
 
 def _stages(inputs: Inputs) -> dict[str, Any]:

@@ -1,0 +1,161 @@
+"""``python -m benchmarks choose``: which rule for which data, in figures and pictures."""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from benchmarks.table import write_json
+
+__all__ = ["choose", "tables", "write_page"]
+
+HERE = Path(__file__).parent
+BEGIN, END = "<!-- choose: {} -->", "<!-- end -->"
+Results = dict[str, Any]
+Row = dict[str, Any]
+
+PARTS = ("rules", "dithers", "real")
+
+
+def choose(
+    part: Annotated[
+        list[str] | None, typer.Option("--part", help="rules, dithers or real; repeatable.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder that choose.json is written to.")] = HERE,
+    page: Annotated[
+        Path | None,
+        typer.Option(help="A page for the tables; pictures beside it.", exists=True),
+    ] = None,
+    size: Annotated[int, typer.Option(help="Side of the dithers.", min=64, max=1024)] = 512,
+    quick: Annotated[bool, typer.Option(help="All of it as small as can be: it says nothing.")] = (
+        False
+    ),
+) -> None:
+    """Which rule of the stack for which data: tables, choose.json, pictures of docs/choosing.md.
+
+    Parts that are left out keep their last results. Real data are read where BKGFLOW_REAL_DATA
+    names their folder.
+    """
+    chosen = part or list(PARTS)
+    for name in chosen:
+        if name not in PARTS:
+            raise typer.BadParameter(f"{name} is none of {', '.join(PARTS)}")
+    path = output / "choose.json"
+    before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    pictures = (page.parent if page else output) / "pictures"
+    with tempfile.TemporaryDirectory(prefix="choose-") as scratch:
+        results = before | _measure(Path(scratch), chosen, pictures, 64 if quick else size, quick)
+    write_json(path, results)
+    for table in tables(results).values():
+        typer.echo(f"{table}\n")
+    if page is not None:
+        write_page(page, results)
+
+
+def _measure(
+    scratch: Path, chosen: Sequence[str], pictures: Path, size: int, quick: bool
+) -> Results:
+    from benchmarks.choose_dithers import compare_dithers, example_of
+    from benchmarks.choose_nods import nod_pictures, real_nods, rules_on_nods
+    from benchmarks.choose_pictures import draw_dithers, draw_nods, draw_rules
+
+    logging.disable(logging.WARNING)  # the reference step and its libraries say much
+    found: Results = {}
+    try:
+        if "rules" in chosen:
+            _say("nods: rules on noise and on a source")
+            found["rules"] = rules_on_nods(2_000 if quick else 50_000)
+            draw_rules(found["rules"], pictures / "choosing_rules.png")
+            shown = nod_pictures(scratch, 64 if quick else None)
+            draw_nods(shown, pictures / "choosing_nods.png")
+        if "dithers" in chosen:
+            points, drifts = ((4,), (0.02,)) if quick else ((4, 8, 12), (0.0, 0.02))
+            rows = compare_dithers(scratch, points, drifts, size, 1 if quick else 4, _say)
+            found |= {"dithers": rows, "size": size}
+            example = example_of(scratch, points[len(points) // 2], drifts[-1], size)
+            draw_dithers(example, pictures / "choosing_dithers.png")
+        if "real" in chosen and (rows_of := real_nods(_say)) is not None:
+            found["real"] = rows_of
+    finally:
+        logging.disable(logging.NOTSET)
+    return found
+
+
+def tables(results: Results) -> dict[str, str]:
+    """Return the tables of the page as markdown, by their names; of what was measured."""
+    makers = {"rules": _rules, "dithers": _dithers, "real": _real}
+    return {name: maker(results[name]) for name, maker in makers.items() if name in results}
+
+
+def write_page(page: Path, results: Results) -> None:
+    """Put the tables into a page, between their marks."""
+    text = page.read_text(encoding="utf-8")
+    for name, table in tables(results).items():
+        mark = BEGIN.format(name)
+        before, there, rest = text.partition(mark)
+        if there:
+            text = f"{before}{mark}\n{table}\n{END}{rest.partition(END)[2]}"
+    page.write_text(text, encoding="utf-8")
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _rules(rows: Sequence[Row]) -> str:
+    """Bias under a source, the worst of all its strengths; dropped, scatter: of pure noise."""
+    names = list(dict.fromkeys(row["rule"] for row in rows))
+    numbers = sorted({row["n"] for row in rows})
+    ends = (numbers[0], numbers[len(numbers) // 2], numbers[-1])
+
+    def line(name: str) -> list[str]:
+        own = [row for row in rows if row["rule"] == name]
+        bias = [max(abs(row["bias"]) for row in own if row["n"] == n and row["strength"])
+                for n in ends]  # fmt: skip
+        noise = [row for row in own if not row["strength"]]
+        return [
+            f"`{name}`",
+            *(f"{each:.2g}" if each < 10 else f"{each:.0f}" for each in bias),
+            f"{max(row['dropped'] for row in noise):.1%}",
+            f"{max(row['scatter'] for row in noise if row['n'] > numbers[0]):.2f}",
+        ]
+
+    columns = ["rule", *(f"bias / error, n = {n}" for n in ends), "dropped of pure noise",
+               f"scatter of pure noise, n ≥ {numbers[1]}"]  # fmt: skip
+    return _table(columns, map(line, names))
+
+
+def _dithers(rows: Sequence[Row]) -> str:
+    def line(row: Row) -> list[str]:
+        return [
+            f"{row['points']}", f"{row['drift']:.0%}", row["way"],
+            f"{row['rms']:.3f}", f"{row['bias']:+.3f}",
+            f"{row['rms_under']:.3f}", f"{row['bias_under']:+.3f}",
+        ]  # fmt: skip
+
+    columns = ["dithers", "drift", "background", "rms", "bias", "rms under sources",
+               "bias under sources"]  # fmt: skip
+    return _table(columns, map(line, rows))
+
+
+def _real(rows: Sequence[Row]) -> str:
+    def line(row: Row) -> list[str]:
+        name = row["rule"] if row["rule"] == "before" else f"`{row['rule']}`"
+        return [name, *(f"{each:+.5f}" for each in row["median"]),
+                *(f"{each:.5f}" for each in row["scatter"])]  # fmt: skip
+
+    numbers = range(1, len(rows[0]["median"]) + 1)
+    columns = ["rule", *(f"median, nod {n}" for n in numbers),
+               *(f"scatter, nod {n}" for n in numbers)]  # fmt: skip
+    return _table(columns, map(line, rows))
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
