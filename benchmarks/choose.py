@@ -62,7 +62,7 @@ def _measure(
     scratch: Path, chosen: Sequence[str], pictures: Path, size: int, quick: bool
 ) -> Results:
     from benchmarks.choose_dithers import compare_dithers, example_of
-    from benchmarks.choose_nods import nod_pictures, real_nods, rules_on_nods
+    from benchmarks.choose_nods import demo_nods, real_nods, rules_on_nods
     from benchmarks.choose_pictures import draw_dithers, draw_nods, draw_rules
 
     logging.disable(logging.WARNING)  # the reference step and its libraries say much
@@ -72,7 +72,7 @@ def _measure(
             _say("nods: rules on noise and on a source")
             found["rules"] = rules_on_nods(2_000 if quick else 50_000)
             draw_rules(found["rules"], pictures / "choosing_rules.png")
-            shown = nod_pictures(scratch, 64 if quick else None)
+            shown, found["nods"] = demo_nods(scratch, 64 if quick else None)
             draw_nods(shown, pictures / "choosing_nods.png")
         if "dithers" in chosen:
             points, drifts = ((4,), (0.02,)) if quick else ((4, 8, 12), (0.0, 0.02))
@@ -89,7 +89,7 @@ def _measure(
 
 def tables(results: Results) -> dict[str, str]:
     """Return the tables of the page as markdown, by their names; of what was measured."""
-    makers = {"rules": _rules, "dithers": _dithers, "real": _real}
+    makers = {"rules": _rules, "nods": _nods, "dithers": _dithers, "real": _real}
     return {name: maker(results[name]) for name, maker in makers.items() if name in results}
 
 
@@ -132,12 +132,19 @@ def _rules(rows: Sequence[Row]) -> str:
     return _table(columns, map(line, names))
 
 
+def _nods(rows: Sequence[Row]) -> str:
+    columns = ["the demo's nods", "bias in the slit", "worst row", "rms"]
+    numbers = ("bias", "worst", "rms")
+    return _table(columns, ([row["way"], *(f"{row[each]:.2f}" for each in numbers)]
+                            for row in rows))  # fmt: skip
+
+
 def _dithers(rows: Sequence[Row]) -> str:
     def line(row: Row) -> list[str]:
         return [
             f"{row['points']}", f"{row['drift']:.0%}", row["way"],
-            f"{row['rms']:.3f}", f"{row['bias']:+.3f}",
-            f"{row['rms_under']:.3f}", f"{row['bias_under']:+.3f}",
+            f"{row['rms']:.3f}", f"{row['bias']:.3f}",
+            f"{row['rms_under']:.3f}", f"{row['bias_under']:.3f}",
         ]  # fmt: skip
 
     columns = ["dithers", "drift", "background", "rms", "bias", "rms under sources",
@@ -148,13 +155,13 @@ def _dithers(rows: Sequence[Row]) -> str:
 def _real(rows: Sequence[Row]) -> str:
     def line(row: Row) -> list[str]:
         name = row["rule"] if row["rule"] == "before" else f"`{row['rule']}`"
-        return [name, *(f"{each:+.5f}" for each in row["median"]),
-                *(f"{each:.5f}" for each in row["scatter"])]  # fmt: skip
+        return [name, *(f"{value:+.4f}" if each == "median" else f"{value:.4f}"
+                        for each in numbers for value in row[each])]  # fmt: skip
 
-    numbers = range(1, len(rows[0]["median"]) + 1)
-    columns = ["rule", *(f"median, nod {n}" for n in numbers),
-               *(f"scatter, nod {n}" for n in numbers)]  # fmt: skip
-    return _table(columns, map(line, rows))
+    numbers = ("median", "scatter", "darkest")
+    nods = range(1, len(rows[0]["median"]) + 1)
+    return _table(["rule", *(f"{each}, nod {n}" for each in numbers for n in nods)],
+                  map(line, rows))  # fmt: skip
 
 
 def _say(line: str) -> None:

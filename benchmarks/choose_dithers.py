@@ -36,7 +36,6 @@ BEST: dict[str, Any] = {
     "mask_grow": 1.0,
     "clip": "noise",
     "clip_side": "high",
-    "combine": "weighted",
     "bkg_scale": "factor",
     "bkg_bad_bits": "DO_NOT_USE",
     "bkg_fill": True,
@@ -166,10 +165,10 @@ def compare_dithers(
     targets: int,
     say: Callable[[str], object],
 ) -> list[Row]:
-    """Measure every way on every program; the last two columns are under others' sources.
+    """Measure every way on every program.
 
-    Returns rows of: points, drift, way, pixels (share under sources of others), and rms and bias
-    over all usable pixels and over those, in sigmas of a pixel's noise.
+    Returns rows of: points, drift, way, rms and bias over all usable pixels and over those under
+    sources of others, in sigmas of a pixel's noise; and the share of the latter.
     """
     rows = []
     for number in points:
@@ -211,11 +210,19 @@ def _score(field: Field, way: str) -> dict[str, float]:
         light = np.max([field.truth.sources(each) for each in field.others(name)], axis=0)
         everywhere.append(residual[good])
         under.append(residual[good & (light > BRIGHT * field.sigma)])
-    both, there = np.concatenate(everywhere), np.concatenate(under)
     return {
-        "rms": float(np.sqrt(np.mean(both**2))),
-        "bias": float(np.mean(both)),
-        "rms_under": float(np.sqrt(np.mean(there**2))),
-        "bias_under": float(np.mean(there)),
-        "share_under": there.size / both.size,
+        "rms": _rms(everywhere),
+        "bias": _bias(everywhere),
+        "rms_under": _rms(under),
+        "bias_under": _bias(under),
+        "share_under": sum(map(len, under)) / sum(map(len, everywhere)),
     }
+
+
+def _rms(residuals: Sequence[Image]) -> float:
+    return float(np.sqrt(np.mean(np.concatenate(residuals) ** 2)))
+
+
+def _bias(residuals: Sequence[Image]) -> float:
+    """The mean distance of an exposure's mean from 0: one too high does not make up for another."""
+    return float(np.mean([abs(np.mean(each)) for each in residuals]))

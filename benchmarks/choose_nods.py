@@ -18,7 +18,7 @@ from bkgflow.methods.clip import combine, rejected
 from bkgflow.rules import ClipRule, StackRule
 from bkgflow.simulate import simulate_nods
 
-__all__ = ["NODS", "REAL", "RULES", "STRENGTHS", "nod_pictures", "real_nods", "rules_on_nods"]
+__all__ = ["DEMO", "NODS", "REAL", "RULES", "STRENGTHS", "demo_nods", "real_nods", "rules_on_nods"]
 
 Image = NDArray[np.float64]
 Row = dict[str, Any]
@@ -32,6 +32,18 @@ RULES: Mapping[str, dict[str, Any]] = {
     "clip=noise clip_side=high": {"clip": "noise", "clip_side": "high"},
 }
 """Rules of the stack as arguments of the step, by the names that they have in tables."""
+
+DEMO: Mapping[str, dict[str, Any]] = {
+    "the reference step's rule": {},
+    "clip=noise": {"clip": "noise"},
+    "clip=noise clip_side=high mask_sources=detect bkg_fill=true": {
+        "clip": "noise",
+        "clip_side": "high",
+        "mask_sources": "detect",
+        "bkg_fill": True,
+    },
+}
+"""Ways to the background of the demo's nods, as words for people and as arguments."""
 
 NODS = (3, 4, 5, 6, 7)
 STRENGTHS = (10, 30, 100, 1000)
@@ -76,7 +88,7 @@ def _rule(clip: Any = "sigma", clip_side: Any = "both", combine: Any = "mean") -
 
 
 def _stack(
-    n: int, strength: float, pixels: int
+    n: int, strength: int, pixels: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint32]]:
     """SCI, ERR and DQ, each (n, 1, pixels)."""
     rng = np.random.default_rng((n, strength))
@@ -87,28 +99,37 @@ def _stack(
     return sci.astype(np.float32), err.astype(np.float32), np.zeros(err.shape, np.uint32)
 
 
-def nod_pictures(scratch: Path, size: int | None = None) -> dict[str, Image]:
-    """The third nod of the demo's NIRSpec program before and after, in sigmas of the sky's noise.
+def demo_nods(scratch: Path, size: int | None = None) -> tuple[dict[str, Image], list[Row]]:
+    """Subtract the other four from the third of the demo's NIRSpec nods, in several ways.
 
-    By title; each (ny, nx), NaN where it is DO_NOT_USE.
+    Returns what to look at by title, each (ny, nx) in sigmas of the sky's noise and NaN where it
+    is DO_NOT_USE; and rows of: way, and mean, worst row's mean and rms of the background
+    subtracted less the true sky, of the slit's rows.
     """
     made = simulate_nods(scratch / "nods", points=5, size=size)
     paths = [made.folder / each.name for each in made.truth.exposures]
     target, others = paths[2], [each for each in paths if each != paths[2]]
     sigma = made.truth.detector.sigma(made.truth.plane.level)
+    sky = made.truth.sky(made.truth.exposures[2].window)
+    lit = sky.max(axis=1) > 0
     with fits.open(target) as hdus:
         sci, bad = np.asarray(hdus["SCI"].data, float), (hdus["DQ"].data & DO_NOT_USE) != 0
-    shown = {f"nod 3 of 5, less its median: {target.name}": sci - np.median(sci[~bad])}
-    ways = {"less the mean of the other four, as the reference step: 3-sigma clip": {},
-            "less the mean of the other four with clip=noise": RULES["clip=noise"]}  # fmt: skip
-    for title, arguments in ways.items():
+    shown, rows = {f"nod 3 of 5, less its median: {target.name}": sci - np.median(sci[~bad])}, []
+    for title, arguments in DEMO.items():
         with bkgflow.subtract(target, others, **arguments) as left:
-            shown[title] = np.asarray(left.data, float)
-    return {title: np.where(bad, np.nan, image) / sigma for title, image in shown.items()}
+            shown[f"less the others, {title}"] = np.asarray(left.data, float)
+            wrong = np.where(bad, np.nan, sci - left.data - sky)[lit] / sigma
+        worst = np.nanmean(wrong, axis=1)
+        rows.append({"way": title, "bias": float(np.nanmean(wrong)),
+                     "worst": float(worst[np.argmax(np.abs(worst))]),
+                     "rms": float(np.sqrt(np.nanmean(wrong**2)))})  # fmt: skip
+    return {title: np.where(bad, np.nan, image) / sigma for title, image in shown.items()}, rows
 
 
 def real_nods(say: Callable[[str], object]) -> list[Row] | None:
-    """Median and scatter of each real NIRSpec nod, before and after each rule, MJy/sr.
+    """Figures of each real NIRSpec nod, before and after each rule, MJy/sr.
+
+    Its median, its scatter, and the median of its darkest row: a negative trace of another nod.
 
     None, and a word, where no folder of real data is named.
     """
@@ -120,15 +141,18 @@ def real_nods(say: Callable[[str], object]) -> list[Row] | None:
     rows = []
     for name, arguments in {"before": None, **RULES}.items():
         found = [_real(path, paths, arguments) for path in paths]
-        medians, scatters = zip(*found, strict=True)
-        rows.append({"rule": name, "median": medians, "scatter": scatters})
+        columns = dict(zip(("median", "scatter", "darkest"), zip(*found, strict=True), strict=True))
+        rows.append({"rule": name, **columns})
     return rows
 
 
 def _real(
     target: Path, nods: Sequence[Path], arguments: Mapping[str, Any] | None
-) -> tuple[float, float]:
-    """Median, and scatter from the median absolute deviation, of the pixels that may be used."""
+) -> tuple[float, float, float]:
+    """Median, scatter from the median absolute deviation, and the darkest row's median.
+
+    Of the pixels that may be used, and of rows that have at least half as many as the fullest.
+    """
     with fits.open(target) as hdus:
         sci, usable = np.asarray(hdus["SCI"].data, float), (hdus["DQ"].data & DO_NOT_USE) == 0
     if arguments is not None:
@@ -137,6 +161,9 @@ def _real(
             warnings.simplefilter("ignore")
             with bkgflow.subtract(target, others, **arguments) as left:
                 sci = np.asarray(left.data, float)
-    values = sci[usable & np.isfinite(sci)]
-    median = float(np.median(values))
-    return median, float(1.4826 * np.median(np.abs(values - median)))
+    usable &= np.isfinite(sci)
+    median = float(np.median(sci[usable]))
+    counts = usable.sum(axis=1)
+    rows = [np.median(line[good]) for line, good, n in zip(sci, usable, counts, strict=True)
+            if 2 * n >= counts.max()]  # fmt: skip
+    return median, float(1.4826 * np.median(np.abs(sci[usable] - median))), float(min(rows))
