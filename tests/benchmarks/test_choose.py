@@ -54,7 +54,7 @@ def test_tables_are_put_between_their_marks(tmp_path):
     assert page.read_text() == f"a\n<!-- choose: nods -->\n{table}\n<!-- end -->\nb\n<!-- end -->\n"
 
 
-@pytest.mark.parametrize("words", told(), ids=lambda words: " ".join(words))
+@pytest.mark.parametrize("words", list(told()), ids=" ".join)
 def test_arguments_of_the_page_are_valid(words):
     given = {name: value(word) for name, word in words.items() if name not in DITHERED}
     settings = StepSettings.of(**given)
@@ -87,7 +87,7 @@ def test_bkgflow_is_nearest_to_the_truth_in_every_program():
     for program in programs:
         own = [row for row in rows if (row["points"], row["drift"]) == program]
         for number in ("rms", "bias", "rms_under", "bias_under"):
-            assert min(own, key=lambda row: row[number])["way"] == "bkgflow", (program, number)  # noqa: B023
+            assert min(own, key=lambda row: row[number])["way"] == "bkgflow", (program, number)
 
 
 def test_noise_leaves_no_source_in_nods():
