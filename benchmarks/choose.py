@@ -140,28 +140,33 @@ def _nods(rows: Sequence[Row]) -> str:
 
 
 def _dithers(rows: Sequence[Row]) -> str:
-    def line(row: Row) -> list[str]:
-        return [
-            f"{row['points']}", f"{row['drift']:.0%}", row["way"],
-            f"{row['rms']:.3f}", f"{row['bias']:.3f}",
-            f"{row['rms_under']:.3f}", f"{row['bias_under']:.3f}",
-        ]  # fmt: skip
-
-    columns = ["dithers", "drift", "background", "rms", "bias", "rms under sources",
-               "bias under sources"]  # fmt: skip
-    return _table(columns, map(line, rows))
+    """A line for each program and set of pixels; rms / bias of each way."""
+    ways = list(dict.fromkeys(row["way"] for row in rows))
+    programs = list(dict.fromkeys((row["points"], row["drift"]) for row in rows))
+    pixels = {"all": ("rms", "bias"), "under sources": ("rms_under", "bias_under")}
+    cells = {
+        (row["points"], row["drift"], row["way"], name): f"{row[rms]:.2f} / {row[bias]:.2f}"
+        for row in rows
+        for name, (rms, bias) in pixels.items()
+    }
+    lines = (
+        [f"{points}", f"{drift:.0%}", name, *(cells[points, drift, way, name] for way in ways)]
+        for points, drift in programs
+        for name in pixels
+    )
+    return _table(["dithers", "drift", "pixels", *ways], lines)
 
 
 def _real(rows: Sequence[Row]) -> str:
-    def line(row: Row) -> list[str]:
-        name = row["rule"] if row["rule"] == "before" else f"`{row['rule']}`"
-        return [name, *(f"{value:+.4f}" if each == "median" else f"{value:.4f}"
-                        for each in numbers for value in row[each])]  # fmt: skip
-
+    """Rules that give the same are one line."""
     numbers = ("median", "scatter", "darkest")
-    nods = range(1, len(rows[0]["median"]) + 1)
-    return _table(["rule", *(f"{each}, nod {n}" for each in numbers for n in nods)],
-                  map(line, rows))  # fmt: skip
+    lines: dict[tuple[str, ...], list[str]] = {}
+    for row in rows:
+        cells = [", ".join(f"{value:.4f}" for value in row[each]) for each in numbers]
+        name = row["rule"] if row["rule"] == "before" else f"`{row['rule']}`"
+        lines.setdefault(tuple(cells), []).append(name)
+    columns = ["rule", "medians", "scatters", "darkest rows"]
+    return _table(columns, ([", ".join(names), *cells] for cells, names in lines.items()))
 
 
 def _say(line: str) -> None:

@@ -153,6 +153,7 @@ class Example:
     """What a picture shows of one exposure, in sigmas of a pixel's noise; NaN where it is bad."""
 
     name: str
+    program: str  # in words
     light: Image  # the exposure, less its median
     residuals: dict[str, Image]
 
@@ -191,7 +192,8 @@ def example_of(scratch: Path, points: int, drift: float, size: int) -> Example:
         [(_, background)] = _backgrounds(field, way)
         residuals[way] = np.where(good, field.residual(name, background), np.nan)
     light = (sci - np.median(sci[good])) / field.sigma
-    return Example(name, np.where(good, light, np.nan), residuals)
+    program = f"one of {points} dithers, drift {drift:.0%}"
+    return Example(name, program, np.where(good, light, np.nan), residuals)
 
 
 def _backgrounds(field: Field, way: str) -> Iterator[tuple[str, Image]]:

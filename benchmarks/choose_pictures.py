@@ -54,8 +54,8 @@ def draw_dithers(example: Example, path: Path, side: int = 140) -> Path:
     bar = figure.colorbar(last, ax=axes, shrink=0.85, extend="both")
     bar.set_label("noise of a pixel (1 sigma)", fontsize=8)
     figure.suptitle(
-        "Background subtracted less the true sky (red: too much), beside the exposure: "
-        "white is right, grey is bad",
+        f"Background subtracted less the true sky (red: too much; white is right), beside the "
+        f"exposure ({example.program}); grey: bad pixels",
         fontsize=9,
     )
     return _save(figure, path)
