@@ -11,8 +11,8 @@ from bkgflow.methods._compiled import inlined
 from bkgflow.methods.arrays import Bools, Doubles, Integers, Reals, Words
 
 __all__ = [
-    "MAD", "MINMAX", "NOISE", "NOTHING", "SPREAD", "Exposures", "Room", "Rule", "Tile", "drop_far",
-    "drop_noisy", "middle_of",
+    "MAD", "MINMAX", "NOISE", "NORMAL", "NOTHING", "ROUNDING", "SPREAD", "Exposures", "Room",
+    "Rule", "Tile", "drop_far", "drop_noisy", "middle_of",
 ]  # fmt: skip
 
 SPREAD, MAD, NOISE, MINMAX, NOTHING = range(5)
@@ -84,10 +84,9 @@ class Tile(NamedTuple):
 
 
 class Room(NamedTuple):
-    """Room for one pixel: (n_members,) each."""
+    """Room for one pixel: (n_members,)."""
 
     ordered: Doubles
-    deviation: Doubles
 
 
 @inlined
@@ -111,9 +110,9 @@ def middle_of(values: Doubles, first: int, stop: int) -> float:
 
 
 @inlined
-def _spread(rule: Rule, room: Room, first: int, stop: int) -> float:
+def _spread(rule: Rule, ordered: Doubles, first: int, stop: int) -> float:
     """Return how far sorted values scatter around their median, or mean."""
-    ordered, m, total = room.ordered, stop - first, 0.0
+    m, total = stop - first, 0.0
     if rule.clip == SPREAD:
         for j in range(first, stop):
             total += ordered[j]
@@ -121,14 +120,47 @@ def _spread(rule: Rule, room: Room, first: int, stop: int) -> float:
         for j in range(first, stop):  # a second pass, or high levels would cancel
             squares += (ordered[j] - mean) * (ordered[j] - mean)
         return float(np.sqrt(squares / m))
-    middle, away = middle_of(ordered, first, stop), room.deviation
-    for j in range(m):
-        away[j] = abs(ordered[first + j] - middle)
-        total += away[j]
-    _sort(away, m)
-    spread = NORMAL * rule.mad[m] * middle_of(away, 0, m)
+    middle = middle_of(ordered, first, stop)
+    spread = NORMAL * rule.mad[m] * _middle_deviation(ordered, first, stop, middle)
+    if spread > 0.0:
+        return spread
     # Where more than half are equal the others still tell something of the scatter.
-    return spread if spread > 0.0 else NORMAL_MEAN * total / m
+    for j in range(first, stop):
+        total += abs(ordered[j] - middle)
+    return NORMAL_MEAN * total / m
+
+
+@inlined
+def _middle_deviation(ordered: Doubles, first: int, stop: int, middle: float) -> float:
+    """Return the median distance of sorted values from their median, from there to both sides."""
+    lower = (first + stop - 1) // 2
+    upper, last, before = lower + 1, 0.0, 0.0
+    for _ in range((stop - first) // 2 + 1):
+        below = middle - ordered[lower] if lower >= first else np.inf
+        above = ordered[upper] - middle if upper < stop else np.inf
+        before = last
+        if below <= above:
+            last, lower = below, lower - 1
+        else:
+            last, upper = above, upper + 1
+    return 0.5 * (last + (last if (stop - first) % 2 else before))
+
+
+@inlined
+def _sorted_values(rule: Rule, n: int, t: int, tile: Tile, room: Room) -> int:
+    """Sort the values of a pixel that take part, and return how many they are."""
+    ordered, number = room.ordered, 0
+    if rule.clip == MAD:  # the tile was sorted before
+        number = int(tile.number[t])
+        for i in range(number):
+            ordered[i] = tile.ordered[i, t]
+        return number
+    for i in range(n):
+        if tile.kept[i, t]:
+            ordered[number] = tile.value[i, t]
+            number += 1
+    _sort(ordered, number)
+    return number
 
 
 @inlined
@@ -137,18 +169,11 @@ def drop_far(rule: Rule, n: int, t: int, tile: Tile, room: Room) -> None:
 
     Those of the last iteration hold for all values: one that was dropped early can come back.
     """
-    ordered, number, iteration = room.ordered, 0, 0
-    for i in range(n):
-        if tile.kept[i, t]:
-            ordered[number] = tile.value[i, t]
-            number += 1
-    _sort(ordered, number)
+    ordered, number, iteration = room.ordered, _sorted_values(rule, n, t, tile, room), 0
     first, stop, low, high = 0, number, -np.inf, np.inf
     while stop > first and (iteration < rule.maxiters or rule.maxiters == 0):
-        half, middle = (
-            rule.sigma * _spread(rule, room, first, stop),
-            middle_of(ordered, first, stop),
-        )
+        half = rule.sigma * _spread(rule, ordered, first, stop)
+        middle = middle_of(ordered, first, stop)
         if rule.clip == MAD and half < ROUNDING * abs(middle):
             half = ROUNDING * abs(middle)
         low = middle - half if rule.below else -np.inf

@@ -17,7 +17,9 @@ from bkgflow.methods.clip._pixel import (
     MAD,
     MINMAX,
     NOISE,
+    NORMAL,
     NOTHING,
+    ROUNDING,
     Exposures,
     Room,
     Rule,
@@ -118,6 +120,51 @@ def _find_far(rule: Rule, n: int, width: int, tile: Tile) -> None:
 
 
 @inlined
+def _sort_tile(rule: Rule, n: int, width: int, tile: Tile) -> None:
+    """Sort the values of every pixel that are kept; those that are not are infinite."""
+    network = rule.network
+    for i in range(n):
+        value, kept, row = tile.value[i], tile.kept[i], tile.ordered[i]
+        for t in range(width):
+            row[t] = value[t] if kept[t] else np.inf
+    for p in range(network.shape[0]):
+        low, high = tile.ordered[network[p, 0]], tile.ordered[network[p, 1]]
+        for t in range(width):
+            x, y = low[t], high[t]
+            low[t] = x if x < y else y
+            high[t] = y if x < y else x
+
+
+@inlined
+def _find_apart(rule: Rule, n: int, width: int, tile: Tile) -> None:
+    """Find the pixels of which a value may be outside the first robust bounds.
+
+    Along sorted values the distance from their median falls, then rises: the k-th smallest is the
+    least that k neighbours have at the farther one of their ends.
+    """
+    _sort_tile(rule, n, width, tile)
+    ordered, middle, low, high = tile.ordered, tile.total, tile.weights, tile.spread
+    for t in range(width):
+        middle[t] = 0.5 * (ordered[(n - 1) // 2, t] + ordered[n // 2, t])
+        low[t], high[t] = np.inf, np.inf
+    for k, least in ((n + 1) // 2, low), (n // 2 + 1, high):
+        for i in range(n - k + 1):
+            left, right = ordered[i], ordered[i + k - 1]
+            for t in range(width):
+                below, above = middle[t] - left[t], right[t] - middle[t]
+                away = below if below > above else above
+                least[t] = away if away < least[t] else least[t]
+    lowest, highest = ordered[0], ordered[n - 1]
+    for t in range(width):
+        spread = NORMAL * rule.mad[n] * (0.5 * (low[t] + high[t]))
+        half = max(rule.sigma * spread, ROUNDING * abs(middle[t])) * (1.0 - CAUTION)
+        near_below = (lowest[t] > middle[t] - half) | (not rule.below)
+        near_above = (highest[t] < middle[t] + half) | (not rule.above)
+        near = (tile.number[t] == n) & (spread > 0.0) & near_below & near_above
+        tile.found[t] = (tile.number[t] > 1.0) & (not near)
+
+
+@inlined
 def _drop_ends(rule: Rule, n: int, width: int, tile: Tile) -> None:
     """Drop the first of the lowest and the last of the highest; at least one value is left."""
     low, high, lowest, highest = tile.total, tile.weights, tile.lowest, tile.highest
@@ -147,7 +194,7 @@ def _drop(rule: Rule, n: int, width: int, tile: Tile, room: Room) -> None:
     if rule.clip == NOISE:
         _find_noisy(rule, n, width, tile)
     elif rule.clip == MAD:
-        tile.found[:width] = True
+        _find_apart(rule, n, width, tile)
     else:
         if rule.reach == np.inf:
             return
@@ -195,20 +242,14 @@ def _medians(rule: Rule, n: int, width: int, tile: Tile) -> None:
 
     A median is decided by the values with small errors: it has the error of their harmonic mean.
     """
-    inverse, ordered, network = tile.weights, tile.ordered, rule.network
+    inverse, ordered = tile.weights, tile.ordered
     for t in range(width):
         inverse[t] = 0.0
     for i in range(n):
-        value, error, kept, row = tile.value[i], tile.error[i], tile.kept[i], ordered[i]
+        error, kept = tile.error[i], tile.kept[i]
         for t in range(width):
-            row[t] = value[t] if kept[t] else np.inf
             inverse[t] += 1.0 / abs(error[t]) if kept[t] else 0.0
-    for p in range(network.shape[0]):
-        low, high = ordered[network[p, 0]], ordered[network[p, 1]]
-        for t in range(width):
-            x, y = low[t], high[t]
-            low[t] = x if x < y else y
-            high[t] = y if x < y else x
+    _sort_tile(rule, n, width, tile)
     for t in range(width):
         if tile.used[t] > 2.0:
             tile.total[t] = middle_of(ordered[:, t], 0, int(tile.used[t]))
