@@ -32,7 +32,7 @@ RUN apt-get update \
 WORKDIR /source
 # What changes seldom comes first: the packages are not installed again for every change of a line.
 COPY pyproject.toml constraints.txt deploy/image/requirements.py ./
-ARG EXTRAS="plot s3 crds metrics postgres"
+ARG EXTRAS="plot s3 crds metrics postgres sources"
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=pip,target=/etc/pip.conf \
     --mount=type=secret,id=certificates,target=/etc/ssl/certs/ca-certificates.crt \

@@ -39,7 +39,13 @@ from bkgflow.rules import (
 )  # fmt: skip
 from bkgflow.strun import without_foreign
 
-__all__ = ["MASK_ARGUMENTS", "STACK_ARGUMENTS", "StepSettings"]
+__all__ = [
+    "MASK_ARGUMENTS",
+    "NAMED_FILES",
+    "STACK_ARGUMENTS",
+    "StepSettings",
+    "usual_values",
+]
 
 MOST_ROUNDS = 2**31 - 1
 """More than this and a kernel's counter would overflow."""
@@ -63,6 +69,10 @@ MASK_ARGUMENTS = (
     "mask_sources", "mask_threshold", "mask_smooth", "mask_grow", "bkg_scale", "bkg_scale_map",
 )  # fmt: skip
 """Arguments that decide what is done to exposures before they are combined."""
+
+NAMED_FILES = ("mask_sources", "bkg_scale_map")
+"""Arguments that name files, of which a combined background's key has the versions: a unit's key
+does not have their paths, so that files may be moved."""
 
 
 class StepSettings(BaseModel):
@@ -313,3 +323,8 @@ class StepSettings(BaseModel):
         fields = type(self).model_fields
         usual = {name for name in RARE if getattr(self, name) == fields[name].default}
         return self.model_dump(include=set(names) - usual, mode="json")
+
+
+def usual_values() -> dict[str, object]:
+    """Return the defaults of the arguments that no key holds at them (`RARE`)."""
+    return {name: StepSettings.model_fields[name].default for name in RARE}

@@ -19,6 +19,7 @@ from bkgflow.io.storage.space import stamps_of
 from bkgflow.planning.keys import Key
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.unit import Unit
+from bkgflow.settings import usual_values
 from bkgflow.verdict import State
 
 __all__ = ["Choice", "Choices", "Resume", "cause_of", "choose_units"]
@@ -245,11 +246,12 @@ class _Look:
         """Return what has changed, each with the cause that it belongs to."""
         if unit.digest == kept.digest:
             return []
-        own = unit.key.without("shared result").differences(kept.key.without("shared result"))
+        before, usual = kept.key.without("shared result"), usual_values()
+        own = unit.key.without("shared result").differences(before, usual)
         found = [(cause_of(each.name), each.words) for each in own]
         now = self.shared.get(unit.shared)
         if now is not None and kept.shared_key is not None:
-            differences = now.differences(kept.shared_key)
+            differences = now.differences(kept.shared_key, usual)
             found += [(cause_of(each.name), each.words) for each in differences]
         elif bool(unit.shared) != bool(kept.shared_key):
             words = "backgrounds: " + ("some, none before" if unit.shared else "none, some before")
@@ -264,7 +266,10 @@ def _left_off(kept: Kept) -> str:
 
 
 INPUTS: Collection[str] = ("target", "background", "segment", "skipped because")
-REFERENCES: Collection[str] = ("catalog", "mask")
+REFERENCES: Collection[str] = (
+    "catalog", "mask", "source mask", "WCS of the source mask", "mask of the exposure before it",
+    "bkg_scale_map",
+)  # fmt: skip
 
 
 def cause_of(part: str) -> str:

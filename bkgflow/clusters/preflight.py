@@ -21,7 +21,7 @@ from distributed import Client
 from bkgflow.clusters import introduce as introduction
 from bkgflow.clusters.crew import Crew, Limits, Workers, start_again
 from bkgflow.clusters.on_worker import Visit, admit, clear, visit
-from bkgflow.clusters.refusals import together, unanswered, unseen, unusable
+from bkgflow.clusters.refusals import lacking, together, unanswered, unseen, unusable
 from bkgflow.clusters.skew import OF_SCHEDULERS, OF_WORKERS, PACKAGES, differences, skew
 from bkgflow.clusters.trial import Trial
 from bkgflow.errors import BkgflowError, UsageError
@@ -128,6 +128,8 @@ async def _ask_one(client: Client, trial: Trial, token: str, worker: str) -> Usa
     said = await call(eval, CALL, _question(trial))
     if problem := _unfit("Every worker", worker, said, OF_WORKERS, trial):
         return problem
+    if problem := lacking(worker, said, trial.packages):
+        return problem
     mine = f"{token}-{uuid4().hex[:8]}"
     wrong = Visit({}, "")
     try:
@@ -182,7 +184,7 @@ async def ask_scheduler(client: Client, trial: Trial) -> UsageError | None:
 
 def _question(trial: Trial) -> dict[str, object]:
     """Return the names that `CALL` needs."""
-    question = ("" if trial.allow_skew else VERSION, PACKAGES, MODULES)
+    question = ("" if trial.allow_skew else VERSION, [*PACKAGES, *trial.packages], MODULES)
     return {"source": inspect.getsource(introduction), "space": {}, "question": question}
 
 

@@ -12,6 +12,7 @@ from bkgflow.io.storage.trial import UNSEEN
 from bkgflow.version import VERSION
 
 __all__ = [
+    "lacking",
     "nobody",
     "together",
     "too_many_deaths",
@@ -46,6 +47,19 @@ def unusable(who: str, address: str, said: Mapping[str, str]) -> UsageError | No
             cure=f"Install bkgflow {VERSION} there, or start it from the environment or image of "
             "this process",
         )
+    return None
+
+
+def lacking(worker: str, said: Mapping[str, str], packages: Mapping[str, str]) -> UsageError | None:
+    """Return which package a worker lacks that this plan needs, and the extra that brings it."""
+    for package, extra in packages.items():
+        if said.get(package) == "none":
+            return UsageError(
+                f"Every worker must have {package} for this plan",
+                value=f"{worker}: it is not installed",
+                cure=f"Install {extra} there, or start it from the environment or image of this "
+                "process",
+            )
     return None
 
 

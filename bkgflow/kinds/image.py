@@ -15,6 +15,7 @@ from bkgflow.io.products.describe import COMBINED_SUFFIX, product_name
 from bkgflow.io.products.pixels import STREAMED_BYTES
 from bkgflow.io.products.writer import Changes, Edit, Plane, unedited
 from bkgflow.io.storage.identity import Identity
+from bkgflow.kinds.advice import idle_arguments, idle_clip
 from bkgflow.kinds.backgrounds import check_times, choose_backgrounds
 from bkgflow.kinds.bands import (
     Band,
@@ -41,7 +42,6 @@ from bkgflow.planning.kind import Facts, Piece, Prepared, Request
 from bkgflow.planning.unit import IMPRINT_BYTES, Shared
 from bkgflow.record import ImageFound
 from bkgflow.settings import MASK_ARGUMENTS, STACK_ARGUMENTS, StepSettings
-from bkgflow.texts import many
 from bkgflow.verdict import State
 
 __all__ = ["ImageKind"]
@@ -133,17 +133,9 @@ class ImageKind(Kind):
         )
 
     def notes(self, shared: Sequence[Shared], settings: StepSettings) -> tuple[str, ...]:
-        """That the clip can drop nothing from so few exposures, and what could."""
-        clip, numbers = settings.stack_rule.clip, [len(each.members) for each in shared]
-        few = [n for n in numbers if n > 1 and not clip.can_clip(n)]
-        if not few or clip.method == "none":
-            return ()
-        all_of_them = many(len(numbers), "combined background")
-        which = all_of_them if len(few) == len(numbers) else f"{len(few):,} of {all_of_them}"
-        return (
-            f"clip={clip.method} can drop nothing from {which}, made of {max(few)} exposures or "
-            "fewer: clip=noise can, from three on (from two with clip_side=high)",
-        )
+        """What does nothing: arguments beside others, or a clip with so few exposures."""
+        numbers = [len(each.members) for each in shared]
+        return (*idle_arguments(settings), *idle_clip(settings.stack_rule.clip, numbers))
 
     def companions(self, prepared: Prepared, settings: StepSettings) -> tuple[str, ...]:
         """A combined background, where it is to be saved and there is one."""
@@ -310,11 +302,18 @@ def _put_n_used(pixels: Plane, background: Packed, rows: slice) -> None:
 
 
 def _nothing_valid(work: Assignment) -> BackgroundError:
-    masked = "" if work.settings.mask_sources is None else ", or masked"
+    """Say that no pixel has a background, and why a value may take no part."""
+    settings, why = work.settings, ["NaN or infinite"]
+    if settings.mask_sources is not None:
+        why.append("masked")
+    if settings.stack_rule.bad_bits:
+        why.append("flagged as bad (bkg_bad_bits, bkg_good_bits)")
+    if settings.stack_rule.needs_errors:
+        why.append("without an ERR above 0, which clip=noise and combine=weighted need")
     files = ", ".join(member.name for member in work.members)
     return BackgroundError(
         "At least one pixel of the target must have a valid background",
         file=work.members[0] if len(work.members) == 1 else work.target.location,
-        value=f"every pixel of {files} in {work.target.window} is NaN or infinite{masked}",
+        value=f"every pixel of {files} in {work.target.window} is {', or '.join(why)}",
         cure="Check the backgrounds, or take them out of the association",
     )

@@ -31,11 +31,15 @@ __all__ = [
     "mask_parts",
     "masking_of",
     "own_mask",
+    "packages_for_masks",
 ]
 
 PIXEL_BYTES = 72
 """Of a pixel of an exposure whose sources are masked: its image, as it is, smoothed, without sky,
 and the sky's, some of them float64."""
+
+EXTRA = "bkgflow[sources]"
+"""What brings the library that looks for sources."""
 
 
 def masking_of(settings: StepSettings) -> Masking | None:
@@ -53,13 +57,23 @@ def masking_of(settings: StepSettings) -> Masking | None:
     from bkgflow.io.references.source_masks import find_masking  # astropy's tables
 
     masking = find_masking(settings.mask_sources)
-    if masking.way == "detect" and find_spec("photutils") is None:
+    if masking.way == "detect":
+        _check_detectable()
+    return masking
+
+
+def packages_for_masks(settings: StepSettings) -> dict[str, str]:
+    """Return the packages that tasks need to mask sources, and the extra that brings each."""
+    return {"photutils": EXTRA} if settings.mask_sources == "detect" else {}
+
+
+def _check_detectable() -> None:
+    if find_spec("photutils") is None:
         raise UsageError(
             "To look for sources, photutils must be installed",
             value="mask_sources=detect",
-            cure=how_to_install("bkgflow[sources]"),
+            cure=how_to_install(EXTRA),
         )
-    return masking
 
 
 def choose_masks(prepared: Prepared, settings: StepSettings) -> Prepared:
@@ -133,6 +147,8 @@ def mask_of(look: Look, masking: Masking, rule: MaskRule) -> Mask:
     ------
     InputError
         If a file cannot be read, or the exposure's place on the sky is not known.
+    UsageError
+        If the library that looks for sources is not installed.
     """
     # What most programs do without is imported when it is asked for.
     from bkgflow.io.references.source_masks import folder_mask, segments, spots
@@ -140,6 +156,7 @@ def mask_of(look: Look, masking: Masking, rule: MaskRule) -> Mask:
     source = look.source
     match masking.way:
         case "detect":
+            _check_detectable()  # a plan may be carried out where it was not made
             image = look_at(look)
             with unwarned():  # that there is no source, or that what is NaN does not count
                 masked = detect_sources(image, rule)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 from bkgflow.detector import Window
@@ -24,6 +25,9 @@ Value = Atom | tuple[Plain, ...]
 """What a part may be: anything else would go into a hash by chance."""
 
 IDENTITY = tuple(each.name for each in fields(Identity))
+
+
+EMPTY: Mapping[str, object] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +76,20 @@ class Key:
         """Say in words where this key differs from an earlier one; nothing where it does not."""
         return [each.words for each in self.differences(before)]
 
-    def differences(self, before: Key) -> list[Difference]:
-        """Return where this key differs from an earlier one, part by part."""
+    def differences(self, before: Key, usual: Mapping[str, object] = EMPTY) -> list[Difference]:
+        """Return where this key differs from an earlier one, part by part.
+
+        ``usual`` has the values of parts that stand in keys only where they are others.
+        """
         names = dict.fromkeys(part.name for part in (*before.parts, *self.parts))
         return [
             Difference(name, words)
             for name in names
-            for words in _differences(name, before.values(name), self.values(name))
+            for words in _differences(
+                name,
+                before.values(name) or _usual(name, usual),
+                self.values(name) or _usual(name, usual),
+            )
         ]
 
     def values(self, name: str) -> list[Value]:
@@ -113,6 +124,10 @@ def _checked(name: str, value: object) -> Value:
     if isinstance(value, list | tuple) and all(isinstance(item, Plain) for item in value):
         return tuple(value)
     raise TypeError(f"a key cannot hold {name} = {value!r} ({type(value).__name__})")
+
+
+def _usual(name: str, usual: Mapping[str, object]) -> list[Value]:
+    return [_checked(name, usual[name])] if name in usual else []
 
 
 def _plain(value: Value) -> object:
@@ -161,4 +176,4 @@ def _word(value: Value) -> str:
         return value.name
     if isinstance(value, tuple):
         return ", ".join(map(_word, value)) or "none"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value) or "none"

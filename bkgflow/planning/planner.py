@@ -25,7 +25,7 @@ from bkgflow.programs.association import Association, Product
 from bkgflow.programs.passed_over import PassedOver
 from bkgflow.programs.search_path import SearchPath, check_confined
 from bkgflow.record import printable
-from bkgflow.settings import StepSettings
+from bkgflow.settings import NAMED_FILES, StepSettings
 from bkgflow.verdict import State, Verdict
 from bkgflow.version import VERSION
 
@@ -237,9 +237,10 @@ class Planner:
         target, references = found.target, found.references
         kind = self.kind_of(target)
         digest = found.shared.digest if found.shared else ""
+        names = [name for name in kind.arguments if name not in NAMED_FILES]
         parts = [
             ("method", f"{kind.name} {kind.version}"),
-            *self.settings.only(kind.arguments).items(),
+            *self.settings.only(names).items(),
             ("target", target.identity),
             *_imprint_part(found),
             *(references.identities if references else ()),

@@ -257,5 +257,5 @@ def _nothing(given: object, program: Program) -> PlanError:
         "A program must hold an association of level 2 at least (*_asn.json, or any JSON)",
         file=Location.of(given) if isinstance(given, str | os.PathLike) else None,
         value="; ".join(summed_up(program.passed_over)),
-        cure=CURE,
+        cure=f"{CURE}; backgrounds=dithers needs no association",
     )

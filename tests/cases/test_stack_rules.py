@@ -13,7 +13,7 @@ from stdatamodels.jwst.datamodels import dqflags
 
 import bkgflow
 from bkgflow.detector import EVERY_BIT, FLUX_ESTIMATED, PIXEL_FLAGS, bits_of, names_of_bits
-from bkgflow.errors import MetadataError, SettingsError
+from bkgflow.errors import BackgroundError, MetadataError, SettingsError
 from bkgflow.settings import RARE, STACK_ARGUMENTS, StepSettings
 from tests.helpers.exposures import make_model, write_association
 from tests.helpers.warm import compile_kernels
@@ -140,6 +140,31 @@ def test_a_plan_says_once_that_nothing_can_be_clipped(program, tmp_path):
     assert bkgflow.Plan.load(saved(plan, tmp_path)).notes == plan.notes
     for rules in ({"clip": "noise"}, {"clip": "none"}, {"clip": "minmax"}, {"sigma": 1.0}):
         assert bkgflow.plan(program, tmp_path, **rules).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"clip": "none", "clip_side": "high"}, "clip_side=high with clip=none"),
+        ({"clip": "minmax", "sigma": 2.0, "clip_side": "low"}, "sigma=2.0 with clip=minmax"),
+        ({"clip": "noise", "bkg_weights": "exptime"}, "bkg_weights=exptime without combine"),
+        ({"clip": "noise", "mask_grow": 1}, "mask_grow=1.0 without mask_sources"),
+    ],
+)
+def test_a_plan_says_which_arguments_do_nothing(given, words, program, tmp_path):
+    [note] = bkgflow.plan(program, tmp_path, **given).notes
+    assert note.startswith("without effect: ")
+    assert words in note
+
+
+def test_backgrounds_without_err_are_said_to_be_so(program, tmp_path):
+    for i in range(3):
+        with datamodels.open(program / f"b{i}_rate.fits") as model:
+            model.err[...] = 0
+            model.save(str(tmp_path / f"b{i}_rate.fits"))
+    names = sorted(tmp_path.glob("b*_rate.fits"))
+    with pytest.raises(BackgroundError, match="without an ERR above 0"):
+        bkgflow.subtract(program / "t0_rate.fits", names, output_dir=tmp_path, clip="noise")
 
 
 def saved(plan, folder):

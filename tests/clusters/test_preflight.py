@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 from contextlib import suppress
 from types import SimpleNamespace
 
+import bkgflow
 from bkgflow.clusters.crew import Limits
 from bkgflow.clusters.preflight import ask
+from bkgflow.clusters.refusals import lacking
 from bkgflow.clusters.trial import Trial
 from bkgflow.io.storage.location import Location
+from tests.helpers.crowded import write_field
 
 WORKER = "tcp://x:1"
 
@@ -52,3 +56,19 @@ def test_a_run_that_ends_while_a_worker_is_asked_leaves_no_error_behind(tmp_path
     asyncio.run(main())
     assert said == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_worker_that_lacks_a_package_is_told_which_extra_brings_it():
+    packages = {"photutils": "bkgflow[sources]"}
+    assert lacking(WORKER, {"photutils": "3.0.0"}, packages) is None
+    problem = lacking(WORKER, {"photutils": "none"}, packages)
+    assert re.search(r"photutils.*tcp://x:1.*bkgflow\[sources\]", str(problem))
+
+
+def test_workers_are_asked_for_what_the_plan_needs(tmp_path):
+    write_field(tmp_path / "field", 3)
+    said = []
+    for given in ({}, {"mask_sources": "detect"}):
+        plan = bkgflow.plan(tmp_path / "field", tmp_path / "out", **given)
+        said.append(Trial.of(plan).packages)
+    assert said == [{}, {"photutils": "bkgflow[sources]"}]

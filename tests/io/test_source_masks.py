@@ -13,6 +13,7 @@ from bkgflow.io.references.catalog import read_positions
 from bkgflow.io.references.mask import read_regions
 from bkgflow.io.references.sky import on_sky
 from bkgflow.io.references.source_masks import find_masking
+from bkgflow.io.storage.location import Location
 from bkgflow.kinds.looks import Look
 from bkgflow.kinds.masks import check_maskable, mask_of
 from bkgflow.rules import MaskRule
@@ -168,6 +169,29 @@ def test_what_is_no_mask_is_refused(tmp_path):
     (tmp_path / "table.csv").write_text("name,flux\na,1\nb,2\n")
     with pytest.raises(FileError, match=r"table\.csv: .* must have their positions.*name, flux"):
         find_masking(str(tmp_path / "table.csv"))
+
+
+def test_a_text_is_refused_in_one_sentence(tmp_path):
+    (tmp_path / "text.txt").write_text("hello\n")
+    with pytest.raises(FileError, match=r"must have their positions.*found: hello") as caught:
+        find_masking(str(tmp_path / "text.txt"))
+    assert "FileError" not in str(caught.value)
+
+
+def test_an_image_that_is_no_map_is_refused(field, tmp_path):
+    header = fits.Header({key.upper(): value for key, value in header_of(1).items()})
+    fits.PrimaryHDU(np.full(SHAPE, 1.5, np.float32), header).writeto(tmp_path / "a_rate.fits")
+    with pytest.raises(FileError, match=r"whole numbers alone.*found: 1\.5"):
+        masked(field.paths[1], tmp_path / "a_rate.fits")
+
+
+def test_a_store_that_does_not_answer_is_named(monkeypatch):
+    def away(_):
+        raise TimeoutError("the store did not do it")
+
+    monkeypatch.setattr(Location, "is_dir", away)
+    with pytest.raises(FileError, match=r"map\.fits: .*the store did not do it"):
+        find_masking("s3://bucket/map.fits")
 
 
 def test_maps_of_regions(tmp_path):

@@ -2,6 +2,8 @@
 whichever way they are computed."""
 
 import math
+import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -233,6 +235,27 @@ def test_a_saved_plan_masks_as_well(field, tmp_path):
     loaded = bkgflow.Plan.load(tmp_path / "plan.json")
     assert loaded.shared == plan.shared
     assert loaded.shared[0].masking.way == "segmentation"
+
+
+def test_who_lacks_the_library_is_told_the_extra(field, tmp_path, monkeypatch):
+    """A plan may be carried out elsewhere than it was made."""
+    plan = bkgflow.plan(field.paths[0].parent, tmp_path / "out", mask_sources="detect")
+    monkeypatch.setitem(sys.modules, "photutils", None)
+    result = bkgflow.run(plan, "threads", progress=False)
+    assert len(result.failed) == len(plan.units)
+    assert all("bkgflow[sources]" in verdict.reason for _, verdict in result.failed)
+
+
+def test_masks_and_maps_that_were_moved_change_nothing(field, regions, tmp_path):
+    found = []
+    for place in (tmp_path / "here", tmp_path / "there"):
+        shutil.copytree(regions.parent, place / "maps", copy_function=shutil.copy2)
+        if not found:
+            write_map(tmp_path / "map.fits", field)
+        shutil.copy2(tmp_path / "map.fits", place)
+        way = {"bkg_scale": "offset", "bkg_scale_map": place / "maps" / regions.name}
+        found.append(keys(field, tmp_path, mask_sources=place / "map.fits", **way))
+    assert found[0] == found[1]
 
 
 def keys(field, tmp_path, **way):

@@ -69,6 +69,18 @@ def test_members_are_compared_in_any_order():
     ]
 
 
+def test_what_stands_in_keys_only_where_it_is_unusual_is_compared_with_the_usual():
+    usual = {"clip": "sigma", "bits": None, "grow": 3.0}
+    before, now = Key.of([("bits", "4"), ("grow", 3.0)]), Key.of([("clip", "noise")])
+    found = [each.words for each in now.differences(before, usual)]
+    assert found == ["bits 4 → None", "clip sigma → noise"]
+
+
+def test_nothing_is_said_with_a_word():
+    before, now = Key.of([("skipped because", "")]), Key.of([("skipped because", "it is alone")])
+    assert now.differs(before) == ["skipped because none → it is alone"]
+
+
 def test_windows_are_told_apart():
     one, other = (Key.of([("window", Window(x, 0, 4, 4))]) for x in (0, 1))
     assert one.digest != other.digest

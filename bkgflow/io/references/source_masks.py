@@ -23,6 +23,7 @@ from bkgflow.io.references.masking import WHAT, Masking, mask_file
 from bkgflow.io.references.sky import Sky, image_sky, sky_of
 from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.location import Location, PathLike
+from bkgflow.io.storage.reading import said
 
 __all__ = ["Spots", "find_masking", "folder_mask", "segments", "spots"]
 
@@ -70,10 +71,14 @@ def find_masking(given: str) -> Masking:
     if given == "detect":
         return Masking("detect")
     location = Location.of(given)
-    if location.is_dir():
-        return Masking("folder", location)
-    if not location.is_file():
-        raise FileError(f"{WHAT} must be there", file=location, value="no such file", cure=CURE)
+    try:
+        if location.is_dir():
+            return Masking("folder", location)
+        found = "" if location.is_file() else "no such file"
+    except OSError as problem:  # a store that does not answer
+        found = said(problem)
+    if found:
+        raise FileError(f"{WHAT} must be there", file=location, value=found, cure=CURE)
     return _of_file(location, location.identity(WHAT))
 
 
@@ -170,6 +175,13 @@ def segments(masking: Masking, source: Source, margin: int = 0) -> Mask:
     x0, y0 = int(column[on].min()), int(row[on].min())
     part = Window(x0, y0, int(column[on].max()) - x0 + 1, int(row[on].max()) - y0 + 1)
     labels = np.nan_to_num(image.read(part)[0])
+    if (wrong := labels[labels != np.rint(labels)]).size:
+        raise FileError(
+            "A segmentation image must hold whole numbers alone: 0, and those of its sources",
+            file=masking.file,
+            value=wrong[0],
+            cure=CURE,
+        )
     mask[on] = labels[row[on] - y0, column[on] - x0] != 0
     return mask
 

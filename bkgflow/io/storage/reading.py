@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from os import PathLike
 from typing import BinaryIO, cast
 
-from bkgflow.errors import FileError
+from bkgflow.errors import BkgflowError, FileError
 from bkgflow.io.storage.ranges import announce
 
 __all__ = ["most_bytes", "reading", "said", "understood", "unpacked"]
@@ -75,10 +75,13 @@ def understood(rule: str, file: str | PathLike[str], cure: str) -> Iterator[None
     Raises
     ------
     FileError
-        For every error: astropy, asdf, yaml and stdatamodels each raise their own.
+        For every error: astropy, asdf, yaml and stdatamodels each raise their own. Those of
+        bkgflow say it themselves.
     """
     try:
         yield
+    except BkgflowError:
+        raise
     except Exception as problem:
         raise FileError(rule, file=file, value=said(problem), cure=cure) from problem
 

@@ -143,7 +143,7 @@ def _middle_deviation(ordered: Doubles, first: int, stop: int, middle: float) ->
             last, lower = below, lower - 1
         else:
             last, upper = above, upper + 1
-    return 0.5 * (last + (last if (stop - first) % 2 else before))
+    return float(0.5 * (last + (last if (stop - first) % 2 else before)))
 
 
 @inlined
