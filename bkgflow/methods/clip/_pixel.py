@@ -121,7 +121,7 @@ def _spread(rule: Rule, ordered: Doubles, first: int, stop: int) -> float:
             squares += (ordered[j] - mean) * (ordered[j] - mean)
         return float(np.sqrt(squares / m))
     middle = middle_of(ordered, first, stop)
-    spread = NORMAL * rule.mad[m] * _middle_deviation(ordered, first, stop, middle)
+    spread = float(NORMAL * rule.mad[m] * _middle_deviation(ordered, first, stop, middle))
     if spread > 0.0:
         return spread
     # Where more than half are equal the others still tell something of the scatter.
