@@ -208,9 +208,9 @@ ROUND = st.integers(0, 40)
 
 @given(
     st.lists(st.tuples(ROUND, ROUND, st.sampled_from("AB"), st.sampled_from("12")), max_size=9),
-    st.sampled_from([0, 0.3, 1.0]),
-    st.sampled_from([None, "2h", "1d"]),
-    st.sampled_from([None, "1.5arcsec"]),
+    st.sampled_from([0, 0.295, 1.005]),  # limits that no pair meets: rounding would decide
+    st.sampled_from([None, "2.5h", "24.5h"]),
+    st.sampled_from([None, "1.495arcsec"]),
     st.sampled_from([(), "observation"]),
 )
 def test_the_choice_is_that_of_every_pair(drawn, least, time, angle, narrower):
@@ -222,13 +222,13 @@ def test_the_choice_is_that_of_every_pair(drawn, least, time, angle, narrower):
     within = [each for each in (time, angle) if each]
     found = chosen(made, min_offset=least, within=within, narrower=narrower)
     places = SkyCoord([10.0] * len(made), [each.taken.pointings[0][2] for each in made], unit="deg")
-    hours = {None: 1e9, "2h": 2, "1d": 24}[time]
+    hours = {None: 1e9, "2.5h": 2.5, "24.5h": 24.5}[time]
     for i, (_, t, f, o) in enumerate(drawn):
         wanted = set()
         for j, (_, t2, f2, o2) in enumerate(drawn):
             apart = places[i].separation(places[j]).arcsec
             alike = f == f2 and (not narrower or o == o2)
-            near = least <= apart and (angle is None or apart <= 1.5)
+            near = least <= apart and (angle is None or apart <= 1.495)
             if i != j and alike and near and abs(t - t2) <= hours:
                 wanted.add(made[j].name)
         assert found[made[i].name] == wanted
