@@ -220,7 +220,7 @@ def test_what_kills_workers_is_quarantined_and_takes_nothing_with_it(plan, tmp_p
         tasks = {str(number): (partial(end_on_worker, 0.05),) for number in range(10)}
         tasks |= {"killer": (kills,), "once": (partial(dies_once, str(tmp_path / "mark")),)}
         executor.execute(graph_of(tasks), heard.start, heard.end, heard.say)
-    assert heard.states == {"COMPLETE": 11, "QUARANTINED": 1}
+    assert heard.states == {"COMPLETE": 11, "QUARANTINED": 1}, (heard.said, heard.ends)
     killer = heard.ends["killer"]
     assert "Workers must live" in killer.error.rule
     assert "--memory" in killer.error.cure
