@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from benchmarks.page import markdown_table, write_tables
 from benchmarks.table import write_json
 
-__all__ = ["choose", "tables", "write_page"]
+__all__ = ["choose", "tables"]
 
 HERE = Path(__file__).parent
-BEGIN, END = "<!-- choose: {} -->", "<!-- end -->"
 Results = dict[str, Any]
 Row = dict[str, Any]
 
@@ -55,7 +55,7 @@ def choose(
     for table in tables(results).values():
         typer.echo(f"{table}\n")
     if page is not None:
-        write_page(page, results)
+        write_tables(page, "choose", tables(results))
 
 
 def _measure(
@@ -93,22 +93,6 @@ def tables(results: Results) -> dict[str, str]:
     return {name: maker(results[name]) for name, maker in makers.items() if name in results}
 
 
-def write_page(page: Path, results: Results) -> None:
-    """Put the tables into a page, between their marks."""
-    text = page.read_text(encoding="utf-8")
-    for name, table in tables(results).items():
-        mark = BEGIN.format(name)
-        before, there, rest = text.partition(mark)
-        if there:
-            text = f"{before}{mark}\n{table}\n{END}{rest.partition(END)[2]}"
-    page.write_text(text, encoding="utf-8")
-
-
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def _rules(rows: Sequence[Row]) -> str:
     """Bias under a source, the worst of all its strengths; dropped, scatter: of pure noise."""
     names = list(dict.fromkeys(row["rule"] for row in rows))
@@ -129,13 +113,13 @@ def _rules(rows: Sequence[Row]) -> str:
 
     columns = ["rule", *(f"bias / error, n = {n}" for n in ends), "dropped of pure noise",
                f"scatter of pure noise, n ≥ {numbers[1]}"]  # fmt: skip
-    return _table(columns, map(line, names))
+    return markdown_table(columns, map(line, names))
 
 
 def _nods(rows: Sequence[Row]) -> str:
     columns = ["the demo's nods", "bias in the slit", "worst row", "rms"]
     numbers = ("bias", "worst", "rms")
-    return _table(columns, ([row["way"], *(f"{row[each]:.2f}" for each in numbers)]
+    return markdown_table(columns, ([row["way"], *(f"{row[each]:.2f}" for each in numbers)]
                             for row in rows))  # fmt: skip
 
 
@@ -154,7 +138,7 @@ def _dithers(rows: Sequence[Row]) -> str:
         for points, drift in programs
         for name in pixels
     )
-    return _table(["dithers", "drift", "pixels", *ways], lines)
+    return markdown_table(["dithers", "drift", "pixels", *ways], lines)
 
 
 def _real(rows: Sequence[Row]) -> str:
@@ -166,7 +150,7 @@ def _real(rows: Sequence[Row]) -> str:
         name = row["rule"] if row["rule"] == "before" else f"`{row['rule']}`"
         lines.setdefault(tuple(cells), []).append(name)
     columns = ["rule", "medians", "scatters", "darkest rows"]
-    return _table(columns, ([", ".join(names), *cells] for cells, names in lines.items()))
+    return markdown_table(columns, ([", ".join(names), *cells] for cells, names in lines.items()))
 
 
 def _say(line: str) -> None:

@@ -308,7 +308,8 @@ def limits(
     Parts: planning, ledger, disk, model, scheduler; those left out keep their last results.
     """
     from benchmarks.limits import PARTS, QUICK, measure_limits
-    from benchmarks.limits_page import draw_limits, tables, write_tables
+    from benchmarks.limits_page import draw_limits, tables
+    from benchmarks.page import write_tables
 
     path = output / "limits.json"
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
@@ -322,6 +323,6 @@ def limits(
     if set(PARTS) <= results.keys():
         draw_limits(results, output / "limits.png")
         if page is not None:
-            write_tables(page, results)
+            write_tables(page, "limits", tables(results))
         for table in tables(results).values():
             typer.echo(f"{table}\n")

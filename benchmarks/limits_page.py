@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.page import markdown_table
 from benchmarks.simulated import Knee, knee
 
-__all__ = ["draw_limits", "tables", "write_tables"]
+__all__ = ["draw_limits", "tables"]
 
 Results = Mapping[str, Any]
 
@@ -18,8 +19,6 @@ UNIT_SECONDS = (0.1, 0.2, 1.0, 10.0)
 CROWDS = (10, 100, 1000, 10_000)
 MILLION = 1_000_000
 
-MARK = "<!-- limits: {} -->"
-END = "<!-- end -->"
 
 WORDS = {"shared": "8 units share 8 backgrounds", "own": "4 backgrounds for each unit"}
 
@@ -27,30 +26,14 @@ WORDS = {"shared": "8 units share 8 backgrounds", "own": "4 backgrounds for each
 def tables(results: Results) -> dict[str, str]:
     """Return every table as Markdown, by its name."""
     return {
-        "scheduler": _table(SCHEDULER, _scheduler(results)),
-        "model": _table(MODEL, _model(results)),
-        "knee": _table(KNEE, _knee(results)),
-        "workers": _table(WORKERS, _workers(results)),
-        "million": _table(MILLIONS, _million(results)),
-        "disk": _table(DISK, _disk(results)),
+        "scheduler": markdown_table(SCHEDULER, _scheduler(results)),
+        "model": markdown_table(MODEL, _model(results)),
+        "knee": markdown_table(KNEE, _knee(results)),
+        "workers": markdown_table(WORKERS, _workers(results)),
+        "million": markdown_table(MILLIONS, _million(results)),
+        "disk": markdown_table(DISK, _disk(results)),
         "machine": _machine(results),
     }
-
-
-def write_tables(page: Path, results: Results) -> None:
-    """Put the tables into a page, between their marks."""
-    text = page.read_text(encoding="utf-8")
-    for name, table in tables(results).items():
-        mark = MARK.format(name)
-        before, there, rest = text.partition(mark)
-        if there:
-            text = f"{before}{mark}\n{table}\n{END}{rest.partition(END)[2]}"
-    page.write_text(text, encoding="utf-8")
-
-
-def _table(columns: Sequence[str], rows: Iterator[list[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _machine(results: Results) -> str:

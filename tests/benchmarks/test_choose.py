@@ -11,10 +11,11 @@ import pytest
 from typer.testing import CliRunner
 
 import bkgflow
-from benchmarks.choose import tables, write_page
+from benchmarks.choose import tables
 from benchmarks.choose_dithers import BEST
 from benchmarks.choose_nods import DEMO, REAL, RULES
 from benchmarks.commands import app
+from benchmarks.page import write_tables
 from bkgflow.settings import StepSettings
 from bkgflow.simulate import simulate_dithers
 
@@ -49,7 +50,7 @@ def test_the_page_tells_what_was_measured():
 def test_tables_are_put_between_their_marks(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("a\n<!-- choose: nods -->\n<!-- end -->\nb\n<!-- end -->\n")
-    write_page(page, RESULTS)
+    write_tables(page, "choose", tables(RESULTS))
     table = tables(RESULTS)["nods"]
     assert page.read_text() == f"a\n<!-- choose: nods -->\n{table}\n<!-- end -->\nb\n<!-- end -->\n"
 

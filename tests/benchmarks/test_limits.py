@@ -11,7 +11,8 @@ import pytest
 from benchmarks.commands import app
 from benchmarks.inputs import Inputs
 from benchmarks.limits import measure_limits
-from benchmarks.limits_page import draw_limits, tables, write_tables
+from benchmarks.limits_page import draw_limits, tables
+from benchmarks.page import write_tables
 from benchmarks.simulated import knee
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +32,7 @@ def test_the_page_tells_what_was_measured():
 def test_tables_are_put_between_their_marks(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("a\n<!-- limits: knee -->\nold\n<!-- end -->\nb\n<!-- end -->\n")
-    write_tables(page, RESULTS)
+    write_tables(page, "limits", tables(RESULTS))
     assert page.read_text() == (
         f"a\n<!-- limits: knee -->\n{tables(RESULTS)['knee']}\n<!-- end -->\nb\n<!-- end -->\n"
     )
