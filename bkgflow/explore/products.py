@@ -180,7 +180,7 @@ def _put(array: Plane, pixels: Plane, integration: int, rows: slice) -> None:
 
 
 def _add_variance(err: Plane, used: Plane, pixels: Plane, _integration: int, rows: slice) -> None:
-    add_variances(pixels, err[rows], used[rows])
+    add_variances(pixels, err[rows], np.flatnonzero(used[rows] == 0))
 
 
 def _unsubtracted(arrays: Mapping[str, Plane]) -> int:

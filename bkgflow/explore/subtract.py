@@ -13,6 +13,7 @@ from bkgflow.io.exposures.units import same_unit
 from bkgflow.io.products.writer import Plane
 from bkgflow.kinds.variances import VARIANCE_TAKERS
 from bkgflow.methods import image
+from bkgflow.methods.arrays import Places
 from bkgflow.settings import STACK_ARGUMENTS
 
 __all__ = ["subtract_background"]
@@ -21,7 +22,7 @@ FILL = {"sci": np.float32(np.nan), "err": np.float32(np.nan), "dq": np.uint32(0)
         "n_used": np.uint16(0)}  # fmt: skip
 """Of a background where it has no pixels."""
 
-Arithmetic = Callable[[Plane, Plane, Plane], None]
+Arithmetic = Callable[[Plane, Plane, Places], None]
 
 
 def subtract_background(
@@ -142,18 +143,18 @@ def _changed(
     """Return pixels as the method's arithmetic, which works in place, leaves a copy of them."""
 
     def change(pixels: Plane, background: Plane, used: Plane) -> Plane:
-        # The arguments are as xarray has them, missing axes first.
-        out = np.array(np.broadcast_to(pixels, np.broadcast_shapes(pixels.shape, used.shape)))
-        how(out, background, used)
+        out = np.array(pixels)
+        how(out, background, np.flatnonzero(used == 0))
         return out
 
+    images = [each.transpose(..., "y", "x") for each in (pixels, background, used)]
     result: xr.DataArray = xr.apply_ufunc(
-        change, pixels, background, used, dask="parallelized", output_dtypes=[pixels.dtype]
+        change, *images, dask="parallelized", output_dtypes=[pixels.dtype]
     )
-    return result.assign_attrs(pixels.attrs)
+    return result.transpose(*pixels.dims).assign_attrs(pixels.attrs)
 
 
-def _join(dq: Plane, background: Plane, _used: Plane) -> None:
+def _join(dq: Plane, background: Plane, _missing: Places) -> None:
     image.join_flags(dq, background)
 
 

@@ -15,6 +15,7 @@ from bkgflow.io.exposures.source import Layer, Reader
 from bkgflow.io.products.writer import Plane
 from bkgflow.kinds.adjust import Adjusted
 from bkgflow.kinds.bands import Band
+from bkgflow.methods.arrays import Places
 from bkgflow.methods.levels import Levels, constant, far, joined
 from bkgflow.record import ImageFound, Scale
 
@@ -123,14 +124,15 @@ def _unsubtracted(target: ExposureFacts, bands: Sequence[Band]) -> int:
     long cube, integrations at equal distances are looked at, 64 MiB of them: a pixel that is
     bad in all of these is bad.
     """
-    wanted = [band for band in bands if band.packed.n_used.count(0)]
-    if not wanted:
+    missing = [(band.window, band.packed.n_used.places(0, slice(0, band.window.ny)))
+               for band in bands]  # fmt: skip
+    if not any(places.size for _, places in missing):
         return 0
     with target.source.reader() as reader:
-        return sum(_valid(target, reader, band.window, band.pixels.n_used == 0) for band in wanted)
+        return sum(_valid(target, reader, *each) for each in missing)
 
 
-def _valid(target: ExposureFacts, reader: Reader, band: Window, missing: Plane) -> int:
+def _valid(target: ExposureFacts, reader: Reader, band: Window, missing: Places) -> int:
     """Count the pixels of a band that are missing in the background and valid in the target.
 
     By their places: they are few, and nothing else of an exposure is looked at.
@@ -138,7 +140,7 @@ def _valid(target: ExposureFacts, reader: Reader, band: Window, missing: Plane) 
     number = target.n_integrations or 1
     looked_at = max(1, min(number, MOST_BYTES // (4 * band.nx * target.window.ny)))
     # The pixels that no integration so far has shown to be valid, in the order of the rows.
-    undecided = np.flatnonzero(missing)
+    undecided = missing
     many = len(undecided)
     for i in range(looked_at):
         if not len(undecided):
@@ -158,7 +160,7 @@ def _at(
     reader: Reader,
     layer: Layer,
     band: Window,
-    places: NDArray[np.int64],
+    places: Places,
     integration: int,
 ) -> NDArray[np.unsignedinteger]:
     """Read the pixels at some places of a band, in the order of its rows; all their rows are."""

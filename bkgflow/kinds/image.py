@@ -278,19 +278,19 @@ def _over(window: Window, bands: Sequence[Band], change: Arithmetic) -> Edit:
 
 
 def _subtract(sci: Plane, background: Packed, rows: slice) -> None:
-    subtract_background(sci, background.sci[rows], background.n_used.rows(rows))
+    subtract_background(sci, background.sci[rows], background.n_used.places(0, rows))
 
 
 def _join(dq: Plane, background: Packed, rows: slice) -> None:
-    np.bitwise_or(dq, background.dq.rows(rows), out=dq)
+    background.dq.join_to(dq, rows)
 
 
 def _add_errors(err: Plane, background: Packed, rows: slice) -> None:
-    add_errors(err, background.err[rows], background.n_used.rows(rows))
+    add_errors(err, background.err[rows], background.n_used.places(0, rows))
 
 
 def _add_variances(var: Plane, background: Packed, rows: slice) -> None:
-    add_variances(var, background.err[rows], background.n_used.rows(rows))
+    add_variances(var, background.err[rows], background.n_used.places(0, rows))
 
 
 def _put_background(pixels: Plane, background: Packed, rows: slice) -> None:

@@ -8,12 +8,15 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Bools", "Doubles", "Flags", "Floats", "Integers", "Reals", "Words", "placed"]
+__all__ = [
+    "Bools", "Doubles", "Flags", "Floats", "Integers", "Places", "Reals", "Words", "placed",
+]  # fmt: skip
 
 Reals = NDArray[np.floating]
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Places = NDArray[np.intp]
 Words = NDArray[np.uint32]
 Flags = NDArray[np.unsignedinteger]
 Bools = NDArray[np.bool_]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 
-from bkgflow.methods.arrays import Flags, Reals
+from bkgflow.methods.arrays import Flags, Places, Reals
 
 __all__ = ["add_errors", "add_variances", "join_flags", "subtract_background", "subtract_imprint"]
 
 
-def subtract_background(sci: Reals, bkg_sci: Reals, n_used: Flags) -> None:
+def subtract_background(sci: Reals, bkg_sci: Reals, missing: Places) -> None:
     """Subtract a background from an image, or from every integration of a cube, in place.
 
     Parameters
@@ -18,10 +21,12 @@ def subtract_background(sci: Reals, bkg_sci: Reals, n_used: Flags) -> None:
         The target, DN/s or whatever unit the background is in too. Changed.
     bkg_sci : (ny, nx) float32
         The combined background.
-    n_used : (ny, nx) uint16
-        How many exposures each pixel of it rests on: where none, the target keeps its value.
+    missing : (n,) int
+        The pixels of it that rest on no exposure, numbered row by row: there the target keeps
+        its value.
     """
-    np.subtract(sci, bkg_sci, out=sci, where=n_used > 0, casting="same_kind")
+    with _kept(sci, missing):
+        np.subtract(sci, bkg_sci, out=sci, casting="same_kind")
 
 
 def subtract_imprint(sci: Reals, imprint: Reals) -> None:
@@ -45,17 +50,29 @@ def join_flags(dq: Flags, more: Flags) -> None:
     np.bitwise_or(dq, more, out=dq)
 
 
-def add_errors(err: Reals, bkg_err: Reals, n_used: Flags) -> None:
+def add_errors(err: Reals, bkg_err: Reals, missing: Places) -> None:
     """Add a background's uncertainty to a target's in quadrature, in place.
 
-    Shapes and ``n_used`` are those of `subtract_background`; ``err`` is changed.
+    Shapes and ``missing`` are those of `subtract_background`; ``err`` is changed.
     """
-    np.hypot(err, bkg_err, out=err, where=n_used > 0, casting="same_kind")
+    with _kept(err, missing):
+        np.hypot(err, bkg_err, out=err, casting="same_kind")
 
 
-def add_variances(var: Reals, bkg_err: Reals, n_used: Flags) -> None:
+def add_variances(var: Reals, bkg_err: Reals, missing: Places) -> None:
     """Add the square of a background's uncertainty to one of a target's variances, in place.
 
-    Shapes and ``n_used`` are those of `subtract_background`; ``var`` is changed.
+    Shapes and ``missing`` are those of `subtract_background`; ``var`` is changed.
     """
-    np.add(var, np.square(bkg_err), out=var, where=n_used > 0, casting="same_kind")
+    with _kept(var, missing):
+        np.add(var, np.square(bkg_err), out=var, casting="same_kind")
+
+
+@contextmanager
+def _kept(array: Reals, places: Places) -> Iterator[None]:
+    """Leave pixels as they are, whatever is done to all; a mask would make that much slower."""
+    y, x = np.divmod(places, array.shape[-1])
+    held = array[..., y, x]
+    with np.errstate(invalid="ignore", over="ignore"):
+        yield
+    array[..., y, x] = held

@@ -26,10 +26,12 @@ def counted(draw):
     return array, 3, cuts, slice(start, draw(st.integers(start + 1, ny)))
 
 
-@given(counted(), st.sampled_from([np.uint16, np.uint32]))
+@given(counted(), st.sampled_from([np.uint16, np.uint32]), st.booleans())
 @settings(max_examples=200)
-def test_rows_and_counts_are_those_of_the_array(case, dtype):
+def test_rows_and_counts_are_those_of_the_array(case, dtype, nothing_is_usual):
     array, usual, cuts, part = case
+    if nothing_is_usual:
+        array, usual = (array + 2) % 5, 0
     array = array.astype(dtype)
     made, scratch = Mostly(array.shape, array.dtype, usual), np.empty_like(array)
     start = 0
@@ -43,8 +45,14 @@ def test_rows_and_counts_are_those_of_the_array(case, dtype):
         rows = each.rows(part)
         assert rows.dtype == array.dtype
         np.testing.assert_array_equal(rows, array[part])
+        flags = np.full_like(rows, 4)
+        each.join_to(flags, part)
+        np.testing.assert_array_equal(flags, array[part] | 4)
         for value in range(6):
             assert each.count(value) == np.count_nonzero(array == value)
+            np.testing.assert_array_equal(
+                each.places(value, part), np.flatnonzero(array[part] == value)
+            )
 
 
 def test_what_says_the_same_everywhere_takes_no_room():

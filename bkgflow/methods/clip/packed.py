@@ -7,6 +7,7 @@ every pixel.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -69,16 +70,59 @@ class Mostly:
         nx = self.shape[1]
         out = np.full((part.stop - part.start, nx), self.usual, self.dtype)
         flat = out.reshape(-1)
+        for rows, low, at, values in self._unusual(part):
+            if at is None:
+                out[rows.start - part.start : rows.stop - part.start] = values
+            else:
+                flat[at.astype(np.intp) + low] = values
+        return out
+
+    def places(self, value: int, part: slice) -> NDArray[np.intp]:
+        """Return where some rows have a value that is not the usual one.
+
+        Counted in these rows, pixel by pixel and row by row, in ascending order.
+        """
+        if value == self.usual:
+            return np.flatnonzero(self.rows(part) == value)
+        nx, found = self.shape[1], [np.empty(0, np.intp)]
+        for rows, low, at, values in self._unusual(part):
+            if at is None:
+                found.append(np.flatnonzero(values == value) + (rows.start - part.start) * nx)
+            else:
+                found.append(at[values == value].astype(np.intp) + low)
+        return np.concatenate(found)
+
+    def join_to(self, flags: Counts, part: slice) -> None:
+        """Set in ``flags`` the bits that some rows have, in place; they are as many rows."""
+        if self.usual:
+            np.bitwise_or(flags, self.rows(part), out=flags)
+            return
+        nx = self.shape[1]
+        for rows, low, at, values in self._unusual(part):
+            if at is None:
+                those = flags[rows.start - part.start : rows.stop - part.start]
+                np.bitwise_or(those, values, out=those)
+            else:
+                y, x = np.divmod(at.astype(np.intp) + low, nx)
+                flags[y, x] |= values
+
+    def _unusual(
+        self, part: slice
+    ) -> Iterator[tuple[slice, int, NDArray[np.uint32] | None, Counts]]:
+        """Yield which of some rows were filled at once, and what is not as usual in them.
+
+        Of a few pixels their places: what is added to them counts from the first of all the rows.
+        """
+        nx = self.shape[1]
         for start, stop, at, values in self.filled:
             first, last = max(start, part.start), min(stop, part.stop)
             if first >= last:
                 continue
             if at is None:
-                out[first - part.start : last - part.start] = values[first - start : last - start]
+                yield slice(first, last), 0, None, values[first - start : last - start]
             else:
                 low, high = np.searchsorted(at, [(first - start) * nx, (last - start) * nx])
-                flat[at[low:high].astype(np.int64) + (start - part.start) * nx] = values[low:high]
-        return out
+                yield slice(first, last), (start - part.start) * nx, at[low:high], values[low:high]
 
     def count(self, value: int) -> int:
         """Return how many pixels have a value."""
