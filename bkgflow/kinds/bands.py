@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from bkgflow.kinds.imprints import without_imprint
 from bkgflow.methods.clip import Combined, Packed, collapse, combine
 from bkgflow.methods.levels import Levels, LevelsOfRows
 from bkgflow.rules import StackRule
+from bkgflow.scratch import Scratch
 from bkgflow.verdict import Verdict
 
 __all__ = [
@@ -186,11 +188,11 @@ def combine_band(
     levels = LevelsOfRows(len(sources), band.shape)
     rows = _strip_rows(sources, band.nx, budget, errors=errors, imprints=imprints)
     strips = band.bands(rows)
-    buffers = _Buffers(["sci", "err", "dq"] if errors else ["sci", "dq"])
     cubes = any(source.n_integrations is not None for source in sources)
     at_last = rule.of_means if cubes else rule
     every = [*sources, *(imprint.source for imprint in imprints)]
-    with opened(every) as readers:
+    with Scratch() as scratch, opened(every) as readers:
+        buffers = _Buffers(["sci", "err", "dq"] if errors else ["sci", "dq"], scratch)
         shared = list(zip(imprints, readers[len(sources) :], strict=True))
         expecting = [each for each in readers if isinstance(each, Expecting)]
         for each in expecting:
@@ -228,10 +230,10 @@ def join(bands: Sequence[Band]) -> Combined:
 class _Buffers:
     """Memory for one strip after the other: new pages cost more than what is done with them."""
 
-    def __init__(self, layers: Sequence[Layer]) -> None:
+    def __init__(self, layers: Sequence[Layer], scratch: Scratch) -> None:
         self.layers = layers
+        self._scratch = scratch
         self._held: dict[str, Plane] = {}
-        self._flags, self._counts = np.empty(0, np.uint32), np.empty(0, np.uint16)
 
     def take(
         self, name: str, shape: tuple[int, ...], real: type[np.floating]
@@ -239,18 +241,22 @@ class _Buffers:
         """Return arrays for the time of one strip; they hold what was there before."""
         size, taken = math.prod(shape), dict[Layer, Plane]()
         for layer in self.layers:
-            held = self._held.get(key := f"{name} {layer}")
-            if held is None or held.size < size:
-                held = self._held[key] = np.empty(size, np.uint32 if layer == "dq" else real)
-            taken[layer] = held[:size].reshape(shape)
+            kind = np.dtype(np.uint32 if layer == "dq" else real)
+            taken[layer] = self._array(f"{name} {layer}", size, kind).reshape(shape)
         return taken
 
     def take_output(self, shape: tuple[int, int]) -> tuple[NDArray[np.uint32], NDArray[np.uint16]]:
         """Return arrays for the flags and the counts of one background after the other."""
         size = math.prod(shape)
-        if self._flags.size < size:
-            self._flags, self._counts = np.empty(size, np.uint32), np.empty(size, np.uint16)
-        return self._flags[:size].reshape(shape), self._counts[:size].reshape(shape)
+        flags = self._array("flags", size, np.dtype(np.uint32))
+        counts = self._array("counts", size, np.dtype(np.uint16))
+        return flags.reshape(shape), counts.reshape(shape)
+
+    def _array(self, key: str, size: int, dtype: np.dtype[Any]) -> Plane:
+        held = self._held.get(key)
+        if held is None or held.size < size:
+            held = self._held[key] = self._scratch.array((size,), dtype)
+        return held[:size]
 
 
 def _read_strip(

@@ -7,7 +7,6 @@ BZERO = 2**31, which astropy refuses to memory-map) swapped with the top bit fli
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from io import BufferedReader
@@ -20,13 +19,12 @@ from bkgflow.detector import Window
 from bkgflow.errors import FileError
 from bkgflow.io.fits.hdus import ByteRange
 from bkgflow.io.storage.reading import reading
+from bkgflow.scratch import Scratch
 
 __all__ = ["ended_early", "planes", "read_rows", "rows_of"]
 
 SCRATCH_BYTES = 1 << 20
 """Raw bytes read at a time: small enough to stay in a core's cache until they are swapped."""
-
-_threads = threading.local()
 
 
 def planes(data: ByteRange, first: int = 0, count: int | None = None) -> Iterator[ByteRange]:
@@ -69,26 +67,19 @@ def read_rows(stream: BinaryIO, data: ByteRange, window: Window, out: NDArray[np
     """
     width = data.shape[-1]
     itemsize = data.dtype.itemsize
-    rows_at_once = max(1, SCRATCH_BYTES // (width * itemsize))
-    scratch = _scratch(min(rows_at_once, window.ny) * width * itemsize)
-    scratch = scratch.view(data.dtype).reshape(-1, width)
+    rows_at_once = min(window.ny, max(1, SCRATCH_BYTES // (width * itemsize)))
     with reading(stream):
         stream.seek(data.offset + window.y0 * width * itemsize)
-    for row in range(0, window.ny, rows_at_once):
-        raw = scratch[: min(rows_at_once, window.ny - row)]
-        with reading(stream):
-            complete = cast(BufferedReader, stream).readinto(raw.view(np.uint8).data) == raw.nbytes
-        if not complete:
-            raise ended_early(stream)
-        _convert(raw[:, window.x0 : window.x1], data, out[row : row + len(raw)])
-
-
-def _scratch(size: int) -> NDArray[np.uint8]:
-    """Return bytes that this thread uses again and again: new pages cost more than a read."""
-    held: NDArray[np.uint8] | None = getattr(_threads, "scratch", None)
-    if held is None or held.size < size:
-        held = _threads.scratch = np.empty(size, np.uint8)
-    return held[:size]
+    with Scratch() as scratch:
+        held = scratch.array((rows_at_once, width), data.dtype)
+        for row in range(0, window.ny, rows_at_once):
+            raw = held[: min(rows_at_once, window.ny - row)]
+            bytes_of = raw.view(np.uint8).data
+            with reading(stream):
+                complete = cast(BufferedReader, stream).readinto(bytes_of) == raw.nbytes
+            if not complete:
+                raise ended_early(stream)
+            _convert(raw[:, window.x0 : window.x1], data, out[row : row + len(raw)])
 
 
 def ended_early(stream: BinaryIO) -> FileError:
@@ -107,7 +98,8 @@ def _convert(raw: NDArray[np.generic], data: ByteRange, out: NDArray[np.generic]
         np.copyto(out, raw, casting="unsafe")
     elif out.dtype.kind == "u" and data.native is not None:
         # Adding 2**31 to a signed integer is flipping its top bit; unsigned addition wraps.
-        np.copyto(out, raw, casting="unsafe")
+        alike = out.dtype.itemsize == raw.dtype.itemsize
+        np.copyto(out.view(raw.dtype.newbyteorder("=")) if alike else out, raw, casting="unsafe")
         np.add(out, out.dtype.type(int(data.bzero)), out=out)
     else:
         with np.errstate(over="ignore", invalid="ignore"):  # of a number that no type holds

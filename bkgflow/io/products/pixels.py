@@ -26,6 +26,7 @@ from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import unbuffered
 from bkgflow.io.storage.ranges import announce
 from bkgflow.io.storage.reading import reading
+from bkgflow.scratch import Scratch
 
 __all__ = ["PART_BYTES", "STREAMED_BYTES", "Part", "Place", "copy_unchanged", "write_parts"]
 
@@ -213,21 +214,22 @@ def _convert(
     """Send an array's pixels through memory, some rows at a time."""
     ny, nx = (1, *source.shape)[-2:]
     rows = min(ny, max(1, PART_BYTES // (nx * dtype.itemsize)))
-    pixels = np.empty((rows, nx), dtype)
-    stored = np.empty((rows, nx), dtype.newbyteorder(">"))
     singles: Iterable[ByteRange | NDArray[np.generic]]
     singles = planes(source) if isinstance(source, ByteRange) else iter(source.reshape(-1, ny, nx))
-    for integration, single in enumerate(singles):
-        for start in range(0, ny, rows):
-            stop = min(start + rows, ny)
-            part, raw = pixels[: stop - start], stored[: stop - start]
-            if isinstance(single, ByteRange):
-                read_rows(stream, single, Window(0, start, nx, stop - start), part)
-            else:
-                part[...] = single[start:stop]
-            if edit is not None:
-                edit(part, integration, slice(start, stop))
-            offset = _store(part, raw, descriptor, offset)
+    with Scratch() as scratch:
+        pixels = scratch.array((rows, nx), dtype)
+        stored = scratch.array((rows, nx), dtype.newbyteorder(">"))
+        for integration, single in enumerate(singles):
+            for start in range(0, ny, rows):
+                stop = min(start + rows, ny)
+                part, raw = pixels[: stop - start], stored[: stop - start]
+                if isinstance(single, ByteRange):
+                    read_rows(stream, single, Window(0, start, nx, stop - start), part)
+                else:
+                    part[...] = single[start:stop]
+                if edit is not None:
+                    edit(part, integration, slice(start, stop))
+                offset = _store(part, raw, descriptor, offset)
 
 
 def _store(pixels: Plane, raw: Plane, descriptor: int, offset: int) -> int:
