@@ -6,8 +6,6 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
-
 from bkgflow.detector import Window
 from bkgflow.errors import BackgroundError
 from bkgflow.io.exposures.facts import ExposureFacts

@@ -111,16 +111,16 @@ def _vary(low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.boo
 
 def joined(bands: Sequence[Levels]) -> Levels:
     """Put the levels of several bands together: medians over the bands."""
-    found = {}
-    for name, reduce in (
-        ("median", np.median), ("scatter", np.median), ("low", np.min), ("high", np.max)
-    ):  # fmt: skip
-        stack = np.array([getattr(band, name) for band in bands])
-        found[name] = np.array(
-            [reduce(each[np.isfinite(each)]) if np.isfinite(each).any() else np.nan
-             for each in stack.T]
-        )  # fmt: skip
-    return Levels(**found)
+    names = ("median", "scatter", "low", "high")
+    stack = np.array([[getattr(band, name) for name in names] for band in bands])
+    ranked = np.sort(np.where(np.isfinite(stack), stack, np.nan), axis=0)  # NaN comes last
+    number = np.isfinite(ranked).sum(axis=0)
+
+    def at(rank: NDArray[np.intp]) -> NDArray[np.float64]:
+        return np.asarray(np.take_along_axis(ranked, np.maximum(rank, 0)[np.newaxis], axis=0)[0])
+
+    middle = (at((number - 1) // 2) + at(number // 2)) / 2
+    return Levels(middle[0], middle[1], ranked[0, 2], at(number - 1)[3])
 
 
 def constant(levels: Levels) -> NDArray[np.intp]:
@@ -139,14 +139,13 @@ def far(levels: Levels, fraction: float) -> NDArray[np.intp]:
     known = np.flatnonzero(np.isfinite(levels.median))
     if len(known) < 2 or fraction == 0:
         return known[:0]
-    found = []
+    found, scatter = [], np.median(levels.scatter[known])
     for i in known:
         others = levels.median[known[known != i]]
         centre = np.median(others)
         spread = MAD_TO_SIGMA * np.median(np.abs(others - centre))
         # Of two, neither is the measure of the other.
         level = max(abs(centre), abs(levels.median[i])) if len(known) == 2 else abs(centre)
-        scatter = np.median(levels.scatter[known])
         gap = np.abs(others - levels.median[i]).min()
         if gap > max(fraction * level, scatter, SPREADS * spread):
             found.append(i)

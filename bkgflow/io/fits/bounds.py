@@ -30,7 +30,10 @@ MOST = 2_000_000
 END = re.compile(rb"\r?\n\.\.\.(?=\s|$)")
 INDENTED = re.compile(rb"(?m)^[ \-?:]{%d}" % DEEPEST)
 ALIAS = re.compile(rb"[\s\[{,:]\*[\w-]")
-ELSEWHERE = re.compile(rb"source['\"]?: *['\"]?(?!fits:|-?\d+ *['\"]?[\s,}])")
+SOURCE = re.compile(rb"(?m)^ *source: (?:fits:.*|-?\d+) *\r?$")
+"""An array's place as everybody writes it: in an extension, or in a block of the tree's file."""
+
+ANY_SOURCE = re.compile(rb"(?<![\w-])source(?![\w-])")
 
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -56,7 +59,7 @@ def check_tree(asdf: bytes, file: PathLike) -> None:
     try:
         if _may_be_deep(text) and _depth(text) > DEEPEST:
             raise _refused(file, f"more than {DEEPEST} lists or mappings within each other")
-        if ALIAS.search(text) or ELSEWHERE.search(text):
+        if ALIAS.search(text) or not _plain_sources(text):
             _check_nodes(yaml.compose(text, Loader=_Loader), file)
     except (yaml.YAMLError, ValueError):
         return  # who reads it says what is wrong
@@ -69,6 +72,11 @@ def _may_be_deep(text: bytes) -> bool:
     steps[list(b"[{")], steps[list(b"]}")] = 1, -1
     level = np.cumsum(steps[characters], dtype=np.int32)
     return bool(level.size and level.max() > DEEPEST // 2) or bool(INDENTED.search(text))
+
+
+def _plain_sources(text: bytes) -> bool:
+    """Whether every place of an array is a plain one; no word is spelled with escapes."""
+    return len(ANY_SOURCE.findall(text)) == len(SOURCE.findall(text)) and b"\\" not in text
 
 
 def _depth(text: bytes) -> int:

@@ -20,8 +20,9 @@ import yaml
 from astropy.io import fits
 from numpy.typing import NDArray
 
-from bkgflow.io.fits.cards import BLOCK, Cards, cut_card
+from bkgflow.io.fits.cards import BLOCK, Cards
 from bkgflow.io.fits.checksums import check_checksums
+from bkgflow.io.fits.edited import EditedCards
 from bkgflow.io.fits.hdus import ByteRange, Hdu, read_hdus
 from bkgflow.io.fits.tree import TREE, read_tree
 from bkgflow.io.products.agree import agree, without_sums
@@ -203,19 +204,18 @@ def _primary(
     written: Written, filename: str, changes: Changes, verdict: Verdict, date: str
 ) -> bytes:
     """Return the first header of a product."""
-    primary = fits.Header.fromstring(without_sums(written.primary.raw))
-    _set_card(primary, "DATE", date)
-    _set_card(primary, "FILENAME", filename)
+    primary = EditedCards(filename, without_sums(written.primary.raw))
+    said: list[tuple[str, str | float]] = [("DATE", date), ("FILENAME", filename)]
     if changes.imprint is not None:
-        _set_card(primary, "S_IMPRNT", changes.imprint.value)
-    _set_card(primary, "S_BKDSUB", verdict.state.value)
-    for keyword, value in changes.keywords:
-        _set_card(primary, keyword, value)
+        said.append(("S_IMPRNT", changes.imprint.value))
+    said += [("S_BKDSUB", verdict.state.value), *changes.keywords]
     if changes.scaling_factor is not None:
-        _set_card(primary, "BKGD_SCL", changes.scaling_factor)
+        said.append(("BKGD_SCL", changes.scaling_factor))
+    for keyword, value in said:
+        _set_card(primary, keyword, value)
     for line in verdict.history:
-        primary["HISTORY"] = line
-    return _raw(primary)
+        primary.add_history(line)
+    return primary.to_bytes()
 
 
 def _parts(written: Written, primary: bytes, mask: NDArray[np.uint32] | None) -> Iterator[Part]:
@@ -258,22 +258,16 @@ def _raw(header: fits.Header) -> bytes:
     return str(header.tostring(padding=True)).encode("ascii")
 
 
-def _set_card(primary: fits.Header, keyword: str, value: str | float) -> None:
+def _set_card(primary: EditedCards, keyword: str, value: str | float) -> None:
     """Set a card; a new one goes where the schema has it, below the title of its section."""
     if keyword in primary:
-        cut = cut_card(keyword, value, primary.comments[keyword])
-        if cut is None or primary[keyword] == value:
-            primary[keyword] = value  # a card that says so already stays as it is written
-        else:
-            at = primary.index(keyword)
-            del primary[at]
-            primary.insert(at, cut, useblanks=False)
+        primary.set(keyword, value)
         return
     known = cards()
     keywords = list(known)
     at = keywords.index(keyword)
     section, comment = known[keyword]
-    card = cut_card(keyword, value, comment) or (keyword, value, comment)
+    card = keyword, value, comment
     first = "EXTEND" if "EXTEND" in primary else "NAXIS"
     before = next((each for each in reversed(keywords[:at]) if each in primary), first)
     known = {first: (ROOT, ""), **known}
@@ -284,9 +278,8 @@ def _set_card(primary: fits.Header, keyword: str, value: str | float) -> None:
     elif first_of_section is not None:
         primary.insert(first_of_section, card)
     else:
-        # Each card goes right behind the same one, so the last comes first.
-        for each in (card, (" ", ""), (" ", section), (" ", "")):
-            primary.insert(before, each, after=True)
+        title = ("", section, "")
+        primary.insert(before, ("", "", ""), title, ("", "", ""), card, after=True)
 
 
 PLAIN = {"ImageModel", "CubeModel", "IFUImageModel", "SlitModel"}
