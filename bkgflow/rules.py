@@ -290,5 +290,7 @@ def _must(holds: bool, rule: str, value: object, cure: str) -> None:
 
 
 def _must_be_one(name: str, value: str, known: tuple[str, ...]) -> None:
-    cure = f"Give {nearest(value, known)}" if nearest(value, known) else "Name one of them"
-    _must(value in known, f"{name} must be one of {', '.join(known)}", value, cure)
+    if value not in known:
+        near = nearest(value, known)
+        cure = f"Give {near}" if near else "Name one of them"
+        _must(False, f"{name} must be one of {', '.join(known)}", value, cure)

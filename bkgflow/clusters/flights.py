@@ -106,11 +106,12 @@ class Flights:
     def _add_group(self, tasks: Tasks, name: str) -> tuple[dict[str, list[Hashable]], set[str]]:
         """Add the tasks of a group; return the keys of each result's parts, and all in words."""
         way, number = self.tries.way(name), self.tries.submitted(name)
-        of_group, parts = self.feed.workload.parts(self.feed.shared_in(name), way.divisor)
+        of_group, parts, light = self.feed.workload.parts(self.feed.shared_in(name), way.divisor)
         for key, (task, *upstream) in of_group.items():
             new = _again(key, number)
             self._group_of[str(new)] = name
-            job = self._job(task, new, way, ends=False)
+            # What is done in no time nobody need hear of.
+            job = task if key in light else self._job(task, new, way, ends=False)
             tasks[new] = (job, *(_again(each, number) for each in upstream))
         keys = {shared: [_again(each, number) for each in of] for shared, of in parts.items()}
         return keys, {str(_again(key, number)) for key in of_group}

@@ -17,6 +17,7 @@ from typing import Any
 from uuid import uuid4
 
 from distributed import Client
+from distributed.protocol.pickle import dumps
 
 from bkgflow.clusters import introduce as introduction
 from bkgflow.clusters.crew import Crew, Limits, Workers, start_again
@@ -39,8 +40,8 @@ ANSWER = 60
 CALL = "exec(source, space) or space['introduce'](*question)"
 """Calls a function that the other side does not have."""
 
-PAUSES = (0.0, 1.0, 3.0)
-"""Seconds before an output folder is looked at: networks show a new file after a while."""
+PAUSES = (1.0, 3.0)
+"""Seconds before an output folder is looked at again: networks show a new file after a while."""
 
 
 Answers = dict[str, BkgflowError | None]
@@ -125,29 +126,40 @@ async def _answers(
 async def _ask_one(client: Client, trial: Trial, token: str, worker: str) -> UsageError | list[str]:
     """Return what is wrong with a worker, or the packages of which it has another version."""
     call = partial(_call, client, worker)
-    said = await call(eval, CALL, _question(trial))
-    if problem := _unfit("Every worker", worker, said, OF_WORKERS, trial):
-        return problem
-    if problem := lacking(worker, said, trial.packages):
-        return problem
     mine = f"{token}-{uuid4().hex[:8]}"
-    wrong = Visit({}, "")
+    look = partial(visit, trial.files, trial.output, token, mine)
+    wrong: Visit | None = None
     try:
-        for pause in PAUSES:
-            await asyncio.sleep(pause)
-            wrong = await call(visit, trial.files, trial.output, token, mine)
+        # All in one question: every other one waits for an answer across the network.
+        said, wrong = await call(eval, CALL, _question(trial, look))
+        if problem := _unfit("Every worker", worker, said, OF_WORKERS, trial):
+            return problem
+        if problem := lacking(worker, said, trial.packages):
+            return problem
+        assert wrong is not None
+        for pause in (*PAUSES, None):
             if not wrong.output and read_token(trial.output, mine) != mine:
                 wrong = Visit(wrong.files, "what it writes there, the driver does not see")
-            if not wrong.output:
+            if not wrong.output or pause is None:
                 break
+            await asyncio.sleep(pause)
+            wrong = await call(look)
     finally:
         drop_token(trial.output, mine)
-        if wrong.output:
+        if wrong is not None and wrong.output:
             await call(clear, trial.output, mine)
     if problem := unseen(worker, wrong.files, trial.output, wrong.output):
         return problem
-    await call(admit, trial.name)
+    # Not waited for: a task that is there first waits, and says so.
+    admission = asyncio.ensure_future(call(admit, trial.name))
+    _admissions.add(admission)
+    admission.add_done_callback(_admissions.discard)
+    admission.add_done_callback(_heard)
     return list(differences(said))
+
+
+_admissions: set[asyncio.Future[object]] = set()
+"""On their way: asyncio itself holds no task."""
 
 
 async def _call(client: Client, worker: str, function: Callable[..., Any], *words: object) -> Any:
@@ -176,15 +188,16 @@ def _unfit(
 async def ask_scheduler(client: Client, trial: Trial) -> UsageError | None:
     """Return what is wrong with the scheduler, which unpickles the graph."""
     try:
-        said = await client.run_on_scheduler(asyncio.to_thread, eval, CALL, _question(trial))
+        said, _ = await client.run_on_scheduler(asyncio.to_thread, eval, CALL, _question(trial))
     except (ValueError, OSError):  # it is not to run anything; or its loss is noticed elsewhere
         return None
     return _unfit("The scheduler", client.scheduler.address, said, OF_SCHEDULERS, trial)
 
 
-def _question(trial: Trial) -> dict[str, object]:
+def _question(trial: Trial, errand: Callable[[], object] | None = None) -> dict[str, object]:
     """Return the names that `CALL` needs."""
-    question = ("" if trial.allow_skew else VERSION, [*PACKAGES, *trial.packages], MODULES)
+    packages, then = [*PACKAGES, *trial.packages], b"" if errand is None else dumps(errand)
+    question = ("" if trial.allow_skew else VERSION, packages, MODULES, then)
     return {"source": inspect.getsource(introduction), "space": {}, "question": question}
 
 

@@ -74,7 +74,8 @@ def differences(said: Mapping[str, str]) -> Iterator[str]:
 @cache
 def _here() -> dict[str, str]:
     """Return the versions of this process, which are asked for with every worker that comes."""
-    return introduce(VERSION, PACKAGES, [])
+    said, _ = introduce(VERSION, PACKAGES, [])
+    return said
 
 
 def _counts(package: str, versions: Mapping[str, str]) -> str:

@@ -112,7 +112,7 @@ def build(
     """
     work = PlannedWork(plan, units, kinds=kinds, writer=writer, threads=threads)
     shared = dict.fromkeys(filter(None, map(work.shared, work.units)))
-    tasks, parts = work.parts(shared)
+    tasks, parts, _ = work.parts(shared)
     ends: dict[Hashable, str] = {}
     for unit in work.units:
         key, task = work.last(unit)
@@ -184,7 +184,8 @@ class PlannedWork:
                 keys[digest].append(key)
             upstream = _add_preludes(tasks, preludes, piece.takes, _family_of(piece))
             _add_piece(tasks, piece, own, number, upstream)
-        return Parts(tasks, {digest: tuple(of) for digest, of in keys.items()})
+        light = frozenset(key for key, (task, *_) in tasks.items() if _takes_out(task))
+        return Parts(tasks, {digest: tuple(of) for digest, of in keys.items()}, light)
 
     def last(self, unit: str) -> tuple[Hashable, Callable[..., Finished]]:
         """Return the key of a unit's last task, and the task without what it waits for."""
@@ -266,6 +267,14 @@ def _add_piece(
     tasks[whole] = (partial(guarded, piece.compute), *upstream)
     for position, key in enumerate(keys):
         tasks[key] = (partial(guarded, itemgetter(position)), whole)
+
+
+def _takes_out(task: Callable[..., object]) -> bool:
+    """Whether a task is one of those that take a result out of several."""
+    match task:
+        case partial(func=function, args=(itemgetter(), *_)):
+            return function is guarded
+    return False
 
 
 def _first(compute: Callable[..., object], *given: object) -> object:

@@ -18,10 +18,17 @@ Tasks = dict[Hashable, tuple[Any, ...]]
 
 
 class Parts(NamedTuple):
-    """The tasks of some shared results, and by their digests the keys of the parts of each."""
+    """The tasks of some shared results, and by their digests the keys of the parts of each.
+
+    Attributes
+    ----------
+    light : frozenset
+        The keys of tasks that only take something out of another's result.
+    """
 
     tasks: Tasks
     keys: Mapping[str, Sequence[Hashable]]
+    light: frozenset[Hashable] = frozenset()
 
 
 class Workload(Protocol):
