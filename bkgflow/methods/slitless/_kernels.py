@@ -10,9 +10,11 @@ from __future__ import annotations
 import numpy as np
 
 from bkgflow.methods._compiled import compiled, inlined
-from bkgflow.methods.arrays import Bools, Doubles, Integers, Reals
+from bkgflow.methods.arrays import Bools, Doubles, Integers, Reals, Words
 
-__all__ = ["drop", "normal_sums", "profile_squares", "residuals", "tails", "take_pixels"]
+__all__ = [
+    "add_terms", "drop", "normal_sums", "profile_squares", "residuals", "tails", "take_pixels",
+]  # fmt: skip
 
 
 BLOCK = 1024
@@ -49,44 +51,51 @@ def take_pixels(
                     n += 1
             counts[column - start] = n - before
         return n
-    places, usable = np.empty(nx, np.int64), np.empty(nx, np.bool_)
+    places, usable = np.empty(nx, np.uint32), np.empty(nx, np.bool_)
     for row in range(start, stop):
         # Along the SIMD, and then without a branch: nobody foretells which one comes next.
-        _mark(sci[row], err[row], mask[row], templates[:, row], usable)
+        _mark(sci[row], err[row], mask[row], templates, row, usable)
         found = 0
         for column in range(nx):
             places[found] = column
             found += usable[column]
-        _gather(sci[row], err[row], templates[:, row], places[:found], s, b, v, n)
+        _gather(
+            sci[row], err[row], templates, row, places[:found],
+            s[n : n + found], b, v[n : n + found], n,
+        )  # fmt: skip
         counts[row - start] = found
         n += found
     return n
 
 
 @inlined
-def _mark(sci: Reals, err: Reals, mask: Bools, templates: Reals, usable: Bools) -> None:
+def _mark(
+    sci: Reals, err: Reals, mask: Bools, templates: Reals, row: int, usable: Bools
+) -> None:  # fmt: skip
     """Say which pixels of a row are usable."""
     for i in range(sci.size):
         usable[i] = mask[i] & (abs(sci[i]) < np.inf) & (err[i] * err[i] != 0.0)
     for k in range(templates.shape[0]):
+        template = templates[k, row]
         for i in range(sci.size):
-            usable[i] &= abs(templates[k, i]) < np.inf
+            usable[i] &= abs(template[i]) < np.inf
 
 
 @inlined
 def _gather(
-    sci: Reals, err: Reals, templates: Reals, places: Integers,
+    sci: Reals, err: Reals, templates: Reals, row: int, places: Words,
     s: Reals, b: Reals, v: Reals, first: int,
 ) -> None:  # fmt: skip
     """Copy the usable pixels of a row, of one array after the other: the cache holds a row."""
     for i in range(places.size):
-        s[first + i] = sci[places[i]]
+        s[i] = sci[places[i]]
     for i in range(places.size):
         variance = err[places[i]] * err[places[i]]
-        v[first + i] = variance if variance > 0.0 else np.inf
+        v[i] = variance if variance > 0.0 else np.inf
     for k in range(templates.shape[0]):
+        template, taken = templates[k, row], b[k, first : first + places.size]
         for i in range(places.size):
-            b[k, first + i] = templates[k, places[i]]
+            taken[i] = template[places[i]]
 
 
 def _normal_sums(s: Reals, b: Reals, v: Reals, n: int, matrix: Doubles, vector: Doubles) -> int:
@@ -172,38 +181,67 @@ def tails(
 
 @inlined
 def _fill(s: Reals, b: Reals, factors: Doubles, first: int, count: int, out: Doubles) -> None:
-    """Write the residuals of so many pixels from one on: the numbers of `_residual`."""
-    for i in range(count):
-        out[i] = factors[0] * b[0, first + i]
-    for k in range(1, b.shape[0]):
+    """Write the residuals of so many pixels from one on: the numbers of `_residual`.
+
+    Along views, with factors at hand: only then the compiler sees that they may be computed
+    side by side.
+    """
+    data, sky, factor, left = s[first : first + count], b[0, first : first + count], factors[0], out
+    if b.shape[0] == 1:
         for i in range(count):
-            out[i] += factors[k] * b[k, first + i]
+            left[i] = data[i] - factor * sky[i]
+        return
     for i in range(count):
-        out[i] = s[first + i] - out[i]
+        left[i] = factor * sky[i]
+    for k in range(1, b.shape[0]):
+        sky, factor = b[k, first : first + count], factors[k]
+        for i in range(count):
+            left[i] += factor * sky[i]
+    for i in range(count):
+        left[i] = data[i] - left[i]
 
 
 @compiled
 def drop(
-    s: Reals, b: Reals, v: Reals, values: Doubles, where: Integers, low: float, high: float,
-    matrix: Doubles, vector: Doubles,
+    s: Reals, b: Reals, v: Reals, values: Doubles, where: Integers, below: int, above: int,
+    low: float, high: float, terms: Doubles,
 ) -> tuple[int, int]:  # fmt: skip
-    """Reject residuals below low or above high; add what they gave to the sums.
+    """Reject residuals below low or above high, of the first and the last of ``values``.
 
-    Returns how many were rejected, and how many of these had a weight.
+    Returns how many were rejected, and how many of these had a weight. What they gave to the
+    sums goes to ``terms``, (k + k², ≥ below + above): one column for each, in their order.
     """
     gone, weighted = 0, 0
-    for slot in range(values.size):
+    size, number = values.size, b.shape[0]
+    for each in range(below + above):
+        slot = each if each < below else size - above + each - below
         if values[slot] < low or values[slot] > high:
             i = where[slot]
-            gone += 1
             weighted += v[i] < np.inf
-            for k in range(b.shape[0]):
+            for k in range(number):
                 share = b[k, i] / np.float64(v[i])
-                vector[k] += share * s[i]
-                for j in range(b.shape[0]):
-                    matrix[k, j] += share * b[j, i]
+                terms[k, gone] = share * s[i]
+                for j in range(number):
+                    terms[number + k * number + j, gone] = share * b[j, i]
             s[i] = np.nan
+            gone += 1
     return gone, weighted
+
+
+@compiled
+def add_terms(terms: Doubles, count: int, matrix: Doubles, vector: Doubles) -> None:
+    """Add the first so many columns of terms, one after the other."""
+    number = vector.size
+    for k in range(number):
+        total = vector[k]
+        for each in range(count):
+            total += terms[k, each]
+        vector[k] = total
+        for j in range(number):
+            total = matrix[k, j]
+            for each in range(count):
+                total += terms[number + k * number + j, each]
+            matrix[k, j] = total
 
 
 @compiled

@@ -6,17 +6,19 @@ added up in their order, so that the numbers do not depend on how many threads t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from bkgflow.methods._compiled import read_only
 from bkgflow.methods.arrays import Bools, Doubles, Integers, Reals
 from bkgflow.methods.slitless._kernels import (
+    add_terms,
     drop,
     normal_sums,
     profile_squares,
@@ -24,6 +26,7 @@ from bkgflow.methods.slitless._kernels import (
     tails,
     take_pixels,
 )
+from bkgflow.scratch import Scratch
 
 __all__ = ["SINGULAR", "BackgroundPixels", "Outer", "Part"]
 
@@ -68,13 +71,14 @@ class Part:
 
     @classmethod
     def of(
-        cls, sci: Reals, err: Reals, mask: Bools, templates: Reals, lines: slice, by_columns: bool
-    ) -> Part:
+        cls, sci: Reals, err: Reals, mask: Bools, templates: Reals, lines: slice,
+        by_columns: bool, scratch: Scratch,
+    ) -> Part:  # fmt: skip
         """Copy the pixels of the mask out of some lines: row by row or column by column."""
         size = len(templates)
         most = int(np.count_nonzero(mask[:, lines] if by_columns else mask[lines]))
         start, stop, real = int(lines.start), int(lines.stop), sci.dtype
-        s, b, v = np.empty(most, real), np.empty((size, most), real), np.empty(most, real)
+        s, b, v = (scratch.array(shape, real) for shape in ((most,), (size, most), (most,)))
         counts = np.empty(stop - start, np.int64)
         n = take_pixels(sci, err, mask, templates, by_columns, start, stop, s, b, v, counts)
         return cls(s, b, v, counts, n)
@@ -94,6 +98,14 @@ class Part:
         values, where = np.empty(room), np.empty(room, np.int64)
         below, above = tails(self.s, self.b, self.n, factors, low, high, values, where)
         return Outer(values, where, below, above)
+
+    def drop(self, outer: Outer, low: float, high: float) -> Dropped:
+        """Reject those of the residuals far out that are beyond two bounds."""
+        number, size = len(self.b), outer.below + outer.above
+        terms = np.empty((number + number**2, size))
+        found = drop(self.s, self.b, self.v, outer.values, outer.where, outer.below, outer.above,
+                     low, high, terms)  # fmt: skip
+        return Dropped(terms, *found)
 
 
 @dataclass(slots=True)
@@ -124,11 +136,26 @@ class Outer:
         return self.values[self.values.size - self.above :]
 
 
+class Dropped(NamedTuple):
+    """What a round rejected of one part: how many, with a weight or not, and what they gave.
+
+    Attributes
+    ----------
+    terms : (n_templates + n_templates², ≥ number) float64
+        To the right-hand side and to the matrix of the normal equations.
+    """
+
+    terms: Doubles
+    number: int
+    weighted: int
+
+
 @dataclass(slots=True)
 class BackgroundPixels:
     """The background pixels, and the sums over those that are not rejected yet."""
 
     parts: list[Part]
+    pool: ThreadPoolExecutor
     n: int  # how many were gathered
     left: int  # how many of these are not rejected
     used: int  # how many of those have a weight
@@ -136,29 +163,35 @@ class BackgroundPixels:
     vector: Doubles
 
     @classmethod
+    @contextmanager
     def of(
         cls, sci: Reals, err: Reals, mask: Bools, templates: Reals, *, by_columns: bool
-    ) -> BackgroundPixels:
-        """Copy the pixels of the mask out of the images, row by row or column by column."""
+    ) -> Iterator[BackgroundPixels]:
+        """Copy the pixels of the mask out of the images, row by row or column by column.
+
+        They are there for the time of a ``with``.
+        """
         narrow = np.result_type(sci.dtype, err.dtype, templates.dtype).itemsize <= 4
         real: np.dtype[np.floating] = np.dtype(np.float32 if narrow else np.float64)
         sci, err, templates = (read_only(array, real) for array in (sci, err, templates))
         mask = read_only(mask, np.bool_)
 
-        def part(lines: slice) -> Part:
-            return Part.of(sci, err, mask, templates, lines, by_columns)
+        with Scratch() as scratch, ThreadPoolExecutor(PARTS - 1) as pool:
 
-        parts = _each(part, _parts(mask.shape[1 if by_columns else 0]))
-        for before, after in pairwise(parts):
-            after.first = before.first + before.n
-        n, size = sum(each.n for each in parts), len(templates)
-        pixels = cls(parts, n, n, 0, np.empty((size, size)), np.empty(size))
-        pixels.add_up()
-        return pixels
+            def part(lines: slice) -> Part:
+                return Part.of(sci, err, mask, templates, lines, by_columns, scratch)
+
+            parts = _each(pool, part, _parts(mask.shape[1 if by_columns else 0]))
+            for before, after in pairwise(parts):
+                after.first = before.first + before.n
+            n, size = sum(each.n for each in parts), len(templates)
+            pixels = cls(parts, pool, n, n, 0, np.empty((size, size)), np.empty(size))
+            pixels.add_up()
+            yield pixels
 
     def add_up(self) -> None:
         """Fill the normal equations from all pixels that are left."""
-        found = _each(Part.sums, self.parts)
+        found = _each(self.pool, Part.sums, self.parts)
         self.used = sum(used for used, _, _ in found)
         self.matrix = np.sum([matrix for _, matrix, _ in found], axis=0)
         self.vector = np.sum([vector for _, _, vector in found], axis=0)
@@ -185,10 +218,12 @@ class BackgroundPixels:
             return
         outer, low, high = self._outer(factors, percent)
         matrix, vector = np.zeros_like(self.matrix), np.zeros_like(self.vector)
-        for part, far in zip(self.parts, outer, strict=True):
-            found = drop(part.s, part.b, part.v, far.values, far.where, low, high, matrix, vector)
-            self.left -= found[0]
-            self.used -= found[1]
+        pairs = list(zip(self.parts, outer, strict=True))
+        for dropped in _each(self.pool, lambda pair: pair[0].drop(pair[1], low, high), pairs):
+            self.left -= dropped.number
+            self.used -= dropped.weighted
+            # One part after the other: their sums would be rounded otherwise than one of all.
+            add_terms(dropped.terms, dropped.number, matrix, vector)
         self.matrix -= matrix
         self.vector -= vector
         cancelled = np.abs(matrix) > CANCELLED * np.abs(self.matrix)
@@ -200,21 +235,18 @@ class BackgroundPixels:
         last = self.left - 1
         ends = percent / 100 * last, (100 - percent) / 100 * last
         low, high, room = self._guess(factors, percent / 100)
-        outer = _each(lambda part: part.outer(factors, low, high, room), self.parts)
+        outer = _each(self.pool, lambda part: part.outer(factors, low, high, room), self.parts)
         above = sum(each.above for each in outer)
         enough = sum(each.below for each in outer) >= int(ends[0]) + 2
         if min(each.below for each in outer) >= 0 and enough and self.left - above <= int(ends[1]):
             upper = _ranked([each.highs for each in outer], ends[1] - (self.left - above))
             lower = _ranked([each.lows for each in outer], ends[0])
-            for each in outer:  # room that was not needed: never rejected
-                each.values[each.below : each.values.size - each.above] = lower
             return outer, lower, upper
-        outer = _each(lambda part: part.outer(factors, np.inf, np.inf, part.n), self.parts)
+        outer = _each(
+            self.pool, lambda part: part.outer(factors, np.inf, np.inf, part.n), self.parts
+        )
         lows = [each.lows for each in outer]
-        lower, upper = _ranked(lows, ends[0]), _ranked(lows, ends[1])
-        for each in outer:
-            each.values[each.below :] = lower
-        return outer, lower, upper
+        return outer, _ranked(lows, ends[0]), _ranked(lows, ends[1])
 
     def _guess(self, factors: Doubles, share: float) -> tuple[float, float, int]:
         """Return bounds a little inside the two percentiles, and room for what lies beyond."""
@@ -243,7 +275,7 @@ class BackgroundPixels:
 
     def profile_rms(self, factors: Doubles) -> float:
         """Return the rms of the medians of the residuals in each line; NaN without any."""
-        found = _each(lambda p: profile_squares(p.s, p.b, p.counts, factors), self.parts)
+        found = _each(self.pool, lambda p: profile_squares(p.s, p.b, p.counts, factors), self.parts)
         lines = sum(each for _, each in found)
         return float(np.sqrt(sum(total for total, _ in found) / lines)) if lines else np.nan
 
@@ -254,11 +286,10 @@ def _parts(lines: int) -> list[slice]:
     return [slice(*each) for each in pairwise(edges)]
 
 
-def _each(function: Callable[[P], T], parts: Sequence[P]) -> list[T]:
+def _each(pool: ThreadPoolExecutor, function: Callable[[P], T], parts: Sequence[P]) -> list[T]:
     """Call a kernel for every part, each in a thread: kernels need no interpreter."""
-    with ThreadPoolExecutor(len(parts) - 1) as pool:
-        others = pool.map(function, parts[1:])
-        return [function(parts[0]), *others]
+    others = pool.map(function, parts[1:])
+    return [function(parts[0]), *others]
 
 
 def _ranked(values: Sequence[Doubles], position: float) -> float:

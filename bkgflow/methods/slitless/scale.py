@@ -111,9 +111,18 @@ def fit_scale(
     rule.check_axis(dispersion_axis)
     templates = _as_stack(sci, err, mask, templates)
     by_columns = rule.rms_stop > 0 and dispersion_axis == 1
-    pixels = BackgroundPixels.of(sci, err, mask, templates, by_columns=by_columns)
-    if not pixels.n:
-        return _no_fit(sci, err, mask, templates, None, 0)
+    with BackgroundPixels.of(sci, err, mask, templates, by_columns=by_columns) as pixels:
+        reason, iteration = None, 0
+        if pixels.n:
+            fit = _rejecting(pixels, rule, sci.size)
+            reason, iteration = fit.reason, fit.iterations
+            if reason is None:
+                return fit
+        return _no_fit(sci, err, mask, templates, reason, iteration)
+
+
+def _rejecting(pixels: BackgroundPixels, rule: ScaleRule, size: int) -> ScaleFit:
+    """Fit again and again to what each round leaves of an image of so many pixels."""
     sample = pixels.sample()  # now: a rejection overwrites what it drops
     factors, covariance, reason = pixels.solve()
     last_rms, iteration = np.inf, 0
@@ -130,12 +139,12 @@ def fit_scale(
         course.append(factors)
         left.append(pixels.left)
     if reason is not None:
-        return _no_fit(sci, err, mask, templates, reason, iteration)
+        return ScaleFit.failed(len(factors), reason, iteration)
     scale = _noise_scale(sample, factors)
     shift = _moved_by_rejection(course, [each / pixels.n for each in left])
     covariance = covariance * scale**2 + np.outer(shift, shift)
     used = pixels.used
-    return ScaleFit(factors, covariance, used, used / sci.size, iteration, scale)
+    return ScaleFit(factors, covariance, used, used / size, iteration, scale)
 
 
 def _moved_by_rejection(course: Sequence[Doubles], kept: Sequence[float]) -> Doubles:
