@@ -23,10 +23,12 @@ class Finished:
     """A unit that is done but for its files, which nobody sees yet.
 
     The verdict says how it ends once they are published; the product is the first of them.
+    ``summed`` is the writer's.
     """
 
     verdict: Verdict
     drafts: tuple[Prepared, ...]
+    summed: bool = True
 
     def publish(self) -> Verdict:
         """Make every file appear; if one cannot, those that have not appeared never will."""
@@ -40,7 +42,7 @@ class Finished:
             for draft in left:
                 draft.discard()
         # For the driver, which looks whether it sees the same.
-        seen = [seen_of(Location.of(each)) for each in locations]
+        seen = [seen_of(Location.of(each)) for each in locations if self.summed]
         return self.verdict.published(
             tuple(map(str, locations)),
             tuple(size for size, _ in seen),
@@ -89,7 +91,7 @@ def finish(
         for draft in drafts:
             draft.discard()
         raise
-    return Finished(change.verdict, tuple(drafts))
+    return Finished(change.verdict, tuple(drafts), writer.summed)
 
 
 def published(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.products.fits import OpenFile
@@ -25,7 +25,9 @@ class Foreseen(NamedTuple):
 
 
 class _Ahead:
-    """A writer whose one target is being opened by another thread."""
+    """A writer whose one target is being opened by another thread; its product is of no run."""
+
+    summed: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -14,7 +14,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version as version_of
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from bkgflow.errors import BkgflowError
 from bkgflow.io.exposures.facts import ExposureFacts
@@ -59,6 +59,8 @@ class FitsWriter:
     version : str
         Of stdatamodels; nothing is changed in place unless it is among `TESTED`.
     """
+
+    summed: ClassVar[bool] = True
 
     publish: Publish = field(default_factory=PublishAnywhere)
     amend: bool = field(default_factory=lambda: os.environ.get(SWITCH, "1") != "0")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.fits.checksums import check_checksums
@@ -45,6 +45,8 @@ class ModelWriter:
     result : JwstDataModel or None
         The product that was published last; its reader closes it.
     """
+
+    summed: ClassVar[bool] = False
 
     model: JwstDataModel | None = None
     publish: Publish = field(default_factory=PublishAnywhere)

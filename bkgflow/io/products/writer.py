@@ -202,6 +202,10 @@ class OpenTarget(Protocol):
 class ProductWriter(Protocol):
     """Makes products of exposures."""
 
+    @property
+    def summed(self) -> bool:
+        """Whether somebody wants to know the size and the checksum of what appears."""
+
     def open(self, target: ExposureFacts) -> AbstractContextManager[OpenTarget]:
         """Open an exposure.
 

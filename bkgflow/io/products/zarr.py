@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 from bkgflow.detector import Window
 from bkgflow.io.exposures.facts import ExposureFacts
@@ -37,6 +38,8 @@ class ZarrWriter:
     fits : FitsWriter
         Says what headers and tree of the FITS file are.
     """
+
+    summed: ClassVar[bool] = True
 
     publish: Publish = field(default_factory=PublishAnywhere)
     fits: FitsWriter = field(default_factory=FitsWriter)

@@ -12,9 +12,7 @@ import numpy as np
 from bkgflow.methods._compiled import compiled, inlined
 from bkgflow.methods.arrays import Bools, Doubles, Integers, Reals, Words
 
-__all__ = [
-    "add_terms", "drop", "normal_sums", "profile_squares", "residuals", "tails", "take_pixels",
-]  # fmt: skip
+__all__ = ["drop", "normal_sums", "profile_squares", "residuals", "tails", "take_pixels"]
 
 
 BLOCK = 1024
@@ -204,44 +202,33 @@ def _fill(s: Reals, b: Reals, factors: Doubles, first: int, count: int, out: Dou
 @compiled
 def drop(
     s: Reals, b: Reals, v: Reals, values: Doubles, where: Integers, below: int, above: int,
-    low: float, high: float, terms: Doubles,
+    low: float, high: float, matrix: Doubles, vector: Doubles,
 ) -> tuple[int, int]:  # fmt: skip
     """Reject residuals below low or above high, of the first and the last of ``values``.
 
-    Returns how many were rejected, and how many of these had a weight. What they gave to the
-    sums goes to ``terms``, (k + k², ≥ below + above): one column for each, in their order.
+    What they gave is added to the sums. Returns how many were rejected, and how many of these
+    had a weight.
     """
-    gone, weighted = 0, 0
-    size, number = values.size, b.shape[0]
-    for each in range(below + above):
-        slot = each if each < below else size - above + each - below
-        if values[slot] < low or values[slot] > high:
-            i = where[slot]
-            weighted += v[i] < np.inf
-            for k in range(number):
-                share = b[k, i] / np.float64(v[i])
-                terms[k, gone] = share * s[i]
-                for j in range(number):
-                    terms[number + k * number + j, gone] = share * b[j, i]
-            s[i] = np.nan
-            gone += 1
+    size, number = values.size, vector.size
+    # First which ones, without a branch: then none of the reads waits for another.
+    rejected, gone = np.empty(below + above, np.int64), 0
+    for slot in range(below):
+        rejected[gone] = where[slot]
+        gone += (values[slot] < low) | (values[slot] > high)
+    for slot in range(size - above, size):
+        rejected[gone] = where[slot]
+        gone += (values[slot] < low) | (values[slot] > high)
+    weighted = 0
+    for i in rejected[:gone]:
+        weighted += v[i] < np.inf
+        for k in range(number):
+            share = b[k, i] / np.float64(v[i])
+            vector[k] += share * s[i]
+            for j in range(number):
+                matrix[k, j] += share * b[j, i]
+    for i in rejected[:gone]:
+        s[i] = np.nan
     return gone, weighted
-
-
-@compiled
-def add_terms(terms: Doubles, count: int, matrix: Doubles, vector: Doubles) -> None:
-    """Add the first so many columns of terms, one after the other."""
-    number = vector.size
-    for k in range(number):
-        total = vector[k]
-        for each in range(count):
-            total += terms[k, each]
-        vector[k] = total
-        for j in range(number):
-            total = matrix[k, j]
-            for each in range(count):
-                total += terms[number + k * number + j, each]
-            matrix[k, j] = total
 
 
 @compiled

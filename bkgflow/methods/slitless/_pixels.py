@@ -11,14 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from bkgflow.methods._compiled import read_only
 from bkgflow.methods.arrays import Bools, Doubles, Integers, Reals
 from bkgflow.methods.slitless._kernels import (
-    add_terms,
     drop,
     normal_sums,
     profile_squares,
@@ -99,14 +98,6 @@ class Part:
         below, above = tails(self.s, self.b, self.n, factors, low, high, values, where)
         return Outer(values, where, below, above)
 
-    def drop(self, outer: Outer, low: float, high: float) -> Dropped:
-        """Reject those of the residuals far out that are beyond two bounds."""
-        number, size = len(self.b), outer.below + outer.above
-        terms = np.empty((number + number**2, size))
-        found = drop(self.s, self.b, self.v, outer.values, outer.where, outer.below, outer.above,
-                     low, high, terms)  # fmt: skip
-        return Dropped(terms, *found)
-
 
 @dataclass(slots=True)
 class Outer:
@@ -134,20 +125,6 @@ class Outer:
     def highs(self) -> Doubles:
         """Those at the upper end."""
         return self.values[self.values.size - self.above :]
-
-
-class Dropped(NamedTuple):
-    """What a round rejected of one part: how many, with a weight or not, and what they gave.
-
-    Attributes
-    ----------
-    terms : (n_templates + n_templates², ≥ number) float64
-        To the right-hand side and to the matrix of the normal equations.
-    """
-
-    terms: Doubles
-    number: int
-    weighted: int
 
 
 @dataclass(slots=True)
@@ -218,12 +195,13 @@ class BackgroundPixels:
             return
         outer, low, high = self._outer(factors, percent)
         matrix, vector = np.zeros_like(self.matrix), np.zeros_like(self.vector)
-        pairs = list(zip(self.parts, outer, strict=True))
-        for dropped in _each(self.pool, lambda pair: pair[0].drop(pair[1], low, high), pairs):
-            self.left -= dropped.number
-            self.used -= dropped.weighted
-            # One part after the other: their sums would be rounded otherwise than one of all.
-            add_terms(dropped.terms, dropped.number, matrix, vector)
+        for part, far in zip(self.parts, outer, strict=True):
+            gone, weighted = drop(
+                part.s, part.b, part.v, far.values, far.where, far.below, far.above,
+                low, high, matrix, vector,
+            )  # fmt: skip
+            self.left -= gone
+            self.used -= weighted
         self.matrix -= matrix
         self.vector -= vector
         cancelled = np.abs(matrix) > CANCELLED * np.abs(self.matrix)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from math import prod
+
 import numpy as np
 
 from bkgflow.detector import DO_NOT_USE
@@ -14,6 +17,9 @@ __all__ = [
 ]  # fmt: skip
 
 DEFAULT = ScaleRule()
+
+BLOCK = 1 << 15
+"""Pixels that are worked on at a time: what is made of them stays in a core's cache."""
 
 LEAST_FRACTION = 0.05
 """Of all pixels, what an automatic mask must leave (more than this), as the reference step."""
@@ -45,13 +51,15 @@ def fit_background(
     if reason is not None:
         return ScaleFit.failed(1 if templates.ndim == 2 else len(templates), reason)
     if template_dq is not None:
-        usable &= (template_dq & DO_NOT_USE) == 0
+        usable = usable_pixels(usable, template_dq)
     return fit_scale(sci, err, usable, templates, rule, dispersion_axis=dispersion_axis)
 
 
 def usable_pixels(mask: Bools, dq: Flags) -> Bools:
-    """Return the pixels of a mask that are without DO_NOT_USE: (ny, nx) bool, a new array."""
-    usable: Bools = (dq & DO_NOT_USE) == 0
+    """Return the pixels of a mask that are without DO_NOT_USE: bool, a new array of its shape."""
+    usable = np.empty(mask.shape, np.bool_)
+    for rows in _blocks(dq.shape):
+        np.equal(dq[rows] & DO_NOT_USE, 0, out=usable[rows])
     usable &= mask
     return usable
 
@@ -105,8 +113,14 @@ def subtract_scaled(sci: Reals, templates: Reals, coefficients: Doubles) -> None
         The reference skies, the same rows.
     """
     templates = templates.reshape(-1, *sci.shape)
-    for row in range(sci.shape[0]):  # row by row: the sky in float64 stays small
-        sky = coefficients[0] * templates[0, row].astype(np.float64)
+    for rows in _blocks(sci.shape):  # the sky in float64 stays small
+        sky = coefficients[0] * templates[0, rows].astype(np.float64)
         for factor, template in zip(coefficients[1:], templates[1:], strict=True):
-            sky += factor * template[row]
-        np.subtract(sci[row], sky, out=sci[row], casting="same_kind")
+            sky += factor * template[rows]
+        np.subtract(sci[rows], sky, out=sci[rows], casting="same_kind")
+
+
+def _blocks(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Yield rows of an array, as many at a time as a core's cache holds."""
+    step = max(1, BLOCK // max(1, prod(shape[1:])))
+    yield from (slice(start, start + step) for start in range(0, shape[0], step))
