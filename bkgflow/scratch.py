@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 __all__ = ["Scratch"]
 
-KEPT_BYTES = 48 << 20
+KEPT_BYTES = 96 << 20
 """Most bytes that a process keeps while nobody uses them."""
 
 Number = TypeVar("Number", bound=np.generic)

@@ -34,6 +34,7 @@ from bkgflow.methods.slitless import (
 from bkgflow.planning.kind import Prepared, Request
 from bkgflow.programs.search_path import check_confined
 from bkgflow.record import SlitlessFound
+from bkgflow.scratch import Scratch
 from bkgflow.settings import StepSettings
 from bkgflow.verdict import State
 
@@ -124,8 +125,8 @@ class SlitlessKind(Kind):
         # Before anything is read; the fit itself could not name the file.
         settings.scale_rule.check_axis(target.dispersion_axis, str(target.location))
         # Pixels leave the interpreter alone while they are read; catalog and WCS take it.
-        with ThreadPoolExecutor(1) as pool:
-            pixels = pool.submit(read_whole, target.source)
+        with Scratch() as scratch, ThreadPoolExecutor(1) as pool:
+            pixels = pool.submit(read_whole, target.source, scratch)
             inputs = slitless_inputs(
                 target,
                 work.references.background,
@@ -136,16 +137,16 @@ class SlitlessKind(Kind):
                 orders=settings.wfss_orders,
             )
             sci, err, dq = pixels.result()
-        mask, origin = _mask(inputs, sci, err, dq, settings)
-        users, axis, templates = inputs.mask is not None, target.dispersion_axis, inputs.templates
-        fit = fit_background(
-            *(sci, err, dq, mask, templates.sci),
-            settings.scale_rule,
-            users=users,
-            dispersion_axis=axis,
-            template_dq=templates.dq,
-        )
-        doubts = mask_doubts(sci, dq, mask, templates.sci) if users else ()
+            mask, origin = _mask(inputs, sci, err, dq, settings)
+            users, templates = inputs.mask is not None, inputs.templates
+            fit = fit_background(
+                *(sci, err, dq, mask, templates.sci),
+                settings.scale_rule,
+                users=users,
+                dispersion_axis=target.dispersion_axis,
+                template_dq=templates.dq,
+            )
+            doubts = mask_doubts(sci, dq, mask, templates.sci) if users else ()
         main = [] if fit.reason else [_main(fit)]
         warnings = (*doubts, *thin_fits(main))
         found = fit_found(fit, mask, origin, notes=inputs.notes, warnings=warnings)

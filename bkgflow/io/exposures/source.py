@@ -19,6 +19,7 @@ from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
 from bkgflow.detector import Window
 from bkgflow.errors import FileError, PlanError
+from bkgflow.scratch import Scratch
 
 if TYPE_CHECKING:
     from gwcs import WCS
@@ -175,13 +176,17 @@ def read_window(
 
 
 def read_whole(
-    source: Source,
+    source: Source, scratch: Scratch | None = None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint32]]:
-    """Return all of SCI, ERR and DQ: (ny, nx), or (n_integrations, ny, nx) of a cube."""
+    """Return all of SCI, ERR and DQ: (ny, nx), or (n_integrations, ny, nx) of a cube.
+
+    They are there as long as the scratch is; without one, for ever.
+    """
+    scratch = scratch or Scratch()
     depth = () if source.n_integrations is None else (source.n_integrations,)
     shape = (*depth, *source.window.shape)
-    sci, err = np.empty(shape, np.float32), np.empty(shape, np.float32)
-    dq = np.empty(shape, np.uint32)
+    sci, err = (scratch.array(shape, np.dtype(np.float32)) for _ in range(2))
+    dq = scratch.array(shape, np.dtype(np.uint32))
     layers: tuple[tuple[Layer, Pixels], ...] = (("sci", sci), ("err", err), ("dq", dq))
     with source.reader() as reader:
         for layer, array in layers:
