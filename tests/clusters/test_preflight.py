@@ -9,6 +9,7 @@ from contextlib import suppress
 from types import SimpleNamespace
 
 import bkgflow
+from bkgflow.clusters import on_worker, preflight
 from bkgflow.clusters.crew import Limits
 from bkgflow.clusters.preflight import ask
 from bkgflow.clusters.refusals import lacking
@@ -56,6 +57,59 @@ def test_a_run_that_ends_while_a_worker_is_asked_leaves_no_error_behind(tmp_path
     asyncio.run(main())
     assert said == []
     assert list(tmp_path.iterdir()) == []
+
+
+class Here:
+    """A client with one worker, which is this process; its first answers may see no token."""
+
+    def __init__(self, late=0):
+        self.late, self.questions = late, []
+        self.scheduler = SimpleNamespace(identity=Broken.identity.__get__(self))
+
+    async def run(self, _, function, *words, **__):
+        self.questions.append(getattr(function, "__name__", "visit"))
+        answer = await asyncio.to_thread(function, *words)
+        if self.late > 0 and self.questions[-1] in ("eval", "visit"):
+            self.late -= 1
+            said, wrong = answer if function is eval else (None, answer)
+            wrong = wrong._replace(output="it does not see what the driver writes there")
+            answer = (said, wrong) if function is eval else wrong
+        return {WORKER: answer}
+
+
+def asked(client, folder, monkeypatch):
+    monkeypatch.setattr(preflight, "PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(on_worker, "_admitted", set())
+
+    async def main():
+        trial = Trial("a trial", {}, Location.of(folder))
+        found = await ask(client, trial, {WORKER: {}}, print, Limits())
+        await asyncio.gather(*preflight._admissions)
+        return found
+
+    found = asyncio.run(main())
+    assert list(folder.iterdir()) == []
+    return found[WORKER]
+
+
+def test_a_worker_is_asked_once_and_then_admitted(tmp_path, monkeypatch):
+    client = Here()
+    assert asked(client, tmp_path, monkeypatch) is None
+    assert client.questions == ["eval", "admit"]
+    assert on_worker._admitted == {"a trial"}
+
+
+def test_a_folder_that_is_seen_late_is_looked_at_again(tmp_path, monkeypatch):
+    client = Here(late=2)
+    assert asked(client, tmp_path, monkeypatch) is None
+    assert client.questions == ["eval", "visit", "visit", "admit"]
+
+
+def test_a_folder_that_is_never_seen_is_refused(tmp_path, monkeypatch):
+    client = Here(late=9)
+    assert "does not see" in str(asked(client, tmp_path, monkeypatch))
+    assert client.questions == ["eval", "visit", "visit", "clear"]
+    assert on_worker._admitted == set()
 
 
 def test_a_worker_that_lacks_a_package_is_told_which_extra_brings_it():

@@ -66,11 +66,10 @@ def add_up(bins: Integers, total: Integers, fractions: Doubles, found: Integers)
 
 @compiled
 def collect_sky(
-    bits: Words, dq: Words, high: Integers, low_bins: Integers, n_good: Words, edges: Integers,
-    values: tuple[Words, Words], pixels: tuple[Words, Words], ends: Integers, first: int,
-    used: Bools,
+    bits: Words, dq: Words, high: Integers, low_bins: Integers, n_good: Words, counted: Integers,
+    taken: Integers, values: Words, pixels: Words, ends: Integers, first: int, used: Bools,
 ) -> None:  # fmt: skip
-    """Collect the pixels of the fit that may be sky, and count within the threshold's bins.
+    """Collect the pixels of the fit that may be sky on one side of the step, and count others.
 
     Parameters
     ----------
@@ -81,50 +80,54 @@ def collect_sky(
         second. Pixels above the second bin are sources.
     low_bins, n_good : (2, 65536) int64, (ny, columns) uint32
         Counts within those bins, and of good pixels in the columns that are fitted. Changed.
-    edges : (2,) int64
-        Column behind the last one that may be left, first column that may be right.
-    values, pixels : two of (capacity + 1,) uint32
-        The collected bits, left and right, and where they lie in a flat frame. Changed.
-    ends : (n_integrations + 1, 2) int64
+    counted, taken : (2,) int64
+        The first column that is counted, and the one behind the last; and of which pixels are
+        collected.
+    values, pixels : (capacity + 1,) uint32
+        The collected bits, and where they lie in a flat frame. Changed.
+    ends : (n_integrations + 1,) int64
         How much is collected up to each integration. Changed.
     used : (n_integrations,) bool
         Of the others nothing is collected or counted.
     """
-    n, ny, nx = bits.shape
+    n, ny, _ = bits.shape
     columns = n_good.shape[1]
-    row = np.empty(nx, np.uint32)
-    near = np.zeros((nx + 7) // 8 * 8, np.uint8)
+    start, stop = counted[0], counted[1]
+    begin, width = min(start, taken[0]), max(stop, taken[1]) - min(start, taken[0])
+    row = np.empty(width, np.uint32)
+    near = np.zeros((stop - start + 7) // 8 * 8, np.uint8)
     eights = near.view(np.uint64)
     high0, high1 = np.uint32(high[0]), np.uint32(high[1])
     limit = np.uint32(high[1] * BINS + BINS - 1)
+    own, sky = row[start - begin : stop - begin], row[taken[0] - begin : taken[1] - begin]
     for i in range(n):
-        left, right = ends[first + i]
+        end = ends[first + i]
         for y in range(ny if used[first + i] else 0):
-            words, flags, good = bits[i, y], dq[i, y], n_good[y]
-            for x in range(nx):
+            words, flags = bits[i, y, begin : begin + width], dq[i, y, begin : begin + width]
+            for x in range(width):
                 word = words[x]
                 bad = ((flags[x] & BAD) != 0) | ((word & EXPONENT) == EXPONENT)
                 ordered = word ^ SIGN if word < SIGN else ~word
                 row[x] = NOT_GOOD if bad else ordered
-            for x in range(columns):
-                good[x] += np.uint32(1) if row[x] != NOT_GOOD else np.uint32(0)
-            for x in range(nx):
-                near[x] = (row[x] >> HALF == high0) | (row[x] >> HALF == high1)
+            good = n_good[y, start : min(stop, columns)]
+            for x in range(good.size):
+                good[x] += np.uint32(1) if own[x] != NOT_GOOD else np.uint32(0)
+            for x in range(own.size):
+                near[x] = (own[x] >> HALF == high0) | (own[x] >> HALF == high1)
             for eight in range(eights.size):
                 if eights[eight]:
-                    for x in range(8 * eight, min(8 * eight + 8, nx)):
-                        if row[x] >> HALF == high0:
-                            low_bins[0, row[x] & LOW] += 1
-                        elif row[x] >> HALF == high1:
-                            low_bins[1, row[x] & LOW] += 1
+                    for x in range(8 * eight, min(8 * eight + 8, own.size)):
+                        if own[x] >> HALF == high0:
+                            low_bins[0, own[x] & LOW] += 1
+                        elif own[x] >> HALF == high1:
+                            low_bins[1, own[x] & LOW] += 1
             # Without branches: a wrong guess costs more than a write that is undone.
-            for x in range(edges[0]):
-                values[0][left], pixels[0][left] = words[x], y * columns + x
-                left += row[x] <= limit
-            for x in range(edges[1], columns):
-                values[1][right], pixels[1][right] = words[x], y * columns + x
-                right += row[x] <= limit
-        ends[first + i + 1] = left, right
+            place = y * columns + taken[0]
+            mine = words[taken[0] - begin : taken[1] - begin]
+            for x in range(sky.size):
+                values[end], pixels[end] = mine[x], place + x
+                end += sky[x] <= limit
+        ends[first + i + 1] = end
 
 
 @compiled

@@ -30,6 +30,9 @@ from bkgflow.methods.soss.segments import OnlyColumns, Segment, common_frame, st
 
 __all__ = ["Gathered", "Side", "gather_sky"]
 
+SIDES = 0, 1
+"""Left and right of the step."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Side:
@@ -157,13 +160,20 @@ def _collect(
     room = [min(int(below[high[1]]), n * ny * width) + 1 for width in widths]
     values = np.empty(room[0], np.uint32), np.empty(room[1], np.uint32)
     pixels = np.empty(room[0], np.uint32), np.empty(room[1], np.uint32)
-    marks = np.zeros((n + 1, 2), np.int64)
-    low_bins = np.zeros((2, BINS), np.int64)
-    places = np.asarray(edges)
-    for start, sci, dq in stream(segments):
+    marks = [np.zeros(n + 1, np.int64) for _ in SIDES]
+    bins = [np.zeros((2, BINS), np.int64) for _ in SIDES]
+    counted, taken = _columns(edges, columns, common_frame(segments)[1])
+
+    def collect(start: int, sci: Words, dq: Words, side: int) -> None:
         collect_sky(
-            sci, dq, high, low_bins, good, places, values, pixels, marks, start, used
+            sci, dq, high, bins[side], good, counted[side], taken[side],
+            values[side], pixels[side], marks[side], start, used,
         )  # fmt: skip
+
+    with ThreadPoolExecutor(len(SIDES)) as pool:
+        for start, sci, dq in stream(segments):
+            list(pool.map(partial(collect, start, sci, dq), SIDES))
+    low_bins = bins[0] + bins[1]
     if high[0] == high[1]:
         low_bins[1] = low_bins[0]
     before = below[high] - counts[high]
@@ -171,10 +181,19 @@ def _collect(
     threshold = float(interpolate(low, top, weight))
     with ThreadPoolExecutor(2) as pool:
         one, other = (
-            pool.submit(_side, values[i], pixels[i], marks[:, i].copy(), threshold, good.size)
-            for i in (0, 1)
+            pool.submit(_side, values[i], pixels[i], marks[i], threshold, good.size) for i in SIDES
         )
         return (one.result(), other.result()), threshold, good
+
+
+def _columns(
+    edges: tuple[int, int], columns: int, nx: int
+) -> tuple[tuple[Integers, Integers], tuple[Integers, Integers]]:
+    """Return the columns that are counted with each side, every one once, and those it takes."""
+    left, right = edges
+    middle = min(max((left + right) // 2, 0), nx)
+    taken = np.array([0, left]), np.array([min(right, columns), columns])
+    return (np.array([0, middle]), np.array([middle, nx])), taken
 
 
 def _side(bits: Words, pixels: Words, ends: Integers, threshold: float, n_pixels: int) -> Side:
