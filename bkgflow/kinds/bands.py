@@ -7,8 +7,10 @@ the memory budget.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+import pickle
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,7 @@ from bkgflow.verdict import Verdict
 __all__ = [
     "Band",
     "Imprint",
+    "Sources",
     "band_rows",
     "bytes_per_pixel",
     "combine_band",
@@ -82,6 +85,18 @@ def band_rows(
 
 
 NOT_ADJUSTED = Adjusted()
+
+
+class Sources(tuple[Source, ...]):
+    """The exposures of a family, which are pickled once for all of its bands."""
+
+    def __reduce__(self) -> tuple[Callable[[bytes], tuple[Source, ...]], tuple[bytes]]:
+        """Return what makes a tuple of them again."""
+        return pickle.loads, (self._pickled,)
+
+    @cached_property
+    def _pickled(self) -> bytes:
+        return pickle.dumps(tuple(self))
 
 
 @dataclass(frozen=True, slots=True)

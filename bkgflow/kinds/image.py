@@ -18,6 +18,7 @@ from bkgflow.kinds.backgrounds import check_times, choose_backgrounds
 from bkgflow.kinds.bands import (
     Band,
     Imprint,
+    Sources,
     band_rows,
     bytes_per_pixel,
     combine_band,
@@ -159,7 +160,7 @@ class ImageKind(Kind):
         per_pixel = bytes_per_pixel(errors=settings.with_errors)
         for family in families(shared):
             exposures = [facts[member] for member, _ in family.members]
-            sources = tuple(exposure.source for exposure in exposures)
+            sources = Sources(exposure.source for exposure in exposures)
             leakage = [(facts[each], users) for each, users in family.imprints.items()]
             imprints = tuple(Imprint(each.source, users) for each, users in leakage)
             times = check_times(exposures) if rule.needs_times else None

@@ -32,6 +32,10 @@ SPREADS = 5
 """A level is not far from the others if it is closer than so many standard deviations of them."""
 
 
+TOGETHER = 256
+"""Exposures that are held against all others at a time."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Levels:
     """Of each exposure, in the unit of SCI; NaN where it has no finite pixel.
@@ -139,14 +143,20 @@ def far(levels: Levels, fraction: float) -> NDArray[np.intp]:
     known = np.flatnonzero(np.isfinite(levels.median))
     if len(known) < 2 or fraction == 0:
         return known[:0]
-    found, scatter = [], np.median(levels.scatter[known])
-    for i in known:
-        others = levels.median[known[known != i]]
-        centre = np.median(others)
-        spread = MAD_TO_SIGMA * np.median(np.abs(others - centre))
+    median, scatter = levels.median[known], np.median(levels.scatter[known])
+    found = [known[:0]]
+    for start in range(0, len(known), TOGETHER):
+        these = np.arange(start, min(start + TOGETHER, len(known)))
+        # Each row is all levels but one's own.
+        others = np.tile(median, (len(these), 1))[np.arange(len(known)) != these[:, np.newaxis]]
+        others = others.reshape(len(these), -1)
+        centre = np.median(others, axis=1)
+        spread = MAD_TO_SIGMA * np.median(np.abs(others - centre[:, np.newaxis]), axis=1)
         # Of two, neither is the measure of the other.
-        level = max(abs(centre), abs(levels.median[i])) if len(known) == 2 else abs(centre)
-        gap = np.abs(others - levels.median[i]).min()
-        if gap > max(fraction * level, scatter, SPREADS * spread):
-            found.append(i)
-    return np.array(found, np.intp)
+        level = np.abs(centre)
+        if len(known) == 2:
+            level = np.maximum(level, np.abs(median[these]))
+        gap = np.abs(others - median[these, np.newaxis]).min(axis=1)
+        bound = np.maximum(np.maximum(fraction * level, scatter), SPREADS * spread)
+        found.append(known[these[gap > bound]])
+    return np.concatenate(found)
