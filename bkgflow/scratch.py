@@ -14,17 +14,50 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Scratch"]
+__all__ = ["KEPT_BYTES", "OWN", "Scratch", "Store"]
 
 KEPT_BYTES = 96 << 20
 """Most bytes that a process keeps while nobody uses them."""
 
 Number = TypeVar("Number", bound=np.generic)
 
-_lock = threading.Lock()
 
-_free: list[NDArray[np.uint8]] = []
-"""The pieces that nobody uses, in the order in which they were given back."""
+class Store:
+    """Pieces of memory that nobody uses, in the order in which they were given back.
+
+    Parameters
+    ----------
+    most : int
+        Bytes that are kept.
+    """
+
+    def __init__(self, most: int = KEPT_BYTES) -> None:
+        self._most, self._lock = most, threading.Lock()
+        self._free: list[NDArray[np.uint8]] = []
+
+    @property
+    def kept(self) -> int:
+        """Bytes that are kept now."""
+        return sum(each.nbytes for each in self._free)
+
+    def take(self, size: int) -> NDArray[np.uint8]:
+        """Return at least so many bytes; not more than twice as many."""
+        with self._lock:
+            fitting = [i for i, each in enumerate(self._free) if size <= each.nbytes <= 2 * size]
+            best = min(fitting, key=lambda i: self._free[i].nbytes, default=None)
+            return np.empty(size, np.uint8) if best is None else self._free.pop(best)
+
+    def give_back(self, pieces: Sequence[NDArray[np.uint8]]) -> None:
+        """Keep pieces, as far as there is room; what has lain there longest makes it."""
+        with self._lock:
+            self._free.extend(pieces)
+            kept = self.kept
+            while kept > self._most:
+                kept -= self._free.pop(0).nbytes
+
+
+OWN = Store()
+"""This process's."""
 
 
 class Scratch:
@@ -33,7 +66,8 @@ class Scratch:
     What is in them at first is what was left there.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, store: Store = OWN) -> None:
+        self._store = store
         self._taken: list[NDArray[np.uint8]] = []
 
     def __enter__(self) -> Scratch:
@@ -47,19 +81,12 @@ class Scratch:
         traceback: TracebackType | None,
     ) -> None:
         """Give everything back."""
-        with _lock:
-            _free.extend(self._taken)
-            kept = sum(each.nbytes for each in _free)
-            while kept > KEPT_BYTES:  # what has lain there longest goes first
-                kept -= _free.pop(0).nbytes
-        self._taken.clear()
+        self._store.give_back(self._taken)
+        self._taken = []
 
     def array(self, shape: Sequence[int], dtype: np.dtype[Number]) -> NDArray[Number]:
         """Return an array that nobody else has meanwhile."""
         size = prod(shape) * dtype.itemsize
-        with _lock:
-            fitting = [i for i, each in enumerate(_free) if size <= each.nbytes <= 2 * size]
-            best = min(fitting, key=lambda i: _free[i].nbytes, default=None)
-            piece = np.empty(size, np.uint8) if best is None else _free.pop(best)
+        piece = self._store.take(size)
         self._taken.append(piece)
         return piece[:size].view(dtype).reshape(shape)

@@ -6,15 +6,12 @@ the memory budget.
 
 from __future__ import annotations
 
-import math
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bkgflow.detector import Window
 from bkgflow.io.exposures.facts import ExposureFacts
@@ -22,6 +19,7 @@ from bkgflow.io.exposures.open_many import opened
 from bkgflow.io.exposures.source import Expecting, Layer, Reader, Source, read_window
 from bkgflow.io.products.writer import Plane
 from bkgflow.kinds.adjust import Adjusted, Adjustments
+from bkgflow.kinds.buffers import Buffers
 from bkgflow.kinds.imprints import without_imprint
 from bkgflow.methods.clip import Combined, Packed, collapse, combine
 from bkgflow.methods.levels import Levels, LevelsOfRows
@@ -207,7 +205,7 @@ def combine_band(
     at_last = rule.of_means if cubes else rule
     every = [*sources, *(imprint.source for imprint in imprints)]
     with Scratch() as scratch, opened(every) as readers:
-        buffers = _Buffers(["sci", "err", "dq"] if errors else ["sci", "dq"], scratch)
+        buffers = Buffers(["sci", "err", "dq"] if errors else ["sci", "dq"], scratch)
         shared = list(zip(imprints, readers[len(sources) :], strict=True))
         expecting = [each for each in readers if isinstance(each, Expecting)]
         for each in expecting:
@@ -242,44 +240,12 @@ def join(bands: Sequence[Band]) -> Combined:
     return Combined(*(np.concatenate([getattr(each, n) for each in ordered]) for n in layers))
 
 
-class _Buffers:
-    """Memory for one strip after the other: new pages cost more than what is done with them."""
-
-    def __init__(self, layers: Sequence[Layer], scratch: Scratch) -> None:
-        self.layers = layers
-        self._scratch = scratch
-        self._held: dict[str, Plane] = {}
-
-    def take(
-        self, name: str, shape: tuple[int, ...], real: type[np.floating]
-    ) -> dict[Layer, Plane]:
-        """Return arrays for the time of one strip; they hold what was there before."""
-        size, taken = math.prod(shape), dict[Layer, Plane]()
-        for layer in self.layers:
-            kind = np.dtype(np.uint32 if layer == "dq" else real)
-            taken[layer] = self._array(f"{name} {layer}", size, kind).reshape(shape)
-        return taken
-
-    def take_output(self, shape: tuple[int, int]) -> tuple[NDArray[np.uint32], NDArray[np.uint16]]:
-        """Return arrays for the flags and the counts of one background after the other."""
-        size = math.prod(shape)
-        flags = self._array("flags", size, np.dtype(np.uint32))
-        counts = self._array("counts", size, np.dtype(np.uint16))
-        return flags.reshape(shape), counts.reshape(shape)
-
-    def _array(self, key: str, size: int, dtype: np.dtype[Any]) -> Plane:
-        held = self._held.get(key)
-        if held is None or held.size < size:
-            held = self._held[key] = self._scratch.array((size,), dtype)
-        return held[:size]
-
-
 def _read_strip(
     sources: Sequence[Source],
     readers: Sequence[Reader],
     strip: Window,
     rule: StackRule,
-    buffers: _Buffers,
+    buffers: Buffers,
     imprints: Sequence[tuple[Imprint, Reader]] = (),
 ) -> tuple[Plane, Plane | None, Plane]:
     """Read SCI, ERR where it is wanted, and DQ of a strip of all exposures, without imprints.
@@ -310,7 +276,7 @@ def _in_order(
     number: int,
     imprints: Sequence[tuple[Imprint, Reader]],
     strip: Window,
-    buffers: _Buffers,
+    buffers: Buffers,
 ) -> Iterator[tuple[int, Layers]]:
     """Yield every exposure once, with its imprint: those that share one follow each other."""
     left = dict.fromkeys(range(number))

@@ -8,9 +8,12 @@ import re
 from contextlib import suppress
 from types import SimpleNamespace
 
+import pytest
+
 import bkgflow
-from bkgflow.clusters import on_worker, preflight
+from bkgflow.clusters import preflight
 from bkgflow.clusters.crew import Limits
+from bkgflow.clusters.on_worker import wait_for_admission
 from bkgflow.clusters.preflight import ask
 from bkgflow.clusters.refusals import lacking
 from bkgflow.clusters.trial import Trial
@@ -79,12 +82,13 @@ class Here:
 
 def asked(client, folder, monkeypatch):
     monkeypatch.setattr(preflight, "PAUSES", (0.0, 0.0))
-    monkeypatch.setattr(on_worker, "_admitted", set())
 
     async def main():
-        trial = Trial("a trial", {}, Location.of(folder))
+        trial = Trial(folder.name, {}, Location.of(folder))
         found = await ask(client, trial, {WORKER: {}}, print, Limits())
-        await asyncio.gather(*preflight._admissions)
+        while client.questions[-1] not in ("admit", "clear"):
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.1)
         return found
 
     found = asyncio.run(main())
@@ -96,7 +100,7 @@ def test_a_worker_is_asked_once_and_then_admitted(tmp_path, monkeypatch):
     client = Here()
     assert asked(client, tmp_path, monkeypatch) is None
     assert client.questions == ["eval", "admit"]
-    assert on_worker._admitted == {"a trial"}
+    wait_for_admission("a topic", tmp_path.name)  # which returns at once
 
 
 def test_a_folder_that_is_seen_late_is_looked_at_again(tmp_path, monkeypatch):
@@ -109,7 +113,8 @@ def test_a_folder_that_is_never_seen_is_refused(tmp_path, monkeypatch):
     client = Here(late=9)
     assert "does not see" in str(asked(client, tmp_path, monkeypatch))
     assert client.questions == ["eval", "visit", "visit", "clear"]
-    assert on_worker._admitted == set()
+    with pytest.raises(ValueError, match="worker"):  # whom it would wait in
+        wait_for_admission("a topic", tmp_path.name)
 
 
 def test_a_worker_that_lacks_a_package_is_told_which_extra_brings_it():
