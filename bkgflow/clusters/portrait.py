@@ -52,7 +52,7 @@ def portrait_of(client: Client, folders: Sequence[Location] = ()) -> Portrait:
     workers = client.scheduler_info(n_workers=-1)["workers"]
     address, said = next(iter(workers.items()))
     here, _ = introduce(VERSION, PACKAGES, [])
-    there = client.run(introduce, VERSION, PACKAGES, [], workers=[address])[address]
+    there, _ = client.run(introduce, VERSION, PACKAGES, [], workers=[address])[address]
     seen = client.run(_looked, list(folders), workers=[address])[address]
     others = {
         name: (there.get(name, "none"), version)
