@@ -9,7 +9,7 @@ from bkgflow import simulate
 from bkgflow.graph.build import PlannedWork
 
 
-@pytest.mark.parametrize("points", [2, 5])
+@pytest.mark.parametrize("points", [3, 5])
 def test_those_that_unpack_a_family_are_light_and_no_others(points, tmp_path):
     program = simulate.simulate_nods(tmp_path / "nods", points=points, size=64)
     work = PlannedWork(bkgflow.plan(program.folder, tmp_path / "out"))
