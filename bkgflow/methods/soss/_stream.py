@@ -172,6 +172,10 @@ def subtract_sky(
     n, ny, nx = sci.shape
     for i in range(n):
         for y in range(ny):
-            for x in range(nx):
-                scale = left[i] if x < steps[y] else right[i]
-                sci[i, y, x] -= np.float64(template[y, x]) * scale
+            step = min(max(steps[y], 0), nx)
+            for side in range(2):
+                scale = right[i] if side else left[i]
+                part = sci[i, y, step:] if side else sci[i, y, :step]
+                sky = template[y, step:] if side else template[y, :step]
+                for x in range(part.size):
+                    part[x] -= np.float64(sky[x]) * scale
