@@ -78,7 +78,7 @@ class Mostly:
         return out
 
     def places(self, value: int, part: slice) -> NDArray[np.intp]:
-        """Return where some rows have a value that is not the usual one.
+        """Return where some rows have a value; of any but the usual one nothing is unpacked.
 
         Counted in these rows, pixel by pixel and row by row, in ascending order.
         """
