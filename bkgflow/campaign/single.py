@@ -29,7 +29,11 @@ def compile_for(plan: Plan, say: Callable[[str], object]) -> None:
 
 def kinds_of(plan: Plan) -> list[Kind]:
     """Return of which kinds the kernels are that a plan needs."""
-    return needed_for({unit.kind for unit in plan.units if unit.verdict.to_do}, plan.settings)
+    to_do = [unit for unit in plan.units if unit.verdict.to_do]
+    shared, facts = {unit.shared for unit in to_do}, plan.facts()
+    members = (member for each in plan.shared if each.digest in shared for member in each.members)
+    cubes = any(facts[member].n_integrations for member in members)
+    return needed_for({unit.kind for unit in to_do}, plan.settings, cubes=cubes)
 
 
 def writer_for(plan: Plan, publish: Publish | None = None) -> ProductWriter:

@@ -15,7 +15,7 @@ __all__ = ["warm_up"]
 def warm_up(
     kinds: Annotated[
         list[str] | None,
-        typer.Argument(metavar="KIND", help="image, rules, slitless or soss; all without one."),
+        typer.Argument(metavar="KIND", help="image, cube, rules, cube-rules, slitless, soss."),
     ] = None,
 ) -> None:
     """Compile the kernels for this machine, once, and keep the machine code.

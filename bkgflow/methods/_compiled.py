@@ -11,6 +11,7 @@ from pathlib import Path
 from pkgutil import get_data, iter_modules
 from typing import Protocol, TypeVar, cast
 
+import locket
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -62,7 +63,8 @@ def compiled(function: Function, fastmath: Set[str] = frozenset()) -> Function:
         kind, base = type(cache._cache_file), cache._impl.filename_base
         passed = _folders_before(cache.cache_path, function)
         read = [kind(str(each), base, SOURCES) for each in passed]
-        cache._cache_file = _Layers(cache._cache_file, read, passed)
+        lock = Path(cache.cache_path) / f"{base}.lock"
+        cache._cache_file = _Layers(cache._cache_file, read, passed, lock)
     return cast(Function, kernel)
 
 
@@ -79,8 +81,10 @@ class _Files(Protocol):
 class _Layers:
     """The same, written to one folder and looked for in others as well."""
 
-    def __init__(self, own: _Files, read: Sequence[_Files], folders: Sequence[Path]) -> None:
-        self._own, self._read = own, read
+    def __init__(
+        self, own: _Files, read: Sequence[_Files], folders: Sequence[Path], lock: Path
+    ) -> None:
+        self._own, self._read, self._lock = own, read, lock
         self.folders = folders
 
     def load(self, key: object) -> object:
@@ -93,8 +97,15 @@ class _Layers:
         return found
 
     def save(self, key: object, data: object) -> None:
-        """Keep something."""
-        self._own.save(key, data)
+        """Keep something.
+
+        Numba reads its index, and writes it again: of two processes that compile one kernel for
+        different types, the later would take the other's entry away, or its file's name.
+        """
+        with suppress(OSError), locket.lock_file(str(self._lock)):
+            self._own.save(key, data)
+            return
+        self._own.save(key, data)  # where nothing can be locked, numba says what else cannot
 
     def flush(self) -> None:
         """Forget what is kept in the folder that is written to."""

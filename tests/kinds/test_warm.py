@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bkgflow.io.storage.marks import is_marked, locked, mark
-from bkgflow.kinds.warm import needed_for
+from bkgflow.io.storage.marks import is_locked, is_marked, locked, mark
+from bkgflow.kinds.warm import KINDS, needed_for
 from bkgflow.methods import _compiled
 from bkgflow.settings import StepSettings
 from tests.helpers.warm import USE
@@ -43,7 +43,10 @@ def python(code: str, **environment: str) -> str:
 def test_after_a_warm_up_nothing_is_left_to_compile(tmp_path: Path) -> None:
     cache = str(tmp_path)
     first = python(WARM.format(kinds=None), NUMBA_CACHE_DIR=cache)
-    assert first.count("the first time on this machine") == 4
+    alone = (os.cpu_count() or 1) < 2
+    assert first.startswith("Compiling the kernels for image, the first time on this machine")
+    assert (first.count("the first time on this machine") == 6) == alone
+    assert f"compiled={KINDS}" in first
     assert "kept=True" in first
     assert python(USE, NUMBA_CACHE_DIR=cache) == "[]\n"
     again = python(WARM.format(kinds=None), NUMBA_CACHE_DIR=cache)
@@ -78,6 +81,15 @@ def test_another_rule_needs_its_own_kernels_alone() -> None:
     assert needed_for(kinds, StepSettings.of(sigma=2)) == ["image", "soss"]
     assert needed_for(kinds, StepSettings.of(clip="noise")) == ["rules", "soss"]
     assert needed_for({"soss"}, StepSettings.of(clip="noise")) == ["soss"]
+
+
+def test_means_of_integrations_need_kernels_beside() -> None:
+    usual, noise = StepSettings.of(sigma=2), StepSettings.of(clip="noise")
+    flags = StepSettings.of(bkg_bad_bits="DO_NOT_USE")  # of no means any more
+    assert needed_for({"image", "soss"}, usual, cubes=True) == ["image", "cube", "soss"]
+    assert needed_for({"image"}, noise, cubes=True) == ["rules", "cube-rules"]
+    assert needed_for({"image"}, flags, cubes=True) == ["cube", "rules"]
+    assert needed_for({"slitless"}, usual, cubes=True) == ["slitless"]
 
 
 def test_two_processes_compile_once(tmp_path: Path) -> None:
@@ -128,6 +140,32 @@ def test_a_kernel_is_made_anew_when_one_inside_changes(tmp_path: Path) -> None:
     assert found == [(40, 1), (40, 0), (60, 1)]  # what comes out, and how often it was compiled
 
 
+def test_processes_that_compile_for_different_types_keep_both(tmp_path: Path) -> None:
+    """Numba alone would keep one of them, or one under the name of the other."""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    code = (
+        "import sys, numpy as np; from bkgflow.methods.slitless._kernels import take_pixels as k\n"
+        "print('here', flush=True); sys.stdin.read(); cache = k._cache._cache_file\n"
+        "for i in range(50): cache.save((sys.argv[1], i), 0)\n"
+    )
+    both = [
+        subprocess.Popen([sys.executable, "-c", code, str(i)], env=environment, stdin=-1, stdout=-1)
+        for i in range(2)
+    ]
+    for each in both:
+        assert each.stdout is not None and each.stdout.readline() == b"here\n"
+    for each in both:
+        assert each.stdin is not None
+        each.stdin.close()
+    assert [each.wait() for each in both] == [0, 0]
+    read = (
+        "from bkgflow.methods.slitless._kernels import take_pixels as k\n"
+        "found = k._cache._cache_file._own._load_index()\n"
+        "print(len(found), len(set(found.values())))"
+    )
+    assert python(read, NUMBA_CACHE_DIR=str(tmp_path)) == "100 100\n"
+
+
 @pytest.mark.parametrize("killed", [False, True])
 def test_a_lock_is_waited_for_and_dies_with_its_process(tmp_path: Path, killed: bool) -> None:
     path = tmp_path / "deep" / "a.lock"
@@ -138,6 +176,7 @@ def test_a_lock_is_waited_for_and_dies_with_its_process(tmp_path: Path, killed: 
     holder = subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True)
     assert holder.stdin is not None and holder.stdout is not None
     assert holder.stdout.readline() == "held\n"
+    assert is_locked(path) and not is_locked(path.with_name("another"))
     waited = []
 
     def wait() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import locket
 
-__all__ = ["is_marked", "locked", "mark"]
+__all__ = ["is_locked", "is_marked", "locked", "mark"]
 
 
 def is_marked(path: Path, text: str) -> bool:
@@ -27,6 +27,19 @@ def mark(path: Path, text: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def is_locked(path: Path) -> bool:
+    """Whether another process held a lock a moment ago."""
+    lock = locket.lock_file(str(path), timeout=0)
+    try:
+        lock.acquire()
+    except locket.LockError:
+        return True
+    except OSError:  # nobody can
+        return False
+    lock.release()
+    return False
 
 
 @contextmanager

@@ -309,7 +309,8 @@ def by_rule(
         width = min(wide, n_pixels - start)
         _load(stack, rule, start, width, tile)
         for i in range(dropped.shape[0]):
-            dropped[i, start : start + width] = tile.kept[i, :width]
+            for t in range(width):  # slices would compile the words of an error for other shapes
+                dropped[i, start + t] = tile.kept[i, t]
         _drop(rule, n, width, tile, room)
         for i in range(dropped.shape[0]):
             for t in range(width):
