@@ -51,3 +51,24 @@ def test_what_everybody_writes_is_taken_without_another_parse(text, monkeypatch)
 @pytest.mark.parametrize("source", [b"-1", b"fits:EXTRA,2", b"'fits:SCI,1'"])
 def test_other_places_within_the_file_are_taken(source):
     check_tree(HEAD + GOOD + b"x: !core/ndarray-1.1.0 {source: " + source + b"}\n...\n", "x.fits")
+
+
+def test_a_tree_is_looked_at_once_and_one_that_is_refused_every_time(monkeypatch):
+    looked = []
+    monkeypatch.setattr(bounds.yaml, "compose", lambda *_, **__: looked.append(1))
+    for number in range(2):
+        check_tree(HEAD + b"a: &x [1]\nb: *x\n" + b"# mine\n...\n", f"{number}.fits")
+    assert len(looked) == 1
+    monkeypatch.undo()
+    for _ in range(2):
+        with pytest.raises(FileError, match="an array in"):
+            check_tree(HEAD + ELSEWHERE[0] + b"...\n", "x.fits")
+
+
+def test_so_many_trees_are_remembered_and_no_more(monkeypatch):
+    looked = []
+    monkeypatch.setattr(bounds.yaml, "compose", lambda *_, **__: looked.append(1))
+    tree = HEAD + b"a: &x [%d]\nb: *x\n...\n"
+    for number in (*range(bounds.KNOWN + 2), 0):
+        check_tree(tree % number, "x.fits")
+    assert len(looked) == bounds.KNOWN + 3

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from hashlib import sha256
 
 import numpy as np
 import yaml
@@ -35,6 +36,11 @@ SOURCE = re.compile(rb"(?m)^ *source: (?:fits:.*|-?\d+) *\r?$")
 
 ANY_SOURCE = re.compile(rb"(?<![\w-])source(?![\w-])")
 
+KNOWN = 512
+"""So many trees are remembered that may be read: each file's is read several times."""
+
+_known: dict[bytes, None] = {}
+
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -56,6 +62,8 @@ def check_tree(asdf: bytes, file: PathLike) -> None:
     text = asdf[: end.start()] if end else asdf[: asdf.find(b"\xd3BLK") % (len(asdf) + 1)]
     if len(text) > LONGEST:
         raise _refused(file, f"{len(text)} bytes of text, no more than {LONGEST} are read")
+    if (digest := sha256(text).digest()) in _known:  # a tree is read for its headers and its WCS
+        return
     try:
         if _may_be_deep(text) and _depth(text) > DEEPEST:
             raise _refused(file, f"more than {DEEPEST} lists or mappings within each other")
@@ -63,6 +71,9 @@ def check_tree(asdf: bytes, file: PathLike) -> None:
             _check_nodes(yaml.compose(text, Loader=_Loader), file)
     except (yaml.YAMLError, ValueError):
         return  # who reads it says what is wrong
+    if len(_known) >= KNOWN:
+        _known.clear()
+    _known[digest] = None
 
 
 def _may_be_deep(text: bytes) -> bool:

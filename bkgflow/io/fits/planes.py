@@ -26,6 +26,10 @@ __all__ = ["ended_early", "planes", "read_rows", "rows_of"]
 SCRATCH_BYTES = 1 << 20
 """Raw bytes read at a time: small enough to stay in a core's cache until they are swapped."""
 
+WHOLE_BYTES = 32 << 20
+"""A whole plane of up to so many bytes is read at once, though they leave the cache: who wants
+one goes on with something else meanwhile, and each part waits twice for the interpreter."""
+
 
 def planes(data: ByteRange, first: int = 0, count: int | None = None) -> Iterator[ByteRange]:
     """Yield the 2-D byte ranges of an array in their order; an image is one plane.
@@ -67,7 +71,9 @@ def read_rows(stream: BinaryIO, data: ByteRange, window: Window, out: NDArray[np
     """
     width = data.shape[-1]
     itemsize = data.dtype.itemsize
-    rows_at_once = min(window.ny, max(1, SCRATCH_BYTES // (width * itemsize)))
+    whole = data.nbytes <= WHOLE_BYTES and window.shape == data.shape[-2:]
+    at_once = WHOLE_BYTES if whole else SCRATCH_BYTES
+    rows_at_once = min(window.ny, max(1, at_once // (width * itemsize)))
     with reading(stream):
         stream.seek(data.offset + window.y0 * width * itemsize)
     with Scratch() as scratch:

@@ -12,7 +12,9 @@ import numpy as np
 from bkgflow.methods._compiled import compiled, inlined
 from bkgflow.methods.arrays import Bools, Doubles, Integers, Reals, Words
 
-__all__ = ["drop", "normal_sums", "profile_squares", "residuals", "tails", "take_pixels"]
+__all__ = [
+    "add_dropped", "drop", "normal_sums", "profile_squares", "residuals", "tails", "take_pixels",
+]  # fmt: skip
 
 
 BLOCK = 1024
@@ -202,14 +204,15 @@ def _fill(s: Reals, b: Reals, factors: Doubles, first: int, count: int, out: Dou
 @compiled
 def drop(
     s: Reals, b: Reals, v: Reals, values: Doubles, where: Integers, below: int, above: int,
-    low: float, high: float, matrix: Doubles, vector: Doubles,
+    low: float, high: float, data: Reals, sky: Reals, shares: Doubles,
 ) -> tuple[int, int]:  # fmt: skip
     """Reject residuals below low or above high, of the first and the last of ``values``.
 
-    What they gave is added to the sums. Returns how many were rejected, and how many of these
-    had a weight.
+    What they were is left in data, sky (k, n) and shares = sky / v, one after the other: sums
+    over these take no time, while to find them in memory does, and can be done side by side.
+    Returns how many were rejected, and how many of these had a weight.
     """
-    size, number = values.size, vector.size
+    size, number = values.size, b.shape[0]
     # First which ones, without a branch: then none of the reads waits for another.
     rejected, gone = np.empty(below + above, np.int64), 0
     for slot in range(below):
@@ -219,16 +222,29 @@ def drop(
         rejected[gone] = where[slot]
         gone += (values[slot] < low) | (values[slot] > high)
     weighted = 0
-    for i in rejected[:gone]:
+    for slot in range(gone):
+        i = rejected[slot]
         weighted += v[i] < np.inf
+        data[slot] = s[i]
         for k in range(number):
-            share = b[k, i] / np.float64(v[i])
-            vector[k] += share * s[i]
-            for j in range(number):
-                matrix[k, j] += share * b[j, i]
+            sky[k, slot] = b[k, i]
+            shares[k, slot] = b[k, i] / np.float64(v[i])
     for i in rejected[:gone]:
         s[i] = np.nan
     return gone, weighted
+
+
+@compiled
+def add_dropped(
+    data: Reals, sky: Reals, shares: Doubles, gone: int, matrix: Doubles, vector: Doubles
+) -> None:
+    """Add what was rejected to the sums."""
+    number = vector.size
+    for slot in range(gone):
+        for k in range(number):
+            vector[k] += shares[k, slot] * data[slot]
+            for j in range(number):
+                matrix[k, j] += shares[k, slot] * sky[j, slot]
 
 
 @compiled

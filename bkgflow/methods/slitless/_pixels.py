@@ -18,6 +18,7 @@ import numpy as np
 from bkgflow.methods._compiled import read_only
 from bkgflow.methods.arrays import Bools, Doubles, Integers, Reals
 from bkgflow.methods.slitless._kernels import (
+    add_dropped,
     drop,
     normal_sums,
     profile_squares,
@@ -97,6 +98,36 @@ class Part:
         values, where = np.empty(room), np.empty(room, np.int64)
         below, above = tails(self.s, self.b, self.n, factors, low, high, values, where)
         return Outer(values, where, below, above)
+
+    def drop(self, far: Outer, low: float, high: float) -> Dropped:
+        """Reject the residuals outside two bounds, which are among those that are far out."""
+        most, size = far.below + far.above, len(self.b)
+        data, sky = np.empty(most, self.s.dtype), np.empty((size, most), self.b.dtype)
+        shares = np.empty((size, most))
+        found = drop(
+            self.s, self.b, self.v, far.values, far.where, far.below, far.above,
+            low, high, data, sky, shares,
+        )  # fmt: skip
+        return Dropped(data, sky, shares, *found)
+
+
+@dataclass(slots=True)
+class Dropped:
+    """Pixels of one part that were rejected in a round.
+
+    Attributes
+    ----------
+    data, sky, shares : (≥ number,), (n_templates, ≥ number) and the same float64
+        SCI, the reference skies, and these over ERR².
+    number, weighted : int
+        How many there are, and how many of them have a weight.
+    """
+
+    data: Reals
+    sky: Reals
+    shares: Doubles
+    number: int
+    weighted: int
 
 
 @dataclass(slots=True)
@@ -195,13 +226,13 @@ class BackgroundPixels:
             return
         outer, low, high = self._outer(factors, percent)
         matrix, vector = np.zeros_like(self.matrix), np.zeros_like(self.vector)
-        for part, far in zip(self.parts, outer, strict=True):
-            gone, weighted = drop(
-                part.s, part.b, part.v, far.values, far.where, far.below, far.above,
-                low, high, matrix, vector,
-            )  # fmt: skip
-            self.left -= gone
-            self.used -= weighted
+        pairs = list(zip(self.parts, outer, strict=True))
+        for dropped in _each(self.pool, lambda pair: pair[0].drop(pair[1], low, high), pairs):
+            add_dropped(
+                dropped.data, dropped.sky, dropped.shares, dropped.number, matrix, vector
+            )  # in order, as all sums
+            self.left -= dropped.number
+            self.used -= dropped.weighted
         self.matrix -= matrix
         self.vector -= vector
         cancelled = np.abs(matrix) > CANCELLED * np.abs(self.matrix)

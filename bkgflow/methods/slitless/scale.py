@@ -180,7 +180,11 @@ def _noise_scale(sample: tuple[Reals, Reals, Reals], factors: Doubles) -> float:
     weighted = v < np.inf
     if not weighted.any():
         return 1.0
-    ratio = np.abs(s - np.tensordot(factors, b, 1))[weighted] / np.sqrt(v[weighted])
+    # Not as a product of matrices: BLAS would do it in threads, which then spin for 25 ms.
+    sky = factors[0] * b[0].astype(np.float64)
+    for factor, template in zip(factors[1:], b[1:], strict=True):
+        sky += factor * template
+    ratio = np.abs(s - sky)[weighted] / np.sqrt(v[weighted])
     return max(1.0, TO_SIGMA * float(np.median(ratio)))
 
 
