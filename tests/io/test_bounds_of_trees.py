@@ -68,7 +68,6 @@ def test_a_tree_is_looked_at_once_and_one_that_is_refused_every_time(monkeypatch
 def test_so_many_trees_are_remembered_and_no_more(monkeypatch):
     looked = []
     monkeypatch.setattr(bounds.yaml, "compose", lambda *_, **__: looked.append(1))
-    tree = HEAD + b"a: &x [%d]\nb: *x\n...\n"
     for number in (*range(bounds.KNOWN + 2), 0):
-        check_tree(tree % number, "x.fits")
+        check_tree(HEAD + b"a: &x [%d]\nb: *x\n...\n" % number, "x.fits")
     assert len(looked) == bounds.KNOWN + 3
