@@ -50,11 +50,7 @@ def nods(inputs: Inputs, scratch: Path) -> dict[str, Contender]:
 
 def one_and_two_workers(inputs: Inputs, scratch: Path) -> dict[str, Contender]:
     """The shared program on one worker and on two."""
-    folder = _shared(inputs)
-    return {
-        "ours": partial(programs.on_cluster, folder, scratch / "ours", 2),
-        "one worker": partial(programs.on_cluster, folder, scratch / "one", 1),
-    }
+    return _on_two_and_one(_shared(inputs), scratch)
 
 
 def deep_on_one_and_two_workers(
@@ -64,10 +60,7 @@ def deep_on_one_and_two_workers(
     sides = [each for each in (inputs.size, side) if each is not None]
     cut = Inputs(inputs.folder, inputs.note, min(sides, default=None))
     folder = cut.program(f"deep-{cut.size or 'full'}", 1, cut.image(1), cut.sky(MANY[-1]), 1)
-    return {
-        "ours": partial(programs.on_cluster, folder, scratch / "ours", 2),
-        "one worker": partial(programs.on_cluster, folder, scratch / "one", 1),
-    }
+    return _on_two_and_one(folder, scratch)
 
 
 def many_backgrounds(inputs: Inputs, scratch: Path) -> dict[str, Contender]:
@@ -99,6 +92,14 @@ def _two_workers(folder: Path, scratch: Path) -> dict[str, Contender]:
         "ours": partial(programs.on_cluster, folder, scratch / "ours", 2),
         "peer": partial(programs.peer_pool, jobs, scratch / "peer", 2),
         "floor": partial(floor.move, skies, list(members), scratch / "floor"),
+    }
+
+
+def _on_two_and_one(folder: Path, scratch: Path) -> dict[str, Contender]:
+    """Return a program on two workers and on one, both as warm as if they had just done it."""
+    return {
+        name: partial(programs.on_cluster, folder, scratch / name, workers, rested=True)
+        for name, workers in (("ours", 2), ("one worker", 1))
     }
 
 

@@ -29,8 +29,15 @@ Job = tuple[Path, tuple[Path, ...]]
 
 
 @contextmanager
-def on_cluster(program: Path, output: Path, workers: int) -> Iterator[Work]:
-    """Plan and run a program on worker processes that are already there."""
+def on_cluster(
+    program: Path, output: Path, workers: int, *, rested: bool = False
+) -> Iterator[Work]:
+    """Plan and run a program on worker processes that are already there.
+
+    Those that have ``rested`` while another contender ran do it once more before they are timed:
+    a machine that takes memory back from who does not use it gives it back slowly, page by page,
+    and two processes have twice the pages of one.
+    """
     from distributed import Client, LocalCluster
 
     import bkgflow
@@ -51,7 +58,13 @@ def on_cluster(program: Path, output: Path, workers: int) -> Iterator[Work]:
             empty(output)
             run()
 
-        yield Work(run, prepare=lambda: empty(output), warm_up=warm_up)
+        def prepare() -> None:
+            empty(output)
+            if rested:
+                run()
+                empty(output)
+
+        yield Work(run, prepare=prepare, warm_up=warm_up)
 
 
 @contextmanager
