@@ -13,7 +13,8 @@ from bkgflow.methods._compiled import compiled, inlined
 from bkgflow.methods.arrays import Bools, Doubles, Integers, Reals, Words
 
 __all__ = [
-    "add_dropped", "drop", "normal_sums", "profile_squares", "residuals", "tails", "take_pixels",
+    "add_dropped", "drop", "normal_sums", "profile_squares", "residuals", "tails", "take_far",
+    "take_pixels",
 ]  # fmt: skip
 
 
@@ -177,6 +178,37 @@ def tails(
             values[slot] = block[i]
             where[slot] = first + i
     return below, above
+
+
+@compiled
+def take_far(
+    s: Reals, b: Reals, v: Reals, n: int, factors: Doubles, low: float, high: float,
+    far_s: Reals, far_b: Reals, far_v: Reals, where: Integers,
+) -> int:  # fmt: skip
+    """Copy the pixels with residuals ≤ low or ≥ high, with their indices, one after the other.
+
+    Returns how many there are; -1 if they do not fit.
+    """
+    taken, size = 0, where.size
+    block, outer = np.empty(BLOCK, np.float64), np.empty(BLOCK, np.int64)
+    for first in range(0, n, BLOCK):
+        count = min(BLOCK, n - first)
+        _fill(s, b, factors, first, count, block)
+        found = 0
+        for i in range(count):
+            outer[found] = first + i
+            found += (block[i] <= low) | (block[i] >= high)
+        if taken + found > size:
+            return -1
+        for j in range(found):
+            i = outer[j]
+            where[taken + j] = i
+            far_s[taken + j] = s[i]
+            far_v[taken + j] = v[i]
+            for k in range(b.shape[0]):
+                far_b[k, taken + j] = b[k, i]
+        taken += found
+    return taken
 
 
 @inlined

@@ -2,36 +2,29 @@
 
 In two parts of the image side by side, each in a thread of its own. They are always two, and
 added up in their order, so that the numbers do not depend on how many threads there are.
+
+Factors move little from round to round: a pixel near the sky in the first will not be among the
+farthest in the next. Those that may be are taken out, and the rest is not looked at again. That
+costs nothing of the result: it is known how far a residual can have moved.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeVar
 
 import numpy as np
 
 from bkgflow.methods._compiled import read_only
-from bkgflow.methods.arrays import Bools, Doubles, Integers, Reals
-from bkgflow.methods.slitless._kernels import (
-    add_dropped,
-    drop,
-    normal_sums,
-    profile_squares,
-    residuals,
-    tails,
-    take_pixels,
-)
+from bkgflow.methods.arrays import Bools, Doubles, Reals
+from bkgflow.methods.slitless._kernels import add_dropped, profile_squares
+from bkgflow.methods.slitless._parts import Far, Outer, Part, each_of, ranked
 from bkgflow.scratch import Scratch
 
-__all__ = ["SINGULAR", "BackgroundPixels", "Outer", "Part"]
-
-P = TypeVar("P")
-T = TypeVar("T")
+__all__ = ["SINGULAR", "BackgroundPixels"]
 
 PARTS = 2
 
@@ -45,117 +38,34 @@ SINGULAR = 1e-10
 CANCELLED = 1e4
 """Sums are added up anew where what a round rejected was this much more than what it left."""
 
-
-@dataclass(slots=True)
-class Part:
-    """The background pixels of some lines of the image.
-
-    Attributes
-    ----------
-    s, v : (≥ n,) float
-        SCI, NaN once it is rejected; and ERR².
-    b : (n_templates, ≥ n) float
-        The reference skies.
-    counts : (n_lines,) int64
-        How many pixels each line gave.
-    first : int
-        How many pixels the parts before have.
-    """
-
-    s: Reals
-    b: Reals
-    v: Reals
-    counts: Integers
-    n: int
-    first: int = 0
-
-    @classmethod
-    def of(
-        cls, sci: Reals, err: Reals, mask: Bools, templates: Reals, lines: slice,
-        by_columns: bool, scratch: Scratch,
-    ) -> Part:  # fmt: skip
-        """Copy the pixels of the mask out of some lines: row by row or column by column."""
-        size = len(templates)
-        most = int(np.count_nonzero(mask[:, lines] if by_columns else mask[lines]))
-        start, stop, real = int(lines.start), int(lines.stop), sci.dtype
-        s, b, v = (scratch.array(shape, real) for shape in ((most,), (size, most), (most,)))
-        counts = np.empty(stop - start, np.int64)
-        n = take_pixels(sci, err, mask, templates, by_columns, start, stop, s, b, v, counts)
-        return cls(s, b, v, counts, n)
-
-    def sums(self) -> tuple[int, Doubles, Doubles]:
-        """Return how many pixels have a weight, and their normal equations."""
-        matrix, vector = np.empty((len(self.b), len(self.b))), np.empty(len(self.b))
-        used = normal_sums(self.s, self.b, self.v, self.n, matrix, vector)
-        return used, matrix, vector
-
-    def every(self, step: int) -> slice:
-        """Return which pixels an even choice takes that goes through all parts."""
-        return slice(-self.first % step, self.n, step)
-
-    def outer(self, factors: Doubles, low: float, high: float, room: int) -> Outer:
-        """Return the residuals below and above two bounds, as far as there is room for them."""
-        values, where = np.empty(room), np.empty(room, np.int64)
-        below, above = tails(self.s, self.b, self.n, factors, low, high, values, where)
-        return Outer(values, where, below, above)
-
-    def drop(self, far: Outer, low: float, high: float) -> Dropped:
-        """Reject the residuals outside two bounds, which are among those that are far out."""
-        most, size = far.below + far.above, len(self.b)
-        data, sky = np.empty(most, self.s.dtype), np.empty((size, most), self.b.dtype)
-        shares = np.empty((size, most))
-        found = drop(
-            self.s, self.b, self.v, far.values, far.where, far.below, far.above,
-            low, high, data, sky, shares,
-        )  # fmt: skip
-        return Dropped(data, sky, shares, *found)
+ROUNDS_AHEAD, MOST_FAR = 8, 0.15
+"""For so many rounds pixels at each end are taken out, but no more than this share of all."""
 
 
 @dataclass(slots=True)
-class Dropped:
-    """Pixels of one part that were rejected in a round.
+class FarOnes:
+    """Pixels with residuals ≤ low or ≥ high, for the factors that they were found with.
 
     Attributes
     ----------
-    data, sky, shares : (≥ number,), (n_templates, ≥ number) and the same float64
-        SCI, the reference skies, and these over ERR².
-    number, weighted : int
-        How many there are, and how many of them have a weight.
+    left : int
+        How many of them are not rejected.
+    largest : (n_templates,) float64
+        The largest value of each reference sky, of all pixels, whatever its sign.
     """
 
-    data: Reals
-    sky: Reals
-    shares: Doubles
-    number: int
-    weighted: int
+    parts: list[Far]
+    left: int
+    factors: Doubles
+    low: float
+    high: float
+    largest: Doubles
 
-
-@dataclass(slots=True)
-class Outer:
-    """Residuals that are far out in one part: the low ones first, the high ones last.
-
-    Attributes
-    ----------
-    values, where : (room,) float64, int64
-        The residuals and their indices; what is between is not filled.
-    below, above : int
-        How many there are; -1 where there was no room.
-    """
-
-    values: Doubles
-    where: Integers
-    below: int
-    above: int
-
-    @property
-    def lows(self) -> Doubles:
-        """Those at the lower end."""
-        return self.values[: self.below]
-
-    @property
-    def highs(self) -> Doubles:
-        """Those at the upper end."""
-        return self.values[self.values.size - self.above :]
+    def sure(self, factors: Doubles) -> tuple[float, float]:
+        """Return between which bounds all others are for other factors, these included."""
+        moved = float(np.abs(factors - self.factors) @ self.largest)
+        rounding = 1e-12 * (float(np.abs(factors) @ self.largest) + abs(self.low) + abs(self.high))
+        return self.low - moved - rounding, self.high + moved + rounding
 
 
 @dataclass(slots=True)
@@ -169,6 +79,9 @@ class BackgroundPixels:
     used: int  # how many of those have a weight
     matrix: Doubles
     vector: Doubles
+    scratch: Scratch
+    far: FarOnes | None = None  # pixels outside all others, which do not know what was rejected
+    takes: int = 3  # how often such may be taken out: each time takes memory
 
     @classmethod
     @contextmanager
@@ -189,17 +102,18 @@ class BackgroundPixels:
             def part(lines: slice) -> Part:
                 return Part.of(sci, err, mask, templates, lines, by_columns, scratch)
 
-            parts = _each(pool, part, _parts(mask.shape[1 if by_columns else 0]))
+            parts = each_of(pool, part, _parts(mask.shape[1 if by_columns else 0]))
             for before, after in pairwise(parts):
                 after.first = before.first + before.n
             n, size = sum(each.n for each in parts), len(templates)
-            pixels = cls(parts, pool, n, n, 0, np.empty((size, size)), np.empty(size))
+            pixels = cls(parts, pool, n, n, 0, np.empty((size, size)), np.empty(size), scratch)
             pixels.add_up()
             yield pixels
 
     def add_up(self) -> None:
         """Fill the normal equations from all pixels that are left."""
-        found = _each(self.pool, Part.sums, self.parts)
+        self._hand_back()
+        found = each_of(self.pool, Part.sums, self.parts)
         self.used = sum(used for used, _, _ in found)
         self.matrix = np.sum([matrix for _, matrix, _ in found], axis=0)
         self.vector = np.sum([vector for _, _, vector in found], axis=0)
@@ -224,53 +138,114 @@ class BackgroundPixels:
         """Drop the residuals below the given percentile and above its counterpart."""
         if not self.left:
             return
-        outer, low, high = self._outer(factors, percent)
+        parts, outer, low, high = self._outer(factors, percent)
         matrix, vector = np.zeros_like(self.matrix), np.zeros_like(self.vector)
-        pairs = list(zip(self.parts, outer, strict=True))
-        for dropped in _each(self.pool, lambda pair: pair[0].drop(pair[1], low, high), pairs):
-            add_dropped(
-                dropped.data, dropped.sky, dropped.shares, dropped.number, matrix, vector
-            )  # in order, as all sums
-            self.left -= dropped.number
+        pairs, before = list(zip(parts, outer, strict=True)), self.left
+        for dropped in each_of(self.pool, lambda pair: pair[0].drop(pair[1], low, high), pairs):
+            # In their order, as all sums.
+            data, sky, shares, number = dropped.data, dropped.sky, dropped.shares, dropped.number
+            add_dropped(data, sky, shares, number, matrix, vector)
+            self.left -= number
             self.used -= dropped.weighted
+        if self.far is not None:
+            self.far.left -= before - self.left
         self.matrix -= matrix
         self.vector -= vector
         cancelled = np.abs(matrix) > CANCELLED * np.abs(self.matrix)
         if cancelled.any() or (np.abs(vector) > CANCELLED * np.abs(self.vector)).any():
             self.add_up()
 
-    def _outer(self, factors: Doubles, percent: float) -> tuple[list[Outer], float, float]:
-        """Return the outer residuals of each part, and the two percentiles among all."""
+    def _outer(
+        self, factors: Doubles, percent: float
+    ) -> tuple[Sequence[Part], list[Outer], float, float]:
+        """Return the outer residuals of each part, and the two percentiles among all.
+
+        The parts are pixels that alone can be outside them, if such are known, or all.
+        """
         last = self.left - 1
         ends = percent / 100 * last, (100 - percent) / 100 * last
-        low, high, room = self._guess(factors, percent / 100)
-        outer = _each(self.pool, lambda part: part.outer(factors, low, high, room), self.parts)
+        if self.far and (found := self._beyond(self.far.parts, factors, ends, self.far)):
+            return found
+        self._hand_back()
+        self.far = self._take_far(factors, percent / 100)
+        if self.far and (found := self._beyond(self.far.parts, factors, ends, self.far)):
+            return found
+        self.far = None
+        if found := self._beyond(self.parts, factors, ends):
+            return found
+        everything = (part.outer(factors, np.inf, np.inf, part.n) for part in self.parts)
+        outer = list(everything)
+        lows = [each.lows for each in outer]
+        return self.parts, outer, ranked(lows, ends[0]), ranked(lows, ends[1])
+
+    def _beyond(
+        self,
+        parts: Sequence[Part],
+        factors: Doubles,
+        ends: tuple[float, float],
+        far: FarOnes | None = None,
+    ) -> tuple[Sequence[Part], list[Outer], float, float] | None:
+        """Return what lies beyond guessed bounds, if the percentiles do; None if they do not."""
+        left = self.left if far is None else far.left
+        low, high, room = self._guess(parts, factors, (ends[0] + 1) / max(left, 1), left)
+        if far is not None:
+            sure = far.sure(factors)
+            low, high, room = min(low, sure[0]), max(high, sure[1]), room or left
+        outer = each_of(self.pool, lambda part: part.outer(factors, low, high, room), parts)
         above = sum(each.above for each in outer)
         enough = sum(each.below for each in outer) >= int(ends[0]) + 2
-        if min(each.below for each in outer) >= 0 and enough and self.left - above <= int(ends[1]):
-            upper = _ranked([each.highs for each in outer], ends[1] - (self.left - above))
-            lower = _ranked([each.lows for each in outer], ends[0])
-            return outer, lower, upper
-        outer = _each(
-            self.pool, lambda part: part.outer(factors, np.inf, np.inf, part.n), self.parts
-        )
-        lows = [each.lows for each in outer]
-        return outer, _ranked(lows, ends[0]), _ranked(lows, ends[1])
+        if min(each.below for each in outer) < 0 or not enough:
+            return None
+        if self.left - above > int(ends[1]):
+            return None
+        upper = ranked([each.highs for each in outer], ends[1] - (self.left - above))
+        return parts, outer, ranked([each.lows for each in outer], ends[0]), upper
 
-    def _guess(self, factors: Doubles, share: float) -> tuple[float, float, int]:
+    def _guess(
+        self, parts: Sequence[Part], factors: Doubles, share: float, left: int
+    ) -> tuple[float, float, int]:
         """Return bounds a little inside the two percentiles, and room for what lies beyond."""
-        step = -(-self.n // SAMPLE) | 1
-        found = []
-        for part in self.parts:
-            start, sample = part.every(step).start, np.empty(-(-part.n // step))
-            size = residuals(part.s, part.b, start, part.n, step, factors, sample)
-            found.append(sample[:size])
-        sample = np.concatenate(found)
+        step, sample = self._sampled(parts, factors)
         if step == 1 or not sample.size:
             return np.inf, np.inf, 0
         share = min(0.5, share + 5 * np.sqrt(share / sample.size) + 5 / sample.size)
         low, high = np.quantile(sample, (share, 1 - share))
-        return float(low), float(high), min(self.left, int(2.5 * share * self.left))
+        return float(low), float(high), min(left, int(2.5 * share * left))
+
+    def _sampled(self, parts: Sequence[Part], factors: Doubles) -> tuple[int, Doubles]:
+        """Return an even choice of residuals, and of how many pixels it takes one."""
+        step = -(-sum(part.n for part in parts) // SAMPLE) | 1
+        return step, np.concatenate([part.residuals(factors, step) for part in parts])
+
+    def _take_far(self, factors: Doubles, share: float) -> FarOnes | None:
+        """Take out the pixels that are far out, or will be in the next rounds; None if nothing is
+        gained.
+        """
+        if not self.takes or share > MOST_FAR / 2:
+            return None
+        step, sample = self._sampled(self.parts, factors)
+        share = min(MOST_FAR, ROUNDS_AHEAD * share)
+        if step == 1 or not sample.size or not share:
+            return None
+        low, high = map(float, np.quantile(sample, (share, 1 - share)))
+        rooms = [int(2.5 * share * part.n) for part in self.parts]
+        pairs = list(zip(self.parts, rooms, strict=True))
+        taken = each_of(
+            self.pool, lambda pair: pair[0].far(factors, low, high, pair[1], self.scratch), pairs
+        )
+        self.takes -= 1
+        if min(each.n for each in taken) < 0:
+            return None
+        for before, after in pairwise(taken):
+            after.first = before.first + before.n
+        largest = np.max([part.largest() for part in self.parts], axis=0)
+        return FarOnes(taken, sum(each.n for each in taken), factors, low, high, largest)
+
+    def _hand_back(self) -> None:
+        """Have all pixels know what was rejected."""
+        if self.far is not None:
+            for part, far in zip(self.parts, self.far.parts, strict=True):
+                far.hand_back(part)
 
     def sample(self) -> tuple[Reals, Reals, Reals]:
         """Return an even choice of s, b and v, copied."""
@@ -284,7 +259,10 @@ class BackgroundPixels:
 
     def profile_rms(self, factors: Doubles) -> float:
         """Return the rms of the medians of the residuals in each line; NaN without any."""
-        found = _each(self.pool, lambda p: profile_squares(p.s, p.b, p.counts, factors), self.parts)
+        self._hand_back()
+        found = each_of(
+            self.pool, lambda p: profile_squares(p.s, p.b, p.counts, factors), self.parts
+        )
         lines = sum(each for _, each in found)
         return float(np.sqrt(sum(total for total, _ in found) / lines)) if lines else np.nan
 
@@ -293,19 +271,3 @@ def _parts(lines: int) -> list[slice]:
     """Return where the parts of an image lie, along its lines."""
     edges = [lines * each // PARTS for each in range(PARTS + 1)]
     return [slice(*each) for each in pairwise(edges)]
-
-
-def _each(pool: ThreadPoolExecutor, function: Callable[[P], T], parts: Sequence[P]) -> list[T]:
-    """Call a kernel for every part, each in a thread: kernels need no interpreter."""
-    others = pool.map(function, parts[1:])
-    return [function(parts[0]), *others]
-
-
-def _ranked(values: Sequence[Doubles], position: float) -> float:
-    """Return the value at a fractional rank, between two ranks by numpy's own rule."""
-    together = np.concatenate(values)
-    lower = int(position)
-    upper = min(lower + 1, together.size - 1)
-    together = np.partition(together, (lower, upper))
-    a, b, t = float(together[lower]), float(together[upper]), position - lower
-    return b - (b - a) * (1 - t) if t >= 0.5 else a + (b - a) * t
