@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -42,8 +43,9 @@ class Job:
     ends : bool
         Whether it is the last one of a unit: it publishes.
     sealed : bytes
-        The task itself, pickled. Schedulers unpickle what they are given, and keep the last
-        thousand messages to each worker: of plain bytes that costs next to nothing.
+        The task itself, pickled and packed. Schedulers unpickle what they are given, and keep the
+        last thousand messages to each worker: of plain bytes that costs little, of packed ones a
+        third of it.
     """
 
     topic: str
@@ -65,7 +67,7 @@ class Job:
         ends: bool,
     ) -> Job:
         """Return the job of a task."""
-        return cls(topic, key, trial, alone, ends, dumps(task))
+        return cls(topic, key, trial, alone, ends, zlib.compress(dumps(task), 1))
 
     def __call__(self, *upstream: object) -> object:
         """Compute; of a unit, return an `Ended`."""
@@ -80,7 +82,7 @@ class Job:
             _say(worker, self.topic, began)
             if self.alone:
                 time.sleep(SAID)
-            task = loads(self.sealed)
+            task = loads(zlib.decompress(self.sealed))
             return _end(task, worker.address, upstream) if self.ends else task(*upstream)
 
 
