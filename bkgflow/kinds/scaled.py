@@ -56,7 +56,7 @@ def fit_found(
     several = fit.reason is None and len(fit.coefficients) > 1
     return SlitlessFound(
         mask=origin,
-        masked_fraction=float(1 - mask.mean()),
+        masked_fraction=1 - int(np.count_nonzero(mask)) / mask.size,
         scaling_factors=tuple(fit.coefficients.tolist()),
         scaling_factor_errors=tuple(fit.standard_errors.tolist()),
         fit_pixels=fit.n_used,

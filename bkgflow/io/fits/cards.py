@@ -18,7 +18,7 @@ from astropy.io.fits import Card, VerifyError
 from bkgflow.errors import FileError
 from bkgflow.io.storage.location import PathLike
 
-__all__ = ["BLOCK", "END", "WIDTH", "Cards", "Value", "cut_card"]
+__all__ = ["BLOCK", "END", "WIDTH", "Cards", "Value", "commented", "cut_card"]
 
 BLOCK = 2880
 """A FITS file is made of blocks of this many bytes (FITS standard 4.0, section 3.1)."""
@@ -211,7 +211,11 @@ def cut_card(keyword: str, value: Value, comment: str) -> Card | None:
     would say so with a warning, each time that it writes the card.
     """
     bare = Card(keyword, value).image
-    whole = f"{bare.rstrip():30} / {comment}"
-    if not comment or len(bare) > WIDTH or len(whole) <= WIDTH:
+    if not comment or len(bare) > WIDTH or len(f"{bare.rstrip():30} / {comment}") <= WIDTH:
         return None
-    return Card.fromstring(whole[:WIDTH])
+    return Card.fromstring(commented(bare, comment))
+
+
+def commented(bare: str, comment: str) -> str:
+    """Return a card without a comment, 80 characters, with as much of one as it has room for."""
+    return f"{bare.rstrip():30} / {comment}"[:WIDTH].ljust(WIDTH)

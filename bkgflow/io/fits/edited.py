@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from astropy.io.fits import Card
 
-from bkgflow.io.fits.cards import BLOCK, END, WIDTH, Cards, Value, cut_card
+from bkgflow.io.fits.cards import BLOCK, END, WIDTH, Cards, Value, commented, cut_card
 from bkgflow.io.storage.location import PathLike
 
 __all__ = ["EditedCards"]
@@ -36,10 +36,11 @@ class EditedCards:
     def __init__(self, file: PathLike, raw: bytes) -> None:
         self._cards = list(Cards(file, raw))
         self._keywords = [_keyword(card) for card in self._cards]
+        self._known = set(self._keywords)  # asked a thousand times; only blanks ever go
 
     def __contains__(self, keyword: str) -> bool:
         """Whether there is a card of a keyword."""
-        return keyword in self._keywords
+        return keyword in self._known
 
     def set(self, keyword: str, value: Value) -> None:
         """Give the first card of a keyword a value; one that says so already stays as it is."""
@@ -78,6 +79,7 @@ class EditedCards:
         last = at >= len(self._cards)
         self._cards.insert(at, image)
         self._keywords.insert(at, keyword)
+        self._known.add(keyword)
         # What is put behind everything is put behind the blanks as well.
         for _ in range(0 if last else len(image) // WIDTH):
             if self._cards[-1] != BLANK:
@@ -92,5 +94,8 @@ def _keyword(card: bytes) -> str:
 
 def _image(keyword: str, value: Value, comment: str) -> bytes:
     """Return a card as stdatamodels has astropy write it; long values take several."""
-    cut = cut_card(keyword, value, comment) if keyword else None
-    return str(cut or Card(keyword, value, comment or None)).encode("ascii")
+    # Behind an empty string astropy puts a comment elsewhere.
+    bare = Card(keyword, value).image if keyword and comment and value != "" else None
+    if bare is None or len(bare) > WIDTH:
+        return str(Card(keyword, value, comment or None)).encode("ascii")
+    return commented(bare, comment).encode("ascii")

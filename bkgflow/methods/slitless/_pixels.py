@@ -38,7 +38,7 @@ SINGULAR = 1e-10
 CANCELLED = 1e4
 """Sums are added up anew where what a round rejected was this much more than what it left."""
 
-ROUNDS_AHEAD, MOST_FAR = 8, 0.15
+ROUNDS_AHEAD, MOST_FAR = 6, 0.15
 """For so many rounds pixels at each end are taken out, but no more than this share of all."""
 
 

@@ -87,12 +87,13 @@ def enough_background(
 
 
 def _too_few(usable: Bools, templates: Reals, *, users: bool) -> str | None:
-    counted = usable
-    if not users:
-        counted = usable & np.any(templates.reshape(-1, *usable.shape) != 0, axis=0)
-    count, least = np.count_nonzero(counted), 0 if users else int(LEAST_FRACTION * usable.size)
-    if count > least:
-        return None
+    count, least = 0, 0 if users else int(LEAST_FRACTION * usable.size)
+    stack = templates.reshape(-1, *usable.shape)
+    for rows in _blocks(usable.shape):
+        counted = usable[rows] if users else usable[rows] & np.any(stack[:, rows] != 0, axis=0)
+        count += int(np.count_nonzero(counted))
+        if count > least:  # nobody asks how many more there are
+            return None
     share = 100 * count / usable.size
     return (
         "Too few background pixels: "
