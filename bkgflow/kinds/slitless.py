@@ -114,7 +114,7 @@ class SlitlessKind(Kind):
 
     def foresee(self, work: Assignment) -> Change:
         """The boxes leave enough for a fit, and nothing speaks against it."""
-        mask = np.broadcast_to(np.uint32(0), work.target.window.shape)
+        mask = np.broadcast_to(np.bool_(0), work.target.window.shape)
         changes = replace(unedited(["SCI", "DQ"]), mask=mask, scaling_factor=1.0)
         return Change.ended(work, State.COMPLETE, _LIKELY, changes)
 
@@ -151,7 +151,7 @@ class SlitlessKind(Kind):
         warnings = (*doubts, *thin_fits(main))
         found = fit_found(fit, mask, origin, notes=inputs.notes, warnings=warnings)
         reason = fit.reason or too_uncertain(main, settings.wfss_max_error, "wfss_max_error")
-        changes = Changes(mask=mask.astype(np.uint32), scaling_factor=0.0)
+        changes = Changes(mask=mask, scaling_factor=0.0)
         if not reason:
             factor, extras = float(fit.coefficients[0]), {"background": scaled_sky(templates, fit)}
             edits = subtracting(templates, fit)

@@ -131,7 +131,7 @@ class TemplateKind(Kind):
             unsubtracted=int(np.count_nonzero(blank)),
         )
         whole = target.n_integrations is None  # the data model of a cube has no mask
-        changes = Changes(mask=mask.astype(np.uint32) if whole else None, scaling_factor=0.0)
+        changes = Changes(mask=mask if whole else None, scaling_factor=0.0)
         if not reason:
             skies = Templates(stack, read.skies.dq)
             changes = replace(

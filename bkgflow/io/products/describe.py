@@ -71,7 +71,7 @@ def describe(model: JwstDataModel, verdict: Verdict, changes: Changes | None = N
             content["header"] = [["" if type(each) is Undefined else each for each in card]
                                  for card in cards]  # fmt: skip
     if changes is not None and changes.mask is not None:
-        model.mask = changes.mask
+        model.mask = changes.mask.astype(np.uint32)
     if changes is not None and changes.scaling_factor is not None:
         model.meta.background.scaling_factor = changes.scaling_factor
     if changes is not None and changes.imprint is not None:

@@ -36,7 +36,7 @@ from bkgflow.verdict import Verdict
 
 __all__ = ["Written", "as_written", "parts_foreseen", "parts_from_file"]
 
-MASK = "MASK"
+MASK, MASK_TYPE = "MASK", np.dtype(np.uint32)
 """EXTNAME of the background mask of a slitless exposure."""
 
 NODES: Mapping[str, tuple[type, ...]] = {
@@ -119,7 +119,7 @@ class Written:
             [hdu.name for hdu in self.hdus].count(MASK) == (like == MASK)
             and MASK in arrays_of(self.model)
             and image is not None
-            and (image.shape, image.native) == (changes.mask.shape, changes.mask.dtype)
+            and (image.shape, image.native) == (changes.mask.shape, MASK_TYPE)
             and self.tree.text(f"{like.lower()}.source") == f"fits:{like},1"
         )
 
@@ -218,7 +218,7 @@ def _primary(
     return primary.to_bytes()
 
 
-def _parts(written: Written, primary: bytes, mask: NDArray[np.uint32] | None) -> Iterator[Part]:
+def _parts(written: Written, primary: bytes, mask: NDArray[np.bool_] | None) -> Iterator[Part]:
     """Yield each HDU with its data, and the mask where stdatamodels has it among them."""
     images, after = written.images, None
     if mask is not None and MASK not in images:
@@ -232,14 +232,14 @@ def _parts(written: Written, primary: bytes, mask: NDArray[np.uint32] | None) ->
             head = without_sums(head)
         is_image = images.get(hdu.name) is hdu.data
         if is_image and hdu.name == MASK and mask is not None:
-            yield Part(head, "", mask, mask.dtype)
+            yield Part(head, "", mask, MASK_TYPE)
         elif is_image and hdu.name in EDITED:
             yield Part(head, hdu.name, hdu.data, hdu.data.native)
         else:  # as bytes, with what pads them
             data = ByteRange(hdu.data.offset, (hdu.stop - hdu.data.offset,), 8)
             yield Part(head, "", data, data.native)
         if i == after and mask is not None:
-            yield Part(_mask_head(mask.shape), "", mask, mask.dtype)
+            yield Part(_mask_head(mask.shape), "", mask, MASK_TYPE)
 
 
 @lru_cache

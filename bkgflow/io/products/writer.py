@@ -95,8 +95,8 @@ class Changes:
     ----------
     edits : mapping
         By EXTNAME, one of `EDITED`, what is done to the pixels of an array; all others stay.
-    mask : (ny, nx) uint32, or None
-        1 where a pixel is background: becomes the extension MASK.
+    mask : (ny, nx) bool, or None
+        True where a pixel is background: becomes the extension MASK, uint32.
     scaling_factor : float or None
         Becomes ``meta.background.scaling_factor``, the card BKGD_SCL.
     imprint : State or None
@@ -108,7 +108,7 @@ class Changes:
     """
 
     edits: Mapping[str, Edit] = field(default_factory=dict)
-    mask: NDArray[np.uint32] | None = None
+    mask: NDArray[np.bool_] | None = None
     scaling_factor: float | None = None
     imprint: State | None = None
     keywords: tuple[tuple[str, str], ...] = ()
