@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 
 from bkgflow.graph.guard import PATIENCE, Patience, guarded
-from bkgflow.io.products.writer import Prepared, ProductWriter
+from bkgflow.io.products.writer import Prepared, ProductWriter, Settling, unsettled
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.owner import Owner
 from bkgflow.io.storage.publish import published as seen_of
@@ -70,7 +70,8 @@ def finish(
     """
     work.target.location.expect(work.target.identity)
     if work.verdict.to_do:
-        change = kind.change(work, shared)
+        early = writer.settle if isinstance(writer, Settling) else unsettled
+        change = kind.change(work, shared, early)
     else:
         change = Change.ended(work, work.verdict.state, reason=work.verdict.reason)
     drafts: list[Prepared] = []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.source import Source
-from bkgflow.io.products.writer import Changes
+from bkgflow.io.products.writer import Changes, Settle, unsettled
 from bkgflow.io.storage.location import Location
 from bkgflow.planning.kind import PlannedKind
 from bkgflow.planning.unit import References
@@ -107,13 +107,15 @@ class Kind(PlannedKind, Protocol):
         """
         return None
 
-    def change(self, work: Assignment, shared: Sequence[Any]) -> Change:
+    def change(self, work: Assignment, shared: Sequence[Any], settle: Settle = unsettled) -> Change:
         """Say how a unit that is to be done ends and what becomes of its pixels.
 
         Parameters
         ----------
         shared : sequence
             The parts of the result that it waits for, in order; empty where it waits for none.
+        settle : callable
+            May be told of edits and a mask before the rest is known.
 
         Raises
         ------

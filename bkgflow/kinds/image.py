@@ -11,7 +11,7 @@ from bkgflow.errors import BackgroundError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.products.describe import COMBINED_SUFFIX, product_name
 from bkgflow.io.products.pixels import STREAMED_BYTES
-from bkgflow.io.products.writer import Changes, Edit, Plane, unedited
+from bkgflow.io.products.writer import Changes, Edit, Plane, Settle, unedited, unsettled
 from bkgflow.io.storage.identity import Identity
 from bkgflow.kinds.advice import idle_arguments, idle_clip
 from bkgflow.kinds.backgrounds import check_times, choose_backgrounds
@@ -203,7 +203,9 @@ class ImageKind(Kind):
             found = replace(found, variance_array=takes, error_notes=error_notes(work.target))
         return Change.ended(work, State.COMPLETE, found, unedited(changed))
 
-    def change(self, work: Assignment, shared: Sequence[Band]) -> Change:
+    def change(
+        self, work: Assignment, shared: Sequence[Band], settle: Settle = unsettled
+    ) -> Change:
         """Subtract the combined background; a pixel without any stays as it is."""
         window = work.target.window
         if all(band.packed.n_used.count(0) == band.packed.sci.size for band in shared):

@@ -10,19 +10,25 @@ from bkgflow.io.references.skies import Templates
 from bkgflow.methods.slitless import ScaleFit, subtract_scaled
 from bkgflow.record import SlitlessFound
 
-__all__ = ["fit_found", "scaled_sky", "subtracting"]
+__all__ = ["fit_found", "joining", "scaled_sky", "subtracting"]
 
 
-def subtracting(templates: Templates, fit: ScaleFit) -> dict[str, Edit]:
-    """Return what the scaled skies do to SCI and DQ, some rows at a time."""
+def subtracting(templates: Templates, fit: ScaleFit) -> Edit:
+    """Return what the scaled skies do to SCI, some rows at a time."""
 
     def subtract(sci: Plane, _integration: int, rows: slice) -> None:
         subtract_scaled(sci, templates.sci[:, rows], fit.coefficients)
 
+    return subtract
+
+
+def joining(templates: Templates) -> Edit:
+    """Return what skies do to DQ, however strong they are."""
+
     def join(dq: Plane, _integration: int, rows: slice) -> None:
         np.bitwise_or(dq, templates.dq[rows], out=dq)
 
-    return {"SCI": subtract, "DQ": join}
+    return join
 
 
 def scaled_sky(templates: Templates, fit: ScaleFit) -> Edit:

@@ -13,14 +13,14 @@ from bkgflow.detector import DO_NOT_USE
 from bkgflow.errors import MetadataError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.source import read_whole
-from bkgflow.io.products.writer import Changes, unedited
+from bkgflow.io.products.writer import Changes, Settle, unedited, unsettled
 from bkgflow.io.references.find import find_reference
 from bkgflow.io.references.grism_wcs import check_wcs
 from bkgflow.io.references.slitless import SlitlessInputs, slitless_inputs
 from bkgflow.io.storage.location import Location
 from bkgflow.kinds.base import Assignment, Change, Kind
 from bkgflow.kinds.references import chosen, find_sky, skipped, to_be_fitted
-from bkgflow.kinds.scaled import fit_found, scaled_sky, subtracting
+from bkgflow.kinds.scaled import fit_found, joining, scaled_sky, subtracting
 from bkgflow.kinds.thin import Scaled, thin_fits, too_uncertain
 from bkgflow.methods.slitless import (
     ScaleFit,
@@ -118,7 +118,9 @@ class SlitlessKind(Kind):
         changes = replace(unedited(["SCI", "DQ"]), mask=mask, scaling_factor=1.0)
         return Change.ended(work, State.COMPLETE, _LIKELY, changes)
 
-    def change(self, work: Assignment, shared: Sequence[object]) -> Change:
+    def change(
+        self, work: Assignment, shared: Sequence[object], settle: Settle = unsettled
+    ) -> Change:
         """Mask, fit and subtract; where there is no fit, the mask is all that is written."""
         assert work.references is not None
         target, settings = work.target, work.settings
@@ -139,6 +141,9 @@ class SlitlessKind(Kind):
             sci, err, dq = pixels.result()
             mask, origin = _mask(inputs, sci, err, dq, settings)
             users, templates = inputs.mask is not None, inputs.templates
+            join = joining(templates)
+            # Whatever the fit finds; if it finds nothing, DQ is written again.
+            settle(Changes({"DQ": join}, mask=mask))
             fit = fit_background(
                 *(sci, err, dq, mask, templates.sci),
                 settings.scale_rule,
@@ -154,7 +159,8 @@ class SlitlessKind(Kind):
         changes = Changes(mask=mask, scaling_factor=0.0)
         if not reason:
             factor, extras = float(fit.coefficients[0]), {"background": scaled_sky(templates, fit)}
-            edits = subtracting(templates, fit)
+            edits = {"SCI": subtracting(templates, fit), "DQ": join}
+            settle(Changes(edits))  # while the headers are made
             changes = replace(changes, edits=edits, scaling_factor=factor, extras=extras)
         state = State.FAILED if reason else State.COMPLETE
         return Change.ended(work, state, found, changes, reason=reason)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bkgflow.errors import InputError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.products.pixels import STREAMED_BYTES
-from bkgflow.io.products.writer import Changes, Plane, unedited
+from bkgflow.io.products.writer import Changes, Plane, Settle, unedited, unsettled
 from bkgflow.io.references.soss_library import SourceSegment, cut_library, read_library
 from bkgflow.io.storage.location import Location
 from bkgflow.kinds.base import Assignment, Change, Kind
@@ -137,7 +137,9 @@ class SossKind(Kind):
             return None
         return Change.ended(work, State.COMPLETE, LIKELY, unedited(["SCI"]))
 
-    def change(self, work: Assignment, shared: Sequence[SegmentFits]) -> Change:
+    def change(
+        self, work: Assignment, shared: Sequence[SegmentFits], settle: Settle = unsettled
+    ) -> Change:
         """Subtract the fitted sky, in SCI alone."""
         [fits] = shared
         location = work.target.location

@@ -13,7 +13,7 @@ from bkgflow.errors import BackgroundError, MetadataError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.source import Source, read_whole
 from bkgflow.io.products.pixels import STREAMED_BYTES
-from bkgflow.io.products.writer import Changes, Edit, Plane
+from bkgflow.io.products.writer import Changes, Edit, Plane, Settle, unsettled
 from bkgflow.io.references.mask import read_mask
 from bkgflow.io.references.skies import Templates
 from bkgflow.io.references.templates import (
@@ -25,7 +25,7 @@ from bkgflow.io.references.templates import (
 from bkgflow.io.storage.location import Location
 from bkgflow.kinds.base import Assignment, Change, Kind
 from bkgflow.kinds.references import chosen, find_sky, skipped, to_be_fitted
-from bkgflow.kinds.scaled import fit_found, scaled_sky, subtracting
+from bkgflow.kinds.scaled import fit_found, joining, scaled_sky, subtracting
 from bkgflow.kinds.thin import Scaled, thin_fits, too_uncertain
 from bkgflow.matching import Match, rules_for
 from bkgflow.methods.slitless import (
@@ -107,7 +107,9 @@ class TemplateKind(Kind):
         """An image of the exposure, or of its mean, with the templates; integrations stream."""
         return target.window.nx * target.window.ny * HELD_BYTES + STREAMED_BYTES
 
-    def change(self, work: Assignment, shared: Sequence[object]) -> Change:
+    def change(
+        self, work: Assignment, shared: Sequence[object], settle: Settle = unsettled
+    ) -> Change:
         """Mask, fit and subtract; of a cube, one fit to the mean of its integrations."""
         assert work.references is not None
         target, settings = work.target, work.settings
@@ -136,7 +138,7 @@ class TemplateKind(Kind):
             skies = Templates(stack, read.skies.dq)
             changes = replace(
                 changes,
-                edits=subtracting(skies, fit),
+                edits={"SCI": subtracting(skies, fit), "DQ": joining(skies)},
                 scaling_factor=float(fit.coefficients[0]),
                 extras={"background": _sky(skies, fit, blank)},
             )

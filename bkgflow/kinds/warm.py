@@ -181,10 +181,13 @@ def _combine(rule: StackRule, real: type[np.floating]) -> None:
 
 
 def _slitless() -> None:
-    from bkgflow.methods.slitless import fit_scale
+    from bkgflow.methods.slitless import fit_scale, subtract_scaled
 
-    image, mask = np.ones((8, 16), np.float32), np.ones((8, 16), bool)
+    # Enough pixels for a choice of them: those that are far out are taken from all.
+    image, mask = np.ones((128, 256), np.float32), np.ones((128, 256), bool)
+    image[::7, ::3] = 2.0
     fit_scale(image, image, mask, image, ScaleRule(rms_stop=1.0), dispersion_axis=1)
+    subtract_scaled(image, image.copy(), np.ones(1))
 
 
 def _soss() -> None:

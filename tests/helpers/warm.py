@@ -10,7 +10,7 @@ USE = """
 import json, sys
 import numpy as np
 from bkgflow.methods.clip import collapse, combine, rejected
-from bkgflow.methods.slitless import fit_scale, residual_mask
+from bkgflow.methods.slitless import fit_scale, residual_mask, subtract_scaled
 from bkgflow.methods.soss import ArraySegment, fit_soss, subtract_soss
 from bkgflow.rules import ClipRule, ScaleRule, SossRule, StackRule
 
@@ -31,6 +31,9 @@ for rule in (ScaleRule(), ScaleRule(maxiter=0), ScaleRule(rms_stop=0.1)):
     for axis in (1, 2):
         fit_scale(image, err[0], mask, np.stack([np.ones_like(image), sci[1]]), rule,
                   dispersion_axis=axis)
+wide = np.concatenate([image] * 10, axis=1)
+fit_scale(wide, wide, wide > 0, np.ones_like(wide), ScaleRule())
+subtract_scaled(wide, wide.copy(), np.ones(1))
 residual_mask(image, err[0], dq[0], np.ones_like(image))
 series = rng.normal(1, 0.1, (12, 128, 960)).astype("f4")
 library = rng.normal(1, 0.1, (2, 128, 960)).astype("f4")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import ClassVar, NamedTuple
 
 from bkgflow.io.exposures.facts import ExposureFacts
@@ -39,10 +40,21 @@ class _Ahead:
         def begin() -> OpenTarget:
             opened = stack.enter_context(writer.open(target))
             if foreseen is not None and isinstance(opened, OpenFile):
+                opened.settled = partial(wait, self._settling)
                 opened.begin(*foreseen)
             return opened
 
-        self._opening = stack.enter_context(ThreadPoolExecutor(1)).submit(begin)
+        self._pool = stack.enter_context(ThreadPoolExecutor(1))
+        self._settling = list[Future[None]]()
+        self._opening = self._pool.submit(begin)
+
+    def settle(self, changes: Changes) -> None:
+        """See `Settling`: in the other thread, after what it does already."""
+        self._settling.append(self._pool.submit(self._settle, changes))
+
+    def _settle(self, changes: Changes) -> None:
+        if isinstance(opened := self._opening.result(), OpenFile):
+            opened.settle(changes)
 
     @contextmanager
     def open(self, target: ExposureFacts) -> Iterator[OpenTarget]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -25,7 +25,7 @@ from bkgflow.io.products.headers_from_file import (
     parts_foreseen,
     parts_from_file,
 )
-from bkgflow.io.products.pixels import Part, Place, copy_unchanged, write_parts
+from bkgflow.io.products.pixels import Part, There, copy_unchanged, write_parts, write_settled
 from bkgflow.io.products.writer import NO_EXTRAS, Arrays, Changes, Edit, check_arrays
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import Draft, Publish, PublishAnywhere, writing
@@ -79,6 +79,11 @@ class OpenFile:
     """A file without its pixels: its own headers and tree, or those of its data model.
 
     See `OpenTarget`.
+
+    Attributes
+    ----------
+    settled : callable
+        Waits until all that another thread was asked to `settle` is.
     """
 
     def __init__(self, target: ExposureFacts, publish: Publish, amend: bool) -> None:
@@ -86,7 +91,9 @@ class OpenFile:
         self._written: Written | None = None
         self._empty: EmptyModel | None = None
         self._draft: Draft | None = None
-        self._there: set[Place] = set()
+        self._parts: list[Part] = []
+        self._there: There = {}
+        self.settled: Callable[[], object] = lambda: None
         self._stack = ExitStack()
 
     def __enter__(self) -> OpenFile:
@@ -99,6 +106,7 @@ class OpenFile:
 
     def __exit__(self, *_: object) -> None:
         """Hold nothing of it any more."""
+        self.settled()
         self._forget()
         if self._draft is not None:  # nobody has asked for the product
             self._draft.discard()
@@ -122,18 +130,32 @@ class OpenFile:
         assert written is not None
         with suppress(BkgflowError, OSError):
             self._draft = self._publish.prepare(to)
-            parts = parts_foreseen(written, self._draft.path.name, changes, verdict)
-            self._there = copy_unchanged(parts, source, self._draft.path, changes.edits)
+            self._parts = parts_foreseen(written, self._draft.path.name, changes, verdict)
+            self._there = copy_unchanged(self._parts, source, self._draft.path, changes.edits)
+
+    def settle(self, changes: Changes) -> None:
+        """Write edits and mask of a product that was begun: they are those of `product`.
+
+        What goes wrong is met again there, as with `begin`.
+        """
+        if self._draft is not None:
+            path, source = self._draft.path, self._target.location
+            with suppress(BkgflowError, OSError):
+                self._there |= write_settled(self._parts, source, path, changes, self._there)
 
     def product(self, changes: Changes, verdict: Verdict, to: Location, threads: int = 1) -> Draft:
         """See `OpenTarget.product`."""
-        begun, self._draft = self._draft, None
+        begun = self._draft
         draft = begun or self._publish.prepare(to)
         with writing(draft) as path:
-            parts = self.parts(changes, verdict, path.name)
-            shapes = {part.name: part.source.shape for part in parts if part.source is not None}
-            check_arrays(self._target, changes, shapes)
-            there = self._there if begun else ()
+            try:
+                parts = self.parts(changes, verdict, path.name)
+                shapes = {part.name: part.source.shape for part in parts if part.source is not None}
+                check_arrays(self._target, changes, shapes)
+            finally:
+                self.settled()  # another thread may write to the draft
+                self._draft = None
+            there = self._there if begun else None
             write_parts(parts, self._target.location, path, changes.edits, threads, there)
         return draft
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
@@ -21,14 +21,17 @@ from bkgflow.detector import Window
 from bkgflow.io.fits.cards import BLOCK
 from bkgflow.io.fits.hdus import ByteRange
 from bkgflow.io.fits.planes import ended_early, planes, read_rows
-from bkgflow.io.products.writer import Edit, Plane
+from bkgflow.io.products.writer import Changes, Edit, Plane
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import unbuffered
 from bkgflow.io.storage.ranges import announce
 from bkgflow.io.storage.reading import reading
 from bkgflow.scratch import Scratch
 
-__all__ = ["PART_BYTES", "STREAMED_BYTES", "Part", "Place", "copy_unchanged", "write_parts"]
+__all__ = [
+    "PART_BYTES", "STREAMED_BYTES", "Part", "Place", "There", "copy_unchanged", "write_parts",
+    "write_settled",
+]  # fmt: skip
 
 PART_BYTES = 2 << 20
 """Pixels that are changed at a time: few enough to stay in a core's cache between the read, the
@@ -72,12 +75,17 @@ class Part:
 
 
 Place = tuple[int, int, int]
-"""Where an array begins in its file, how many bytes it has, and where it begins in the product."""
+"""Where an array begins in its file (-1 in memory), how many bytes it has in the product, and where
+it begins there."""
+
+There = dict[Place, object]
+"""Arrays that are in a product already, and what was done to them: an edit, or None; an array that
+was in memory is itself what was done."""
 
 
 def copy_unchanged(
     parts: Sequence[Part], source: Location, product: Path, edits: Collection[str]
-) -> set[Place]:
+) -> There:
     """Begin a product with the arrays that stay what they are; return where each is now.
 
     Parameters
@@ -94,14 +102,40 @@ def copy_unchanged(
     FileError
         If the source ends early.
     """
-    there: set[Place] = set()
+    there: There = {}
     with unbuffered(product) as out, source.open() as stream:
         for part, offset in zip(parts, _offsets(parts), strict=False):
-            if (place := _place(part, offset)) is not None and part.name not in edits:
-                assert isinstance(part.source, ByteRange)
+            place = _place(part, offset)
+            if place is not None and isinstance(part.source, ByteRange) and part.name not in edits:
                 _copy(stream, part.source, out.fileno(), place[2])
                 _send(out.fileno(), place[2], place[1])
-                there.add(place)
+                there[place] = None
+    return there
+
+
+def write_settled(
+    parts: Sequence[Part], source: Location, product: Path, changes: Changes, before: There
+) -> There:
+    """Add arrays to a product that was begun: those that are edited, and the mask.
+
+    As `copy_unchanged`; what the parts have in memory is a mask like the one to come. What was
+    done ``before`` is not done again.
+    """
+    there: There = {}
+    with unbuffered(product, again=True) as out, source.open() as stream:
+        for each, offset in zip(parts, _offsets(parts), strict=False):
+            part, edit = each, changes.edits.get(each.name)
+            if isinstance(each.source, np.ndarray):
+                part = replace(each, source=changes.mask)
+            elif edit is None:
+                continue
+            place = _place(part, offset)
+            if place is None or before.get(place, part) is _done_to(part, edit):
+                continue
+            if part.source is not None and part.dtype is not None:
+                _convert(stream, part.source, part.dtype, out.fileno(), place[2], edit)
+                _send(out.fileno(), place[2], place[1])
+                there[place] = _done_to(part, edit)
     return there
 
 
@@ -111,11 +145,17 @@ def _offsets(parts: Sequence[Part]) -> list[int]:
 
 
 def _place(part: Part, offset: int) -> Place | None:
-    """Return where a part's array is, where its bytes are those of the source."""
-    source = part.source
+    """Return where a part's array is, where the product stores it as its source does."""
+    source, start = part.source, offset + len(part.head)
+    if isinstance(source, np.ndarray) and part.dtype is not None:
+        return -1, source.size * part.dtype.itemsize, start
     if not isinstance(source, ByteRange) or source.native != part.dtype:
         return None
-    return source.offset, source.nbytes, offset + len(part.head)
+    return source.offset, source.nbytes, start
+
+
+def _done_to(part: Part, edit: Edit | None) -> object:
+    return part.source if isinstance(part.source, np.ndarray) else edit
 
 
 def write_parts(
@@ -124,7 +164,7 @@ def write_parts(
     product: Path,
     edits: Mapping[str, Edit],
     threads: int = 1,
-    there: Collection[Place] = (),
+    there: There | None = None,
 ) -> None:
     """Write a product: of arrays that stay what they are the bytes are copied.
 
@@ -136,9 +176,9 @@ def write_parts(
         By EXTNAME, what is done to the pixels of an array.
     threads : int
         So many parts are written at a time.
-    there : collection
-        Arrays that `copy_unchanged` has copied. If one of them is in the wrong place, the parts
-        are others than it was told, and all are copied anew.
+    there : There, optional
+        What `copy_unchanged` and `write_settled` have written. If an array is in the wrong place,
+        the parts are others than they were told, and all are written anew.
 
     Raises
     ------
@@ -147,7 +187,7 @@ def write_parts(
     """
     *offsets, end = _offsets(parts)
     wanted = {_place(part, offset) for part, offset in zip(parts, offsets, strict=True)}
-    there = there if wanted.issuperset(there) else ()
+    there = there if there and wanted.issuperset(there) else {}
     with unbuffered(product, again=bool(there)) as out, source.open() as stream:
         if not source.is_local:  # nothing is gained by several streams of one object
             threads = 1
@@ -176,7 +216,7 @@ def _apart(
 def _write_part(
     descriptor: int,
     edits: Mapping[str, Edit],
-    there: Collection[Place],
+    there: There,
     stream: BinaryIO,
     part: Part,
     offset: int,
@@ -187,10 +227,9 @@ def _write_part(
     source, edit = part.source, edits.get(part.name)
     if source is None or part.dtype is None:
         return
-    if place is not None and edit is None:
-        if place in there:
-            return
-        assert isinstance(source, ByteRange)
+    if place in there and there[place] is _done_to(part, edit):
+        return
+    if place is not None and edit is None and isinstance(source, ByteRange):
         _copy(stream, source, descriptor, offset)
     else:
         _convert(stream, source, part.dtype, descriptor, offset, edit)

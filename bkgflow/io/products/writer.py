@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +35,11 @@ __all__ = [
     "Plane",
     "Prepared",
     "ProductWriter",
+    "Settle",
+    "Settling",
     "check_arrays",
     "unedited",
+    "unsettled",
 ]
 
 Arrays = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint32]]
@@ -214,6 +217,23 @@ class ProductWriter(Protocol):
         FileError
             If nothing can be made of it.
         """
+
+
+Settle = Callable[[Changes], None]
+"""Takes edits and a mask that are settled before all changes are: they are those of the product,
+the same objects, or nothing was gained."""
+
+
+def unsettled(changes: Changes) -> None:
+    """Leave everything until all is known."""
+
+
+@runtime_checkable
+class Settling(Protocol):
+    """A `ProductWriter` that makes use of what is settled early."""
+
+    def settle(self, changes: Changes) -> None:
+        """See `Settle`."""
 
 
 def check_arrays(

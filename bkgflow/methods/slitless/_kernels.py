@@ -13,8 +13,8 @@ from bkgflow.methods._compiled import compiled, inlined
 from bkgflow.methods.arrays import Bools, Doubles, Integers, Reals, Words
 
 __all__ = [
-    "add_dropped", "drop", "normal_sums", "profile_squares", "residuals", "tails", "take_far",
-    "take_pixels",
+    "add_dropped", "drop", "normal_sums", "profile_squares", "residuals", "subtract_one", "tails",
+    "take_far", "take_pixels",
 ]  # fmt: skip
 
 
@@ -277,6 +277,15 @@ def add_dropped(
             vector[k] += shares[k, slot] * data[slot]
             for j in range(number):
                 matrix[k, j] += shares[k, slot] * sky[j, slot]
+
+
+@compiled
+def subtract_one(sci: Reals, sky: Reals, factor: float) -> None:
+    """Subtract a scaled sky in place, (ny, nx) each, computed in float64."""
+    for y in range(sci.shape[0]):
+        row, away = sci[y], sky[y]
+        for x in range(row.size):
+            row[x] = np.float64(row[x]) - factor * np.float64(away[x])
 
 
 @compiled
