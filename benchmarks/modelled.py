@@ -226,7 +226,7 @@ class ModelledWorker:
         """Wait for a disk that is modelled, then end a unit."""
         await asyncio.sleep(self.times["unit"] * BESIDE)
         self.beside.release()
-        work = cast("Assignment", cast("partial[object]", pickle.loads(spec["job"].sealed)).args[3])
+        work = cast("Assignment", cast("partial[object]", spec["job"].task).args[3])
         verdict = Verdict(State.COMPLETE, record=work.record).published(
             (str(work.output),), (BYTES,), PROCESS, ("xxh3:0123456789abcdef",)
         )

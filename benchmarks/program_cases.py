@@ -96,9 +96,9 @@ def _two_workers(folder: Path, scratch: Path) -> dict[str, Contender]:
 
 
 def _on_two_and_one(folder: Path, scratch: Path) -> dict[str, Contender]:
-    """Return a program on two workers and on one, both as warm as if they had just done it."""
+    """Return a program on two workers and on one."""
     return {
-        name: partial(programs.on_cluster, folder, scratch / name, workers, rested=True)
+        name: partial(programs.on_cluster, folder, scratch / name, workers)
         for name, workers in (("ours", 2), ("one worker", 1))
     }
 

@@ -29,15 +29,8 @@ Job = tuple[Path, tuple[Path, ...]]
 
 
 @contextmanager
-def on_cluster(
-    program: Path, output: Path, workers: int, *, rested: bool = False
-) -> Iterator[Work]:
-    """Plan and run a program on worker processes that are already there.
-
-    Those that have ``rested`` while another contender ran do it once more before they are timed:
-    a machine that takes memory back from who does not use it gives it back slowly, page by page,
-    and two processes have twice the pages of one.
-    """
+def on_cluster(program: Path, output: Path, workers: int) -> Iterator[Work]:
+    """Plan and run a program on worker processes that are already there."""
     from distributed import Client, LocalCluster
 
     import bkgflow
@@ -58,13 +51,7 @@ def on_cluster(
             empty(output)
             run()
 
-        def prepare() -> None:
-            empty(output)
-            if rested:
-                run()
-                empty(output)
-
-        yield Work(run, prepare=prepare, warm_up=warm_up)
+        yield Work(run, prepare=lambda: empty(output), warm_up=warm_up)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from benchmarks.case import Bar, Case, Samples
 from benchmarks.contender import Sample
 from benchmarks.machine import facts, today
 from benchmarks.pairs import Spread, ratios
+from benchmarks.processes import SHORT
 from bkgflow.report.tables import human_bytes, make_table
 
 __all__ = [
@@ -94,7 +95,10 @@ def as_markdown(results: Mapping[str, Any]) -> str:
     lines = [_line(COLUMNS), _line(["---"] * len(COLUMNS))]
     lines += [_line(row) for row in _rows(results["cases"])]
     titles = [f"- `{name}`: {case['title']}" for name, case in results["cases"].items()]
-    head = "Written by `make bench`: medians (least–most) of paired runs."
+    head = (
+        "Written by `make bench`: medians (least–most) of paired runs. A side that takes less than "
+        f"{SHORT:.0f} s runs twice at its turn, and the second run counts."
+    )
     text = ["# Speed and memory", "", head, "", *lines, "", *titles, "", caption(results), ""]
     if results.get("stages"):
         columns, rows = _stages(results["stages"])

@@ -69,6 +69,12 @@ class Job:
         """Return the job of a task."""
         return cls(topic, key, trial, alone, ends, zlib.compress(dumps(task), 1))
 
+    @property
+    def task(self) -> Callable[..., Finished]:
+        """The task, unpacked; that of a shared result gives something else."""
+        task: Callable[..., Finished] = loads(zlib.decompress(self.sealed))
+        return task
+
     def __call__(self, *upstream: object) -> object:
         """Compute; of a unit, return an `Ended`."""
         worker = get_worker()
@@ -82,7 +88,7 @@ class Job:
             _say(worker, self.topic, began)
             if self.alone:
                 time.sleep(SAID)
-            task = loads(zlib.decompress(self.sealed))
+            task = self.task
             return _end(task, worker.address, upstream) if self.ends else task(*upstream)
 
 

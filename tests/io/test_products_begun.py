@@ -52,9 +52,57 @@ def test_an_array_that_changes_after_all_is_changed(write_exposure, tmp_path):
 
 def test_a_mask_moves_what_is_behind_it(tmp_path):
     path = simulate_wfss(tmp_path, exposures=1, size=128).exposures[0]
-    foreseen = replace(FORESEEN, mask=np.broadcast_to(np.uint32(0), (128, 128)), scaling_factor=1.0)
+    foreseen = replace(FORESEEN, mask=np.broadcast_to(np.bool_(0), (128, 128)), scaling_factor=1.0)
     assert begun_and_made(path, tmp_path / "a.fits", SKY, foreseen=(foreseen, DONE)) > 0
     assert_same(tmp_path / "a.fits", save_whole(path, tmp_path / "b.fits", SKY))
+
+
+SETTLED = {
+    "all of it": (SKY, SKY),
+    "without the mask": (replace(SKY, mask=None), SKY),
+    "an edit that was another": (replace(SKY, edits=dict(LOWERED.edits)), SKY),
+    "a mask that was another": (replace(SKY, mask=~SKY.mask.astype(bool)), SKY),
+}
+
+
+@pytest.mark.parametrize("which", SETTLED)
+def test_what_was_settled_is_kept_only_if_it_is_what_is_done(tmp_path, which):
+    early, at_last = SETTLED[which]
+    path = simulate_wfss(tmp_path, exposures=1, size=128).exposures[0]
+    foreseen = replace(FORESEEN, mask=np.broadcast_to(np.bool_(0), (128, 128)), scaling_factor=1.0)
+    to = Location.of(tmp_path / "a.fits")
+    with FitsWriter().open(target_of(path)) as opened:
+        opened.begin(foreseen, DONE, to)
+        few = len(opened._there)
+        opened.settle(early)
+        opened.settle(early)  # what is there is not written again
+        assert len(opened._there) > few > 0
+        opened.product(at_last, DONE, to, 2).publish()
+    assert_same(tmp_path / "a.fits", save_whole(path, tmp_path / "b.fits", at_last))
+
+
+def test_edits_that_are_not_made_after_all_leave_nothing(tmp_path):
+    path = simulate_wfss(tmp_path, exposures=1, size=128).exposures[0]
+    to = Location.of(tmp_path / "a.fits")
+    with FitsWriter().open(target_of(path)) as opened:
+        opened.begin(FORESEEN, DONE, to)
+        opened.settle(LOWERED)
+        opened.product(replace(LOWERED, edits={}), DONE, to, 2).publish()
+    for name in ("SCI", "ERR", "DQ"):
+        np.testing.assert_array_equal(fits.getdata(to.path, name), fits.getdata(path, name))
+
+
+def test_what_cannot_be_settled_is_said_where_the_product_is_made(write_exposure, tmp_path):
+    path = write_exposure("a_rate.fits", NOISE)
+    target = target_of(path)
+    with FitsWriter().open(target) as opened:
+        opened.settle(LOWERED)  # nothing was begun
+        opened.begin(FORESEEN, DONE, Location.of(tmp_path / "a.fits"))
+        path.write_bytes(path.read_bytes()[: 3 * 2880])
+        opened.settle(LOWERED)
+        with pytest.raises(FileError):
+            opened.product(LOWERED, DONE, Location.of(tmp_path / "a.fits"))
+    assert not (tmp_path / "a.fits").exists()
 
 
 def test_what_nobody_asks_for_leaves_nothing(write_exposure, tmp_path):

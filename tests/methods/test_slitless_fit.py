@@ -14,7 +14,14 @@ from jwst.background.background_sub_wfss import (
 )
 
 from bkgflow.errors import MetadataError, SettingsError, ShapeError
-from bkgflow.methods.slitless import enough_background, fit_background, fit_scale, subtract_scaled
+from bkgflow.methods.slitless import (
+    _parts,
+    _pixels,
+    enough_background,
+    fit_background,
+    fit_scale,
+    subtract_scaled,
+)
 from bkgflow.rules import ScaleRule
 from tests.helpers.pace import few_fast
 
@@ -88,6 +95,46 @@ def test_the_factor_is_the_peers_on_a_frame_larger_than_the_sample(stop):
     )
     np.testing.assert_allclose(fit.coefficients, [factor], rtol=1e-6)
     assert fit.iterations == rounds
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(("percent", "stop"), [(0.3, 0.0), (1.0, 0.0), (1.0, 0.1), (4.0, 0.0)])
+def test_pixels_that_cannot_be_far_out_are_passed_over_without_a_difference(
+    monkeypatch, seed, percent, stop
+):
+    """Every bit is as if all pixels were looked at in every round; also if far ones run out."""
+    rng = np.random.default_rng(seed)
+    sci, err, mask, template = scene(rng, (260, 400))
+    mask |= rng.random(mask.shape) < 0.6
+    second = np.linspace(0, 1, 400, dtype=np.float32) + np.zeros_like(template)
+    templates = np.stack([template, second])[: 1 + seed % 2]
+    rule = ScaleRule(maxiter=20, outlier_percent=percent, rms_stop=stop)
+
+    def found():
+        fit = fit_scale(sci, err, mask, templates, rule, dispersion_axis=1 + seed % 2)
+        return fit.coefficients.tobytes(), fit.covariance.tobytes(), fit.n_used, fit.iterations
+
+    taken = []
+    far = _parts.Part.far
+    with monkeypatch.context() as patch:
+        patch.setattr(_parts.Part, "far", lambda *a: taken.append(1) or far(*a))
+        by_far = found()
+    monkeypatch.setattr(_pixels, "MOST_FAR", 0.0)
+    assert found() == by_far
+    assert taken
+
+
+def test_a_sky_is_subtracted_alike_in_one_pass_and_in_blocks():
+    rng = np.random.default_rng(1)
+    sky, factor = rng.normal(1, 1, (1, 70, 90)).astype(np.float32), np.array([0.37])
+    sky[0, 3, 4] = np.nan
+    sci = rng.normal(5, 1, (70, 180)).astype(np.float32)
+    whole, parts = sci[:, ::2].copy(), sci[:, ::2]
+    assert not parts.flags.c_contiguous
+    subtract_scaled(whole, sky, factor)
+    subtract_scaled(parts, sky, factor)
+    np.testing.assert_array_equal(whole, parts)
+    assert np.isnan(whole[3, 4])
 
 
 def test_nan_in_sci_alone_does_not_make_the_factor_smaller():

@@ -24,7 +24,7 @@ from bkgflow.methods.slitless._kernels import add_dropped, profile_squares
 from bkgflow.methods.slitless._parts import Far, Outer, Part, each_of, ranked
 from bkgflow.scratch import Scratch
 
-__all__ = ["SINGULAR", "BackgroundPixels"]
+__all__ = ["SINGULAR", "BackgroundPixels", "FarOnes"]
 
 PARTS = 2
 
