@@ -63,7 +63,7 @@ def test_wrong_usage_of_run(arguments, words, folder, bkgflow_):
         (["simulate", "tso", "o", "--integrations=0"], ["integrations"]),
         (["simulate", "nods", "t1_rate.fits/o", "--size=32"], ["t1_rate.fits/o"]),
         (["demo", "t1_rate.fits"], ["t1_rate.fits"]),
-        (["warm-up", "image", "wide"], ["image, rules, slitless, soss", "wide"]),
+        (["warm-up", "image", "wide"], ["image, cube, rules, cube-rules, slitless, soss", "wide"]),
         (["frobnicate"], ["frobnicate"]),
         (["--bogus"], ["--bogus"]),
     ],
