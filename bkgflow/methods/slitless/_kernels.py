@@ -159,13 +159,7 @@ def tails(
     size = values.size
     block, outer = np.empty(BLOCK, np.float64), np.empty(BLOCK, np.int64)
     for first in range(0, n, BLOCK):
-        # All residuals along the SIMD, then the outer ones without a branch, then these alone.
-        count = min(BLOCK, n - first)
-        _fill(s, b, factors, first, count, block)
-        found = 0
-        for i in range(count):
-            outer[found] = i
-            found += (block[i] <= low) | (block[i] >= high)
+        found = _find_outer(s, b, factors, first, min(BLOCK, n - first), low, high, block, outer)
         if below + above + found > size:
             return -1, -1
         for i in outer[:found]:
@@ -192,16 +186,11 @@ def take_far(
     taken, size = 0, where.size
     block, outer = np.empty(BLOCK, np.float64), np.empty(BLOCK, np.int64)
     for first in range(0, n, BLOCK):
-        count = min(BLOCK, n - first)
-        _fill(s, b, factors, first, count, block)
-        found = 0
-        for i in range(count):
-            outer[found] = first + i
-            found += (block[i] <= low) | (block[i] >= high)
+        found = _find_outer(s, b, factors, first, min(BLOCK, n - first), low, high, block, outer)
         if taken + found > size:
             return -1
         for j in range(found):
-            i = outer[j]
+            i = first + outer[j]
             where[taken + j] = i
             far_s[taken + j] = s[i]
             far_v[taken + j] = v[i]
@@ -209,6 +198,23 @@ def take_far(
                 far_b[k, taken + j] = b[k, i]
         taken += found
     return taken
+
+
+@inlined
+def _find_outer(
+    s: Reals, b: Reals, factors: Doubles, first: int, count: int, low: float, high: float,
+    block: Doubles, outer: Integers,
+) -> int:  # fmt: skip
+    """Write residuals of a block, and which are ≤ low or ≥ high; return how many these are.
+
+    All residuals along the SIMD, then the outer ones without a branch.
+    """
+    _fill(s, b, factors, first, count, block)
+    found = 0
+    for i in range(count):
+        outer[found] = i
+        found += (block[i] <= low) | (block[i] >= high)
+    return found
 
 
 @inlined
