@@ -20,6 +20,7 @@ from bkgflow.graph.build import Graph
 from tests.helpers.clusters import ROOT, processes, wait_until
 from tests.helpers.programs import Said, another_version, blocker, write_program
 from tests.helpers.tasks import ballast, dies_once, end_on_worker, kills, too_large
+from tests.helpers.workloads import account_of
 
 pytestmark = pytest.mark.slow
 
@@ -220,7 +221,7 @@ def test_what_kills_workers_is_quarantined_and_takes_nothing_with_it(plan, tmp_p
         tasks = {str(number): (partial(end_on_worker, 0.05),) for number in range(10)}
         tasks |= {"killer": (kills,), "once": (partial(dies_once, str(tmp_path / "mark")),)}
         executor.execute(graph_of(tasks), heard.start, heard.end, heard.say)
-    assert heard.states == {"COMPLETE": 11, "QUARANTINED": 1}, (heard.said, heard.ends)
+    assert heard.states == {"COMPLETE": 11, "QUARANTINED": 1}, account_of(heard)
     killer = heard.ends["killer"]
     assert "Workers must live" in killer.error.rule
     assert "--memory" in killer.error.cure

@@ -18,7 +18,7 @@ from tests.helpers.tasks import (
     logs,
     takes,
 )
-from tests.helpers.workloads import Heard, Listed
+from tests.helpers.workloads import Heard, Listed, account_of
 
 pytestmark = pytest.mark.slow
 
@@ -77,8 +77,10 @@ def test_a_unit_that_fits_into_no_memory_is_quarantined_after_a_few_attempts():
     error = heard.ends["endless"].error
     assert "Workers must live" in error.rule and "--memory" in error.cure
     assert "attempt 1: worker tcp://" in error.value and "alone" in error.value
-    # One may still be on its way out of a worker that dies; it is not taken for the cause.
-    assert {tuple(heard.story(unit)) for unit in good(40)} <= {("COMPLETE",), (LOST, "COMPLETE")}
+    # One may still be on its way out of a worker that dies, on a slow machine of a second one as
+    # well; it is not taken for the cause.
+    stories = {tuple(heard.story(unit)) for unit in good(40)}
+    assert stories <= {("COMPLETE",), (LOST, "COMPLETE"), (LOST, LOST, "COMPLETE")}
     assert sum(heard.story(unit).count(LOST) for unit in good(40)) <= 2
 
 
@@ -88,7 +90,7 @@ def test_a_shared_result_that_kills_workers_takes_its_own_units_and_no_others():
     work = Listed(tasks, groups, lambda divisor: kills())
     with Local(workers=2).open() as executor:
         heard = Heard().execute(executor, work)
-    assert heard.states == {"COMPLETE": 10, "QUARANTINED": 5}
+    assert heard.states == {"COMPLETE": 10, "QUARANTINED": 5}, account_of(heard)
     assert "what it shares with others" in heard.ends["unit0"].error.value
 
 

@@ -48,6 +48,12 @@ class Listed:
         return f"subtract-{unit}", self.tasks[unit]
 
 
+def account_of(heard):
+    """All that was said, and how each unit ended, as text: pytest shows it whole."""
+    ends = [f"{unit}: {each.state.value} {each.reason}" for unit, each in heard.ends.items()]
+    return "\n".join(["", *heard.said, *ends])
+
+
 class Heard:
     """Keeps what an executor tells, in order and by unit."""
 
