@@ -15,7 +15,10 @@ __all__ = ["warm_up"]
 def warm_up(
     kinds: Annotated[
         list[str] | None,
-        typer.Argument(metavar="KIND", help="image, cube, rules, cube-rules, slitless, soss."),
+        typer.Argument(
+            metavar="KIND",
+            help="image, cube, rules, cube-rules, slitless or soss; all without one.",
+        ),
     ] = None,
 ) -> None:
     """Compile the kernels for this machine, once, and keep the machine code.

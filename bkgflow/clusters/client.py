@@ -162,14 +162,20 @@ class ClientExecutor(Executor):
         )
 
     def compile(self, kinds: Sequence[Kind]) -> None:
-        """Compile on every worker that is there: one process of a machine, others wait for it."""
+        """Compile on every worker that is there: one process of a machine, others wait for it.
+
+        None starts a second process for it: the workers of a machine are several already, or it
+        was given to them core by core.
+        """
         with suppress(*GONE):  # a scheduler that is gone by now is met when the graph is computed
             there = [each for each, said in self._workers().items() if said["status"] == "running"]
             asked = [(each, tuple(kinds)) for each in there if self.own or each in self.asked]
             new = [each for each in asked if each not in _compiled]
             self._compile(
                 {
-                    worker: self.client.submit(warm_up, kinds, workers=[worker], pure=False)
+                    worker: self.client.submit(
+                        warm_up, kinds, helped=False, workers=[worker], pure=False
+                    )
                     for worker, _ in new
                 }
             )

@@ -44,8 +44,8 @@ class Job:
         Whether it is the last one of a unit: it publishes.
     sealed : bytes
         The task itself, pickled and packed. Schedulers unpickle what they are given, and keep the
-        last thousand messages to each worker: of plain bytes that costs little, of packed ones a
-        third of it.
+        last thousand messages to each worker: of plain bytes that costs little, and of packed ones
+        half of it.
     """
 
     topic: str

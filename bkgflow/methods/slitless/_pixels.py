@@ -173,8 +173,9 @@ class BackgroundPixels:
         self.far = None
         if found := self._beyond(self.parts, factors, ends):
             return found
-        everything = (part.outer(factors, np.inf, np.inf, part.n) for part in self.parts)
-        outer = list(everything)
+        outer = each_of(
+            self.pool, lambda part: part.outer(factors, np.inf, np.inf, part.n), self.parts
+        )
         lows = [each.lows for each in outer]
         return self.parts, outer, ranked(lows, ends[0]), ranked(lows, ends[1])
 
