@@ -31,7 +31,7 @@ STAGES: Mapping[str, tuple[str, ...]] = {
     "read and swap": ("io/fits",),
     "clip and combine": ("methods",),
     "headers out": ("io/products",),
-    "write": ("io/products/pixels.py",),
+    "write": ("io/products/pixels.py", "io/products/sending.py"),
     "sync and publish": ("io/storage",),
 }
 """The rooms and files of bkgflow that make a stage; the longest path that fits decides."""

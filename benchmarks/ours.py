@@ -67,13 +67,12 @@ def soss(exposure: Path, library: Path) -> Iterator[Work]:
 
     series = open_exposure(exposure)
     sci, dq = series["sci"].values, series["dq"].values
+    threads = os.cpu_count() or 1
 
     def run() -> None:
         templates = read_library(library)
-        [fit] = fit_soss(
-            [ArraySegment(sci, dq)], templates, SossRule(), threads=os.cpu_count() or 1
-        )
-        subtract_soss(sci.copy(), templates, fit)
+        [fit] = fit_soss([ArraySegment(sci, dq)], templates, SossRule(), threads=threads)
+        subtract_soss(sci.copy(), templates, fit, threads=threads)
 
     yield Work(run)
 

@@ -10,7 +10,7 @@ from bkgflow.detector import Window
 from bkgflow.errors import BackgroundError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.products.describe import COMBINED_SUFFIX, product_name
-from bkgflow.io.products.pixels import STREAMED_BYTES
+from bkgflow.io.products.sending import STREAMED_BYTES
 from bkgflow.io.products.writer import Changes, Edit, Plane, Settle, unedited, unsettled
 from bkgflow.io.storage.identity import Identity
 from bkgflow.kinds.advice import idle_arguments, idle_clip

@@ -160,7 +160,7 @@ class SlitlessKind(Kind):
         if not reason:
             factor, extras = float(fit.coefficients[0]), {"background": scaled_sky(templates, fit)}
             edits = {"SCI": subtracting(templates, fit), "DQ": join}
-            settle(Changes(edits))  # while the headers are made
+            settle(Changes(edits), threads=2)  # while the headers are made, which is done sooner
             changes = replace(changes, edits=edits, scaling_factor=factor, extras=extras)
         state = State.FAILED if reason else State.COMPLETE
         return Change.ended(work, state, found, changes, reason=reason)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bkgflow.errors import InputError
 from bkgflow.io.exposures.facts import ExposureFacts
-from bkgflow.io.products.pixels import STREAMED_BYTES
+from bkgflow.io.products.sending import STREAMED_BYTES
 from bkgflow.io.products.writer import Changes, Plane, Settle, unedited, unsettled
 from bkgflow.io.references.soss_library import SourceSegment, cut_library, read_library
 from bkgflow.io.storage.location import Location

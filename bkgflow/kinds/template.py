@@ -12,7 +12,7 @@ from bkgflow.detector import DO_NOT_USE
 from bkgflow.errors import BackgroundError, MetadataError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.source import Source, read_whole
-from bkgflow.io.products.pixels import STREAMED_BYTES
+from bkgflow.io.products.sending import STREAMED_BYTES
 from bkgflow.io.products.writer import Changes, Edit, Plane, Settle, unsettled
 from bkgflow.io.references.mask import read_mask
 from bkgflow.io.references.skies import Templates

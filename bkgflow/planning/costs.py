@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from bkgflow.io.products.pixels import PART_BYTES
+from bkgflow.io.products.sending import PART_BYTES
 from bkgflow.planning.kind import Facts, Prelude
 from bkgflow.planning.plan import Costs
 from bkgflow.planning.unit import IMPRINT_BYTES, Shared, Unit

@@ -65,8 +65,9 @@ SETTLED = {
 }
 
 
+@pytest.mark.parametrize("threads", [1, 2, 300])
 @pytest.mark.parametrize("which", SETTLED)
-def test_what_was_settled_is_kept_only_if_it_is_what_is_done(tmp_path, which):
+def test_what_was_settled_is_kept_only_if_it_is_what_is_done(tmp_path, which, threads):
     early, at_last = SETTLED[which]
     path = simulate_wfss(tmp_path, exposures=1, size=128).exposures[0]
     foreseen = replace(FORESEEN, mask=np.broadcast_to(np.bool_(0), (128, 128)), scaling_factor=1.0)
@@ -74,7 +75,7 @@ def test_what_was_settled_is_kept_only_if_it_is_what_is_done(tmp_path, which):
     with FitsWriter().open(target_of(path)) as opened:
         opened.begin(foreseen, DONE, to)
         few = len(opened._there)
-        opened.settle(early)
+        opened.settle(early, threads)
         opened.settle(early)  # what is there is not written again
         assert len(opened._there) > few > 0
         opened.product(at_last, DONE, to, 2).publish()

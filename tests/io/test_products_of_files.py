@@ -21,8 +21,8 @@ from stdatamodels.jwst import datamodels
 from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.products.headers_from_file import as_written
 from bkgflow.io.products.nodes import Tree
-from bkgflow.io.products.pixels import PART_BYTES
 from bkgflow.io.products.schemas import keywords_of
+from bkgflow.io.products.sending import PART_BYTES
 from bkgflow.io.products.writer import Changes
 from bkgflow.io.storage.location import Location
 from bkgflow.record import Record, SossFound

@@ -13,7 +13,7 @@ import bkgflow
 from bkgflow.detector import Window
 from bkgflow.graph.build import build
 from bkgflow.io.exposures.from_model import model_facts
-from bkgflow.io.products.pixels import PART_BYTES
+from bkgflow.io.products.sending import PART_BYTES
 from bkgflow.kinds.bands import Imprint, combine_band
 from bkgflow.rules import StackRule
 from tests.helpers.exposures import write_association

@@ -130,6 +130,18 @@ def test_threads_give_what_one_gives(series):
     assert len(one.notes) == 2 * len(library)
 
 
+@pytest.mark.parametrize("fit", ["exposure", "integration"])
+@pytest.mark.parametrize("threads", [2, 3, 1000])
+def test_threads_subtract_what_one_does(series, fit, threads):
+    sci, dq, library = series
+    [found] = fit_soss([ArraySegment(sci, dq)], library, SossRule(fit=fit))
+    whole, parts = sci.copy(), sci.copy()
+    subtract_soss(whole, library, found)
+    subtract_soss(parts, library, found, threads=threads)
+    np.testing.assert_array_equal(parts, whole)
+    assert not np.array_equal(whole, sci)
+
+
 def test_segments_together_are_fitted_as_one_exposure(series):
     sci, dq, library = series
     whole = fit_soss([ArraySegment(sci, dq)], library)[0]
@@ -333,6 +345,8 @@ def test_the_middle_ratio_is_numpys(kind, percentiles):
         return
     expected = Middle(float(np.median(between)), lower, upper, ratio.size, between.size)
     assert found == expected
+    sample = ranks.sampled(values, pixels)
+    assert middle_ratio(values, pixels, template, percentiles, sample) == expected
 
 
 @pytest.mark.parametrize("percentile", [0.0, 0.3, 35.0, 62.5, 99.99, 100.0])
@@ -420,6 +434,8 @@ def test_many_ratios_are_not_all_sorted():
     rng = np.random.default_rng(12)
     values = rng.normal(4, 0.4, ranks.FEW).astype(np.float32)
     template, pixels = np.full(7, 2.0, np.float32), np.zeros(ranks.FEW, np.uint32)
-    quick = ranks._by_intervals(values, pixels, template, (25.0, 50.0))
+    quick = ranks._by_intervals(
+        values, pixels, template, (25.0, 50.0), ranks.sampled(values, pixels)
+    )
     assert quick == middle_ratio(values, pixels, template, (25.0, 50.0))
     assert quick is not None

@@ -14,6 +14,7 @@ import numpy as np
 import yaml
 
 from bkgflow.errors import FileError
+from bkgflow.io.fits.yaml_types import Loader
 from bkgflow.io.storage.location import PathLike
 
 __all__ = ["check_tree"]
@@ -41,8 +42,6 @@ KNOWN = 512
 
 _known: dict[bytes, None] = {}
 
-_Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
 
 def check_tree(asdf: bytes, file: PathLike) -> None:
     """See that the tree of an ASDF file is one that may be read.
@@ -68,7 +67,7 @@ def check_tree(asdf: bytes, file: PathLike) -> None:
         if _may_be_deep(text) and _depth(text) > DEEPEST:
             raise _refused(file, f"more than {DEEPEST} lists or mappings within each other")
         if ALIAS.search(text) or not _plain_sources(text):
-            _check_nodes(yaml.compose(text, Loader=_Loader), file)
+            _check_nodes(yaml.compose(text, Loader=Loader), file)
     except (yaml.YAMLError, ValueError):
         return  # who reads it says what is wrong
     if len(_known) >= KNOWN:
@@ -93,7 +92,7 @@ def _plain_sources(text: bytes) -> bool:
 def _depth(text: bytes) -> int:
     """Return how deep collections lie within each other, or a little more than is allowed."""
     level = deepest = 0
-    for event in yaml.parse(text, Loader=_Loader):
+    for event in yaml.parse(text, Loader=Loader):
         if isinstance(event, yaml.CollectionStartEvent):
             level += 1
             deepest = max(deepest, level)

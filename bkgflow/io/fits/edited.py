@@ -6,6 +6,8 @@ where it puts them, and it writes them.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from astropy.io.fits import Card
 
 from bkgflow.io.fits.cards import BLOCK, END, WIDTH, Cards, Value, commented, cut_card
@@ -67,7 +69,7 @@ class EditedCards:
                 while at and self._cards[at - 1] == BLANK:
                     at -= 1
             text = line[start : start + TEXT]
-            self._put(at, "HISTORY", str(Card("HISTORY", text)).encode("ascii"))
+            self._put(at, "HISTORY", _history(text))
 
     def to_bytes(self) -> bytes:
         """Return the header, in whole blocks."""
@@ -92,6 +94,7 @@ def _keyword(card: bytes) -> str:
     return card[:8].decode("latin-1").rstrip()
 
 
+@lru_cache(maxsize=1 << 12, typed=True)
 def _image(keyword: str, value: Value, comment: str) -> bytes:
     """Return a card as stdatamodels has astropy write it; long values take several."""
     # Behind an empty string astropy puts a comment elsewhere.
@@ -99,3 +102,8 @@ def _image(keyword: str, value: Value, comment: str) -> bytes:
     if bare is None or len(bare) > WIDTH:
         return str(Card(keyword, value, comment or None)).encode("ascii")
     return commented(bare, comment).encode("ascii")
+
+
+@lru_cache(maxsize=1 << 12)
+def _history(text: str) -> bytes:
+    return str(Card("HISTORY", text)).encode("ascii")

@@ -48,13 +48,13 @@ class _Ahead:
         self._settling = list[Future[None]]()
         self._opening = self._pool.submit(begin)
 
-    def settle(self, changes: Changes) -> None:
+    def settle(self, changes: Changes, threads: int = 1) -> None:
         """See `Settling`: in the other thread, after what it does already."""
-        self._settling.append(self._pool.submit(self._settle, changes))
+        self._settling.append(self._pool.submit(self._settle, changes, threads))
 
-    def _settle(self, changes: Changes) -> None:
+    def _settle(self, changes: Changes, threads: int) -> None:
         if isinstance(opened := self._opening.result(), OpenFile):
-            opened.settle(changes)
+            opened.settle(changes, threads)
 
     @contextmanager
     def open(self, target: ExposureFacts) -> Iterator[OpenTarget]:

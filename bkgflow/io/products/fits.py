@@ -133,15 +133,16 @@ class OpenFile:
             self._parts = parts_foreseen(written, self._draft.path.name, changes, verdict)
             self._there = copy_unchanged(self._parts, source, self._draft.path, changes.edits)
 
-    def settle(self, changes: Changes) -> None:
+    def settle(self, changes: Changes, threads: int = 1) -> None:
         """Write edits and mask of a product that was begun: they are those of `product`.
 
-        What goes wrong is met again there, as with `begin`.
+        What goes wrong is met again there, as with `begin`. See `Settle`.
         """
         if self._draft is not None:
             path, source = self._draft.path, self._target.location
             with suppress(BkgflowError, OSError):
-                self._there |= write_settled(self._parts, source, path, changes, self._there)
+                there = write_settled(self._parts, source, path, changes, self._there, threads)
+                self._there |= there
 
     def product(self, changes: Changes, verdict: Verdict, to: Location, threads: int = 1) -> Draft:
         """See `OpenTarget.product`."""

@@ -14,12 +14,13 @@ import yaml
 
 from bkgflow.io.fits.hdus import Hdus
 from bkgflow.io.fits.tree import TREE, read_tree
+from bkgflow.io.fits.yaml_types import Dumper, Loader
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.reading import reading, understood
 from bkgflow.io.zarr.stream import open_product
 from bkgflow.record import plain
 
-__all__ = ["HASH", "LOADER", "Tree", "read_said"]
+__all__ = ["HASH", "Tree", "read_said"]
 
 HASH = "_fits_hash"
 """Where the tree keeps the hash of the headers."""
@@ -30,10 +31,8 @@ _HEAD = re.compile(rb"(?:#.*\r?\n)*(?=%YAML|---)")
 _END = re.compile(rb"\r?\n\.\.\.\r?(?:\n|$)")
 _BLOCK_INDEX = b"#ASDF BLOCK INDEX"
 
-LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_Dumper: type[yaml.SafeDumper] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _AS_ASDF: dict[str, Any] = {
-    "Dumper": _Dumper,
+    "Dumper": Dumper,
     "version": (1, 1),
     "explicit_start": True,
     "explicit_end": True,
@@ -53,7 +52,7 @@ class Tree:
         # What follows the tree are blocks of data and their index.
         self._blocks = asdf[self._cut :]
         try:
-            root = yaml.compose(asdf[start.end() : self._cut], Loader=LOADER)
+            root = yaml.compose(asdf[start.end() : self._cut], Loader=Loader)
         except yaml.YAMLError as problem:
             raise ValueError(str(problem)) from None
         if not isinstance(root, yaml.MappingNode):
@@ -79,7 +78,7 @@ class Tree:
         """
         node = self.at(path)
         try:
-            return None if node is None else LOADER("").construct_document(node)
+            return None if node is None else Loader("").construct_document(node)
         except yaml.YAMLError as problem:
             raise ValueError(str(problem)) from None
 
@@ -215,7 +214,8 @@ def _scalar(_kind: type, value: Hashable) -> yaml.Node:
 
 
 def _node(value: object) -> yaml.Node:
-    return _Dumper(io.StringIO(), default_flow_style=None).represent_data(value)
+    node: yaml.Node = Dumper(io.StringIO(), default_flow_style=None).represent_data(value)
+    return node
 
 
 def _moved(blocks: bytes, distance: int) -> bytes:
@@ -223,6 +223,6 @@ def _moved(blocks: bytes, distance: int) -> bytes:
     place = blocks.rfind(_BLOCK_INDEX)
     if place < 0:
         return blocks
-    offsets = [offset + distance for offset in yaml.load(blocks[place:], Loader=LOADER)]
+    offsets = [offset + distance for offset in yaml.load(blocks[place:], Loader=Loader)]
     index: bytes = yaml.dump(offsets, **_AS_ASDF)
     return blocks[:place] + _BLOCK_INDEX + b"\n" + index

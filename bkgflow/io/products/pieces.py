@@ -17,7 +17,8 @@ from bkgflow.detector import Window
 from bkgflow.io.fits.cards import BLOCK, Cards
 from bkgflow.io.fits.hdus import ByteRange, Hdu, hdu_of, read_hdus
 from bkgflow.io.fits.planes import ended_early, planes, read_rows
-from bkgflow.io.products.pixels import PART_BYTES, Part
+from bkgflow.io.products.pixels import Part
+from bkgflow.io.products.sending import PART_BYTES
 from bkgflow.io.products.writer import Edit
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.reading import reading

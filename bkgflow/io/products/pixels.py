@@ -1,13 +1,12 @@
-"""Pixels that go from file to file a few rows at a time, changed on the way or copied."""
+"""The parts of a product, written in their places: heads, and arrays that are copied or changed."""
 
 from __future__ import annotations
 
 import gzip
 import math
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate
@@ -17,28 +16,19 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from bkgflow.detector import Window
 from bkgflow.io.fits.cards import BLOCK
 from bkgflow.io.fits.hdus import ByteRange
-from bkgflow.io.fits.planes import ended_early, planes, read_rows
-from bkgflow.io.products.writer import Changes, Edit, Plane
+from bkgflow.io.products.sending import copy, send, write_at
+from bkgflow.io.products.writer import Changes, Edit
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import unbuffered
 from bkgflow.io.storage.ranges import announce
 from bkgflow.io.storage.reading import reading
-from bkgflow.scratch import Scratch
 
 __all__ = [
-    "PART_BYTES", "STREAMED_BYTES", "Part", "Place", "There", "copy_unchanged", "write_parts",
+    "Part", "Place", "There", "copy_unchanged", "write_parts",
     "write_settled",
 ]  # fmt: skip
-
-PART_BYTES = 2 << 20
-"""Pixels that are changed at a time: few enough to stay in a core's cache between the read, the
-change and the write, and a whole integration of a SOSS subarray."""
-
-STREAMED_BYTES = 3 * PART_BYTES
-"""A part of an exposure as it is stored, as it is changed, and as it is stored again."""
 
 Type = np.dtype[np.generic]
 
@@ -107,22 +97,26 @@ def copy_unchanged(
         for part, offset in zip(parts, _offsets(parts), strict=False):
             place = _place(part, offset)
             if place is not None and isinstance(part.source, ByteRange) and part.name not in edits:
-                _copy(stream, part.source, out.fileno(), place[2])
-                _send(out.fileno(), place[2], place[1])
+                copy(stream, part.source, out.fileno(), place[2])
                 there[place] = None
     return there
 
 
 def write_settled(
-    parts: Sequence[Part], source: Location, product: Path, changes: Changes, before: There
+    parts: Sequence[Part],
+    source: Location,
+    product: Path,
+    changes: Changes,
+    before: There,
+    threads: int = 1,
 ) -> There:
     """Add arrays to a product that was begun: those that are edited, and the mask.
 
     As `copy_unchanged`; what the parts have in memory is a mask like the one to come. What was
-    done ``before`` is not done again.
+    done ``before`` is not done again. Of each array so many bands are written at a time.
     """
     there: There = {}
-    with unbuffered(product, again=True) as out, source.open() as stream:
+    with unbuffered(product, again=True) as out, ThreadPoolExecutor(threads) as pool:
         for each, offset in zip(parts, _offsets(parts), strict=False):
             part, edit = each, changes.edits.get(each.name)
             if isinstance(each.source, np.ndarray):
@@ -133,8 +127,8 @@ def write_settled(
             if place is None or before.get(place, part) is _done_to(part, edit):
                 continue
             if part.source is not None and part.dtype is not None:
-                _convert(stream, part.source, part.dtype, out.fileno(), place[2], edit)
-                _send(out.fileno(), place[2], place[1])
+                band = partial(_send_band, source, part, out.fileno(), place[2], edit, threads)
+                list(pool.map(band, range(threads)))
                 there[place] = _done_to(part, edit)
     return there
 
@@ -222,7 +216,7 @@ def _write_part(
     offset: int,
 ) -> None:
     place = _place(part, offset)
-    _write_at(descriptor, part.head, offset)
+    write_at(descriptor, part.head, offset)
     offset += len(part.head)
     source, edit = part.source, edits.get(part.name)
     if source is None or part.dtype is None:
@@ -230,79 +224,21 @@ def _write_part(
     if place in there and there[place] is _done_to(part, edit):
         return
     if place is not None and edit is None and isinstance(source, ByteRange):
-        _copy(stream, source, descriptor, offset)
+        copy(stream, source, descriptor, offset)
     else:
-        _convert(stream, source, part.dtype, descriptor, offset, edit)
-    _send(descriptor, offset, part.size)
+        send(stream, source, part.dtype, descriptor, offset, edit)
 
 
-def _send(descriptor: int, offset: int, size: int) -> None:
-    """Have the disk begin with what is complete, so that the sync at the end waits for less."""
-    with suppress(OSError, AttributeError):  # some systems, and file systems, take no advice
-        os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_DONTNEED)
-
-
-def _convert(
-    stream: BinaryIO,
-    source: ByteRange | NDArray[np.generic],
-    dtype: Type,
+def _send_band(
+    source: Location,
+    part: Part,
     descriptor: int,
     offset: int,
     edit: Edit | None,
+    bands: int,
+    band: int,
 ) -> None:
-    """Send an array's pixels through memory, some rows at a time."""
-    ny, nx = (1, *source.shape)[-2:]
-    rows = min(ny, max(1, PART_BYTES // (nx * dtype.itemsize)))
-    singles: Iterable[ByteRange | NDArray[np.generic]]
-    singles = planes(source) if isinstance(source, ByteRange) else iter(source.reshape(-1, ny, nx))
-    with Scratch() as scratch:
-        pixels = scratch.array((rows, nx), dtype)
-        stored = scratch.array((rows, nx), dtype.newbyteorder(">"))
-        for integration, single in enumerate(singles):
-            for start in range(0, ny, rows):
-                stop = min(start + rows, ny)
-                part, raw = pixels[: stop - start], stored[: stop - start]
-                if isinstance(single, ByteRange):
-                    read_rows(stream, single, Window(0, start, nx, stop - start), part)
-                else:
-                    part[...] = single[start:stop]
-                if edit is not None:
-                    edit(part, integration, slice(start, stop))
-                offset = _store(part, raw, descriptor, offset)
-
-
-def _store(pixels: Plane, raw: Plane, descriptor: int, offset: int) -> int:
-    """Write rows, which this may change, as FITS stores them; return where the next begin."""
-    if pixels.dtype.kind == "u" and pixels.dtype.itemsize > 1:  # FITS has no sign to leave out
-        pixels ^= pixels.dtype.type(1 << (8 * pixels.dtype.itemsize - 1))
-    raw[...] = pixels
-    _write_at(descriptor, raw.reshape(-1).view(np.uint8).data, offset)
-    return offset + raw.nbytes
-
-
-def _copy(stream: BinaryIO, source: ByteRange, descriptor: int, offset: int) -> None:
-    """Copy an array's bytes; within the kernel where it can."""
-    left, begin = source.nbytes, source.offset
-    if not isinstance(stream, gzip.GzipFile):  # whose descriptor is that of the packed file
-        with suppress(OSError):  # between these file systems, or from this stream, it cannot
-            while left:
-                done = os.copy_file_range(stream.fileno(), descriptor, left, begin, offset)
-                if not done:
-                    break
-                left, begin, offset = left - done, begin + done, offset + done
-    with reading(stream):
-        stream.seek(begin)
-    while left:
-        with reading(stream):
-            data = stream.read(min(left, PART_BYTES))
-        if not data:
-            raise ended_early(stream)
-        _write_at(descriptor, data, offset)
-        left, offset = left - len(data), offset + len(data)
-
-
-def _write_at(descriptor: int, data: bytes | memoryview, offset: int) -> None:
-    """Write all of it; the system may take less at a time."""
-    while len(data):
-        done = os.pwrite(descriptor, data, offset)
-        data, offset = data[done:], offset + done
+    """Send some of an array's rows, read from a stream of their own."""
+    assert part.source is not None and part.dtype is not None
+    with source.open() as stream:
+        send(stream, part.source, part.dtype, descriptor, offset, edit, (band, bands))

@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from bkgflow.io.products.nodes import LOADER
+from bkgflow.io.fits.yaml_types import Loader
 
 __all__ = ["ROOT", "Keyword", "arrays_of", "cards", "keywords_of"]
 
@@ -113,7 +113,7 @@ def _core_schema() -> Schema:
     spec = find_spec("stdatamodels")
     assert spec is not None and isinstance(spec.loader, SourceFileLoader)
     path = Path(spec.origin or "").parent / CORE
-    schema: Schema = yaml.load(spec.loader.get_data(str(path)), LOADER)
+    schema: Schema = yaml.load(spec.loader.get_data(str(path)), Loader)
     return schema
 
 

@@ -219,12 +219,18 @@ class ProductWriter(Protocol):
         """
 
 
-Settle = Callable[[Changes], None]
-"""Takes edits and a mask that are settled before all changes are: they are those of the product,
-the same objects, or nothing was gained."""
+class Settle(Protocol):
+    """Takes edits and a mask that are settled before all changes are.
+
+    They are those of the product, the same objects, or nothing was gained. So many threads may
+    write of each array side by side.
+    """
+
+    def __call__(self, changes: Changes, threads: int = 1) -> None:
+        """Take them; what comes of it is seen at the product."""
 
 
-def unsettled(changes: Changes) -> None:
+def unsettled(changes: Changes, threads: int = 1) -> None:
     """Leave everything until all is known."""
 
 
@@ -232,7 +238,7 @@ def unsettled(changes: Changes) -> None:
 class Settling(Protocol):
     """A `ProductWriter` that makes use of what is settled early."""
 
-    def settle(self, changes: Changes) -> None:
+    def settle(self, changes: Changes, threads: int = 1) -> None:
         """See `Settle`."""
 
 

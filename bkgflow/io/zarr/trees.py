@@ -22,6 +22,7 @@ import yaml
 
 from bkgflow.io.fits.tree import unvalidated
 from bkgflow.io.fits.unwarned import unwarned
+from bkgflow.io.fits.yaml_types import Dumper, Loader
 
 if TYPE_CHECKING:
     from gwcs import WCS
@@ -30,9 +31,6 @@ __all__ = ["to_asdf", "to_json", "wcs_of"]
 
 Json = Any
 """What JSON can say."""
-
-LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-DUMPER: type[yaml.SafeDumper] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 HEAD = re.compile(rb"(?:#.*\r?\n)*(?=%YAML|---)")
 END = re.compile(rb"\r?\n\.\.\.\r?(?:\n|$)")
@@ -64,7 +62,7 @@ def to_json(asdf: bytes) -> bytes:
         raise ValueError("no YAML")
     stop = end.end() if end else len(asdf)
     try:
-        root = yaml.compose(asdf[head.end() : stop], Loader=LOADER)
+        root = yaml.compose(asdf[head.end() : stop], Loader=Loader)
     except yaml.YAMLError as problem:
         raise ValueError(str(problem)) from None
     if not isinstance(root, yaml.MappingNode):
@@ -77,7 +75,7 @@ def to_asdf(text: bytes) -> bytes:
     """Return an ASDF file, all of it text, with the tree that `to_json` has told."""
     body: bytes = yaml.serialize(
         _Hearing().of(json.loads(text)),
-        Dumper=DUMPER,
+        Dumper=Dumper,
         encoding="utf-8",
         explicit_start=True,
         explicit_end=True,
@@ -142,7 +140,7 @@ class _Telling:
         number = int(source.value)
         block = self._blocks[number] if -len(self._blocks) <= number < len(self._blocks) else None
         try:
-            array = _numbers(LOADER("").construct_document(_plain_mapping(said)), block)
+            array = _numbers(Loader("").construct_document(_plain_mapping(said)), block)
         except (ValueError, TypeError, KeyError, yaml.YAMLError):
             return None
         if array is None:
@@ -193,10 +191,10 @@ def _is_name(key: yaml.Node) -> bool:
 
 def _scalar(node: yaml.ScalarNode) -> Json:
     if node.tag == f"{CORE}float":
-        value = float(LOADER("").construct_document(node))
+        value = float(Loader("").construct_document(node))
         return value if np.isfinite(value) else _float(value)
     if node.tag in PLAIN:
-        return LOADER("").construct_document(node)
+        return Loader("").construct_document(node)
     return {"!tag": node.tag, "!value": node.value}
 
 
@@ -246,4 +244,5 @@ class _Hearing:
 
 
 def _word(value: object) -> yaml.Node:
-    return DUMPER(io.StringIO()).represent_data(value)
+    node: yaml.Node = Dumper(io.StringIO()).represent_data(value)
+    return node

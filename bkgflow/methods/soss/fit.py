@@ -82,7 +82,8 @@ def _fit(
 ) -> tuple[SossFit, ...]:
     _check_library(segments, library)
     library = np.asarray(library, np.float32)
-    steps = [discontinuity(template) for template in library]
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        steps = list(pool.map(discontinuity, library))
     edges = max(int(each.max()) for each in steps), min(int(each.min()) for each in steps)
     percentiles = rule.bkg_percentile
     sky = gather_sky(segments, rule.source_percentile, edges, threads=max(1, threads))
@@ -133,7 +134,7 @@ def _fit_template(
     middles, fractions = [], []
     notes: list[str] = []
     for i, (side, half) in enumerate(zip(sky.sides, halves, strict=True)):
-        middle = middle_ratio(side.values, side.pixels, half, percentiles)
+        middle = middle_ratio(side.values, side.pixels, half, percentiles, side.sample)
         if middle is None:
             notes.append(f"template {index}: {_why(side, half)} {SIDES[i]} of its step")
             continue

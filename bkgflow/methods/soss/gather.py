@@ -24,7 +24,7 @@ from bkgflow.methods.soss._stream import (
     pixel_moments,
 )
 from bkgflow.methods.soss.outlying import FRACTIONS, outlying
-from bkgflow.methods.soss.ranks import interpolate, neighbours
+from bkgflow.methods.soss.ranks import interpolate, neighbours, sampled
 from bkgflow.methods.soss.regions import LAST_FIT_COLUMN
 from bkgflow.methods.soss.segments import OnlyColumns, Segment, common_frame, stream
 
@@ -45,6 +45,7 @@ class Side:
     values: Floats
     pixels: Words
     ends: Integers  # (n_integrations + 1,): where each one's begin, and the last one's end
+    sample: tuple[Floats, Words]  # some of the values, and their pixels
     count: Integers  # how many of them lie there
     mean: Doubles  # 0 without any
     squares: Doubles  # their sum, about the mean
@@ -203,7 +204,7 @@ def _side(bits: Words, pixels: Words, ends: Integers, threshold: float, n_pixels
     count = np.zeros(n_pixels, np.int64)
     mean, squares = np.zeros(n_pixels), np.zeros(n_pixels)
     pixel_moments(values, pixels, count, mean, squares)
-    return Side(values, pixels, ends, count, mean, squares)
+    return Side(values, pixels, ends, sampled(values, pixels), count, mean, squares)
 
 
 def _value(high: int, low_bins: Integers, rank: int) -> np.float32:

@@ -16,7 +16,9 @@ import numpy as np
 from bkgflow.methods.arrays import Floats, Words
 from bkgflow.methods.soss._ratios import bracket_ratios, finite_ratios, narrow
 
-__all__ = ["Middle", "interpolate", "middle_ratio", "neighbours", "uncertainty"]
+__all__ = ["Middle", "interpolate", "middle_ratio", "neighbours", "sampled", "uncertainty"]
+
+Sample = tuple[Floats, Words]
 
 SAMPLE = 1 << 14  # ratios in the sample
 FEW = 1 << 18  # fewer ratios than this are not sampled
@@ -58,16 +60,29 @@ def interpolate(low: np.float32, high: np.float32, weight: float) -> np.floating
     return high - rise * (1 - weight) if weight >= 0.5 else low + rise * weight
 
 
+def sampled(values: Floats, pixels: Words) -> Sample:
+    """Return some of the values, evenly chosen, and their pixels; all of a few."""
+    step = values.size // SAMPLE | 1  # odd, so that it does not run along columns
+    return values[::step].copy(), pixels[::step].copy()
+
+
 def middle_ratio(
-    values: Floats, pixels: Words, template: Floats, percentiles: tuple[float, float]
+    values: Floats,
+    pixels: Words,
+    template: Floats,
+    percentiles: tuple[float, float],
+    sample: Sample | None = None,
 ) -> Middle | None:
     """Return the median of value over template between two percentiles of these ratios.
 
     None without any finite ratio, or without any strictly between. ``pixels`` are the values'
     places in the template; where it is 0 or NaN they do not count. Percentiles go from 0 to 100.
+    ``sample`` is what `sampled` gives, where several templates are fitted to the same values.
     """
-    if values.size >= FEW and (found := _by_intervals(values, pixels, template, percentiles)):
-        return found
+    if values.size >= FEW:
+        sample = sample or sampled(values, pixels)
+        if found := _by_intervals(values, pixels, template, percentiles, sample):
+            return found
     ratios = np.empty(values.size, np.float32)
     ratios = ratios[: finite_ratios(values, pixels, template, ratios)]
     if not ratios.size:
@@ -135,11 +150,15 @@ class _Interval:
 
 
 def _by_intervals(
-    values: Floats, pixels: Words, template: Floats, percentiles: tuple[float, float]
+    values: Floats,
+    pixels: Words,
+    template: Floats,
+    percentiles: tuple[float, float],
+    sample: Sample,
 ) -> Middle | None:
     """Return the same out of sampled intervals; None where they miss an order statistic."""
     low, high = (each / 100 for each in percentiles)
-    bounds = _bounds(values, pixels, template, (low, high, (low + high) / 2))
+    bounds = _bounds(sample, template, (low, high, (low + high) / 2))
     if bounds is None:
         return None
     below, kept = np.empty(3, np.int64), np.empty(3, np.int64)
@@ -170,21 +189,16 @@ def _by_intervals(
     return Middle(float(scale), float(lower), float(upper), n, stop - first)
 
 
-def _bounds(
-    values: Floats, pixels: Words, template: Floats, fractions: tuple[float, ...]
-) -> Floats | None:
+def _bounds(sampled: Sample, template: Floats, fractions: tuple[float, ...]) -> Floats | None:
     """Return an interval around each quantile, from a sample: (3, 2) float32."""
-    step = values.size // SAMPLE | 1  # odd, so that it does not run along columns
-    sample = np.empty(-(-values.size // step), np.float32)
-    m = finite_ratios(values[::step].copy(), pixels[::step].copy(), template, sample)
+    sample = np.empty(sampled[0].size, np.float32)
+    m = finite_ratios(*sampled, template, sample)
     if m < SAMPLE // 8:
         return None
-    sample = sample[:m]
-    sample.sort()
-    bounds = np.empty((3, 2), np.float32)
-    for i, fraction in enumerate(fractions):
-        reach = CAUTION * np.sqrt(m * fraction * (1 - fraction)) + 2
-        first, last = int(m * fraction - reach), int(m * fraction + reach) + 1
-        bounds[i, 0] = sample[first] if first >= 0 else -np.inf
-        bounds[i, 1] = sample[last] if last < m else np.inf
+    fraction = np.array(fractions)
+    reach = CAUTION * np.sqrt(m * fraction * (1 - fraction)) + 2
+    first, last = (m * fraction - reach).astype(int), (m * fraction + reach).astype(int) + 1
+    ranks = np.stack((first, last), axis=1).clip(0, m - 1)
+    bounds: Floats = np.partition(sample[:m], ranks.ravel())[ranks]
+    bounds[first < 0, 0], bounds[last >= m, 1] = -np.inf, np.inf
     return bounds

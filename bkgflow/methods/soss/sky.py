@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,7 +90,9 @@ class FittedSky:
         subtract_sky(sci, template, steps, left, right)
 
 
-def subtract_soss(sci: Reals, library: Floats, fit: SossFit, first: int = 0) -> None:
+def subtract_soss(
+    sci: Reals, library: Floats, fit: SossFit, first: int = 0, *, threads: int = 1
+) -> None:
     """Subtract the fitted sky from some integrations of a segment, in place.
 
     Left of the template's step its left scale counts, from the step to the end of the row the
@@ -102,6 +105,8 @@ def subtract_soss(sci: Reals, library: Floats, fit: SossFit, first: int = 0) -> 
         From integration ``first`` on. The difference is worked out in float64 and rounded once.
     library : (n_templates, ny, nx) float32
         What was fitted.
+    threads : int
+        That subtract side by side, each from some of the integrations. The result is the same.
 
     Raises
     ------
@@ -120,4 +125,10 @@ def subtract_soss(sci: Reals, library: Floats, fit: SossFit, first: int = 0) -> 
             cure="Fit the segment that is subtracted from, with the same library",
         )
     template = np.asarray(library[fit.template], np.float32)
-    FittedSky.of(template, fit).subtract(cube, first, slice(None))
+    sky, ends = FittedSky.of(template, fit), np.linspace(0, len(cube), threads + 1).astype(int)
+
+    def subtract(start: int, stop: int) -> None:
+        sky.subtract(cube[start:stop], first + start, slice(None))
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(subtract, ends[:-1].tolist(), ends[1:].tolist()))
