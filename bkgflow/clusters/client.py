@@ -222,11 +222,22 @@ class ClientExecutor(Executor):
             idle = 0 if len(feed.left) < before else idle + 1
             verdict = Verdict.blocked(stuck) if stuck else self._lost(say)
             if verdict is None and idle > MOST_IDLE:
-                verdict = LOST
+                verdict = self._useless(computation.problem)
             if verdict is not None:
                 for unit in [each for each in work.units if each in feed.left]:
                     on_end(unit, verdict)
                     feed.end(unit)
+
+    def _useless(self, problem: Exception | None) -> Verdict:
+        """Return how units end whose scheduler is there, but takes no calls."""
+        if problem is None:
+            return LOST
+        error = RunError(
+            "The scheduler must take what it is given",
+            value=f"{self.address}: {type(problem).__name__}: {problem}"[:300],
+            cure="See its log and those of the workers, then run again",
+        )
+        return Verdict.blocked(error)
 
     def _lost(self, say: Say) -> Verdict | None:
         """Return how the units end that are left; None where the scheduler is there, or again."""

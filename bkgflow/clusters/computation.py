@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Collection, Iterator
@@ -19,7 +20,7 @@ from bkgflow.clusters.drain import let_end
 from bkgflow.clusters.executor import LOST, Telling
 from bkgflow.clusters.failure import Cause, Failure
 from bkgflow.clusters.feed import Feed
-from bkgflow.clusters.flights import Flight, Flights, Group
+from bkgflow.clusters.flights import Flight, Flights, Group, began_on
 from bkgflow.clusters.measured import Began, Ended, attempt_of, told_of
 from bkgflow.clusters.news import all_news
 from bkgflow.clusters.on_worker import stop
@@ -32,6 +33,8 @@ from bkgflow.clusters.watch import Notice, Stuck, Watch
 from bkgflow.errors import RunError
 
 __all__ = ["Computation"]
+
+log = logging.getLogger("bkgflow.clusters")
 
 LOOK_AGAIN = 0.1
 """Seconds after which a future is asked once more that was lost: its callback comes at once."""
@@ -80,6 +83,7 @@ class Computation:
         self.deaths = Deaths(client, self.watch, self.said.put)
         self.retries = Retries(client, self.flights, telling, larger, self.said.put)
         self.stuck: RunError | None = None
+        self.problem: Exception | None = None
         self._dying: dict[str, list[tuple[Flight | Group, Began | None]]] = {}
 
     def run(self) -> RunError | None:
@@ -94,8 +98,9 @@ class Computation:
                 self._take(self._news())
                 self._give_up_late_ones()
                 self.retries.look()
-        except (ClosedClientError, OSError):  # the scheduler went away under a call
-            pass
+        except (ClosedClientError, OSError) as problem:  # the scheduler went away under a call
+            log.warning("a call to the scheduler failed: %r", problem, exc_info=True)
+            self.problem = problem
         except BaseException:  # the run is stopped: what has begun comes to its end
             flights = self.flights.units.values()
             left = {each.unit: each.future for each in flights}
@@ -262,7 +267,7 @@ class Computation:
         held = {key: self.flights.of_key(key) for key in gone.keys}
         had = [(key, each) for key, each in held.items() if each is not None]
         fallen: list[tuple[Flight | Group, Began | None]] = [
-            (each, began) for key, each in had if (began := _began(key, each, gone.worker))
+            (each, began) for key, each in had if (began := began_on(gone.worker, key, each))
         ]
         if not fallen:  # it died so fast that nothing was heard of it
             fallen = [(each, None) for _, each in had if each.way.alone]
@@ -322,9 +327,3 @@ class Computation:
             why = f"was given up on worker {where} after {seconds:g} s"
             self._fail(each, began, Failure(Cause.TIME, why))
             self.watch.restart(where, f"takes longer than {seconds:g} s for a unit")
-
-
-def _began(key: str, each: Flight | Group, worker: str) -> Began | None:
-    """Return where and when a task began; None where that was on no such worker."""
-    began = each.began if isinstance(each, Flight) else each.began.get(key)
-    return began if began is not None and began.worker == worker else None

@@ -15,7 +15,7 @@ from bkgflow.clusters.measured import Began
 from bkgflow.clusters.tries import Tries, Way
 from bkgflow.graph.workload import Tasks
 
-__all__ = ["Flight", "Flights", "Group"]
+__all__ = ["Flight", "Flights", "Group", "began_on"]
 
 
 @dataclass(slots=True)
@@ -212,6 +212,12 @@ class Flights:
     def _forget(self, group: Group) -> None:
         for key in group.keys:
             self._group_of.pop(key, None)
+
+
+def began_on(worker: str, key: str, each: Flight | Group) -> Began | None:
+    """Return where and when a task began; None where that was on no such worker."""
+    began = each.began if isinstance(each, Flight) else each.began.get(key)
+    return began if began is not None and began.worker == worker else None
 
 
 def _again(key: Hashable, number: int) -> Hashable:

@@ -156,6 +156,20 @@ def test_a_scheduler_of_ones_own_that_dies_is_started_again():
     assert any("the run goes on" in text for text in heard.said)
 
 
+def test_a_scheduler_that_takes_nothing_is_named_with_what_it_says():
+    def refuse(*args, **kwargs):
+        raise OSError("the line is dead")
+
+    with Local(workers=1).open() as executor:
+        executor.client.get = refuse
+        heard = Heard().execute(executor, Listed(good(3)))
+        address = executor.client.scheduler.address
+    assert heard.states == {"BLOCKED": 3}
+    error = heard.ends["good0"].error
+    assert "must take" in error.rule and "the line is dead" in error.value
+    assert address in error.value
+
+
 # A window.
 
 
