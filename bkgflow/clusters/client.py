@@ -43,6 +43,9 @@ COMPILING = 120
 MOST_IDLE = 3
 """Times that a scheduler may go away and come back before any unit has ended."""
 
+BREATH = 0.5
+"""Seconds, more with each time, after which a scheduler is called again that took no call."""
+
 GONE = (OSError, TimeoutError, ClosedClientError)
 """What a call raises whose scheduler has gone away."""
 
@@ -223,10 +226,12 @@ class ClientExecutor(Executor):
             verdict = Verdict.blocked(stuck) if stuck else self._lost(say)
             if verdict is None and idle > MOST_IDLE:
                 verdict = self._useless(computation.problem)
-            if verdict is not None:
-                for unit in [each for each in work.units if each in feed.left]:
-                    on_end(unit, verdict)
-                    feed.end(unit)
+            if verdict is None:
+                time.sleep(idle * BREATH)
+                continue
+            for unit in [each for each in work.units if each in feed.left]:
+                on_end(unit, verdict)
+                feed.end(unit)
 
     def _useless(self, problem: Exception | None) -> Verdict:
         """Return how units end whose scheduler is there, but takes no calls."""

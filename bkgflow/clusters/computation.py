@@ -109,7 +109,7 @@ class Computation:
             let_end(self.client, partial(stop, topic), left, begun, self.said, ends)
             raise
         finally:
-            self.retries.all_back()
+            self.feed.all_again()
             self.watch.stop()
             if self.client.status == "running":  # else the scheduler forgets us by itself
                 self._clear(topic)

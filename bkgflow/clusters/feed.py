@@ -44,6 +44,11 @@ class Feed:
         """Have a unit be one of the next."""
         self._again.append(unit)
 
+    def all_again(self) -> None:
+        """Have every unit that is left be taken again: nobody computes any more."""
+        self._queue = deque(unit for unit in self.workload.units if unit in self.left)
+        self._again.clear()
+
     @property
     def waits(self) -> bool:
         """Whether a unit can be taken."""

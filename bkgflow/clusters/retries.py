@@ -100,13 +100,6 @@ class Retries:
             elif not worker:
                 feed.again(name)
 
-    def all_back(self) -> None:
-        """Give every unit back to the feed: the scheduler is gone."""
-        units = [*self.flights.units, *(each for of in self.parked.values() for each in of)]
-        waiting = {name for _, _, name in self._later} - self.parked.keys()
-        for unit in dict.fromkeys([*units, *(waiting & self.flights.feed.left)]):
-            self.flights.feed.again(unit)
-
     def unit_failed(self, unit: str, failure: Failure, attempt: Attempt) -> None:
         """A unit failed: tell of it, and try it again or give it up."""
         self.flights.take_back(unit)

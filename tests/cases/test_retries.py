@@ -156,6 +156,26 @@ def test_a_scheduler_of_ones_own_that_dies_is_started_again():
     assert any("the run goes on" in text for text in heard.said)
 
 
+@pytest.mark.parametrize("call", [1, 2, 3])
+def test_a_call_that_fails_once_loses_no_unit(call):
+    """Of shared results or of units, of the first ones or of later ones."""
+    calls = []
+
+    def get(*args, **kwargs):
+        calls.append(args)
+        if len(calls) == call:
+            raise OSError("the line is busy")
+        return client_get(*args, **kwargs)
+
+    tasks = good(100)
+    work = Listed(tasks, {unit: unit[:5] for unit in tasks}, lambda divisor: divisor)
+    with Local(workers=1).open() as executor:
+        client_get, executor.client.get = executor.client.get, get
+        heard = Heard().execute(executor, work)
+    assert heard.states == {"COMPLETE": 100}, account_of(heard)
+    assert len(calls) > call
+
+
 def test_a_scheduler_that_takes_nothing_is_named_with_what_it_says():
     def refuse(*args, **kwargs):
         raise OSError("the line is dead")
