@@ -14,7 +14,8 @@ DEATHS_ALONE = 2
 """Workers that something may kill which it has for itself: then nothing else is at fault."""
 
 PROBLEMS = 1
-"""Retries of what a task raised in spite of its guard: the next worker may be a better one."""
+"""Retries of what a task raised in spite of its guard: the next worker may be a better one. They
+are counted apart: what kills workers needs all its retries to be found out."""
 
 SUSPICIONS = 2
 """Workers that may die with something that waits on them, before it is tried alone: a worker may
@@ -58,6 +59,7 @@ class _History:
     memory: int = 0
     deaths_alone: int = 0
     problems: int = 0
+    cancelled: int = 0
     suspicions: int = 0
     story: list[str] = field(default_factory=list)
 
@@ -116,22 +118,24 @@ class Tries:
         proven = history.deaths_alone >= DEATHS_ALONE
         if proven or not self._again(history, failure):
             return failure.given_up(_told(history.story), proven=proven)
-        history.retries += 1
-        return self.policy.delay(history.retries)
+        return self.policy.delay(history.retries + history.problems + history.cancelled)
 
     def _again(self, history: _History, failure: Failure) -> bool:
         """Whether it is tried again; say how."""
-        if history.retries >= self.policy.max_retries:
-            return False
+        most = self.policy.max_retries
         match failure.cause:
-            case Cause.PROBLEM | Cause.CANCELLED:
+            case Cause.PROBLEM:
                 history.problems += 1
-                return history.problems <= PROBLEMS
+                return history.problems <= min(PROBLEMS, most)
+            case Cause.CANCELLED:
+                history.cancelled += 1
+                return history.cancelled <= most
             case Cause.KILLED | Cause.MEMORY:
                 history.memory += 1
                 before = history.way.alone
                 history.way = Way(FEWER, alone=before or history.memory > 1, larger=before)
-        return True
+        history.retries += 1
+        return history.retries <= most
 
     def _history(self, name: str) -> _History:
         return self._of.setdefault(name, _History())

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bkgflow.clusters.address import Address
+from bkgflow.clusters.executor import LOST
 from bkgflow.clusters.failure import Cause, Failure
 from bkgflow.clusters.feed import Feed
 from bkgflow.clusters.local import Local, Threads
@@ -155,6 +156,23 @@ def test_what_kills_workers_is_tried_smaller_then_alone_then_larger_then_quarant
     assert ways == [Way(4), Way(4, alone=True), Way(4, alone=True, larger=True)]
     assert isinstance(last, Verdict) and last.state == "QUARANTINED"
     assert last.error.value.count("worker w died") == 4
+
+
+@pytest.mark.parametrize("other", [None, RuntimeError("odd")])
+@pytest.mark.parametrize("before", [0, 1, 3])
+def test_what_kills_workers_is_found_out_whatever_else_becomes_of_it(before, other):
+    tries = Tries(RetryPolicy())
+    killed(tries, before)
+    assert isinstance(tries.fail("unit", Failure.raised(other)), float)
+    *_, last = killed(tries, 4 - before)
+    assert isinstance(last, Verdict) and last.state == "QUARANTINED"
+
+
+def test_what_is_cancelled_again_and_again_is_lost_at_last():
+    tries = Tries(RetryPolicy(max_retries=2))
+    answers = [tries.fail("unit", Failure.raised(None)) for _ in range(3)]
+    assert [type(each) for each in answers] == [float, float, Verdict]
+    assert answers[-1] == LOST
 
 
 def test_with_few_retries_nobody_knows_what_killed_the_workers():
