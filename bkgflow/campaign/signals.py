@@ -5,9 +5,11 @@ They reach Python in the main thread alone. A run in another thread is not stopp
 
 from __future__ import annotations
 
+import _weakrefset
 import os
 import signal
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -22,6 +24,12 @@ SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
 """Ctrl-C; what a batch system sends first; the terminal was closed."""
+
+AGAIN = 0.02
+"""Seconds after which a signal is sent once more that came where nothing can be raised."""
+
+CALLED_BACK = (weakref.__file__, _weakrefset.__file__)
+"""Files whose functions are called when an object goes."""
 
 Handler = Callable[[int, FrameType | None], object] | int | None
 
@@ -43,15 +51,21 @@ class _Desk:
         self.holds = 0
         self.waiting = False
         self.at_once = False
+        self.again: threading.Timer | None = None
         self.words = ""
         self.before: dict[int, Handler] = {}
 
     def take(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal."""
-        if self.number:
+        if self.number and self.again is None:
             self.end(number)
             return
-        self.number = number
+        self.number, self.again = number, None
+        if _ignores_errors(frame):
+            self.again = threading.Timer(AGAIN, _signal_main, (number,))
+            self.again.daemon = True
+            self.again.start()
+            return
         if self.holds:
             self.waiting = True
             return
@@ -99,10 +113,23 @@ def stop_main(words: str) -> bool:
     if signal.SIGTERM not in _desk.before:
         return False
     _desk.words = _desk.words or words
+    _signal_main(signal.SIGTERM)
+    return True
+
+
+def _signal_main(number: int) -> None:
     ident = threading.main_thread().ident
     assert ident is not None
-    signal.pthread_kill(ident, signal.SIGTERM)
-    return True
+    signal.pthread_kill(ident, number)
+
+
+def _ignores_errors(frame: FrameType | None) -> bool:
+    """Whether the main thread is where Python shows what is raised, and goes on without it."""
+    while frame is not None:
+        code, frame = frame.f_code, frame.f_back
+        if code.co_name == "__del__" or code.co_filename in CALLED_BACK:
+            return True
+    return False
 
 
 @contextmanager
@@ -129,7 +156,7 @@ def stoppable(*, at_once: bool = False) -> Iterator[None]:
     ours = (signal.SIG_DFL, signal.default_int_handler)
     _desk.before = {n: h for n in SIGNALS if (h := signal.getsignal(n)) in ours}
     _desk.number, _desk.holds, _desk.waiting, _desk.at_once = 0, 0, False, at_once
-    _desk.words = ""
+    _desk.words, _desk.again = "", None
     for number in _desk.before:
         signal.signal(number, _desk.take)
     try:
@@ -139,6 +166,8 @@ def stoppable(*, at_once: bool = False) -> Iterator[None]:
             raise
         raise SystemExit(exit_code(stop.number)) from stop
     finally:
+        if _desk.again is not None:
+            _desk.again.cancel()
         for number, handler in _desk.before.items():
             signal.signal(number, handler)
         _desk.before = {}

@@ -34,7 +34,8 @@ class Limits:
     nobody : float
         That there may be no worker, or no answer of the scheduler, before the run ends.
     deaths : int
-        Workers that may die, one after the other, without any unit that ends well.
+        Workers that may die, one after the other, without any unit that ends well. A single
+        unit may take some ten with it until it is proven that nothing else kills them.
     window : int
         Units that a scheduler has at a time; 0 for as many as its threads need.
     """
@@ -44,7 +45,7 @@ class Limits:
     paused: float = 25.0
     all_paused: float = 60.0
     nobody: float = 60.0
-    deaths: int = 12
+    deaths: int = 30
     window: int = 0
 
     @property

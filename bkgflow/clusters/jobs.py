@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from distributed import Worker, get_worker, secede
+from distributed import Reschedule, Worker, get_worker, secede
 from distributed.protocol.pickle import dumps, loads
 
 from bkgflow.clusters.alone import room
@@ -23,7 +23,8 @@ from bkgflow.verdict import Verdict
 __all__ = ["Job"]
 
 SAID = 0.25
-"""Seconds after which others have heard that a task begins which may kill its process."""
+"""Seconds after which others have heard that a task begins which may kill its process, and have
+taken it back where it did before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,8 @@ class Job:
             _say(worker, self.topic, began)
             if self.alone:
                 time.sleep(SAID)
+                if not _is_wanted(worker):
+                    raise Reschedule
             task = self.task
             return _end(task, worker.address, upstream) if self.ends else task(*upstream)
 
@@ -101,6 +104,15 @@ def _end(task: Callable[..., Finished], worker: str, upstream: tuple[object, ...
     verdict, took = measured(end)
     given = any(each is verdict for each in upstream)
     return Ended(verdict, worker, given, took)
+
+
+def _is_wanted(worker: Worker) -> bool:
+    """Whether a scheduler still wants what this thread computes.
+
+    What killed its worker is given to another one at once, before anybody can take it back.
+    """
+    task = worker.state.tasks.get(worker.get_current_task())
+    return task is not None and task.state != "cancelled"
 
 
 def _say(worker: Worker, topic: str, began: Began) -> None:

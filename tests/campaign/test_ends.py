@@ -3,6 +3,8 @@
 import errno
 import logging
 import signal
+import time
+import weakref
 
 import pytest
 
@@ -26,6 +28,45 @@ def test_a_signal_waits_until_what_is_half_done_is_done():
     assert done == ["first", "second"]
     assert caught.value.number == received() == signal.SIGTERM
     assert isinstance(caught.value, KeyboardInterrupt)
+
+
+class Finalized:
+    """Something that is signalled while it goes, where Python lets nothing be raised."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def __del__(self):
+        signal.raise_signal(self.number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("way", ["finalizer", "callback"])
+def test_a_signal_that_comes_while_an_object_goes_is_not_lost(number, way, capsys):
+    done = []
+    with pytest.raises(Stopped) as caught, stoppable(at_once=True):
+        held = Finalized(number) if way == "finalizer" else Plain()
+        if way == "callback":
+            weakref.finalize(held, signal.raise_signal, number)
+        del held
+        done.append("went on")
+        time.sleep(5)
+        done.append("never")
+    assert done == ["went on"]
+    assert caught.value.number == number
+    assert capsys.readouterr().err == ""
+
+
+class Plain:
+    """Something that can be referred to weakly."""
+
+
+def test_a_signal_in_the_last_moment_is_known_and_interrupts_nothing():
+    with stoppable(at_once=True):
+        held = Finalized(signal.SIGTERM)
+        del held
+    time.sleep(0.1)
+    assert received() == signal.SIGTERM
 
 
 def test_handlers_of_others_stay_theirs():
