@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -36,6 +37,11 @@ class _Blosc(BloscCodec):
 COMPRESSOR = _Blosc(cname="lz4", clevel=9, shuffle="bitshuffle")
 """Measured in docs/zarr.md: noise does not become smaller by any other, and this one is fast;
 without a shuffle of the bits noise is compressed half as well."""
+
+
+SMALL = 64 << 10
+"""Bytes of an array that is left as it is: unpacking it, in a thread of its own, would take longer
+than reading it."""
 
 
 def in_batches() -> AbstractContextManager[object]:
@@ -75,7 +81,9 @@ def create(
         dtype=dtype,
         chunks=whole if cut is None else cut.chunks,
         shards=None if cut is None else cut.shards,
-        compressors=COMPRESSOR,
+        compressors=None
+        if cut is None and math.prod(whole) * dtype.itemsize <= SMALL
+        else COMPRESSOR,
         fill_value=np.nan if dtype.kind == "f" else 0,
         dimension_names=dimensions,
         attributes=dict(attributes),
