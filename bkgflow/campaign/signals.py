@@ -5,10 +5,12 @@ They reach Python in the main thread alone. A run in another thread is not stopp
 
 from __future__ import annotations
 
+import _thread
 import _weakrefset
 import os
 import signal
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -51,25 +53,30 @@ class _Desk:
         self.holds = 0
         self.waiting = False
         self.at_once = False
-        self.again: threading.Timer | None = None
+        self.unheard = False
         self.words = ""
         self.before: dict[int, Handler] = {}
 
     def take(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal."""
-        if self.number and self.again is None:
+        if self.number and not self.unheard:
             self.end(number)
             return
-        self.number, self.again = number, None
-        if _ignores_errors(frame):
-            self.again = threading.Timer(AGAIN, _signal_main, (number,))
-            self.again.daemon = True
-            self.again.start()
+        self.number, self.unheard = number, _ignores_errors(frame)
+        if self.unheard:
+            # Not by `threading`: the lock under which it starts threads may be this thread's now.
+            _thread.start_new_thread(self.send_again, (number,))
             return
         if self.holds:
             self.waiting = True
             return
         raise Stopped(number, self.words)
+
+    def send_again(self, number: int) -> None:
+        """Send a signal that came where nothing can be raised, if a run is still on."""
+        time.sleep(AGAIN)
+        if self.unheard:
+            _signal_main(number)
 
     def end(self, number: int) -> None:
         """Handle a second one: end the process here and now, or as it would have without us."""
@@ -156,7 +163,7 @@ def stoppable(*, at_once: bool = False) -> Iterator[None]:
     ours = (signal.SIG_DFL, signal.default_int_handler)
     _desk.before = {n: h for n in SIGNALS if (h := signal.getsignal(n)) in ours}
     _desk.number, _desk.holds, _desk.waiting, _desk.at_once = 0, 0, False, at_once
-    _desk.words, _desk.again = "", None
+    _desk.words, _desk.unheard = "", False
     for number in _desk.before:
         signal.signal(number, _desk.take)
     try:
@@ -166,8 +173,7 @@ def stoppable(*, at_once: bool = False) -> Iterator[None]:
             raise
         raise SystemExit(exit_code(stop.number)) from stop
     finally:
-        if _desk.again is not None:
-            _desk.again.cancel()
+        _desk.unheard = False
         for number, handler in _desk.before.items():
             signal.signal(number, handler)
         _desk.before = {}

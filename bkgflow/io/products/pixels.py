@@ -25,10 +25,7 @@ from bkgflow.io.storage.publish import unbuffered
 from bkgflow.io.storage.ranges import announce
 from bkgflow.io.storage.reading import reading
 
-__all__ = [
-    "Part", "Place", "There", "copy_unchanged", "write_parts",
-    "write_settled",
-]  # fmt: skip
+__all__ = ["Part", "Place", "There", "copy_unchanged", "write_parts", "write_settled"]
 
 Type = np.dtype[np.generic]
 
