@@ -69,6 +69,9 @@ class Window:
 
     def overlap(self, other: Window) -> Window | None:
         """Return the pixels both windows hold, or None where there are none."""
+        wide = self.x0 <= other.x0 < other.x1 <= self.x1
+        if wide and self.y0 <= other.y0 < other.y1 <= self.y1:  # as most often
+            return other
         x0, y0 = max(self.x0, other.x0), max(self.y0, other.y0)
         nx, ny = min(self.x1, other.x1) - x0, min(self.y1, other.y1) - y0
         return Window(x0, y0, nx, ny) if nx > 0 and ny > 0 else None

@@ -13,7 +13,7 @@ import xarray as xr
 from bkgflow.detector import Window
 from bkgflow.io.exposures.source import Layer, Pixels, Source, read_window
 from bkgflow.io.zarr.flags import flag_attributes
-from bkgflow.kinds.bands import bytes_per_pixel
+from bkgflow.kinds.strips import bytes_per_pixel
 
 if TYPE_CHECKING:
     from bkgflow.io.exposures.facts import ExposureFacts

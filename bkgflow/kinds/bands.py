@@ -7,7 +7,7 @@ the memory budget.
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,12 +16,11 @@ import numpy as np
 from bkgflow.detector import Window
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.open_many import opened
-from bkgflow.io.exposures.source import Expecting, Layer, Reader, Source, read_window
-from bkgflow.io.products.writer import Plane
+from bkgflow.io.exposures.source import Expecting, Source
 from bkgflow.kinds.adjust import Adjusted, Adjustments
 from bkgflow.kinds.buffers import Buffers
-from bkgflow.kinds.imprints import without_imprint
-from bkgflow.methods.clip import Combined, Packed, collapse, combine
+from bkgflow.kinds.strips import Imprint, read_strip, strip_rows
+from bkgflow.methods.clip import Combined, Packed, combine
 from bkgflow.methods.levels import Levels, LevelsOfRows
 from bkgflow.rules import StackRule
 from bkgflow.scratch import Scratch
@@ -29,25 +28,11 @@ from bkgflow.verdict import Verdict
 
 __all__ = [
     "Band",
-    "Imprint",
     "Sources",
     "band_rows",
-    "bytes_per_pixel",
     "combine_band",
     "join",
 ]
-
-CACHE_BYTES = 8 << 20
-"""Bytes of a strip that stay in a core's share of the last cache between read and clip."""
-
-SHORTEST_READ = 256 << 10
-"""Bytes of one array of one exposure: below, the calls cost as much as the reads."""
-
-SUBTRACTED: tuple[Layer, ...] = ("sci", "dq")
-"""What of an imprint is subtracted, or joined."""
-
-Layers = dict[Layer, Plane]
-"""Rows of an exposure's arrays."""
 
 BAND_PIXELS = 1 << 20
 """Most pixels of a band: few enough that a full frame keeps several workers busy."""
@@ -97,14 +82,6 @@ class Sources(tuple[Source, ...]):
         return pickle.dumps(tuple(self))
 
 
-@dataclass(frozen=True, slots=True)
-class Imprint:
-    """An imprint, and which of a family's sources it is subtracted from."""
-
-    source: Source
-    users: tuple[int, ...]
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Band:
     """A band of rows of a combined background.
@@ -131,38 +108,6 @@ class Band:
     def pixels(self) -> Combined:
         """All of its pixels."""
         return self.packed.whole()
-
-
-def bytes_per_pixel(*, errors: bool) -> int:
-    """Return the bytes of one pixel of one exposure: SCI, ERR (float32) and DQ (uint32)."""
-    return 12 if errors else 8
-
-
-def _strip_rows(
-    sources: Sequence[Source],
-    n_columns: int,
-    budget: int,
-    *,
-    errors: bool = True,
-    imprints: Sequence[Imprint] = (),
-) -> int:
-    """Return how many rows of all the sources make a strip (at least one).
-
-    A strip fits the budget, and the cache where that does not make its reads too short.
-    Images hold 12 bytes a pixel, 8 without ERR. A cube is read with all its integrations at
-    once, one exposure after the other, and leaves its means behind, twice as wide but for DQ.
-    Imprints are held one after the other, without ERR.
-    """
-    deepest = max(source.n_integrations or 0 for source in sources)
-    single = bytes_per_pixel(errors=errors)
-    per_column = len(sources) * single
-    if deepest:
-        per_column = deepest * single + len(sources) * (2 * single - 4)
-    if imprints:
-        per_column += 8 * max(imprint.source.n_integrations or 1 for imprint in imprints)
-    per_row = per_column * n_columns
-    wanted = max(CACHE_BYTES // per_row, SHORTEST_READ // (4 * n_columns))
-    return max(1, min(budget // per_row, wanted))
 
 
 def combine_band(
@@ -199,10 +144,12 @@ def combine_band(
     adjust = adjust or Adjustments(band)
     outputs = [Packed.empty(band.shape, len(members), errors=errors) for members in sets]
     levels = LevelsOfRows(len(sources), band.shape)
-    rows = _strip_rows(sources, band.nx, budget, errors=errors, imprints=imprints)
-    strips = band.bands(rows)
     cubes = any(source.n_integrations is not None for source in sources)
     at_last = rule.of_means if cubes else rule
+    # Flags that only join need not wait in memory for the others: half of what would be held.
+    joined = at_last.usual and len(sets) == 1 and set(sets[0]) == set(range(len(sources)))
+    rows = strip_rows(sources, band.nx, budget, errors=errors, imprints=imprints, joined=joined)
+    strips = band.bands(rows)
     every = [*sources, *(imprint.source for imprint in imprints)]
     with Scratch() as scratch, opened(every) as readers:
         buffers = Buffers(["sci", "err", "dq"] if errors else ["sci", "dq"], scratch)
@@ -211,7 +158,7 @@ def combine_band(
         for each in expecting:
             each.expect(buffers.layers, band)
         for strip in strips:
-            sci, err, dq = _read_strip(sources, readers, strip, rule, buffers, shared)
+            sci, err, dq = read_strip(sources, readers, strip, rule, buffers, shared, joined=joined)
             adjust.hide(sci, sources, strip)
             levels.look(sci)
             at, _ = strip.slices_in(band)
@@ -238,66 +185,3 @@ def join(bands: Sequence[Band]) -> Combined:
     ordered = [band.pixels for band in sorted(bands, key=lambda band: band.window.y0)]
     layers = ("sci", "err", "dq", "n_used")
     return Combined(*(np.concatenate([getattr(each, n) for each in ordered]) for n in layers))
-
-
-def _read_strip(
-    sources: Sequence[Source],
-    readers: Sequence[Reader],
-    strip: Window,
-    rule: StackRule,
-    buffers: Buffers,
-    imprints: Sequence[tuple[Imprint, Reader]] = (),
-) -> tuple[Plane, Plane | None, Plane]:
-    """Read SCI, ERR where it is wanted, and DQ of a strip of all exposures, without imprints.
-
-    A cube is collapsed to its clipped mean on the way. The means of cubes stay float64, so that
-    the second clip decides as if it had the truth.
-    """
-    cubes = any(source.n_integrations is not None for source in sources)
-    shape = (len(sources), *strip.shape)
-    stack = buffers.take("stack", shape, np.float64 if cubes else np.float32)
-    for i, imprint in _in_order(len(sources), imprints, strip, buffers):
-        source, reader = sources[i], readers[i]
-        if source.n_integrations is None:
-            image = {layer: array[i] for layer, array in stack.items()}
-            _read_exposure(source, reader, strip, image, imprint)
-            if cubes and rule.bad_bits:  # as is done to the others before their means
-                image["sci"][image["dq"] & np.uint32(rule.bad_bits) != 0] = np.nan
-            continue
-        cube = buffers.take("cube", (source.n_integrations or 1, *strip.shape), np.float32)
-        _read_exposure(source, reader, strip, cube, imprint)
-        mean = collapse(cube["sci"], cube.get("err"), cube["dq"], rule)
-        for layer, array in stack.items():
-            array[i] = getattr(mean, layer)
-    return stack["sci"], stack.get("err"), stack["dq"]
-
-
-def _in_order(
-    number: int,
-    imprints: Sequence[tuple[Imprint, Reader]],
-    strip: Window,
-    buffers: Buffers,
-) -> Iterator[tuple[int, Layers]]:
-    """Yield every exposure once, with its imprint: those that share one follow each other."""
-    left = dict.fromkeys(range(number))
-    for imprint, reader in imprints:
-        depth = imprint.source.n_integrations
-        shape = strip.shape if depth in (None, 1) else (depth or 1, *strip.shape)
-        taken = buffers.take("imprint", shape, np.float32)
-        held: Layers = {layer: taken[layer] for layer in SUBTRACTED}
-        for layer, array in held.items():
-            read_window(imprint.source, reader, layer, strip, array)
-        for i in imprint.users:
-            del left[i]
-            yield i, held
-    yield from ((i, {}) for i in left)
-
-
-def _read_exposure(
-    source: Source, reader: Reader, strip: Window, arrays: Layers, imprint: Layers
-) -> None:
-    """Fill the arrays with a strip of an exposure, without its imprint if it has one."""
-    for layer, array in arrays.items():
-        read_window(source, reader, layer, strip, array)
-    for layer, array in imprint.items():
-        without_imprint(arrays[layer], array, layer)

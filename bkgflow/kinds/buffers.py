@@ -32,13 +32,22 @@ class Buffers:
         self._held: dict[str, Plane] = {}
 
     def take(
-        self, name: str, shape: tuple[int, ...], real: type[np.floating]
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        real: type[np.floating],
+        *,
+        flags: int | None = None,
     ) -> dict[Layer, Plane]:
-        """Return arrays for the time of one strip; they hold what was there before."""
-        size, taken = math.prod(shape), dict[Layer, Plane]()
+        """Return arrays for the time of one strip; they hold what was there before.
+
+        Of DQ there are so many as ``flags`` says, instead of as many as the first axis has.
+        """
+        taken = dict[Layer, Plane]()
         for layer in self.layers:
             kind = np.dtype(np.uint32 if layer == "dq" else real)
-            taken[layer] = self._array(f"{name} {layer}", size, kind).reshape(shape)
+            its = (flags, *shape[1:]) if flags is not None and layer == "dq" else shape
+            taken[layer] = self._array(f"{name} {layer}", math.prod(its), kind).reshape(its)
         return taken
 
     def take_output(self, shape: tuple[int, int]) -> tuple[NDArray[np.uint32], NDArray[np.uint16]]:

@@ -15,15 +15,7 @@ from bkgflow.io.products.writer import Changes, Edit, Plane, Settle, unedited, u
 from bkgflow.io.storage.identity import Identity
 from bkgflow.kinds.advice import idle_arguments, idle_clip
 from bkgflow.kinds.backgrounds import check_times, choose_backgrounds
-from bkgflow.kinds.bands import (
-    Band,
-    Imprint,
-    Sources,
-    band_rows,
-    bytes_per_pixel,
-    combine_band,
-    join,
-)
+from bkgflow.kinds.bands import Band, Sources, band_rows, combine_band, join
 from bkgflow.kinds.base import Assignment, Change, Kind
 from bkgflow.kinds.families import OUTPUT_BYTES_PER_PIXEL, families
 from bkgflow.kinds.fill import FILL_BYTES, filled
@@ -32,6 +24,7 @@ from bkgflow.kinds.imprints import choose_imprints, takes_imprints
 from bkgflow.kinds.masks import choose_masks, mask_parts, own_mask
 from bkgflow.kinds.preludes import adjusting, before
 from bkgflow.kinds.scaling import scale_map, scale_parts
+from bkgflow.kinds.strips import Imprint, bytes_per_pixel
 from bkgflow.kinds.variances import array_for_variance, error_notes
 from bkgflow.methods.clip import Packed
 from bkgflow.methods.image import add_errors, add_variances, subtract_background

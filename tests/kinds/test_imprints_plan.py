@@ -14,7 +14,8 @@ from bkgflow.detector import Window
 from bkgflow.graph.build import build
 from bkgflow.io.exposures.from_model import model_facts
 from bkgflow.io.products.sending import PART_BYTES
-from bkgflow.kinds.bands import Imprint, combine_band
+from bkgflow.kinds.bands import combine_band
+from bkgflow.kinds.strips import Imprint
 from bkgflow.rules import StackRule
 from tests.helpers.exposures import write_association
 from tests.helpers.imprints import nirspec, save_as

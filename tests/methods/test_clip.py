@@ -391,6 +391,22 @@ def test_members_are_like_a_stack_of_them() -> None:
             assert getattr(got, name).tobytes() == getattr(want, name).tobytes(), name
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("n", [1, 2, 5, 12, 100])
+def test_flags_that_were_joined_before_are_those_of_all(n: int, dtype: str) -> None:
+    sci, err, dq = stack(n, (n, 3, 700), "outliers", 0.01, dtype)
+    got = combine(sci, err, np.bitwise_or.reduce(dq)[None])
+    want = combine(sci, err, dq)
+    for name in FIELDS:
+        assert getattr(got, name).tobytes() == getattr(want, name).tobytes(), name
+
+
+def test_flags_that_were_joined_cannot_be_asked_for_those_of_each() -> None:
+    sci, err, dq = stack(0, (4, 5, 6))
+    with pytest.raises(ShapeError, match="one shape"):
+        combine(sci, err, dq[:1], StackRule(bad_bits=1))
+
+
 def test_inputs_stay_as_they_are_and_may_be_read_only() -> None:
     arrays = stack(1, (9, 5, 80), "outliers")
     before = [a.tobytes() for a in arrays]
@@ -537,6 +553,9 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
     sci, err, dq = stack(0, (4, 5, 6))
     with pytest.raises(ShapeError, match="one shape"):
         combine(sci, err[:3], dq)
+    for odd in (dq[:3], dq[:1, :4], dq[:, :, :1], dq[:0]):
+        with pytest.raises(ShapeError, match="one shape"):
+            combine(sci, err, odd)
     with pytest.raises(ShapeError, match="first axis"):
         combine(sci[0], err[0], dq[0])
     with pytest.raises(ShapeError, match="n from 1"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
@@ -24,7 +24,7 @@ from bkgflow.io.exposures.source import (
 )
 from bkgflow.io.fits.checksums import check_checksums
 from bkgflow.io.fits.hdus import ByteRange, Hdu, Hdus, walk
-from bkgflow.io.fits.planes import planes, read_rows, rows_of
+from bkgflow.io.fits.planes import PlaneReader, planes, read_rows, rows_of
 from bkgflow.io.fits.standard import check_standard
 from bkgflow.io.fits.tiles import Tiles, open_tiles, read_tiles
 from bkgflow.io.storage.location import Location, PathLike
@@ -125,6 +125,7 @@ class _FitsReader:
     source: FitsSource
     stream: BinaryIO
     opened: HDUList | None = None
+    ready: dict[Layer, PlaneReader] = field(default_factory=dict)
 
     def expect(self, layers: Iterable[Layer], window: Window) -> None:
         """See `Expecting.expect`."""
@@ -149,13 +150,19 @@ class _FitsReader:
         data: Array | None = getattr(self.source, layer)
         rows, columns = window.slices_in(self.source.window)
         local = Window(columns.start, rows.start, window.nx, window.ny)
+        if isinstance(data, ByteRange) and len(data.shape) == 2 and out.ndim == 2:
+            plane = self.ready.get(layer)
+            if plane is None:
+                plane = self.ready[layer] = PlaneReader(self.stream, data)
+            plane.read(local, out)
+            return
         stack = out[None] if out.ndim == 2 else out
         if data is None:
             check_absent(self.source.name, layer)
             stack[...] = 0
         elif isinstance(data, ByteRange):
-            for plane, image in zip(planes(data, first, len(stack)), stack, strict=True):
-                read_rows(self.stream, plane, local, image)
+            for each, image in zip(planes(data, first, len(stack)), stack, strict=True):
+                read_rows(self.stream, each, local, image)
         else:
             unpacked = read_tiles(self.source.location, self.opened, data, local, first)
             for image, pixels in zip(stack, unpacked, strict=False):

@@ -168,8 +168,10 @@ def read_window(
     ``out`` is (window.ny, window.nx) or (n_integrations, window.ny, window.nx).
     """
     held = source.window.overlap(window)
-    if held != window:
-        out[...] = 0 if layer == "dq" else np.nan
+    if held == window:  # most are: nothing is left to be filled
+        reader.read(layer, window, out)
+        return window
+    out[...] = 0 if layer == "dq" else np.nan
     if held is not None:
         reader.read(layer, held, out[(..., *held.slices_in(window))])
     return held

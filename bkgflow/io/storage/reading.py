@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
+from types import TracebackType
 from typing import BinaryIO, cast
 
 from bkgflow.errors import BkgflowError, FileError
@@ -48,24 +49,39 @@ def most_bytes(stream: BinaryIO) -> int:
     return size if packed is stream else max(UNPACKED, size * FACTOR)
 
 
-@contextmanager
-def reading(stream: BinaryIO) -> Iterator[None]:
-    """Say of errors met while reading a file which file it was.
+class reading:  # noqa: N801
+    """Says of errors met while reading a file which file it was.
+
+    A class, as what is entered with every read must cost next to nothing.
 
     Raises
     ------
     FileError
         If the system cannot read on, or a gzip file is damaged.
     """
-    try:
-        yield
-    except (OSError, EOFError, zlib.error) as problem:
-        raise FileError(
-            "An exposure must be a FITS file that can be read to its end",
-            file=getattr(stream, "name", None),
-            value=str(problem) or type(problem).__name__,
-            cure="Fetch the file again, or mend the file system that it is on",
-        ) from problem
+
+    __slots__ = ("_stream",)
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def __enter__(self) -> None:
+        """Nothing is done."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Say what was wrong."""
+        if isinstance(problem, OSError | EOFError | zlib.error):
+            raise FileError(
+                "An exposure must be a FITS file that can be read to its end",
+                file=getattr(self._stream, "name", None),
+                value=str(problem) or type(problem).__name__,
+                cure="Fetch the file again, or mend the file system that it is on",
+            ) from problem
 
 
 @contextmanager

@@ -152,7 +152,7 @@ def average_stack(stack: Stack, clip: Clip, tile: Tile, batch: Batch, out: Outpu
             for j in range(number):
                 batch.pixel[used + j] = start + tile.chosen[j]
             used += number
-        _join_flags(stack.dq, members, start, stop, tile.bits)
+        _join_flags(stack.dq, stack.flagged, start, stop, tile.bits)
         _store(start, stop, tile, out)
         # After the tile was stored: the batch writes over it.
         if used > BATCH or stop == n_pixels:

@@ -53,6 +53,7 @@ class Stack(NamedTuple):
     err: Layer[np.floating]  # of no exposure where ERR is not asked for
     dq: Layer[np.uint32]
     members: Integers
+    flagged: Integers  # whose DQ is joined: the members, or the one row that has all of theirs
 
 
 class Clip(NamedTuple):

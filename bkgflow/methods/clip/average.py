@@ -95,7 +95,8 @@ def combine(
         Values and their uncertainties, NaN outside an exposure. Left as they are. Without ERR
         (None) none comes out, and no rule can be used that needs it.
     dq : (n_exposures, ny, nx) uint32
-        Flags; 0 outside an exposure.
+        Flags; 0 outside an exposure. For the usual rule also (1, ny, nx): those of all members,
+        joined already.
     members : sequence of int, optional
         Which of the exposures; all by default.
     out : Combined, optional
@@ -110,7 +111,7 @@ def combine(
     SettingsError
         The rule needs ERR, or exposure times, and there are none.
     """
-    shape = _checked_shape(sci, err, dq)
+    shape = _checked_shape(sci, err, dq, joined=rule.usual)
     err_shape = shape if err is not None else (0, shape[1])
     if out is None:
         means, errors = np.empty(shape, np.float32), np.empty(err_shape, np.float32)
@@ -190,6 +191,7 @@ def average(
             new_layer(err, real, width, 0),
             new_layer(dq, np.dtype(np.uint32), width, 0),
             read_only(members, np.int64),
+            read_only(members if len(dq) == len(sci) else np.zeros(1, np.int64), np.int64),
         ),
         Clip(
             math.inf if reach == math.inf else float(rule.clip.sigma),
@@ -226,8 +228,10 @@ def _output(out: Combined | Collapsed) -> Output:
     return Output(single, single, out.sci.reshape(-1), out.err.reshape(-1), dq, n_used)
 
 
-def _checked_shape(sci: Reals, err: Reals | None, dq: Words) -> tuple[int, int]:
-    """Return (ny, nx)."""
+def _checked_shape(
+    sci: Reals, err: Reals | None, dq: Words, *, joined: bool = False
+) -> tuple[int, int]:
+    """Return (ny, nx); DQ may be that of all exposures, joined."""
     if sci.ndim != 3 or not 1 <= len(sci) <= MOST_EXPOSURES:
         raise ShapeError(
             f"A stack must have the shape (n, ny, nx) with n from 1 to {MOST_EXPOSURES}",
@@ -235,7 +239,8 @@ def _checked_shape(sci: Reals, err: Reals | None, dq: Words) -> tuple[int, int]:
             cure="Stack the images along a new first axis",
         )
     err_shape = sci.shape if err is None else err.shape
-    if not sci.shape == err_shape == dq.shape:
+    dq_shape = sci.shape if joined and len(dq) == 1 and dq.shape[1:] == sci.shape[1:] else dq.shape
+    if not sci.shape == err_shape == dq_shape:
         raise ShapeError(
             "SCI, ERR and DQ must have one shape",
             value=f"SCI {sci.shape}, ERR {err_shape}, DQ {dq.shape}",
