@@ -9,6 +9,7 @@ from bkgflow.rules import ClipRule, ScaleRule, SossRule, StackRule
 from bkgflow.settings import StepSettings
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rule", "bad"),
     [

@@ -42,6 +42,7 @@ def test_after_an_error_all_is_given_back():
         assert np.shares_memory(held.array((7,), np.dtype(np.int64)), taken)
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 300), max_size=20))
 def test_no_more_is_kept_than_is_said(sizes):
     store = Store(1000)

@@ -167,6 +167,7 @@ def test_long_lists_are_short_in_history():
     assert len(line) < 300
 
 
+@pytest.mark.slow
 def test_every_state_is_explained_and_only_two_are_good():
     assert [state for state in State if state.good] == [State.COMPLETE, State.SKIPPED]
     assert Verdict.planned().to_do

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import bkgflow
 from bkgflow.io.storage.owner import Owner
 from tests.helpers.answers import run_campaign
@@ -31,6 +33,7 @@ def dead_owner():
     return child.stdout.strip()
 
 
+@pytest.mark.slow
 def test_a_campaign_that_is_current_has_nothing_to_clean(campaign, bkgflow_):
     out = campaign / "out"
     before = files(out)

@@ -223,6 +223,7 @@ def test_both_lost_are_both_made_again(campaign):
     assert bkgflow.verify(out).ok
 
 
+@pytest.mark.slow
 def test_files_that_are_no_products_are_left_out_with_the_reason(campaign):
     out = campaign / "out"
     ledger_of(out).unlink()

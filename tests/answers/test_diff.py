@@ -101,6 +101,7 @@ def test_states_and_products_that_cannot_be_read_are_told(campaign, other):
     assert "cannot be compared" in wrong.words
 
 
+@pytest.mark.slow
 def test_the_worst_are_drawn(campaign, other, tmp_path):
     rows, columns = np.mgrid[:24, :24]
 

@@ -67,6 +67,7 @@ def test_inputs_that_have_changed_are_said_without_planning(change, name, tmp_pa
     assert f"now on disk: {part.now}" in str(unit)
 
 
+@pytest.mark.slow
 def test_why_a_unit_was_done_again_is_told(campaign):
     run_campaign(campaign, sigma=2.0, save_combined_background=True)
     (unit,) = bkgflow.explain(campaign / "out", "t2_bsub.fits").units
@@ -136,6 +137,7 @@ def test_a_whole_campaign_verifies(campaign, bkgflow_):
     assert set(found.to_frame()["checksum"]) == {""}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quick", [False, True])
 def test_each_wrong_product_is_named_with_why_and_the_cure(quick, campaign, bkgflow_):
     out = campaign / "out"
@@ -208,6 +210,7 @@ def test_an_export_is_read_by_others_as_it_was(form, campaign, bkgflow_):
     assert list(read["checksum"]) == list(frame["checksum"])
 
 
+@pytest.mark.slow
 def test_an_export_has_the_last_of_a_unit_that_was_mended(campaign):
     background, away = campaign / "program" / "b_rate.fits", campaign / "b"
     asked = campaign / "program" / "more_asn.json"

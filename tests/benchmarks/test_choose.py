@@ -74,6 +74,7 @@ def test_the_page_advises_what_was_measured():
             assert frozenset(words.items()) in shown
 
 
+@pytest.mark.slow
 def test_a_program_is_planned_with_what_the_page_advises(tmp_path):
     made = simulate_dithers(tmp_path / "program", points=3, size=32)
     [words] = [each for each in told() if "backgrounds" in each and "clip" in each]
@@ -109,6 +110,7 @@ def test_pictures_are_there_and_small():
     assert there == set(names)
 
 
+@pytest.mark.slow
 def test_the_script_runs(tmp_path, monkeypatch):
     """On one target of four small dithers, and on a short slit."""
     monkeypatch.delenv(REAL, raising=False)

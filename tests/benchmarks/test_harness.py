@@ -76,6 +76,7 @@ def test_json_is_strict(tmp_path):
         write_json(tmp_path / "bad.json", {"value": float("nan")})
 
 
+@pytest.mark.slow
 def test_growth_is_a_table_and_a_picture(tmp_path):
     points = [{"number": n, "ours": side_of(samples(n)), "peer": side_of(samples(n))}
               for n in (1, 10)]  # fmt: skip
@@ -86,6 +87,7 @@ def test_growth_is_a_table_and_a_picture(tmp_path):
     assert draw(results, tmp_path / "scale.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_memory_of_a_moment():
     watch = Watch()
     held = bytearray(b"x") * (64 << 20)
@@ -99,6 +101,7 @@ def test_a_contender_that_fails_says_why():
         run_in_turns({"ours": contenders.failing}, 1, print)
 
 
+@pytest.mark.slow
 def test_contenders_take_turns(tmp_path):
     log = tmp_path / "log"
     both = {name: partial(contenders.writing, log, name) for name in ("a", "b")}
@@ -126,6 +129,7 @@ def test_one_case_for_real(tmp_path, capsys):
     assert "| one-target |" in (tmp_path / "results.md").read_text()
 
 
+@pytest.mark.slow
 def test_two_trees_take_turns_over_the_same_files(tmp_path, capsys):
     """One of them has benchmarks that lack the case: it is measured by this one's."""
     older = tmp_path / "older"
@@ -171,6 +175,7 @@ def test_stages_are_rooms_that_there_are():
     assert [room for room in rooms if not (breakdown.ROOT / room).exists()] == []
 
 
+@pytest.mark.slow
 def test_time_goes_to_the_innermost_room():
     sampler, code = breakdown.Sampler(), "import time; time.sleep(0.1)"
     rooms = {stage: rooms[0] for stage, rooms in breakdown.STAGES.items()}

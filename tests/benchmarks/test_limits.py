@@ -51,6 +51,7 @@ def test_the_knee_is_where_a_core_is_busy():
     assert (found.scheduler, found.driver) == (25, 100)
 
 
+@pytest.mark.slow
 def test_the_page_has_a_picture(tmp_path):
     assert draw_limits(RESULTS, tmp_path / "limits.png").read_bytes().startswith(b"\x89PNG")
 
@@ -73,6 +74,7 @@ def test_a_few_modelled_workers_do_a_few_units(tmp_path):
     assert str(tmp_path) not in json.dumps(found)
 
 
+@pytest.mark.slow
 def test_one_part_is_measured_and_the_others_stay(tmp_path, capsys):
     (tmp_path / "limits.json").write_text(json.dumps(RESULTS))
     with pytest.raises(SystemExit) as ended:

@@ -163,6 +163,7 @@ SMALL = Program(
 )
 
 
+@pytest.mark.slow
 def test_a_tree_is_the_same_as_itself():
     [same] = compare_programs((ROOT, ROOT), [SMALL], 32, lambda _: None)
     assert same.different == []

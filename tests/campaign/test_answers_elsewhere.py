@@ -7,6 +7,8 @@ from bkgflow.errors import LedgerError
 from tests.helpers.answers import plan_campaign, run_campaign
 from tests.helpers.programs import write_program
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=["file", "postgresql"])
 def ledger(request, tmp_path):

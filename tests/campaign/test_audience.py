@@ -26,6 +26,7 @@ def plan(tmp_path):
     return bkgflow.plan(write_program(tmp_path / "program", targets=3), tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_each_listener_hears_everything_in_order_in_one_thread():
     heard = {"slow": [], "quick": []}
     threads = {"slow": set(), "quick": set()}
@@ -112,6 +113,7 @@ def test_who_fails_is_told_no_more_and_the_others_are(problem, words):
     assert sum("a listener of the run failed" in each for each in words()) == 1
 
 
+@pytest.mark.slow
 def test_who_hangs_is_given_up_after_a_while_and_hears_nothing_afterwards(words):
     free, heard, own = threading.Event(), [], threading.Event()
 
@@ -142,6 +144,7 @@ def test_who_hangs_is_given_up_after_a_while_and_hears_nothing_afterwards(words)
     assert len(heard) == 1
 
 
+@pytest.mark.slow
 def test_a_run_is_not_slowed_by_a_listener_and_keeps_its_result_before_it_waits(plan, tmp_path):
     result = tmp_path / "out" / "bkgflow-run.json"
     there, free = [], threading.Event()

@@ -29,6 +29,7 @@ def read(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_run_leaves_its_events_and_another_one_adds_its_own(plan, tmp_path):
     runs = [bkgflow.run(plan, "threads", fresh=True) for _ in range(2)]
     lines = read(tmp_path / "out" / EVENTS_FILE)
@@ -97,6 +98,7 @@ def test_a_line_that_was_torn_ends_before_the_next_one(tmp_path):
     assert file.read_text() == '{"a": 1}\n{"b": \n{"c": 0}\n{"c": 1}\n'
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_leaves_whole_lines(tmp_path):
     file = tmp_path / "x.jsonl"
     code = (
@@ -142,6 +144,7 @@ def test_a_full_disk_ends_the_lines_with_a_whole_one_and_a_reason(tmp_path):
         assert 40 < len(found) < 100
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_its_events_cannot_be_written(plan, tmp_path):
     (tmp_path / "out" / EVENTS_FILE).mkdir(parents=True)
     result = bkgflow.run(plan, "threads")

@@ -25,6 +25,8 @@ from bkgflow.verdict import State, Verdict
 from tests.helpers.campaigns import Campaign
 from tests.helpers.drivers import COMMAND, environment
 
+pytestmark = pytest.mark.slow
+
 NAMES = [f"t{number}_bsub" for number in range(4)]
 
 
@@ -123,7 +125,6 @@ def test_clean_takes_products_that_nobody_wants_out_of_it(campaign, store):
     )
 
 
-@pytest.mark.slow
 def test_workers_in_processes_of_their_own_commit_side_by_side(tmp_path, store):
     campaign = Campaign(tmp_path / "many", targets=12)
     assert run(campaign, store, "local", workers=2).ok
@@ -181,7 +182,6 @@ def test_drafts_that_end_at_once_are_all_committed(campaign, store):
     assert {"a", "b", "c"} <= set(tree.children)
 
 
-@pytest.mark.slow
 def test_of_a_writer_that_is_killed_whole_products_are_seen_and_the_next_run_goes_on(
     tmp_path, store
 ):

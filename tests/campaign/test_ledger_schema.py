@@ -60,6 +60,7 @@ def test_the_newest_migration_is_the_version_that_the_schema_says():
     assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
 
 
+@pytest.mark.slow
 def test_migrations_from_nothing_make_the_tables_that_are_made_at_once(url, new_url):
     migrated, at_once = engine_of(url), engine_of(new_url())
     with migrated.connect() as connection:
@@ -106,6 +107,7 @@ def test_tables_without_a_version_are_not_taken_for_a_ledger(url):
         open_database(url, write=True)
 
 
+@pytest.mark.slow
 def test_a_driver_that_dies_while_it_makes_the_tables_leaves_none(url):
     told = url.render_as_string(hide_password=False)
     assert subprocess.run([sys.executable, "-c", KILLED, told], check=False).returncode == 9

@@ -29,6 +29,8 @@ from tests.helpers.ledgers import (
     writer_of,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def plan(tmp_path):

@@ -88,6 +88,7 @@ def log(tmp_path):
     return (tmp_path / "out" / "bkgflow.log").read_text
 
 
+@pytest.mark.slow
 def test_a_server_is_told_of_the_first_failure_and_of_the_end(plan, log):
     with server() as (port, got):
         url = f"http://me:{SECRET}@127.0.0.1:{port}/hook/{SECRET}?key={SECRET}"
@@ -133,6 +134,7 @@ def test_a_good_run_is_told_of_once_with_the_labels(tmp_path):
     assert summary == message["text"] and "program=1234" in summary and "\n" not in summary
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_says_why_and_not_each_unit_that_was_left(plan):
     sent = []
 
@@ -153,6 +155,7 @@ def test_a_run_that_is_stopped_says_why_and_not_each_unit_that_was_left(plan):
     assert len(message["errors"]) == 1  # one reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "headers", "words"),
     [
@@ -172,6 +175,7 @@ def test_a_server_that_refuses_is_a_line_in_the_log(status, headers, words, plan
     assert SECRET not in log()
 
 
+@pytest.mark.slow
 def test_no_server_at_all_is_a_line_in_the_log(plan, log):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -179,6 +183,7 @@ def test_no_server_at_all_is_a_line_in_the_log(plan, log):
     assert log().count(f"not sent by http://127.0.0.1:{port}: Connection refused") == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drip", [b"", b"H"])
 def test_a_server_that_hangs_costs_a_message_its_time_and_no_more(drip, plan):
     with mute_server(drip) as port:
@@ -188,6 +193,7 @@ def test_a_server_that_hangs_costs_a_message_its_time_and_no_more(drip, plan):
         assert time.monotonic() - began < 3
 
 
+@pytest.mark.slow
 def test_a_run_whose_server_hangs_ends_when_it_has_waited_for_a_while(plan, tmp_path, log):
     with mute_server() as port:
         notifier = Notifier(Post(f"http://127.0.0.1:{port}/{SECRET}"), plan, patience=1)
@@ -210,6 +216,7 @@ def script(folder, text):
     return path
 
 
+@pytest.mark.slow
 def test_a_command_gets_json_on_its_input_and_a_summary_as_its_last_argument(plan, tmp_path, log):
     out = tmp_path / "told"
     tell = script(
@@ -225,6 +232,7 @@ def test_a_command_gets_json_on_its_input_and_a_summary_as_its_last_argument(pla
     assert "not sent" not in log()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -246,6 +254,7 @@ def test_a_command_that_writes_much_and_reads_nothing_is_no_trouble(tmp_path):
     Command([str(tell)]).send(b" " * 5_000_000, "summary", 30)
 
 
+@pytest.mark.slow
 def test_a_command_that_hangs_is_killed_with_what_it_has_started(tmp_path):
     pids = tmp_path / "pids"
     tell = script(
@@ -264,6 +273,7 @@ def test_a_command_that_hangs_is_killed_with_what_it_has_started(tmp_path):
         assert not stat.exists() or " Z " in stat.read_text()
 
 
+@pytest.mark.slow
 def test_what_is_under_way_at_the_end_is_killed(plan, tmp_path, log):
     tell = script(tmp_path, f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n"
                             "time.sleep(60)")  # fmt: skip

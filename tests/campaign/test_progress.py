@@ -67,6 +67,7 @@ def lines_of(plan, events, **options):
 # How a run stands.
 
 
+@pytest.mark.slow
 def test_rate_and_time_left_follow_the_last_ends(plan):
     standing = Standing(plan)
     standing.take(RunStarted("r", 1000, "here", at=0.0))
@@ -134,6 +135,7 @@ def test_many_units_have_a_line_now_and_then_every_bad_end_and_the_last(plan):
     assert " left, " in sums[5]
 
 
+@pytest.mark.slow
 def test_a_run_of_hours_has_a_line_each_minute(plan):
     crowd = many_of(plan, 2000)
     said = lines_of(crowd, run_of(crowd, 6.0, at=time.time()))  # 200 minutes

@@ -11,6 +11,8 @@ from bkgflow.io.storage.location import Location
 from tests.helpers.campaigns import Campaign, exposure, touch
 from tests.helpers.crowd import write_crowd
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def campaign(tmp_path):
@@ -89,7 +91,6 @@ def test_nothing_but_one_file_of_the_ledger_stays(call, campaign):
 # Two drivers.
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("where", ["sqlite", "postgresql"])
 def test_a_second_driver_is_refused_and_a_dead_ones_hold_is_taken_over(where, request, tmp_path):
     program, out = write_crowd(tmp_path / "program", 24), tmp_path / "out"

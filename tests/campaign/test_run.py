@@ -124,6 +124,7 @@ def test_results_do_not_depend_on_where_they_are_computed(survey, cluster, tmp_p
             np.testing.assert_array_equal(a.dq, b.dq)
 
 
+@pytest.mark.slow
 def test_time_series(tmp_path):
     tso = simulate_tso(tmp_path / "in", integrations=6, backgrounds=2, size=64)
     result = bkgflow.run(bkgflow.plan(tso.folder, tmp_path / "out"), cluster="threads")
@@ -171,6 +172,7 @@ def test_nods_read_every_exposure_at_most_twice(survey, tmp_path):
     assert int(out.stdout) < 2.5 * size
 
 
+@pytest.mark.slow
 def test_the_graph_is_small_and_holds_no_arrays(survey, tmp_path):
     import cloudpickle
 
@@ -253,6 +255,7 @@ def mixed(tmp_path, write_exposure):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", few_fast(["threads", "cluster"], 1))
 def test_a_bad_unit_does_not_stop_the_others(mixed, where, request, tmp_path):
     address = request.getfixturevalue("cluster") if where == "cluster" else where
@@ -313,6 +316,7 @@ def test_a_bad_unit_does_not_stop_the_others(mixed, where, request, tmp_path):
         assert (model.data == 10).sum() == 27
 
 
+@pytest.mark.slow
 def test_a_background_that_goes_bad_after_planning(tmp_path, write_exposure):
     for name in ("t1", "t2"):
         write_exposure(f"{name}_rate.fits", np.full((6, 6), 100.0))
@@ -329,6 +333,7 @@ def test_a_background_that_goes_bad_after_planning(tmp_path, write_exposure):
     assert "b1_rate.fits" in result.verdicts[0].error.file
 
 
+@pytest.mark.slow
 def test_two_units_that_would_write_one_file(tmp_path, write_exposure):
     write_exposure("t_rate.fits", np.full((6, 6), 100.0))
     write_exposure("u_rate.fits", np.full((6, 6), 100.0))
@@ -353,6 +358,7 @@ def test_no_product_over_an_exposure(tmp_path, write_exposure):
     assert "written over an exposure" in unit.verdict.error.rule
 
 
+@pytest.mark.slow
 def test_saved_combined_backgrounds(tmp_path, write_exposure):
     write_exposure("t_rate.fits", np.full((6, 6), 100.0), corner=(5, 7))
     write_exposure("b_rate.fits", np.full((6, 6), 10.0), dq=4, corner=(5, 7))
@@ -370,6 +376,7 @@ def test_saved_combined_backgrounds(tmp_path, write_exposure):
     np.testing.assert_array_equal(combined.dq, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["threads", "cluster"])
 def test_events_are_announced_in_order_and_in_a_thread_beside_the_run(
     mixed, where, request, tmp_path
@@ -399,6 +406,7 @@ def test_events_are_announced_in_order_and_in_a_thread_beside_the_run(
         assert when == [UnitStarted, UnitTried, UnitEnded]
 
 
+@pytest.mark.slow
 def test_a_listener_that_fails_does_not_stop_the_run(mixed, tmp_path):
     told, good = [], []
 
@@ -415,6 +423,7 @@ def test_a_listener_that_fails_does_not_stop_the_run(mixed, tmp_path):
     assert "a listener of the run failed" in log and "no page to write to" in log
 
 
+@pytest.mark.slow
 def test_a_run_from_python_leaves_its_log_and_its_result(mixed, tmp_path):
     plan = bkgflow.plan(mixed, tmp_path / "out")
     result = bkgflow.run(plan, cluster="threads")
@@ -454,6 +463,7 @@ def test_a_worker_that_dies_takes_nothing_with_it(tmp_path, write_exposure):
     assert result.counts == {"COMPLETE": 6}
 
 
+@pytest.mark.slow
 def test_peak_memory_is_within_what_the_plan_promises(tmp_path):
     """A combine task's strips stay within the budget, whatever the number of exposures."""
     import tracemalloc

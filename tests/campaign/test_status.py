@@ -77,6 +77,7 @@ def in_flight(campaign):
     return campaign, first
 
 
+@pytest.mark.slow
 def test_a_driver_elsewhere_lives_while_it_renews_its_lock(in_flight):
     out, first = in_flight
     locked_by(out, ELSEWHERE, first["run"])

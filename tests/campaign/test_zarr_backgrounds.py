@@ -13,6 +13,8 @@ import bkgflow
 from bkgflow.simulate import simulate_soss, simulate_wfss
 from tests.helpers.exposures import make_model, write_association
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (70, 41)
 
 

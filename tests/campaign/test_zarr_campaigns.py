@@ -32,6 +32,8 @@ from tests.helpers.campaigns import Campaign
 from tests.helpers.drivers import COMMAND, environment
 from tests.helpers.products import assert_same, tree_text
 
+pytestmark = pytest.mark.slow
+
 KINDS = {
     "imaging": (simulate_imaging, {"targets": 2, "backgrounds": 3, "size": 300}),
     "nods": (simulate_nods, {"points": 3}),
@@ -41,7 +43,6 @@ KINDS = {
 }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_program_gives_the_same_products_in_both_formats(tmp_path, kind):
     simulate, options = KINDS[kind]
@@ -246,7 +247,6 @@ class Poller(threading.Thread):
         self.read += 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("store", [False, True])
 def test_a_reader_that_polls_never_finds_half_a_product(campaign, store):
     where = campaign.out / "all.zarr" if store else campaign.out
@@ -264,7 +264,6 @@ def test_a_reader_that_polls_never_finds_half_a_product(campaign, store):
     assert poller.read >= 8 and not poller.wrong
 
 
-@pytest.mark.slow
 def test_a_writer_that_is_killed_leaves_no_half_product_and_the_next_run_clears(tmp_path):
     campaign = Campaign(tmp_path, targets=16)
     for _attempt in range(8):

@@ -36,6 +36,7 @@ OTHERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("instrument", "key", "value", "keyword"), OTHERS)
 def test_what_does_not_belong_is_refused_with_both_values(
     tmp_path, instrument, key, value, keyword
@@ -61,6 +62,7 @@ def test_another_instrument_is_refused(tmp_path):
         bkgflow.subtract(target, [other])
 
 
+@pytest.mark.slow
 def test_a_run_quarantines_the_unit_and_goes_on(tmp_path):
     take(tmp_path / "t1_rate.fits", sky(1, 15), "NIRCAM", 1)
     take(tmp_path / "t2_rate.fits", sky(2, 15), "NIRCAM", 2)
@@ -97,6 +99,7 @@ HARMLESS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", HARMLESS)
 def test_what_may_differ_does_not_matter(tmp_path, key):
     target = take(tmp_path / "t_rate.fits", sky(1, 15), "MIRI", 1)
@@ -155,6 +158,7 @@ def test_units_are_compared_by_what_they_mean(tmp_path, one, other, same):
             bkgflow.subtract(*paths)
 
 
+@pytest.mark.slow
 def test_a_factor_counts_while_it_is_in_the_pixels(tmp_path):
     factor = {"exposure__gain_factor": 2.0}
     plain = take(tmp_path / "t_rate.fits", sky(1), "NIRSPEC", 1, exposure__gain_factor=1.0)
@@ -186,6 +190,7 @@ def test_a_flat_fielded_background_is_no_rate(tmp_path):
         bkgflow.subtract(target, [other])
 
 
+@pytest.mark.slow
 def test_shutters_count_for_the_microshutters_alone(tmp_path):
     for exp_type, refused in (("NRS_MSASPEC", True), ("NRS_FIXEDSLIT", False)):
         one, other = (
@@ -249,6 +254,7 @@ STRIPES = {
 }
 
 
+@pytest.mark.slow
 def test_stripes_need_stripes_of_the_same_layout(tmp_path):
     target = take(tmp_path / "t_rate.fits", sky(1, 15), "NIRCAM", 1, **STRIPES)
     alike = take(tmp_path / "a_rate.fits", sky(2), "NIRCAM", 2, **STRIPES)
@@ -283,6 +289,7 @@ def test_stripes_that_move_are_refused(tmp_path):
         bkgflow.subtract(one, [other])
 
 
+@pytest.mark.slow
 def test_open_stack_holds_its_members_against_each_other_and_the_target(tmp_path):
     target = take(tmp_path / "t_rate.fits", sky(1, 15), "NIRCAM", 1)
     paths = [take(tmp_path / f"{n}_rate.fits", sky(n), "NIRCAM", n) for n in (2, 3)]

@@ -49,6 +49,7 @@ def test_what_does_not_belong_is_an_error_in_words(bkgflow_, pair, tmp_path):
     assert "allow_mismatch must name keywords" in " ".join(err.split())
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_1_and_lets_go_with_the_option(bkgflow_, pair, tmp_path):
     write_association(tmp_path / "x_asn.json", [("p", "t_rate.fits", ["b_rate.fits"])])
     run = ("run", tmp_path, "--cluster", "threads", "--output", tmp_path / "out")

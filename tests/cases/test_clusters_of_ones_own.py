@@ -77,6 +77,7 @@ def test_the_main_module_is_as_it_was_after_workers_have_started():
 # Where it is computed.
 
 
+@pytest.mark.slow
 def test_few_small_units_are_computed_by_threads_and_that_is_said(folder, tmp_path):
     plan, said = bkgflow.plan(folder / "my_program", tmp_path / "out"), Said()
     assert bkgflow.run(plan, "local", listeners=[said]).ok

@@ -55,6 +55,7 @@ def test_the_same_command_goes_on_after_a_crash(name, site, tmp_path):
     assert tried.wrong == []
 
 
+@pytest.mark.slow
 def test_a_crash_that_ends_badly_is_seen(tmp_path):
     """The judge itself: a product that was changed, a file that was left, a unit done again."""
     out = tmp_path / "out"

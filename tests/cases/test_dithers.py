@@ -59,6 +59,7 @@ def notes(unit):
     return " | ".join(unit.notes)
 
 
+@pytest.mark.slow
 def test_a_folder_of_exposures_is_its_own_background(four):
     ended = run("program", "out", "--backgrounds=dithers")
     assert (ended.code, ended.err.count("Traceback")) == (0, 0)
@@ -88,6 +89,7 @@ def saved(plan):
     return "plan.json"
 
 
+@pytest.mark.slow
 def test_too_few_are_skipped_with_the_reason(four):
     ended = run("program", "out", "--backgrounds=dithers", "--min-offset=1.5")
     assert ended.code == 0
@@ -128,6 +130,7 @@ def test_a_bad_neighbour_costs_its_own_unit_alone(four):
     assert "1 subtracted before (s_rate.fits)" in notes(plan.units[0])
 
 
+@pytest.mark.slow
 def test_associations_say_what_is_science_and_their_backgrounds_are_not_used(four):
     program = four / "program"
     dither(program, "sky", 100, 8)
@@ -172,6 +175,7 @@ def test_an_image_that_is_to_have_a_template_has_it(four):
     assert not any("dithers" in notes(unit) for unit in plan.units)
 
 
+@pytest.mark.slow
 def test_nods_are_the_backgrounds_that_their_associations_name(here):
     """Of NIRSpec's nods: the same units by the same keys."""
     made = simulate_nods(here / "nods", points=4, size=32)
@@ -181,6 +185,7 @@ def test_nods_are_the_backgrounds_that_their_associations_name(here):
     assert [unit.key for unit in named.units] == [unit.key for unit in chosen.units]
 
 
+@pytest.mark.slow
 def test_cubes_are_each_others_background(here):
     for i in range(3):
         path = here / "program" / f"{i}_rateints.fits"
@@ -192,6 +197,7 @@ def test_cubes_are_each_others_background(here):
     assert products("out")["2_bsubints.fits"] == pytest.approx(100 - 5.5)
 
 
+@pytest.mark.slow
 def test_imprints_of_the_others_are_subtracted_from_them(here):
     program = here / "program"
     program.mkdir()
@@ -212,6 +218,7 @@ def test_imprints_of_the_others_are_subtracted_from_them(here):
     assert products("out")["t3_bsub.fits"] == pytest.approx(27 - (9 + 18) / 2)
 
 
+@pytest.mark.slow
 def test_a_second_plan_takes_pointings_and_times_from_the_facts_that_are_kept(four):
     arguments = {"backgrounds": "dithers", "min_offset": 1.5, "within": "3h", "at_least": 1}
     first = bkgflow.plan("program", "out", **arguments)
@@ -242,6 +249,7 @@ def keys(plan):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("beside", [True, False], ids=["beside", "elsewhere"])
 @pytest.mark.parametrize("options", [{}, {"min_offset": 1.5}])
 def test_associations_have_the_backgrounds_that_a_plan_from_dithers_has(four, beside, options):
@@ -262,6 +270,7 @@ def test_associations_have_the_backgrounds_that_a_plan_from_dithers_has(four, be
     assert str(again).count("(unchanged)") == 2
 
 
+@pytest.mark.slow
 def test_the_pipeline_reads_the_associations(four):
     from jwst.associations import load_asn
     from jwst.associations.lib.rules_level2_base import DMSLevel2bBase
@@ -295,6 +304,7 @@ def test_the_rules_of_associations_are_the_pipelines(here):
     assert {rule for _, rule in DITHERED.values()} <= set(known)
 
 
+@pytest.mark.slow
 def test_the_pipelines_step_gives_the_same_with_the_associations(here):
     from jwst.associations import load_asn
     from jwst.background.background_step import BackgroundStep

@@ -24,6 +24,7 @@ def combined(name):
 # Options given several times.
 
 
+@pytest.mark.slow
 def test_both_of_two_background_lists_are_used(folder, bkgflow_):
     given = ("--bkg-list", "b1_rate.fits", "--bkg_list=b2_rate.fits")
     code, out, _ = bkgflow_("subtract", "t1_rate.fits", *given)
@@ -90,6 +91,7 @@ TAKEN = {
 """What may be typed, and the settings that it makes; all others are the defaults."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("typed", TAKEN)
 def test_what_users_of_strun_type_is_taken(typed, folder, bkgflow_):
     code, _, err = bkgflow_("plan", *typed.split(), "program", "--save=p.json")
@@ -130,6 +132,7 @@ def test_what_bkgflow_has_not_is_refused_with_the_word_for_it(command, typed, fo
     assert not list(folder.glob("**/*_bsub.fits"))
 
 
+@pytest.mark.slow
 def test_output_dir_is_output_of_a_program(folder, bkgflow_):
     for number, spelling in enumerate(("--output_dir", "--output-dir", "--output")):
         given = (spelling, f"o{number}", "--cluster=threads", "-q")
@@ -166,6 +169,7 @@ def write_step(path, **parameters):
     asdf.AsdfFile(tree | {"parameters": parameters}).write_to(path)
 
 
+@pytest.mark.slow
 def test_a_parameter_file_that_the_step_exports_is_taken(folder, bkgflow_):
     from jwst.background import BackgroundStep
 
@@ -179,6 +183,7 @@ def test_a_parameter_file_that_the_step_exports_is_taken(folder, bkgflow_):
     assert bkgflow.Plan.load("p.json").settings == StepSettings(sigma=4)
 
 
+@pytest.mark.slow
 def test_a_parameter_file_of_a_pipeline_is_taken(folder):
     from jwst.pipeline import Spec2Pipeline
 

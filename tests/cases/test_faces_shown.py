@@ -70,6 +70,7 @@ def many_units(plan, number, verdict=None):
 # 80 columns.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [words for words, _ in commands()], ids=" ".join)
 def test_help_fits_80_columns_with_whole_names_of_options(words, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
@@ -85,6 +86,7 @@ def test_help_fits_80_columns_with_whole_names_of_options(words, monkeypatch, ca
             assert parameter.opts[0] in out
 
 
+@pytest.mark.slow
 def test_tables_fit_80_columns_with_whole_names_of_files(plan):
     result = many_units(plan, 30)
     shown = as_text(run_table(result.plan, result.verdicts, 1.0, 80), 80)
@@ -116,6 +118,7 @@ def test_the_shell_says_how_wide_a_table_is(folder, bkgflow_, monkeypatch, capsy
 # Reasons, once each.
 
 
+@pytest.mark.slow
 def test_equal_errors_are_one_line_with_a_count(plan):
     result = many_units(plan, 3001)
     (text,) = what_went_wrong(result.pairs(), 80)
@@ -137,6 +140,7 @@ def test_reasons_are_told_apart_by_their_rule_and_not_by_their_numbers(plan):
     assert all("such as: " in next(group.lines()) for group in groups)
 
 
+@pytest.mark.slow
 def test_a_quiet_run_of_many_says_what_went_wrong_and_the_summary(folder, bkgflow_):
     spoil(folder)
     code, out, err = bkgflow_("run", "program", "--output=o", "--cluster=threads", "--quiet")
@@ -332,6 +336,7 @@ def test_a_plan_is_held_against_the_memory_of_its_workers(folder, bkgflow_, monk
 # Files that others write.
 
 
+@pytest.mark.slow
 def test_stacks_and_what_is_made_of_them_can_be_written_to_netcdf(tmp_path, write_exposure):
     dq = np.array([[0, 1, 2**31], [4, 2**31 + 1, 0]], np.uint32)
     paths = [write_exposure(f"{i}_rate.fits", np.full((2, 3), i), dq=dq) for i in (1.0, 2.0)]

@@ -88,6 +88,7 @@ def assert_equal(ours, theirs, *, everything=True, absent=()):
                 assert flat == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("habit", HABITS)
 def test_a_file_that_the_peer_reads_has_the_peers_result(tmp_path, habit):
     paths = exposures(tmp_path, habit)
@@ -111,6 +112,7 @@ def test_a_file_that_the_peer_reads_has_the_peers_result(tmp_path, habit):
             hdus.verify("exception")
 
 
+@pytest.mark.slow
 def test_a_file_whose_bytes_do_not_fit_its_checksum_names_the_extension(tmp_path):
     """As target, as background; and what was changed on purpose has its sums renewed."""
     paths = exposures(tmp_path, "checksums")
@@ -129,6 +131,7 @@ def test_a_file_whose_bytes_do_not_fit_its_checksum_names_the_extension(tmp_path
     assert api.subtract_to_file(paths[0], list(map(str, paths[1:])), tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_header_that_was_changed_after_its_checksum_is_seen(tmp_path):
     paths = exposures(tmp_path, "checksums")
     raw = paths[0].read_bytes()
@@ -147,6 +150,7 @@ def test_a_reference_is_added_up_too(tmp_path):
         read_templates(path, Window(0, 0, *SHAPE[::-1]), instrument="MIRI")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["t_rate.fit", "t_rate.FITS", "t_rate.fts", "t.fits.gz", "t_rate.dat"]
 )
@@ -159,6 +163,7 @@ def test_what_a_file_is_called_does_not_matter(tmp_path, name):
         assert model.meta.cal_step.bkg_subtract == "COMPLETE"
 
 
+@pytest.mark.slow
 def test_a_link_is_read_and_stays_a_link(tmp_path):
     paths = exposures(tmp_path)
     link = tmp_path / "elsewhere" / "l_rate.fits"
@@ -169,6 +174,7 @@ def test_a_link_is_read_and_stays_a_link(tmp_path):
     assert link.is_symlink()
 
 
+@pytest.mark.slow
 def test_extra_extensions_are_copied_untouched(tmp_path):
     for habit in ("extra extensions", "extensions without a name"):
         paths = exposures(tmp_path, habit)
@@ -241,6 +247,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", REFUSED)
 def test_what_is_no_exposure_is_refused_with_a_word(tmp_path, what):
     """As a target, and as a background of a program, whose other units go on."""
@@ -267,6 +274,7 @@ def test_a_background_without_err_is_refused_where_its_errors_are_wanted(tmp_pat
         bkgflow.subtract(paths[0], str(paths[1]), propagate_errors=True)
 
 
+@pytest.mark.slow
 def test_a_product_says_that_there_was_no_dq(tmp_path):
     paths = exposures(tmp_path, "no dq")
     with bkgflow.subtract(paths[0], str(paths[1])) as model:
@@ -275,6 +283,7 @@ def test_a_product_says_that_there_was_no_dq(tmp_path):
         )
 
 
+@pytest.mark.slow
 def test_a_model_without_dq_is_an_exposure(tmp_path):
     paths = exposures(tmp_path)
     with datamodels.open(paths[0]) as target, datamodels.open(paths[1]) as background:

@@ -86,6 +86,7 @@ def catalog(tmp_path):
     return write_catalog(tmp_path / "c.ecsv", MODES["NIS-R"], SHAPE, CORNER, 9, rng)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["c.fits", "c.csv", "c.vot", "c.txt", "c.tab"])
 def test_catalogs_of_other_formats_are_the_same(tmp_path, catalog, name):
     table, path = QTable.read(catalog, format="ascii.ecsv"), tmp_path / name
@@ -155,6 +156,7 @@ def write_sky(path, sky, kind):
         fits.HDUList([fits.PrimaryHDU(), errors, image]).writeto(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["f4", "f8", "i2", ">f8"])
 @pytest.mark.parametrize("kind", ["primary", "sci", "named", "npy"])
 def test_a_sky_is_read_wherever_it_is(tmp_path, kind, dtype):

@@ -194,6 +194,7 @@ def test_an_inverted_mask_is_said_in_product_and_tables(scene, tmp_path):
 # Exposures as the archive has them
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", few_fast(["NIS-R", "A-R", "MIRI"], 1))
 def test_the_plan_says_that_a_rate_file_of_the_archive_has_no_wcs(tmp_path, mode):
     program, references = make_scene(tmp_path, MODES[mode], wcs=False)
@@ -235,6 +236,7 @@ def test_a_factor_that_rests_on_little_is_said_and_can_be_refused(scene, tmp_pat
         np.testing.assert_array_equal(product.mask, mask)
 
 
+@pytest.mark.slow
 def test_a_good_factor_raises_no_warning(scene, tmp_path):
     _, _, verdict = run_of(scene, tmp_path / "out", wfss_max_error=0.1)
     assert verdict.state == "COMPLETE"

@@ -60,6 +60,7 @@ def spoilt(sci, kind):
     return bad
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("kind", ["500", "-500", "50", "1e6", "tripled", "noise", "zeros", "part"])
 def test_a_bad_integration_does_not_move_the_scales_of_the_good_ones(series, kind, mode):
@@ -111,6 +112,7 @@ def test_of_two_integrations_none_is_the_bad_one(series):
     assert fit.outlying == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("subarray", few_fast(["SUBSTRIP96", "SUBSTRIP256"], 1))
 @pytest.mark.parametrize(("depth", "drift"), [(0.0, 0.0), (0.02, 0.0), (0.15, 0.1), (0.02, -0.4)])
 def test_transits_drifts_and_noise_are_not_outlying(subarray, depth, drift):
@@ -132,6 +134,7 @@ def test_noise_alone_is_never_outlying(n):
         assert not outlying(quantiles).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", few_fast(range(8), 2))
 def test_series_without_a_bad_integration_are_fitted_as_the_peer_fits_them(seed):
     rng = np.random.default_rng(700 + seed)
@@ -218,6 +221,7 @@ def test_few_pixels_and_wide_errors_are_said():
     assert thin_fits(sides_of(series)) == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("subarray", ["SUBSTRIP96", "SUBSTRIP256"])
 @pytest.mark.parametrize("seed", few_fast(range(1, 7), 2))
 def test_the_simulated_scene_can_be_fitted(subarray, seed):
@@ -302,6 +306,7 @@ def test_each_side_can_have_a_threshold_of_its_own(both):
         assert fit.threshold[side] == np.percentile(values, percentile)
 
 
+@pytest.mark.slow
 def test_thresholds_apart_stream_and_split_like_the_whole(series):
     sci, dq, library = series
     rule = SossRule(source_percentile=(50.0, 40.0))

@@ -20,6 +20,7 @@ from tests.helpers.program_folders import (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["comma", "pattern", "home", "list", "again", "sequence", "array"])
 @pytest.mark.parametrize("call", ["subtract", "run"])
 def test_a_background_list_may_be_given_in_many_ways(here, monkeypatch, form, call):
@@ -68,6 +69,7 @@ def test_patterns_and_lists_that_lead_nowhere_are_said(here, name):
     assert command("plan", name).code == 2
 
 
+@pytest.mark.slow
 def test_programs_are_given_as_patterns_lists_and_in_the_home_folder(here, monkeypatch):
     monkeypatch.setenv("HOME", str(here))
     for number in (1, 2):
@@ -92,6 +94,7 @@ def test_a_name_that_is_there_is_meant_itself(here):
     assert products(here) == {"t[1]_bsub.fits": 90}
 
 
+@pytest.mark.slow
 def test_exposures_with_a_list_of_backgrounds_are_a_program(here):
     for name, value in (("t1", 100), ("t2", 50), ("b1", 10), ("b2", 30)):
         expose(here / f"{name}_rate.fits", value)
@@ -103,6 +106,7 @@ def test_exposures_with_a_list_of_backgrounds_are_a_program(here):
     assert products("again") == {"t1_bsub.fits": 90, "t2_bsub.fits": 40}
 
 
+@pytest.mark.slow
 def test_each_of_several_targets_has_the_others_of_a_list_that_holds_it(here):
     for number in (1, 2, 3):
         expose(here / f"t{number}_rate.fits", 10 * number)
@@ -125,6 +129,7 @@ def test_a_list_serves_products_without_backgrounds_of_their_own(here):
     assert any("not bkg_list" in note for unit in result("out")["units"] for note in unit["notes"])
 
 
+@pytest.mark.slow
 def test_associations_are_given_as_mappings(here):
     from jwst.associations.asn_from_list import asn_from_list
     from jwst.associations.lib.rules_level2_base import DMSLevel2bBase

@@ -65,6 +65,7 @@ def run(folder, out, cluster="threads", **arguments):
     return bkgflow.run(plan, cluster)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", few_fast(["threads", "cluster"], 1))
 def test_with_imprints_five_is_left_where_five_is_right(folder, where, request, tmp_path):
     address = request.getfixturevalue("cluster") if where == "cluster" else where
@@ -97,6 +98,7 @@ def test_a_single_imprint_is_for_all_exposures_whatever_it_says(exp_type):
     np.testing.assert_array_equal(result.data, 8 - 3)
 
 
+@pytest.mark.slow
 def test_an_exposure_without_an_imprint_of_its_own_is_named(folder, tmp_path):
     """Of several imprints none fits the background: the target's is subtracted all the same."""
     save_as(folder / "si2_rate.fits", nirspec(full(90), position=2))
@@ -112,6 +114,7 @@ def test_an_exposure_without_an_imprint_of_its_own_is_named(folder, tmp_path):
     assert note in (tmp_path / "out" / "bkgflow.log").read_text()
 
 
+@pytest.mark.slow
 def test_a_target_without_an_imprint_of_its_own_says_skipped(folder, tmp_path):
     bad = [nirspec(full(90), observation="007", position=p) for p in (1, 2)]
     result = bkgflow.subtract(folder / "s_rate.fits", [folder / "b_rate.fits"], imprints=bad)
@@ -119,6 +122,7 @@ def test_a_target_without_an_imprint_of_its_own_says_skipped(folder, tmp_path):
     assert result.meta.cal_step.bkg_subtract == "COMPLETE"
 
 
+@pytest.mark.slow
 def test_an_imprint_is_subtracted_where_the_background_is_skipped(folder, tmp_path):
     """As in the pipeline: grating wheels that differ concern the background alone."""
     sky = {"bkgdtarg": True, "observation": "002"}
@@ -137,6 +141,7 @@ def test_an_imprint_is_subtracted_where_the_background_is_skipped(folder, tmp_pa
     assert (without["background"], without["imprint"]) == ("SKIPPED", "COMPLETE")
 
 
+@pytest.mark.slow
 def test_an_exposure_that_had_its_imprint_subtracted_is_not_touched_again(folder, tmp_path):
     """Target and background each for themselves, as their headers say."""
     for name, level in (("s", SOURCE + SKY), ("b", SKY)):
@@ -157,6 +162,7 @@ def test_an_exposure_that_had_its_imprint_subtracted_is_not_touched_again(folder
                 assert (f"{each}_rate.fits" in notes) == each.endswith("done")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["missing", "cut"])
 def test_a_bad_imprint_stops_the_units_that_need_it_and_no_others(kind, folder, tmp_path):
     bad = folder / "bad_rate.fits"
@@ -181,6 +187,7 @@ def test_a_bad_imprint_stops_the_units_that_need_it_and_no_others(kind, folder, 
     np.testing.assert_array_equal(product_of(tmp_path / "out" / "s_bsub.fits")["sci"], SOURCE)
 
 
+@pytest.mark.slow
 def test_an_imprint_that_goes_bad_after_planning(folder, tmp_path):
     """What it is needed for ends with its error, the rest goes on, nothing half-done is left."""
     associate(folder)
@@ -198,6 +205,7 @@ def test_an_imprint_that_goes_bad_after_planning(folder, tmp_path):
     assert sorted(p.name for p in (tmp_path / "out").glob(".*")) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [False, "off", "no", "false"])
 def test_imprints_are_left_alone_on_request_and_the_product_says_so(value, folder, tmp_path):
     associate(folder)
@@ -274,6 +282,7 @@ def test_what_an_imprint_lacks_is_lacking_and_flags_are_joined():
     np.testing.assert_array_equal(result.err, 0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["gz", "links", "repeats", "model", "text"])
 def test_imprints_in_whatever_form_they_are_given(form, folder):
     imprints = [folder / "si_rate.fits", folder / "bi_rate.fits"]
@@ -296,6 +305,7 @@ def test_imprints_in_whatever_form_they_are_given(form, folder):
     assert ("count once" in " ".join(result.meta.bkgflow.notes)) == (form in ("links", "repeats"))
 
 
+@pytest.mark.slow
 def test_the_imprints_of_an_association_go_first(folder):
     associate(folder)
     other = nirspec(full(100))
@@ -307,6 +317,7 @@ def test_the_imprints_of_an_association_go_first(folder):
     np.testing.assert_array_equal(result.data, SOURCE + LEAKAGE - MORE)
 
 
+@pytest.mark.slow
 def test_a_stack_without_imprints_is_what_a_run_combines(folder, tmp_path):
     associate(folder)
     run(folder, tmp_path / "out", save_combined_background=True)
@@ -324,6 +335,7 @@ def test_a_stack_without_imprints_is_what_a_run_combines(folder, tmp_path):
     np.testing.assert_array_equal(combined["dq"], saved["dq"])
 
 
+@pytest.mark.slow
 def test_a_saved_plan_has_its_imprints(folder, tmp_path):
     associate(folder)
     bkgflow.plan(folder, tmp_path / "out").save(tmp_path / "plan.json")
@@ -339,6 +351,7 @@ def command():
     return lambda *arguments: call(*arguments)[:2]
 
 
+@pytest.mark.slow
 def test_imprints_on_the_command_line(folder, tmp_path, command):
     """`--imprints` of one target; `--imprint-subtract=off` of a program."""
     imprints = f"{folder / 'si_rate.fits'},{folder / 'bi_rate.fits'}"

@@ -30,6 +30,7 @@ def expose_slitless(path, catalog=None):
         model.save(str(path))
 
 
+@pytest.mark.slow
 def test_absolute_paths_are_read(here):
     target, background = pair(here / "elsewhere")
     associate(here / "program" / "x_asn.json", target, [background])
@@ -62,6 +63,7 @@ def test_paths_count_from_the_association_or_from_the_working_folder(here, prefi
     assert unit["target"] == str(here / "stage1" / "t_rate.fits")
 
 
+@pytest.mark.slow
 def test_an_association_in_the_folder_that_its_members_name(here):
     pair(here / "stage1")
     associate(here / "stage1" / "x_asn.json", "stage1/t_rate.fits", ["stage1/b_rate.fits"])
@@ -89,6 +91,7 @@ def test_data_folders_are_searched_by_name_and_below(here, below, call):
     assert ended.code == 0
 
 
+@pytest.mark.slow
 def test_the_places_come_in_order(here):
     """Beside, data in its order, the program's folders, the working folder."""
     expose(here / "background" / "b_rate.fits", 10)
@@ -108,6 +111,7 @@ def test_the_places_come_in_order(here):
         assert str(here / place) in ended.out
 
 
+@pytest.mark.slow
 def test_what_archives_download_is_found_in_its_sibling_folders(here):
     top = here / "mastDownload" / "JWST"
     for name, value in (("t", 100), ("b", 10), ("c", 20)):
@@ -161,6 +165,7 @@ def test_copies_in_two_places_are_one_and_noted(here):
     assert sum("is there several times" in note for note in unit["notes"]) == 2
 
 
+@pytest.mark.slow
 def test_different_files_of_one_name_are_an_error_that_names_both(here):
     for place, value in (("one", 100), ("two", 50)):
         expose(here / "program" / place / "t_rate.fits", value)
@@ -231,6 +236,7 @@ def outside(here, how):
 HOWS = ["absolute", "parents", "link", "linked folder", "found below"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", HOWS)
 def test_confine_refuses_what_leaves_its_folder(here, how):
     target, background = outside(here, how)

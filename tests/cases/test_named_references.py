@@ -76,6 +76,7 @@ def test_a_soss_product_names_its_library(tmp_path, override):
         assert model.meta.ref_file.bkg.name == expected
 
 
+@pytest.mark.slow
 def test_an_image_names_its_association_and_no_reference(tmp_path):
     simulate_imaging(tmp_path / "in", targets=1, backgrounds=2, size=32)
     [association] = sorted((tmp_path / "in").rglob("*_asn.json"))

@@ -85,6 +85,7 @@ def test_skies_as_they_are_need_no_warning(levels):
     assert found([sky(i, level) for i, level in enumerate(levels)])[0] == []
 
 
+@pytest.mark.slow
 def test_the_warnings_are_in_log_result_and_product(tmp_path, caplog):
     take(tmp_path / "t_rate.fits", sky(0, 15), number=1)
     for i, level in enumerate((10, 10, 0)):
@@ -100,6 +101,7 @@ def test_the_warnings_are_in_log_result_and_product(tmp_path, caplog):
         assert model.meta.bkgflow.warnings.instance == unit["found"]["warnings"]
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(60), deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 70), st.integers(1, 90), st.integers(1, 9),
        st.integers(1, 1 << 16))  # fmt: skip

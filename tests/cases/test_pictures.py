@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import matplotlib.image
 import numpy as np
+import pytest
 
 import bkgflow
 from bkgflow.io.storage.location import Location
@@ -23,6 +24,7 @@ def white_runs(image, path):
     return np.count_nonzero(np.diff(line.astype(int)) == 1)
 
 
+@pytest.mark.slow
 def test_every_trace_of_a_full_frame_shows(tmp_path):
     """Rows of a spectrum between those that a smaller picture would take."""
     image = np.zeros((2048, 2048), np.float32)
@@ -41,6 +43,7 @@ def test_the_sky_decides_about_the_stretch_where_stars_fill_the_frame():
     assert residual.limits[1] < 5
 
 
+@pytest.mark.slow
 def test_a_mask_has_no_unit_of_brightness(tmp_path):
     folder = tmp_path / "program"
     simulate_wfss(folder, exposures=1, size=64)

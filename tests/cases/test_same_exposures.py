@@ -89,6 +89,7 @@ def test_files_without_numbers_are_known_by_their_bytes(tmp_path):
     bkgflow.subtract(target, [copy])
 
 
+@pytest.mark.slow
 def test_files_without_numbers_are_never_refused_for_that(tmp_path):
     paths = [write_fits(tmp_path / f"{n}.fits", sky(n), EXPOSURE="00001") for n in range(3)]
     assert bkgflow.subtract(paths[0], paths[1:]).meta.cal_step.bkg_subtract == "COMPLETE"
@@ -106,6 +107,7 @@ def test_a_few_numbers_are_enough(tmp_path):
     bkgflow.subtract(target, [segment])
 
 
+@pytest.mark.slow
 def test_a_combined_background_that_was_saved_is_no_exposure_of_its_target(tmp_path):
     target = take(tmp_path / "t_rate.fits", sky(1, 15), "NIRCAM", 1)
     background = take(tmp_path / "b_rate.fits", sky(2), "NIRCAM", 2)
@@ -133,6 +135,7 @@ def test_the_pipelines_names_have_the_numbers(tmp_path):
         bkgflow.subtract(*beside)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["bkg_subtract", "master_background"])
 def test_what_was_subtracted_before_is_refused(tmp_path, step):
     done = {f"cal_step__{step}": "COMPLETE"}
@@ -176,6 +179,7 @@ def test_a_product_of_ours_is_not_subtracted_again(tmp_path):
         bkgflow.subtract(wfss)
 
 
+@pytest.mark.slow
 def test_one_background_with_another_tilt_can_be_left_out(tmp_path):
     target = take(tmp_path / "t_rate.fits", sky(1, 15), "NIRSPEC", 1)
     good = take(tmp_path / "b_rate.fits", sky(2), "NIRSPEC", 2)

@@ -40,6 +40,7 @@ def moved(program, folder, place):
     return paths
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "place",
     [
@@ -123,6 +124,7 @@ def test_a_sky_of_ones_own_is_a_library(tmp_path, kind, shape, dtype):
     np.testing.assert_array_equal(library, sky.reshape(-1, *shape[-2:]).astype(np.float32))
 
 
+@pytest.mark.slow
 def test_a_sky_of_ones_own_is_subtracted(program, tmp_path):
     with datamodels.SossBkgModel(str(program.references[0])) as model:
         sky = np.array(model.data[program.truth.library_sky.true])

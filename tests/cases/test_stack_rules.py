@@ -77,6 +77,7 @@ def product(folder):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rules", RULES, ids=lambda rules: "-".join(map(str, rules.values())))
 def test_one_background_however_it_is_asked_for(rules, program, cluster, tmp_path):
     names = [program / f"b{i}_rate.fits" for i in range(5)]
@@ -189,6 +190,7 @@ def test_memory_is_promised_for_err_where_a_rule_needs_it(program, tmp_path):
 FLAGS = st.lists(st.sampled_from(PIXEL_FLAGS), min_size=1, max_size=4, unique=True)
 
 
+@pytest.mark.slow
 @given(names=FLAGS, separator=st.sampled_from(["+", ",", "|", " + "]), flip=st.booleans(),
        numbers=st.booleans())  # fmt: skip
 def test_flags_are_written_as_astropy_reads_them(names, separator, flip, numbers):
@@ -223,6 +225,7 @@ def test_what_is_no_rule_is_refused(given, words):
         StepSettings.of(**given)
 
 
+@pytest.mark.slow
 def test_shares_are_written_in_one_way():
     assert StepSettings.of(bkg_dq="100") == StepSettings.of(bkg_dq="all")
     assert StepSettings.of(bkg_dq=0) == StepSettings.of()

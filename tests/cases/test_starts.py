@@ -47,6 +47,7 @@ def program(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_one_small_file_is_subtracted_without_the_imports_of_others(program, tmp_path):
     target, *skies = sorted(program.glob("*_rate.fits"))
     listed = ",".join(map(str, skies))
@@ -55,6 +56,7 @@ def test_one_small_file_is_subtracted_without_the_imports_of_others(program, tmp
     assert said.splitlines()[-1] == "imported:"
 
 
+@pytest.mark.slow
 def test_a_program_of_images_is_planned_without_them_as_well(program, tmp_path):
     said = run("plan", program, "--output", tmp_path / "products")
     assert said.splitlines()[-1] == "imported:"

@@ -31,6 +31,7 @@ def test_show_says_all_settings_and_the_jobs(profiles, bkgflow_):
         assert line in out.splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cluster", ["threads", "local"])
 def test_check_has_a_small_unit_done_and_leaves_nothing(cluster, folder, bkgflow_):
     before = sorted(folder.iterdir())
@@ -41,6 +42,7 @@ def test_check_has_a_small_unit_done_and_leaves_nothing(cluster, folder, bkgflow
     assert sorted(folder.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_check_of_an_address_says_versions_memory_and_folders(cluster, folder, tmp_path, bkgflow_):
     code, out, _ = bkgflow_("clusters", "check", cluster, "--folder", folder / "program")
     assert code == 0
@@ -48,6 +50,7 @@ def test_check_of_an_address_says_versions_memory_and_folders(cluster, folder, t
     assert f"folder: {folder / 'program'}: seen" in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -64,6 +67,7 @@ def test_what_is_wrong_ends_with_a_word(words, said, profiles, folder, bkgflow_)
         assert word in err
 
 
+@pytest.mark.slow
 def test_check_says_which_folder_a_worker_does_not_see(cluster, folder, bkgflow_):
     code, _, err = bkgflow_("clusters", "check", cluster, "--folder", folder / "nowhere")
     assert code == 2

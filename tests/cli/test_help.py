@@ -69,6 +69,7 @@ def test_all_commands_are_there():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [words for words, _ in commands()], ids=" ".join)
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_help_names_every_option(words, flag, bkgflow_, monkeypatch):
@@ -108,6 +109,7 @@ def test_version(bkgflow_):
     assert bkgflow_("--version") == (0, f"bkgflow {bkgflow.__version__}\n", "")
 
 
+@pytest.mark.slow
 def test_help_is_light():
     """Help comes at once: nothing heavy is imported before a command needs it."""
     script = (

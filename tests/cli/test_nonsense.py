@@ -45,6 +45,7 @@ def test_nonsense_to_subtract(name, nonsense, bkgflow_):
     assert names(nonsense) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 @pytest.mark.parametrize("command", [("plan",), ("run", "--output=out", "--cluster=threads")])
 def test_nonsense_to_plan_and_run(name, command, nonsense, bkgflow_):

@@ -9,6 +9,8 @@ from bkgflow.campaign.events import UnitEnded, UnitTried
 from bkgflow.errors import SettingsError
 from tests.helpers.programs import Said, write_program
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def program(tmp_path):

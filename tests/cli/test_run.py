@@ -58,6 +58,7 @@ def test_run(folder, bkgflow_):
     assert "the run ended after" in log
 
 
+@pytest.mark.slow
 def test_run_with_a_bad_unit(folder, bkgflow_):
     spoil(folder)
     code, out, err = bkgflow_("run", "program", "--output", "out", "--cluster", "threads")
@@ -99,6 +100,7 @@ def test_all_skipped_is_good(folder, bkgflow_):
         assert units[0].header["S_BKDSUB"] == "SKIPPED"
 
 
+@pytest.mark.slow
 def test_a_run_again_keeps_the_log(folder, bkgflow_):
     for _ in range(2):
         assert bkgflow_("run", "program", "--output=out", "--cluster=threads")[0] == 0
@@ -170,6 +172,7 @@ def test_the_bar_names_what_runs_and_what_went_wrong(folder):
     assert "t2_rate.fits" in last and "t1_rate.fits" not in last
 
 
+@pytest.mark.slow
 def test_a_result_that_cannot_be_written_leaves_the_last_one(folder, bkgflow_, monkeypatch):
     """It is written whole: half of a result is worse than an old one."""
     monkeypatch.setattr("tempfile.tempdir", str(folder))  # where it is kept instead
@@ -206,6 +209,7 @@ def test_a_log_that_cannot_be_written(folder, bkgflow_):
     assert names("out") == ["bkgflow.log"]
 
 
+@pytest.mark.slow
 def test_pictures_that_cannot_be_written(folder, bkgflow_):
     (folder / "out").mkdir()
     (folder / "out" / "pictures").touch()

@@ -12,6 +12,7 @@ import bkgflow
 from tests.helpers.commands import names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "exposures", "associations"),
     [
@@ -37,6 +38,7 @@ def test_simulate(arguments, exposures, associations, tmp_path, bkgflow_):
     assert all(unit.verdict.to_do for unit in plan.units)
 
 
+@pytest.mark.slow
 def test_the_same_seed_makes_the_same_program(tmp_path, bkgflow_):
     made = []
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):

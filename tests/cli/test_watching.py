@@ -72,6 +72,7 @@ def test_without_its_package_metrics_are_refused_with_what_to_install(
     assert not Path("out").exists()
 
 
+@pytest.mark.slow
 def test_a_command_of_the_user_is_told_by_a_run(folder, bkgflow_):
     assert bkgflow_(*RUN, "--notify", "sh -c 'cat > told.json; echo \"$0\" > told.txt'")[0] == 0
     told = json.loads(Path("told.json").read_text())
@@ -79,6 +80,7 @@ def test_a_command_of_the_user_is_told_by_a_run(folder, bkgflow_):
     assert Path("told.txt").read_text() == told["text"] + "\n"
 
 
+@pytest.mark.slow
 def test_metrics_are_scraped_while_a_run_goes_on_and_gone_when_it_has_ended(folder):
     port, seen = free_port(), []
 

@@ -36,6 +36,7 @@ def refused(**given):
     return caught.value
 
 
+@pytest.mark.slow
 def test_good_files_are_taken_and_then_a_scheduler_must_answer(mine):
     assert "A scheduler must answer" in refused(**mine.given).rule
     together = mine.cert.with_name("together.pem")
@@ -123,6 +124,7 @@ def test_what_is_handed_over_are_names_of_files_that_count_from_anywhere(mine, m
     assert revived(json.loads(text)) == given
 
 
+@pytest.mark.slow
 def test_temporary_certificates_need_a_package_and_it_is_said_which():
     """In a process of its own, in which it is not there."""
     script = (

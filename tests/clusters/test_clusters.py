@@ -111,6 +111,7 @@ def left_to_compile():
     return warm_up(["slitless"]).compiled
 
 
+@pytest.mark.slow
 def test_workers_compile_before_a_run(opened):
     _, executor = opened
     executor.compile(["slitless"])
@@ -119,6 +120,7 @@ def test_workers_compile_before_a_run(opened):
     assert set(left) == {()}
 
 
+@pytest.mark.slow
 def test_a_cluster_is_one(opened):
     cluster, executor = opened
     assert isinstance(cluster, Cluster)
@@ -127,6 +129,7 @@ def test_a_cluster_is_one(opened):
     assert executor.worker_memory is None or executor.worker_memory >= GIB
 
 
+@pytest.mark.slow
 def test_every_unit_starts_and_ends_in_the_callers_thread(opened):
     _, executor = opened
     shared = ("share", 1)
@@ -174,6 +177,7 @@ def test_a_listener_that_is_stopped_stops_the_execution(opened):
 # What workers do
 
 
+@pytest.mark.slow
 def test_an_error_that_no_guard_caught_is_a_verdict(cluster):
     listener = Listener()
     with Address(cluster).open() as executor:
@@ -184,6 +188,7 @@ def test_an_error_that_no_guard_caught_is_a_verdict(cluster):
     assert verdict.error.retryable
 
 
+@pytest.mark.slow
 def test_what_is_lost_is_blocked():
     """The scheduler goes away while a unit is computed."""
     listener = Listener()
@@ -371,6 +376,7 @@ def test_a_dashboard_that_others_can_reach_asks_nobody_who_they_are(text, loopba
     assert all("asks nobody who they are" in each for each in endpoint.remarks)
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_is_not_there():
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))

@@ -49,6 +49,7 @@ def no_memory_unless_small(divisor):
     return NO_MEMORY if divisor == 1 else divisor
 
 
+@pytest.mark.slow
 def test_shared_results_are_computed_once_and_units_told_in_order(executor):
     tasks = {f"unit{number}": ends_with for number in range(60)} | {"free": ends_with}
     groups = {unit: f"shared{number // 20}" for number, unit in enumerate(tasks) if unit != "free"}
@@ -64,12 +65,14 @@ def test_shared_results_are_computed_once_and_units_told_in_order(executor):
     assert len(heard.threads) == 1
 
 
+@pytest.mark.slow
 def test_no_more_units_are_begun_than_a_window_has(executor):
     heard = Heard().execute(executor, Listed({str(n): partial(end_after, 0.0) for n in range(200)}))
     assert heard.states == {"COMPLETE": 200}
     assert heard.most <= window_for(4)
 
 
+@pytest.mark.slow
 def test_a_disk_that_fails_for_a_while_is_tried_again_later(executor, tmp_path):
     """A task tries three times by itself; the fourth time is another attempt."""
     work = Listed({"unit": partial(fails_at_first, str(tmp_path / "marks"), 3)})
@@ -80,6 +83,7 @@ def test_a_disk_that_fails_for_a_while_is_tried_again_later(executor, tmp_path):
     assert heard.states == {"COMPLETE": 1}
 
 
+@pytest.mark.slow
 def test_a_disk_that_keeps_failing_ends_its_unit_alone(executor, tmp_path):
     marks = str(tmp_path / "marks")
     work = Listed({"unit": partial(fails_at_first, marks, 99), "good": ends_with})
@@ -89,6 +93,7 @@ def test_a_disk_that_keeps_failing_ends_its_unit_alone(executor, tmp_path):
     assert len(list(Path(marks).iterdir())) == 6
 
 
+@pytest.mark.slow
 def test_memory_that_is_not_found_is_asked_for_again_and_then_blocks(executor):
     heard = Heard().execute(executor, Listed({"large": too_large}), max_retries=2)
     assert heard.states == {"BLOCKED": 1}
@@ -96,6 +101,7 @@ def test_memory_that_is_not_found_is_asked_for_again_and_then_blocks(executor):
     assert heard.ends["large"].passing is None
 
 
+@pytest.mark.slow
 def test_a_shared_result_without_memory_is_computed_in_smaller_bands(executor):
     groups = {f"unit{number}": "deep" for number in range(5)}
     tasks = dict.fromkeys(groups, ends_with) | {"other": ends_with}
@@ -106,6 +112,7 @@ def test_a_shared_result_without_memory_is_computed_in_smaller_bands(executor):
     assert work.built == {("deep", 1): 1, ("deep", 4): 1}
 
 
+@pytest.mark.slow
 def test_an_attempt_says_where_when_and_what_it_took(executor):
     before = datetime.now(UTC) - timedelta(seconds=1)
     heard = Heard().execute(executor, Listed({"unit": partial(end_after, 0.2)}))

@@ -244,6 +244,7 @@ def test_the_job_of_a_driver_can_be_requeued(kind):
     assert kind(driver="here").batch() is None
 
 
+@pytest.mark.slow
 def test_the_manifest_of_kubernetes():
     spec = Kubernetes(
         image="bkgflow:1", name="c", workers=3, cores=2, memory="4GiB", claim="disk",
@@ -290,6 +291,7 @@ def test_profiles_of_deploy_are_taken_and_broken_copies_are_not(name, tmp_path):
         choose(Path(broken)).check_options()
 
 
+@pytest.mark.slow
 def test_a_library_that_sets_handlers_of_signals_when_it_is_imported_changes_none():
     code = (
         "import signal; before = signal.getsignal(signal.SIGINT)\n"

@@ -16,6 +16,8 @@ from tests.helpers.validators import (
     validator_of,
 )
 
+pytestmark = pytest.mark.slow
+
 DEPLOY = ROOT / "deploy"
 FILES = sorted(
     path.relative_to(ROOT).as_posix()

@@ -59,6 +59,7 @@ class Answer(BaseHTTPRequestHandler):
         pass
 
 
+@pytest.mark.slow
 def test_health_is_asked_for_or_tried(tmp_path):
     check = (sys.executable, IMAGE / "healthcheck.py")
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)

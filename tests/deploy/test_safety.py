@@ -36,6 +36,7 @@ def pods(built) -> Iterator[tuple[str, dict]]:
     yield "driver", job["spec"]["template"]["spec"]
 
 
+@pytest.mark.slow
 def test_no_pod_may_more_than_it_needs(built):
     for _, pod in pods(built):
         assert pod["automountServiceAccountToken"] is False

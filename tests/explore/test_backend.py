@@ -62,6 +62,7 @@ def indexers(length):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(60), suppress_health_check=list(HealthCheck))
 @given(data=st.data(), which=st.integers(0, 5), chunked=st.booleans())
 def test_any_part_is_that_part_of_the_array(files, data, which, chunked):
@@ -152,6 +153,7 @@ def test_an_open_file_is_refused_with_the_cure(files):
         BkgflowBackend().open_dataset(stream)
 
 
+@pytest.mark.slow
 def test_the_wcs_is_there_where_there_is_one(tmp_path, rate):
     make_scene(tmp_path, MODES["A-R"])
     path = tmp_path / "program" / "e1_rate.fits"

@@ -24,6 +24,7 @@ def names(tree):
     return {each.name for each in tree.leaves}
 
 
+@pytest.mark.slow
 def test_every_exposure_is_a_node_with_what_its_headers_say(program):
     tree = bkgflow.open_program(program.folder)
     assert names(tree) == {path.stem for path in program.exposures}
@@ -74,6 +75,7 @@ def test_selections_that_cannot_be(program):
         bkgflow.open_stack([bkgflow.open_stack(program.exposures[:1])])
 
 
+@pytest.mark.slow
 def test_a_nod_is_target_and_background(tmp_path):
     program = simulate_nods(tmp_path, points=3)
     tree = bkgflow.open_program(program.associations)
@@ -81,6 +83,7 @@ def test_a_nod_is_target_and_background(tmp_path):
     assert names(tree.bkgflow.select(role="background")) == names(tree)
 
 
+@pytest.mark.slow
 def test_what_is_no_exposure_is_passed_over_with_its_reason(tmp_path):
     program = simulate_wfss(tmp_path, exposures=1, size=64)
     (tmp_path / "broken.fits").write_bytes(b"nothing")

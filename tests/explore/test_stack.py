@@ -312,6 +312,7 @@ clips = {
 }
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(30), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     picked=st.one_of(chosen, images),

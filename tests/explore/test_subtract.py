@@ -54,6 +54,7 @@ def assert_same(data, model):
         np.testing.assert_array_equal(found, array)
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(25), suppress_health_check=list(HealthCheck))
 @given(
     which=st.integers(0, 1),
@@ -90,6 +91,7 @@ def test_the_numbers_are_those_of_subtract(
     assert_same(eager, model)
 
 
+@pytest.mark.slow
 def test_a_part_of_a_target_is_that_part_of_the_whole(program):
     (_, cube), backgrounds = program
     target = bkgflow.open_exposure(cube)
@@ -138,6 +140,7 @@ def test_what_does_not_belong_together_is_refused(program, tmp_path):
         bkgflow.subtract_background(target, background.assign_attrs(detector="NRCA1"))
 
 
+@pytest.mark.slow
 def test_rejected_and_used_add_up_to_what_is_valid(program):
     _, backgrounds = program
     stack = bkgflow.open_stack([*backgrounds[:2], *backgrounds[3:]])

@@ -37,6 +37,7 @@ def without_places(data):
     return data
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(20), suppress_health_check=list(HealthCheck))
 @given(data=st.data(), memory=st.integers(1000, 100_000), sigma=st.sampled_from([1.0, 3.0]))
 def test_it_equals_what_lies_on_a_disk(program, data, memory, sigma):

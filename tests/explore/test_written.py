@@ -38,6 +38,7 @@ def subtracted(case, **options):
     return bkgflow.subtract_background(bkgflow.open_exposure(target), background, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("errors", [False, True])
 def test_a_product_is_the_one_that_subtract_makes(case, tmp_path, errors):
     data = subtracted(case, propagate_errors=errors)
@@ -63,6 +64,7 @@ def test_a_product_is_the_one_that_subtract_makes(case, tmp_path, errors):
     )
 
 
+@pytest.mark.slow
 def test_a_combined_background_is_written_as_one(case, tmp_path):
     _, backgrounds = case
     data = bkgflow.combine(bkgflow.open_stack(backgrounds))
@@ -106,6 +108,7 @@ def test_what_cannot_be_a_product_is_refused(case, tmp_path):
     assert bkgflow.open_exposure(tmp_path / "there.fits").sci.dtype == np.float32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [7, 64])
 def test_a_store_has_the_types_and_the_values(case, tmp_path, rows):
     data = subtracted(case, propagate_errors=True).chunk(y=rows, x=13)
@@ -123,6 +126,7 @@ def test_a_store_has_the_types_and_the_values(case, tmp_path, rows):
     assert again["filter" if "filter" in data.coords else "detector"].item()
 
 
+@pytest.mark.slow
 def test_flags_keep_their_meanings_in_zarr(case, tmp_path):
     bkgflow.open_exposure(case[0]).bkgflow.to_zarr(tmp_path / "x.zarr")
     with xr.open_zarr(tmp_path / "x.zarr") as data:

@@ -22,10 +22,12 @@ from tests.fuzz.watch import (
 )
 
 
+@pytest.mark.slow
 def test_damaged_files_end_in_a_word_or_a_right_product():
     assert list(file_findings(16, seed=11)) == []
 
 
+@pytest.mark.slow
 def test_damaged_associations_end_in_a_word():
     assert list(association_findings(10, seed=11)) == []
 
@@ -88,6 +90,7 @@ def test_what_no_case_allows_is_found(answer, word):
     assert bool(wrong(answer)) is bool(word)
 
 
+@pytest.mark.slow
 def test_a_process_that_is_lost_is_started_anew(tmp_path):
     trial = Trial()
     assert trial.ask(kind="no such thing")["state"].startswith("died")

@@ -9,6 +9,7 @@ from bkgflow import simulate
 from bkgflow.graph.build import PlannedWork
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("points", [3, 5])
 def test_those_that_unpack_a_family_are_light_and_no_others(points, tmp_path):
     program = simulate.simulate_nods(tmp_path / "nods", points=points, size=64)
@@ -20,6 +21,7 @@ def test_those_that_unpack_a_family_are_light_and_no_others(points, tmp_path):
     assert len(parts.keys) == points
 
 
+@pytest.mark.slow
 def test_a_single_background_has_no_light_task(tmp_path):
     program = simulate.simulate_imaging(tmp_path / "one", targets=2, backgrounds=3, size=64)
     work = PlannedWork(bkgflow.plan(program.folder, tmp_path / "out"))

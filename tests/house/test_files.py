@@ -231,6 +231,7 @@ class Touches:
         return isinstance(receiver, ast.Name) and receiver.id in self.imported
 
 
+@pytest.mark.slow
 def test_only_the_storage_touches_files():
     report(
         "Only bkgflow/io/storage may touch the file system: ask a Location, or publish:",

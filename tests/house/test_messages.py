@@ -100,6 +100,7 @@ def against(module: Module) -> Iterator[str]:
                 yield module.at(node, text)
 
 
+@pytest.mark.slow
 def test_every_error_says_what_must_hold():
     report(
         "The first argument of an error must be its rule, a sentence with 'must': "
@@ -108,6 +109,7 @@ def test_every_error_says_what_must_hold():
     )
 
 
+@pytest.mark.slow
 def test_there_are_errors_to_look_at():
     assert sum(1 for module in modules() for _ in rules(module)) > 100
 

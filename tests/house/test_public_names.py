@@ -6,6 +6,8 @@ import ast
 import importlib
 from collections.abc import Iterator
 
+import pytest
+
 import bkgflow
 from tests.helpers.sources import Module, modules, report
 
@@ -67,6 +69,7 @@ def dotted(module: Module) -> str:
     return ".".join(("bkgflow", *module.room.split("/"))).removesuffix(".__init__")
 
 
+@pytest.mark.slow
 def test_all_lists_the_public_names_of_a_module():
     """Functions and classes, and the values that another module takes."""
     asked = taken()
@@ -93,6 +96,7 @@ def test_all_lists_the_public_names_of_a_module():
     report("__all__ must list what a module makes for others, no more and no less:", findings())
 
 
+@pytest.mark.slow
 def test_nobody_takes_what_is_private_to_another_room():
     """A name with an underscore stays in its module."""
     findings = [

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import re
 
+import pytest
+
 from tests.helpers.sources import modules, report
 
 FILE, FUNCTION, ANYS = 330, 60, 166
@@ -26,6 +28,7 @@ def body_length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return length
 
 
+@pytest.mark.slow
 def test_no_function_is_too_long():
     report(
         f"A function must have no more than {FUNCTION} lines beside its docstring:",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+import pytest
+
 from tests.helpers.sources import modules_of_tests, report
 
 PATCHES = {"setattr", "delattr", "patch", "object"}
@@ -14,6 +16,7 @@ def is_test(dotted: str) -> bool:
     return any(word.startswith("test_") or word == "conftest" for word in dotted.split("."))
 
 
+@pytest.mark.slow
 def test_no_test_takes_from_another():
     def findings() -> Iterator[str]:
         for module in modules_of_tests():
@@ -54,6 +57,7 @@ def patched(node: ast.Call) -> str | None:
     return None
 
 
+@pytest.mark.slow
 def test_no_test_patches_a_private_name():
     """What is passed in needs no patching: a storage, a clock, a cluster."""
 

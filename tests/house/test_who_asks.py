@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+import pytest
+
 from tests.helpers.sources import Module, modules, report
 
 KINDS = {"image", "slitless", "wfss", "soss", "template"}
@@ -30,6 +32,7 @@ def comparisons(module: Module) -> Iterator[tuple[ast.AST, set[str]]]:
             yield node, words(node.value)
 
 
+@pytest.mark.slow
 def test_only_the_kinds_ask_which_kind():
     report(
         "Only bkgflow/kinds may ask of which kind a unit is: give Kind a method that says the"
@@ -44,6 +47,7 @@ def test_only_the_kinds_ask_which_kind():
     )
 
 
+@pytest.mark.slow
 def test_only_the_clusters_ask_which_cluster():
     def findings() -> Iterator[str]:
         for module in modules():

@@ -6,6 +6,8 @@ import ast
 import re
 from collections.abc import Iterator
 
+import pytest
+
 from bkgflow.settings import StepSettings
 from tests.helpers.sources import ROOT, modules, report
 
@@ -72,6 +74,7 @@ def identifiers(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
                 yield node, name
 
 
+@pytest.mark.slow
 def test_texts_have_no_old_words():
     def findings() -> Iterator[str]:
         for module in modules():
@@ -86,6 +89,7 @@ def test_texts_have_no_old_words():
     report("Code, messages and documents must use the house's words:", findings())
 
 
+@pytest.mark.slow
 def test_names_are_the_trades():
     new = OLD | METAPHORS
 

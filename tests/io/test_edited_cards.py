@@ -43,6 +43,7 @@ def set_by_astropy(header, keyword, value):
         header.insert(at, cut, useblanks=False)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::astropy.io.fits.verify.VerifyWarning")
 @given(headers(), st.data())
 @settings(max_examples=300, deadline=None)

@@ -103,6 +103,7 @@ def test_the_file_is_written_only_where_something_is_new(files, folder):
     assert file.stat().st_ino != before
 
 
+@pytest.mark.slow
 def test_the_next_plan_is_the_same_and_opens_no_file_that_stayed(tmp_path):
     for i in range(4):
         with make_model(np.full((4, 4), i, "f4")) as model:

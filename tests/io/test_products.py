@@ -65,6 +65,7 @@ def make(request):
     return product
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(6, 8), (3, 6, 8)])
 @pytest.mark.parametrize("errors", [True, False])
 def test_every_writer_gives_the_same(make, write_exposure, tmp_path, shape, errors):
@@ -98,6 +99,7 @@ def test_every_writer_gives_the_same(make, write_exposure, tmp_path, shape, erro
     assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_every_writer_takes_masks(make, slitless, tmp_path):
     with make(slitless, SKY, DONE, tmp_path / "t_bsub.fits") as product:
         np.testing.assert_array_equal(product.mask, SKY.mask)
@@ -105,6 +107,7 @@ def test_every_writer_takes_masks(make, slitless, tmp_path):
         assert product.meta.background.scaling_factor == 1 / 3
 
 
+@pytest.mark.slow
 def test_every_writer_leaves_alone_what_is_not_changed(make, slitless, tmp_path):
     skipped = Verdict(State.SKIPPED, "nothing to do", record=Record("1"))
     with (
@@ -134,6 +137,7 @@ def test_targets_that_grew_since_they_were_planned(write_exposure, tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["t_rate.fits"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("amend", [True, False])
 def test_combined_backgrounds(write_exposure, tmp_path, amend):
     """They are images with the target's metadata, whoever asks for them, before or after."""
@@ -178,6 +182,7 @@ def test_nothing_appears_before_it_is_published(write_exposure, tmp_path):
     assert [each.name for each in product.parent.iterdir()] == ["t_bsub.fits"]
 
 
+@pytest.mark.slow
 def test_products_go_wherever_they_are_published_to(write_exposure, tmp_path):
     path, store = write_exposure("t_rate.fits", np.ones((6, 6))), MemoryPublish()
     to = Location("memory://bucket/t_bsub.fits")
@@ -190,6 +195,7 @@ def test_products_go_wherever_they_are_published_to(write_exposure, tmp_path):
     assert_same(written, save_whole(path, tmp_path / "as_model.fits"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("amend", [True, False])
 def test_targets_may_lie_behind_a_url(write_exposure, tmp_path, amend):
     path = write_exposure("t_rate.fits", np.ones((6, 6)))
@@ -210,6 +216,7 @@ def models_held():
     return {id(each) for each in everything if issubclass(type(each), datamodels.ImageModel)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("amend", [True, False])
 def test_nothing_of_a_target_is_held_while_its_product_waits(slitless, tmp_path, amend):
     changes = replace(SKY, mask=SKY.mask.copy())
@@ -232,6 +239,7 @@ def test_writers_are_small():
     assert len(pickle.dumps(FitsWriter())) < 300
 
 
+@pytest.mark.slow
 def test_an_unknown_stdatamodels_is_asked_itself(write_exposure, tmp_path, caplog):
     """Its files may be other than those that this code knows; the log says so once."""
     path = write_exposure("t_rate.fits", np.ones((6, 6)))

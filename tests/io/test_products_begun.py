@@ -31,6 +31,7 @@ def begun_and_made(path, to, changes=LOWERED, verdict=DONE, foreseen=(FORESEEN, 
     return there
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lines", [0, 1, 30, 70, 200])
 def test_a_guess_that_is_wrong_costs_nothing_but_time(write_exposure, tmp_path, lines):
     """The header grows by more or less than was foreseen, and with it the place of every array."""
@@ -44,12 +45,14 @@ def test_a_guess_that_is_wrong_costs_nothing_but_time(write_exposure, tmp_path, 
     np.testing.assert_array_equal(fits.getdata(tmp_path / "a.fits", "ERR"), hdu.data)
 
 
+@pytest.mark.slow
 def test_an_array_that_changes_after_all_is_changed(write_exposure, tmp_path):
     path = write_exposure("a_rate.fits", NOISE)
     begun_and_made(path, tmp_path / "a.fits", foreseen=(unedited(["SCI"]), DONE))
     assert_same(tmp_path / "a.fits", save_whole(path, tmp_path / "b.fits"))
 
 
+@pytest.mark.slow
 def test_a_mask_moves_what_is_behind_it(tmp_path):
     path = simulate_wfss(tmp_path, exposures=1, size=128).exposures[0]
     foreseen = replace(FORESEEN, mask=np.broadcast_to(np.bool_(0), (128, 128)), scaling_factor=1.0)
@@ -65,6 +68,7 @@ SETTLED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2, 300])
 @pytest.mark.parametrize("which", SETTLED)
 def test_what_was_settled_is_kept_only_if_it_is_what_is_done(tmp_path, which, threads):
@@ -82,6 +86,7 @@ def test_what_was_settled_is_kept_only_if_it_is_what_is_done(tmp_path, which, th
     assert_same(tmp_path / "a.fits", save_whole(path, tmp_path / "b.fits", at_last))
 
 
+@pytest.mark.slow
 def test_edits_that_are_not_made_after_all_leave_nothing(tmp_path):
     path = simulate_wfss(tmp_path, exposures=1, size=128).exposures[0]
     to = Location.of(tmp_path / "a.fits")
@@ -149,6 +154,7 @@ def guesses(monkeypatch):
     return found
 
 
+@pytest.mark.slow
 def test_what_is_foreseen_of_images_comes_true(write_exposure, tmp_path, guesses):
     paths = [write_exposure(f"{name}_rate.fits", NOISE + ord(name)) for name in "abcd"]
     out = tmp_path / "out"
@@ -159,6 +165,7 @@ def test_what_is_foreseen_of_images_comes_true(write_exposure, tmp_path, guesses
     assert right and right_too and few > fewer > 0
 
 
+@pytest.mark.slow
 def test_what_is_foreseen_of_fits_comes_true(tmp_path, guesses):
     slitless = simulate_wfss(tmp_path / "wfss", exposures=1, size=256)
     soss = simulate_soss(tmp_path / "soss", integrations=4, segments=1, subarray="SUBSTRIP96")

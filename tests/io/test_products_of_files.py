@@ -61,6 +61,7 @@ def exposure(request, tmp_path_factory):
     return make[request.param]().exposures[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", [None, "SKIPPED"])
 @pytest.mark.parametrize("state", [State.COMPLETE, State.SKIPPED])
 def test_what_became_of_an_imprint_is_a_card_and_a_node(state, before, tmp_path):
@@ -75,6 +76,7 @@ def test_what_became_of_an_imprint_is_a_card_and_a_node(state, before, tmp_path)
     assert fits.getheader(streamed)["S_IMPRNT"] == state.value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 3])
 def test_simulated_products_are_the_models(exposure, tmp_path, threads):
     streamed, whole = write_both(exposure, tmp_path, amended=True, threads=threads)
@@ -82,6 +84,7 @@ def test_simulated_products_are_the_models(exposure, tmp_path, threads):
     assert tree_text(streamed) == tree_text(whole)
 
 
+@pytest.mark.slow
 def test_files_that_were_touched_open_as_their_model(exposure, tmp_path):
     """A card that stdatamodels did not write: the tree is made to say what the headers say."""
     touched = tmp_path / exposure.name
@@ -122,6 +125,7 @@ TOUCHES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("touch", TOUCHES)
 def test_touched_headers_are_kept_and_open_as_their_model(tmp_path, touch):
     path = tmp_path / "t_rate.fits"
@@ -177,6 +181,7 @@ def plain(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 @given(touches, st.sets(st.sampled_from(KEYWORDS), max_size=3))
 @settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
 def test_headers_touched_at_random_open_as_their_model(plain, tmp_path_factory, touches, gone):
@@ -226,6 +231,7 @@ def test_products_are_as_stdatamodels_wrote_them(exposure, tmp_path):
         assert model.meta.cal_step.bkg_subtract == "SKIPPED"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "steps",
     [{"assign_wcs": "COMPLETE"}, {"wfss_contam": "SKIPPED"}, {"bkg_subtract": "SKIPPED"}, {}],
@@ -274,6 +280,7 @@ def test_trees_without_the_places_of_a_product_are_left_to_the_model(tmp_path, n
     assert not intact(changed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blocks", [1, 3])
 def test_arrays_in_the_tree_stay_readable(tmp_path, blocks):
     """The blocks behind the tree move when it grows, and their index with them."""
@@ -300,6 +307,7 @@ EXTRA = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", EXTRA)
 def test_other_images_stay_what_they_are(tmp_path, kind):
     path = tmp_path / "t_rate.fits"
@@ -368,6 +376,7 @@ def test_pipeline_products_are_the_models(real_data, tmp_path):
         assert_opens_the_same(*write_both(path, tmp_path))
 
 
+@pytest.mark.slow
 def test_compressed_files_are_read_through(write_exposure, tmp_path):
     path = write_exposure("t_rate.fits", np.arange(64.0).reshape(8, 8))
     packed = tmp_path / "t_rate.fits.gz"
@@ -375,6 +384,7 @@ def test_compressed_files_are_read_through(write_exposure, tmp_path):
     assert_same(*write_both(packed, tmp_path, threads=2))
 
 
+@pytest.mark.slow
 def test_rows_beyond_one_part(write_exposure, tmp_path):
     rows = 3 * PART_BYTES // (4 * 1024) + 5
     sci = np.random.default_rng(1).normal(size=(2, rows, 1024)).astype(np.float32)
@@ -383,6 +393,7 @@ def test_rows_beyond_one_part(write_exposure, tmp_path):
     assert_same(*write_both(exposure, tmp_path, threads=4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bitpix", ["float64", "int16", "scaled"])
 def test_other_types_become_the_models(tmp_path, bitpix):
     """SCI that is not float32 in the file is so in the product, as a data model has it."""
@@ -399,6 +410,7 @@ def test_other_types_become_the_models(tmp_path, bitpix):
     assert fits.getheader(streamed, "SCI")["BITPIX"] == -32
 
 
+@pytest.mark.slow
 def test_without_a_model_type(write_exposure, tmp_path):
     path = write_exposure("t_rate.fits", np.ones((6, 6)))
     with fits.open(path, mode="update") as units:
@@ -437,6 +449,7 @@ print(high() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the high-water mark is Linux's")
 def test_pixels_are_not_held(write_exposure, tmp_path):
     small = write_exposure("small_rateints.fits", np.zeros((1, 8, 8)))

@@ -15,6 +15,8 @@ from bkgflow.io.products.fits import FitsWriter
 from bkgflow.simulate import simulate_wfss
 from tests.helpers.products import SKY, add_extra, assert_same, rehash, saved, tree_text, write_both
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def slitless(tmp_path_factory):

@@ -62,6 +62,7 @@ def our_boxes(model, mode, catalog, ranges, limit=None, **options):
     return grism_boxes(corners.x, corners.y, model.data.shape, mode.axis)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", few_fast(MODES, 1))
 def test_masks_are_the_peers_to_the_pixel(name, tmp_path):
     """15 random scenes a mode: places on the detector, sizes, magnitudes, some without one."""
@@ -144,6 +145,7 @@ def test_an_order_that_the_wcs_lacks(tmp_path):
         source_corners(facts_of(model), catalog, {7: (5.0, 9.0)}, skip_unknown=True)
 
 
+@pytest.mark.slow
 def test_a_saved_exposure_gives_the_same_corners(tmp_path):
     model = exposure(NIRCAM, SHAPE, (30, 40))
     rng = np.random.default_rng(4)
@@ -188,6 +190,7 @@ def test_a_missing_column_is_named(tmp_path, column):
     assert caught.value.file == str(path)
 
 
+@pytest.mark.slow
 def test_catalogues_that_cannot_be_used(tmp_path):
     rng = np.random.default_rng(1)
     with pytest.raises(FileError, match="readable"):
@@ -320,6 +323,7 @@ def test_a_reference_is_cut_by_detector_coordinates(tmp_path):
         read_templates(path, Window(0, 25, 100, 50), instrument="NIRCAM")
 
 
+@pytest.mark.slow
 def test_dq_def_is_applied_as_the_data_model_does(tmp_path):
     table = np.array(
         [(0, 1, "HOT", "hot"), (1, 2, "DO_NOT_USE", "bad")],
@@ -384,6 +388,7 @@ def test_references_that_cannot_be_used(tmp_path):
 # all together
 
 
+@pytest.mark.slow
 def test_slitless_inputs(tmp_path):
     rng = np.random.default_rng(9)
     model = exposure(NIRCAM, SHAPE, (30, 40))
@@ -411,6 +416,7 @@ def test_slitless_inputs(tmp_path):
     assert caught.value.file == "/program/jw1_rate.fits"
 
 
+@pytest.mark.slow
 def test_exposures_without_a_grism_wcs(tmp_path):
     rng = np.random.default_rng(9)
     catalog = write_catalog(tmp_path / "c.ecsv", NIRCAM, SHAPE, (0, 0), 5, rng)

@@ -27,6 +27,7 @@ def write_library(tmp_path):
     return write
 
 
+@pytest.mark.slow
 def test_a_library_is_read_as_it_was_written(write_library):
     templates = make_library(np.random.default_rng(0), 3)
     found = read_library(write_library(templates))
@@ -86,6 +87,7 @@ def test_what_is_no_reference_is_refused(tmp_path):
         read_library(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", [1, 2, 4, 9])
 def test_a_file_streams_what_it_holds(write_exposure, at_once):
     rng = np.random.default_rng(2)

@@ -43,12 +43,14 @@ def assert_truth(field, given, rule=EXACT, radius=CORE, wrong=0.004):
         assert not (field.cores(i, radius - 1) & ~mask).any()
 
 
+@pytest.mark.slow
 def test_a_catalog_of_positions(field, tmp_path):
     path = tmp_path / "stars.csv"
     Table({"RA": field.ra, "Dec": field.dec}).write(path)
     assert_truth(field, path, MaskRule(grow=CORE), wrong=0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", [None, "arcsec", "arcmin"])
 def test_radii_of_a_catalog_count(field, tmp_path, unit):
     table = Table({"ra": field.ra, "dec": field.dec})
@@ -86,6 +88,7 @@ def test_growth_of_a_segmentation_image(field, tmp_path):
     assert not (mask & ~field.cores(0, CORE + 3)).any()
 
 
+@pytest.mark.slow
 def test_a_mosaic_with_its_segmentation_image_beside_it(field, tmp_path):
     """Only the mosaic knows where it lies, as a gwcs with distortion."""
     header = write_map(tmp_path / "a_segm.fits", field, wcs=gwcs_of, keys=False)
@@ -194,6 +197,7 @@ def test_a_store_that_does_not_answer_is_named(monkeypatch):
         find_masking("s3://bucket/map.fits")
 
 
+@pytest.mark.slow
 def test_maps_of_regions(tmp_path):
     values = np.zeros((1024, 1032), np.int16)
     values[:, 300:] = -3

@@ -92,6 +92,7 @@ def test_the_facts_are_the_same(facts_of):
     assert (image.n_integrations, image.shape, image.n_pixels) == (None, (20, 30), 600)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(20, 30), (1, 20, 30), (5, 20, 30)])
 def test_any_window_is_read(facts_of, shape):
     model = make(shape)
@@ -148,6 +149,7 @@ def test_what_a_source_does_not_hold_is_nothing(facts_of):
             np.testing.assert_array_equal(out, np.full((6, 6), nothing, TYPES[layer]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODES)
 def test_the_wcs_is_the_models(facts_of, name):
     model = exposure(MODES[name], (60, 80), (30, 40))

@@ -292,6 +292,7 @@ def draft_of(storage, data, fault=None, name="a.fits"):
     return draft
 
 
+@pytest.mark.slow
 def test_a_draft_appears_when_it_is_published(storage):
     draft = draft_of(storage, b"new")
     assert draft.path.name == "a.fits"
@@ -303,6 +304,7 @@ def test_a_draft_appears_when_it_is_published(storage):
     assert storage.read(draft.location) == b"new"
 
 
+@pytest.mark.slow
 def test_the_old_file_stays_until_the_new_one_is_whole(storage):
     draft_of(storage, b"old").publish()
     draft = draft_of(storage, b"new")
@@ -312,11 +314,13 @@ def test_the_old_file_stays_until_the_new_one_is_whole(storage):
     assert storage.left() == ["a.fits"]
 
 
+@pytest.mark.slow
 def test_what_is_discarded_leaves_nothing(storage):
     draft_of(storage, b"new").discard()
     assert storage.left() == []
 
 
+@pytest.mark.slow
 def test_a_full_disk_while_it_is_published(storage):
     draft_of(storage, b"old").publish()
     with pytest.raises(OutputError, match="No space left") as caught:
@@ -326,6 +330,7 @@ def test_a_full_disk_while_it_is_published(storage):
     assert storage.left() == ["a.fits"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("problem", "raised"),
     [
@@ -340,6 +345,7 @@ def test_an_error_while_it_is_written(storage, problem, raised):
     assert storage.left() == []
 
 
+@pytest.mark.slow
 def test_a_draft_that_nobody_wrote(storage):
     draft = storage.publish().prepare(Location.of(storage.folder / "a.fits"))
     with pytest.raises(OutputError, match="No such file"):
@@ -347,6 +353,7 @@ def test_a_draft_that_nobody_wrote(storage):
     assert storage.left() == []
 
 
+@pytest.mark.slow
 def test_drafts_of_one_location_do_not_meet(storage):
     start = threading.Barrier(8)
 
@@ -366,6 +373,7 @@ def test_drafts_of_one_location_do_not_meet(storage):
     assert storage.left() == ["a.fits"]
 
 
+@pytest.mark.slow
 def test_scratch_names_are_what_headers_can_say(storage):
     draft = draft_of(storage, b"x", name="Mö?ve.fits")
     assert draft.path.name == "M___ve.fits" or draft.path.name == "M__ve.fits"
@@ -373,6 +381,7 @@ def test_scratch_names_are_what_headers_can_say(storage):
     assert storage.left() == ["Mö?ve.fits"]
 
 
+@pytest.mark.slow
 def test_small_files_are_whole_too(storage):
     to = Location.of(storage.folder / "plan.json")
     write_text(to, "first – é", storage.publish())

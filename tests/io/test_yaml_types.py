@@ -26,6 +26,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(VALUES)
 def test_what_is_written_is_what_yaml_writes_and_reads(value):
     text = yaml.dump(value, Dumper=Dumper, allow_unicode=True)
@@ -33,6 +34,7 @@ def test_what_is_written_is_what_yaml_writes_and_reads(value):
     assert yaml.load(text, Loader=Loader) == yaml.load(text, Loader=yaml.CSafeLoader)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["{}", "'{}'", "!!str {}", "[{}, {}]", "{{a: {}}}", "!mine {}"])
 @pytest.mark.parametrize("looks", LOOKS)
 def test_every_looks_has_the_tag_that_yaml_gives_it(looks, style):

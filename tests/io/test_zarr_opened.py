@@ -64,6 +64,7 @@ def test_coordinates_count_the_detectors_pixels(write_exposure, tmp_path):
     assert (int(data.x[0]), int(data.y[0])) == (100, 40)
 
 
+@pytest.mark.slow
 def test_nothing_is_read_before_it_is_asked_for(group_of):
     group = group_of(np.ones((600, 700)))
     store = CountingStore(LocalStore(group, read_only=True))
@@ -83,6 +84,7 @@ def test_flags_are_those_of_the_pipeline(group_of):
     assert flags == {name: dqflags.pixel[name] for name in flags}
 
 
+@pytest.mark.slow
 def test_a_mask_is_an_array_as_well(tmp_path):
     from bkgflow.simulate import simulate_wfss
 
@@ -175,6 +177,7 @@ def test_however_large_an_array_is_its_cut_is_sound(ny, nx, integrations):
     assert math.prod(cut.shards) <= max(SHARD_PIXELS, math.prod(cut.chunks[:-1]) * cut.shards[-1])
 
 
+@pytest.mark.slow
 def test_dask_chunks_of_whole_shards_are_written_and_others_refused(tmp_path):
     shape = (5, 1300, 1032)
     cut, encoding = cut_of(shape), {"sci": encoding_of(shape)}

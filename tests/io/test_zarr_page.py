@@ -48,6 +48,7 @@ def group(tmp_path_factory):
     return zarr.open_group(folder / "t.zarr", mode="r")
 
 
+@pytest.mark.slow
 def test_every_array_is_in_the_table_with_its_type_axes_and_units(group):
     said = {row[0].strip("`"): row[1:] for row in table("array")}
     found = dict(group.arrays())

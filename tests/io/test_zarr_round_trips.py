@@ -143,6 +143,7 @@ def test_extensions_of_a_users_own_come_back(write_exposure, tmp_path):
     assert_whole(path, tmp_path)
 
 
+@pytest.mark.slow
 def test_bytes_that_pad_an_array_come_back(write_exposure, tmp_path):
     path = write_exposure("t_rate.fits", np.ones((6, 6)))
     raw = bytearray(path.read_bytes())
@@ -153,6 +154,7 @@ def test_bytes_that_pad_an_array_come_back(write_exposure, tmp_path):
     assert_whole(path, tmp_path)
 
 
+@pytest.mark.slow
 def test_arrays_of_several_shards_come_back(write_exposure, tmp_path):
     rng = np.random.default_rng(5)
     path = write_exposure("t_rateints.fits", rng.normal(size=(2, 1300, 1032)))
@@ -164,6 +166,7 @@ def test_arrays_of_several_shards_come_back(write_exposure, tmp_path):
 # The tree.
 
 
+@pytest.mark.slow
 def test_a_tree_in_json_says_all_that_the_tree_says(tmp_path):
     path = simulate_wfss(tmp_path, exposures=1, size=64).exposures[0]
     content = asdf_of(path)
@@ -191,6 +194,7 @@ trees = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.dictionaries(st.text(min_size=1, max_size=8), trees, max_size=4))
 def test_any_tree_comes_back(tree):

@@ -29,6 +29,7 @@ def source(rng, depth, *, wide):
     return model_facts(model, "x").source
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(60), deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),

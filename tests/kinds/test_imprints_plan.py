@@ -54,6 +54,7 @@ def associations(nods, to, imprints):
 OWN = [f"i{i}_rate.fits" for i in range(4)]
 
 
+@pytest.mark.slow
 def test_results_with_another_imprint_have_another_key(nods, tmp_path):
     plans = {
         name: bkgflow.plan(associations(nods, tmp_path / name, imprints), tmp_path / "out")
@@ -84,6 +85,7 @@ def test_each_exposure_and_each_imprint_is_in_the_plan_once(nods, tmp_path):
     assert plan.costs.unit_task > without.costs.unit_task
 
 
+@pytest.mark.slow
 def test_numbers_do_not_depend_on_bands_strips_or_threads(nods, tmp_path):
     folder = associations(nods, tmp_path / "a", OWN)
     products = []
@@ -97,6 +99,7 @@ def test_numbers_do_not_depend_on_bands_strips_or_threads(nods, tmp_path):
     assert products[0] == products[1] == products[2]
 
 
+@pytest.mark.slow
 def test_a_nod_pattern_has_the_truth(nods, tmp_path):
     out = tmp_path / "out"
     bkgflow.run(bkgflow.plan(associations(nods, tmp_path / "a", OWN), out), "threads")
@@ -108,6 +111,7 @@ def test_a_nod_pattern_has_the_truth(nods, tmp_path):
             assert (units["DQ"].data == 15).all()
 
 
+@pytest.mark.slow
 def test_the_graph_of_many_units_with_imprints_stays_small(tmp_path):
     """Each unit with a background and two imprints of its own."""
     save_as(tmp_path / "xxx_rate.fits", nirspec(noise(1, 8, 8)))
@@ -126,6 +130,7 @@ def test_the_graph_of_many_units_with_imprints_stays_small(tmp_path):
     assert len(cloudpickle.dumps(build(plan).tasks)) < 10_000 * len(plan.units)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [None, 4])
 def test_a_target_with_an_imprint_streams_within_what_the_plan_promises(depth, tmp_path):
     """Of an image some rows at a time are held; of a cube the imprint, and no integration."""

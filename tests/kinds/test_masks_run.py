@@ -53,6 +53,7 @@ def residual(field, i, model):
     return (model.data - field.light[i])[..., good if good.ndim == 2 else good[0]]
 
 
+@pytest.mark.slow
 def test_masked_sources_do_not_bias_the_background(field):
     target, *others = field.paths
     plain = bkgflow.subtract(target, others)
@@ -71,6 +72,7 @@ def test_masked_sources_do_not_bias_the_background(field):
     assert all(0.05 < each < 0.4 for each in shares)
 
 
+@pytest.mark.slow
 def test_dithers_of_a_crowded_field_give_its_sky(tmp_path):
     """The sky of each exposure is known: what is left of it beside the noise of five others."""
     program = simulate_dithers(tmp_path / "program", points=6, size=160, drift=0.05)
@@ -97,6 +99,7 @@ def test_dithers_of_a_crowded_field_give_its_sky(tmp_path):
     assert abs(left["scaled"][1]) < 0.3 * left["scaled"][0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "made"), [("offset", {"levels": LEVELS}), ("factor", {"factors": FACTORS})]
 )
@@ -114,6 +117,7 @@ def test_what_is_recorded_is_what_was_done_to_the_sky(tmp_path, mode, made):
     assert found["settings"]["bkg_scale"] == mode
 
 
+@pytest.mark.slow
 def test_regions_are_scaled_apart(tmp_path, regions):
     field = write_field(tmp_path / "field", 3, seed=4)
     with datamodels.open(str(field.paths[1])) as model:
@@ -130,6 +134,7 @@ def test_regions_are_scaled_apart(tmp_path, regions):
     assert max(abs(one), abs(two)) < 0.2
 
 
+@pytest.mark.slow
 def test_err_follows_a_factor(tmp_path):
     field = write_field(tmp_path / "field", 2, factors=[1, 0.5], stars=0)
     options = {"propagate_errors": True, "mask_sources": "detect"}
@@ -160,6 +165,7 @@ WAYS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("i", "way"), WAYS, ids=str)
 def test_run_call_model_and_stack_give_the_same_numbers(field, regions, tmp_path, i, way):
     way = dict(way)
@@ -279,6 +285,7 @@ def test_keys_know_masks_and_scales(field, tmp_path):
     assert not set(first[1]) & set(keys(field, tmp_path, mask_sources=tmp_path / "map.fits")[1])
 
 
+@pytest.mark.slow
 def test_targets_share_a_background_unless_it_is_scaled(tmp_path):
     field = write_field(tmp_path / "field", 4, backgrounds=False)
     names = [path.name for path in field.paths]
@@ -288,6 +295,7 @@ def test_targets_share_a_background_unless_it_is_scaled(tmp_path):
         assert len(bkgflow.plan(tmp_path / "field", tmp_path / "out", **way).shared) == number
 
 
+@pytest.mark.slow
 def test_too_few_pixels_in_common_stop_one_target_and_no_other(tmp_path):
     """They are combined in the same tasks: they have a background in common."""
     field = write_field(tmp_path / "field", 4, stars=3, backgrounds=False)
@@ -318,6 +326,7 @@ def test_a_region_too_small_to_be_seen_is_refused(tmp_path):
         bkgflow.subtract(*field.paths, bkg_scale="offset", bkg_scale_map=tmp_path / "map.fits")
 
 
+@pytest.mark.slow
 def test_a_background_beyond_a_region_is_left_alone_there(tmp_path, regions):
     field = write_field(tmp_path / "field", 2, stars=0)
     with fits.open(field.paths[1], mode="update") as hdus:
@@ -328,6 +337,7 @@ def test_a_background_beyond_a_region_is_left_alone_there(tmp_path, regions):
         assert left == pytest.approx(1, rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("factor", [-1.0, 0.0])
 def test_a_factor_that_means_nothing_is_refused(tmp_path, factor):
     field = write_field(tmp_path / "field", 2, factors=[1, factor], stars=0)
@@ -349,6 +359,7 @@ def test_a_stack_without_a_target_has_no_level(field):
         bkgflow.open_stack(field.paths, bkg_scale="offset")
 
 
+@pytest.mark.slow
 def test_levels_that_are_matched_raise_no_warning(tmp_path):
     field = write_field(tmp_path / "field", 5, levels=[0, 0, 0, 0, 40], stars=0)
     with bkgflow.subtract(field.paths[0], field.paths[1:], bkg_outlier=0.25) as product:
@@ -386,6 +397,7 @@ def test_a_cube_is_looked_at_as_the_mean_of_what_is_good(field):
     np.testing.assert_array_equal(rows, seen[[3, 50]])
 
 
+@pytest.mark.slow
 def test_the_picture_shows_what_is_masked(field):
     stack = bkgflow.open_stack(field.paths, mask_sources="detect")
     figure = bkgflow.plot.mask(stack)
@@ -399,6 +411,7 @@ def test_the_picture_shows_what_is_masked(field):
         bkgflow.plot.mask(bkgflow.open_stack(field.paths))
 
 
+@pytest.mark.slow
 def test_a_mask_may_be_changed_before_it_is_combined(field):
     stack = bkgflow.open_stack(field.paths[:3], mask_sources="detect")
     nothing = bkgflow.combine(stack.assign(mask=stack["mask"] & False))

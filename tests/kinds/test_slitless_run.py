@@ -19,6 +19,8 @@ from tests.helpers import crds_cache
 from tests.helpers.pace import few_fast
 from tests.helpers.slitless import CORNER, MODES, SCALE, SHAPE, make_scene, write_reference
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=few_fast(["A-R", "B-C", "NIS-R", "MIRI"], 1))
 def scene(request, tmp_path):
@@ -154,7 +156,6 @@ def test_two_components_are_fitted_together(niriss, tmp_path):
     assert len(record["scaling_factor_covariance"]) == 2
 
 
-@pytest.mark.slow
 def test_a_crowded_field_fails_by_boxes_and_not_by_residuals(tmp_path):
     program, references = make_scene(tmp_path, MODES["NIS-R"], sources=4000)
     plans = {
@@ -189,7 +190,6 @@ def test_bad_inputs_name_their_file(niriss, tmp_path):
     assert unit.verdict.error.file.endswith("nowhere.fits")
 
 
-@pytest.mark.slow
 def test_a_stop_by_rms_without_a_dispersion_axis_names_the_exposure(niriss, tmp_path):
     program, references = niriss
     with datamodels.open(program / "e1_rate.fits") as model:

@@ -42,6 +42,7 @@ def records(result):
     return found
 
 
+@pytest.mark.slow
 def test_segments_share_one_fit(series, tmp_path):
     plan = planned(series, tmp_path / "out")
     assert len(plan.units) == 3
@@ -77,6 +78,7 @@ def test_each_file_for_itself_is_the_peers_way(series, tmp_path):
                 assert library.data.shape[0] == len(own.meta.bkgflow.instance["template_rms"])
 
 
+@pytest.mark.slow
 def test_each_integration_has_its_scales(series, tmp_path):
     result = bkgflow.run(planned(series, tmp_path / "out", soss_fit="integration"), "threads")
     for record in records(result):
@@ -84,6 +86,7 @@ def test_each_integration_has_its_scales(series, tmp_path):
         assert len(record["right_scale_error"]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["exposure", "integration"])
 def test_the_picture_has_the_scales_of_all_segments(series, tmp_path, mode):
     result = bkgflow.run(planned(series, tmp_path / "out", soss_fit=mode), "threads")
@@ -113,6 +116,7 @@ def test_a_picture_of_a_segment_is_written(series, tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_one_exposure_here_and_now(series, tmp_path):
     path = series.folder / series.truth.exposures[0].name
     with (
@@ -125,6 +129,7 @@ def test_one_exposure_here_and_now(series, tmp_path):
         assert not np.array_equal(from_path.data, model.data)
 
 
+@pytest.mark.slow
 def test_a_segment_gone_bad_does_not_lose_its_neighbours_fit(series, tmp_path):
     program = tmp_path / "program"
     program.mkdir()
@@ -157,6 +162,7 @@ def test_a_reference_of_a_wrong_shape_is_refused(series, tmp_path):
     assert {verdict.error.file for verdict in result.verdicts} == {str(tmp_path / "wrong.fits")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["exposure", "integration"])
 def test_a_segment_of_nan_among_good_ones(series, tmp_path, mode):
     program = tmp_path / "program"
@@ -182,6 +188,7 @@ def test_a_segment_of_nan_among_good_ones(series, tmp_path, mode):
         assert found[1]["left_scale"] == found[0]["left_scale"]
 
 
+@pytest.mark.slow
 def test_an_image_is_fitted_as_the_peer_fits_it(series, tmp_path):
     with datamodels.open(series.folder / series.truth.exposures[0].name) as model:
         image = datamodels.ImageModel(np.array(model.data[0]))
@@ -197,6 +204,7 @@ def test_an_image_is_fitted_as_the_peer_fits_it(series, tmp_path):
         np.testing.assert_allclose(own.data, theirs.data, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_full_frame_is_skipped(series, tmp_path):
     full = datamodels.ImageModel((2048, 2048))
     with datamodels.open(series.folder / series.truth.exposures[0].name) as model:
@@ -212,6 +220,7 @@ def test_a_full_frame_is_skipped(series, tmp_path):
         assert "2048 rows" in result.meta.bkgflow.instance["reason"]
 
 
+@pytest.mark.slow
 def test_a_filter_without_a_reference_is_skipped(series, tmp_path):
     path = tmp_path / "f277w_rateints.fits"
     with datamodels.open(series.folder / series.truth.exposures[0].name) as model:

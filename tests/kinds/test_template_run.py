@@ -67,6 +67,7 @@ def written(path, images, header=(), **cards):
     return str(path)
 
 
+@pytest.mark.slow
 def test_the_stray_light_and_the_level_are_found(program, done):
     plan, result = done
     assert [unit.kind for unit in plan.units] == ["template", "template"]
@@ -119,6 +120,7 @@ def test_the_picture_shows_mask_and_model(program, done):
     assert panels[1].title.startswith("mask")
 
 
+@pytest.mark.slow
 def test_every_way_gives_the_same_bits(program, done, tmp_path):
     path = program.exposures[0]
     arguments = {"override_bkg": str(program.references[0])}
@@ -152,6 +154,7 @@ def test_without_a_template_nothing_is_other(program, tmp_path):
     assert "template_maxiter" not in settings.only(KINDS.of("NIS_IMAGE").arguments)
 
 
+@pytest.mark.slow
 def test_backgrounds_that_are_given_too_are_left_and_named(tmp_path):
     made = simulate_imaging(tmp_path / "p", targets=1, backgrounds=1, size=64)
     rng = np.random.default_rng(0)
@@ -164,6 +167,7 @@ def test_backgrounds_that_are_given_too_are_left_and_named(tmp_path):
     assert any("background exposures are not used" in note for note in unit.notes)
 
 
+@pytest.mark.slow
 def test_one_fit_for_a_cube(cubes, tmp_path):
     [unit] = planned(cubes, tmp_path / "out").units
     path = subtract_to_file(unit.target, output_dir=tmp_path, override_bkg=str(cubes.references[0]))
@@ -186,6 +190,7 @@ def test_one_fit_for_a_cube(cubes, tmp_path):
     assert abs(np.nanmedian(left)) < 0.01
 
 
+@pytest.mark.slow
 def test_pixels_without_a_template_are_left_and_counted(program, tmp_path):
     image, header = template_of(program)
     image[40:50, 40:60] = np.nan
@@ -336,6 +341,7 @@ def test_a_template_of_other_exposures_is_refused(program, tmp_path, keyword, va
             assert said == "t.fits has PUPIL F115W, not F200W"
 
 
+@pytest.mark.slow
 def test_a_reference_for_slitless_exposures_leaves_images_alone(program, tmp_path):
     image, header = template_of(program)
     other = {"EXP_TYPE": "NIS_WFSS", "FILTER": "GR150R", "PUPIL": "F115W"}

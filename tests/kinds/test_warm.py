@@ -40,6 +40,7 @@ def python(code: str, **environment: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_after_a_warm_up_nothing_is_left_to_compile(tmp_path: Path) -> None:
     cache = str(tmp_path)
     first = python(WARM.format(kinds=None), NUMBA_CACHE_DIR=cache)
@@ -53,6 +54,7 @@ def test_after_a_warm_up_nothing_is_left_to_compile(tmp_path: Path) -> None:
     assert again.startswith("WarmUp(compiled=()")
 
 
+@pytest.mark.slow
 def test_what_an_installation_has_is_read_where_it_cannot_be_written(tmp_path: Path) -> None:
     """Numba is told to pass over the folder, as it does on a read-only disk."""
     # Nothing else on this machine is compiled for such a processor.
@@ -92,6 +94,7 @@ def test_means_of_integrations_need_kernels_beside() -> None:
     assert needed_for({"slitless"}, usual, cubes=True) == ["slitless"]
 
 
+@pytest.mark.slow
 def test_two_processes_compile_once(tmp_path: Path) -> None:
     code = WARM.format(kinds='["slitless"]')
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
@@ -104,12 +107,14 @@ def test_two_processes_compile_once(tmp_path: Path) -> None:
     assert all("kept=True" in text for text in said)
 
 
+@pytest.mark.slow
 def test_without_a_cache_it_says_so() -> None:
     said = python(WARM.format(kinds='["slitless"]'), NUMBA_CACHE_LOCATOR_CLASSES="ZipCacheLocator")
     assert "for this process alone" in said
     assert "kept=False" in said
 
 
+@pytest.mark.slow
 def test_a_kernel_is_made_anew_when_one_inside_changes(tmp_path: Path) -> None:
     """Numba by itself would look at the outer one's file only."""
     room = tmp_path / "room"
@@ -140,6 +145,7 @@ def test_a_kernel_is_made_anew_when_one_inside_changes(tmp_path: Path) -> None:
     assert found == [(40, 1), (40, 0), (60, 1)]  # what comes out, and how often it was compiled
 
 
+@pytest.mark.slow
 def test_processes_that_compile_for_different_types_keep_both(tmp_path: Path) -> None:
     """Numba alone would keep one of them, or one under the name of the other."""
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}

@@ -149,6 +149,7 @@ def test_agrees_with_astropy_on_images(
     assert compared > 0.9 or ties or shape[1] * shape[2] < 20
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(250), deadline=None)
 @given(data=st.data(), sigma=SIGMAS, maxiters=MAXITERS, width=st.sampled_from([32, 64]))
 def test_agrees_with_astropy_on_any_value(
@@ -168,6 +169,7 @@ def test_agrees_with_astropy_on_many_integrations(n: int, maxiters: int | None) 
     assert check(*stack(n, (n, 3, 50), "outliers", 0.02), 3.0, maxiters) > 0.95
 
 
+@pytest.mark.slow
 def test_agrees_with_the_reference_step() -> None:
     datamodels = pytest.importorskip("stdatamodels.jwst.datamodels")
     peer = pytest.importorskip("jwst.background.background_sub")
@@ -335,6 +337,7 @@ def test_without_err_all_else_is_the_same(
             np.testing.assert_array_equal(getattr(got, name), getattr(want, name), name)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
@@ -452,6 +455,7 @@ def reach(values: Array) -> Array:
     return np.abs(values - np.median(values, axis=0)).max(axis=0) / values.std(axis=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", range(3, 41))
 def test_can_clip_knows_how_far_a_value_can_stand(n: int) -> None:
     away = n // 2 + 2
@@ -465,6 +469,7 @@ def test_can_clip_knows_how_far_a_value_can_stand(n: int) -> None:
     assert near.max() > 0.999 * reach(worst)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sigma", [1.1, 1.5, 2.0, 3.0, 4.0])
 @pytest.mark.parametrize("n", range(3, 41))
 def test_least_reach_knows_how_near_the_mean_an_outlier_can_be(n: int, sigma: float) -> None:

@@ -52,6 +52,7 @@ def scene(seed, truth=(0.4, -0.15, 2.0), noise=0.1, number=12):
     return sci.astype(np.float32), err, dq, stack, light
 
 
+@pytest.mark.slow
 def test_factors_are_found_within_their_errors():
     truth, pulls = np.array([0.4, -0.15, 2.0]), []
     for seed in range(60):
@@ -66,6 +67,7 @@ def test_factors_are_found_within_their_errors():
     assert np.abs(pulls.mean(axis=0)).max() < 0.45
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [0.0, 2.0, -0.5, 300.0])
 def test_the_level_of_the_constant_does_not_matter(level):
     """The slitless first sky, a ratio to the summed templates, would know no level near 0."""
@@ -78,6 +80,7 @@ def test_the_level_of_the_constant_does_not_matter(level):
     assert abs(fit.coefficients[-1] - level) < 5 * fit.standard_errors[-1] + 1e-5 * abs(level)
 
 
+@pytest.mark.slow
 def test_a_structure_far_above_the_noise_is_no_source():
     sci, err, dq, stack, light = scene(2, (20.0, 5.0, 2.0))  # 200 and 50 times the noise
     first = first_sky(sci, err, dq == 0, stack)

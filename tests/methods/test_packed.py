@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -26,6 +27,7 @@ def counted(draw):
     return array, 3, cuts, slice(start, draw(st.integers(start + 1, ny)))
 
 
+@pytest.mark.slow
 @given(counted(), st.sampled_from([np.uint16, np.uint32]), st.booleans())
 @settings(max_examples=200)
 def test_rows_and_counts_are_those_of_the_array(case, dtype, nothing_is_usual):

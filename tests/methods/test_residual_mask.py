@@ -5,6 +5,8 @@ import pytest
 
 from bkgflow.methods.slitless import enough_background, fit_scale, residual_mask
 
+pytestmark = pytest.mark.slow
+
 SKY = 0.7
 
 
@@ -64,7 +66,6 @@ def test_the_kernel_follows_the_spectra():
     assert turned[faint].mean() == pytest.approx(kept[0], abs=0.002)
 
 
-@pytest.mark.slow
 def test_a_mask_that_swings_settles():
     for seed in (0, 1, 2):
         sci, err, dq, template, *_ = field(0, seed)

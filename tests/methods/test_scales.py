@@ -30,6 +30,7 @@ def draw(rng, mode, value, *, sources=20, rows=0.0):
     return both
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [0.0, 0.5])
 @pytest.mark.parametrize("mode", ["offset", "factor"])
 def test_quoted_errors_hold(mode, rows):
@@ -43,6 +44,7 @@ def test_quoted_errors_hold(mode, rows):
     assert 0.85 < np.std(pulls) < 1.15
 
 
+@pytest.mark.slow
 def test_a_factor_is_not_drawn_to_one_side_by_the_noise_of_the_background():
     """As a fit of one against the other would be: the sky has next to no structure here."""
     rng = np.random.default_rng(2)
@@ -90,6 +92,7 @@ def test_a_background_of_nothing_has_no_factor():
     assert not found.value > 0
 
 
+@pytest.mark.slow
 @given(
     x0=st.integers(0, 50), y0=st.integers(0, 50), nx=st.integers(1, 2048), ny=st.integers(1, 2048)
 )

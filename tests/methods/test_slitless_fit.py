@@ -82,6 +82,7 @@ def test_the_factor_is_the_peers(seed):
         np.testing.assert_array_equal(array, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [0.0, 1e-3])
 def test_the_factor_is_the_peers_on_a_frame_larger_than_the_sample(stop):
     rng = np.random.default_rng(7)
@@ -97,6 +98,7 @@ def test_the_factor_is_the_peers_on_a_frame_larger_than_the_sample(stop):
     assert fit.iterations == rounds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize(("percent", "stop"), [(0.3, 0.0), (1.0, 0.0), (1.0, 0.1), (4.0, 0.0)])
 def test_pixels_that_cannot_be_far_out_are_passed_over_without_a_difference(

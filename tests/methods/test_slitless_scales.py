@@ -66,6 +66,7 @@ def test_the_scales_of_full_frame_scenes(tmp_path: Any, instrument: str, compone
     assert np.std(pulls, axis=0).min() > 0.3  # the errors are not so wide that they say nothing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options", few_fast([{}, {"maxiter": 1}, {"maxiter": 12}, {"outlier_percent": 5}], 1)
 )

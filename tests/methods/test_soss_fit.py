@@ -64,6 +64,7 @@ def quiet():
     logging.disable(logging.NOTSET)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", few_fast(range(100), 11))
 def test_random_cases_equal_the_peer(seed):
     rng = np.random.default_rng(seed)
@@ -111,6 +112,7 @@ def series():
     return *observe(rng, library[1] * 0.8, 5), library
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_a_stream_gives_what_the_whole_gives(series, size):
     sci, dq, library = series
@@ -120,6 +122,7 @@ def test_a_stream_gives_what_the_whole_gives(series, size):
     same(fit_soss([big_endian], library)[0], whole)
 
 
+@pytest.mark.slow
 def test_threads_give_what_one_gives(series):
     sci, dq, library = series
     many = np.concatenate([library, library * np.float32(1.1), library[::-1], library * 0])
@@ -152,6 +155,7 @@ def test_segments_together_are_fitted_as_one_exposure(series):
         same(fit, whole)
 
 
+@pytest.mark.slow
 def test_files_are_fitted_apart_like_the_peer(series):
     sci, dq, library = series
     parts = [slice(0, 2), slice(2, 5)]
@@ -162,6 +166,7 @@ def test_files_are_fitted_apart_like_the_peer(series):
         np.testing.assert_array_equal(left, peers(sci[part], dq[part], library))
 
 
+@pytest.mark.slow
 def test_a_segment_of_nan_takes_the_fit_of_the_others(series):
     sci, dq, library = series
     alone = fit_soss([ArraySegment(sci, dq)], library)[0]
@@ -230,6 +235,7 @@ def bad_template(library, side, value):
     return ruined
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_a_template_that_is_partly_bad_is_fitted_as_the_peer_does(series, side, value):
@@ -243,6 +249,7 @@ def test_a_template_that_is_partly_bad_is_fitted_as_the_peer_does(series, side, 
         np.testing.assert_array_equal(left, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [0.0, np.nan])
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_a_template_without_one_side_is_out_and_says_so(series, side, value):
@@ -370,6 +377,7 @@ def test_the_threshold_is_numpys(percentile, kind):
     np.testing.assert_array_equal(found.n_good, good[:, :, :951].sum(axis=0))
 
 
+@pytest.mark.slow
 def test_the_random_error_is_the_scatter_from_draw_to_draw():
     rng = np.random.default_rng(17)
     template, pixels = np.ones(1, np.float32), np.zeros(4000, np.uint32)
@@ -420,6 +428,7 @@ def test_the_regions_hold_the_pixels_of_the_fit(series):
     assert not regions[:, 951:].any()
 
 
+@pytest.mark.slow
 def test_a_template_that_is_next_to_nothing_somewhere(series):
     """The ratios overflow there: they do not count, as for the peer."""
     sci, dq, library = series

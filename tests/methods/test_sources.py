@@ -29,6 +29,7 @@ def crowded(rng, shape=(192, 200), number=120, *, slope=3.0):
     return image, light, (y, x, peak)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_sources_of_a_crowded_field_are_found_and_the_rest_is_left(seed):
     image, light, (y, x, _) = crowded(np.random.default_rng(seed))
@@ -46,6 +47,7 @@ def test_an_empty_field_is_left_alone(shape):
     assert np.mean([detect_sources(image, MaskRule()).mean() for image in images]) < 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edge", [61, 96, 100, 127])
 def test_the_edge_of_a_field_stop_is_no_source(edge):
     """As between MIRI's imager and its coronagraphs: dark on one side, sky on the other."""
@@ -86,6 +88,7 @@ def test_windows_of_any_shape(shape):
     assert not detect_sources(np.ones(shape, np.float32), MaskRule()).any()
 
 
+@pytest.mark.slow
 def test_threshold_and_growth_do_what_they_say():
     image, _, _ = crowded(np.random.default_rng(2))
     usual = detect_sources(image, MaskRule())

@@ -90,6 +90,7 @@ def test_little_of_pure_noise_is_rejected(how: StackRule, loud: float, n: int) -
     assert combine(sci, err, dq, how).sci.std() <= 1.1 * plain.sci.std()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("own", [0.0, 0.1, 0.2])
 @pytest.mark.parametrize("strength", [10, 30, 100, 1000])
 @pytest.mark.parametrize(("how", "n"), [(HIGH, 2), *((NOISE, n) for n in range(3, 8)),

@@ -182,6 +182,7 @@ def make_case(seed, n, sigma, maxiters, bad, *, depth, inside):
     return Case(target, backgrounds, sigma, maxiters)
 
 
+@pytest.mark.slow
 @CASES
 @given(**numbers)
 def test_images_equal_the_peer(seed, n, sigma, maxiters, bad):
@@ -199,6 +200,7 @@ def test_images_equal_the_peer(seed, n, sigma, maxiters, bad):
     np.testing.assert_allclose(result.err[used], grown[used], rtol=3e-6)
 
 
+@pytest.mark.slow
 @CASES
 @given(**numbers)
 def test_cubes_equal_the_peer(seed, n, sigma, maxiters, bad):
@@ -221,6 +223,7 @@ def test_cubes_equal_the_peer(seed, n, sigma, maxiters, bad):
     np.testing.assert_array_equal(result.dq, peer.dq)
 
 
+@pytest.mark.slow
 @STEPS
 @given(**numbers, depth=st.booleans(), tilt=st.sampled_from([None, 0.12, 0.12 + 1e-9, 0.13]))
 def test_the_step_ends_as_the_peers(seed, n, sigma, maxiters, bad, depth, tilt):
@@ -254,12 +257,14 @@ def test_the_step_ends_as_the_peers(seed, n, sigma, maxiters, bad, depth, tilt):
     np.testing.assert_array_equal(result.dq, peer.dq)
 
 
+@pytest.mark.slow
 @FEWER
 @given(**numbers)
 def test_subarrays_inside_the_frame_have_the_truth(seed, n, sigma, maxiters, bad):
     check_truth(make_case(seed, n, sigma, maxiters, bad, depth=False, inside=True))
 
 
+@pytest.mark.slow
 @FEWER
 @given(**numbers)
 def test_images_and_cubes_mixed_have_the_truth(seed, n, sigma, maxiters, bad):
@@ -316,6 +321,7 @@ def test_a_repeated_background_counts_once():
     assert "count once" in result.meta.bkgflow.notes[0]
 
 
+@pytest.mark.slow
 def test_few_exposures_are_never_clipped():
     """At N = 7 and sigma = 3 an outlier survives, at N = 8 it goes: both, as the peer."""
     for n, survives in ((5, True), (7, True), (8, False)):

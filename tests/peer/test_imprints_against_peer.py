@@ -92,6 +92,7 @@ def test_the_imprint_that_is_chosen_is_the_peers(target, imprints):
     assert (0.0 if ours is None else 2.0 ** facts.index(ours)) == -peer.data[0, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exp_type", ["NRS_IFU", "NRS_MSASPEC"])
 def test_the_combined_background_is_the_peers(exp_type, tmp_path):
     rng = np.random.default_rng(5)

@@ -107,6 +107,7 @@ def value_of(model, key):
     return found
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(250), deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     instrument=st.sampled_from(EVERY),

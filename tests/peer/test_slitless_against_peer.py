@@ -81,6 +81,7 @@ def peers(model, sky, catalog, ranges, limit, mask, **options):
         return subtract_wfss_bkg(model, str(sky), str(ranges), limit, mask, rescaler)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", few_fast(range(100), 6))
 def test_results_are_the_peers(seed, tmp_path):
     rng = np.random.default_rng(seed)

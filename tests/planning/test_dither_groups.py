@@ -206,6 +206,7 @@ def test_a_grating_wheel_that_stood_otherwise_parts_exposures():
 ROUND = st.integers(0, 40)
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(ROUND, ROUND, st.sampled_from("AB"), st.sampled_from("12")), max_size=9),
     st.sampled_from([0, 0.295, 1.005]),  # limits that no pair meets: rounding would decide
@@ -234,6 +235,7 @@ def test_the_choice_is_that_of_every_pair(drawn, least, time, angle, narrower):
         assert found[made[i].name] == wanted
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.floats(0, 360), st.floats(-89, 89)), min_size=2, max_size=5),
     st.floats(0, 1e-3),

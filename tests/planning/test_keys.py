@@ -19,6 +19,7 @@ PLAIN = st.one_of(st.text(), st.integers(), st.floats(allow_nan=False), st.boole
 PARTS = st.lists(st.tuples(st.text(min_size=1), st.one_of(PLAIN, st.lists(PLAIN, max_size=3))))
 
 
+@pytest.mark.slow
 @given(PARTS)
 def test_a_key_is_its_parts(parts):
     assert Key.of(parts) == Key.of(parts)

@@ -49,6 +49,7 @@ def as_paths(write_exposure):
     return write_exposure("t_rate.fits", full(100)), write_exposure("b_rate.fits", full(10))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target_as", ["path", "string", "model"])
 @pytest.mark.parametrize("background_as", ["path", "string", "model", "comma list", "one"])
 def test_paths_and_models_in_any_mixture(as_paths, target_as, background_as):
@@ -118,6 +119,7 @@ def test_relative_paths(as_paths, monkeypatch, tmp_path):
     assert (tmp_path / "t_bsub.fits").exists()
 
 
+@pytest.mark.slow
 def test_names_that_are_not_ascii(as_paths, tmp_path):
     folder = tmp_path / "Fläche — 天"
     folder.mkdir()
@@ -256,6 +258,7 @@ def test_a_grating_wheel_that_moved_is_skipped_with_both_tilts():
     assert status(bkgflow.subtract(target, [good, close])) == "COMPLETE"
 
 
+@pytest.mark.slow
 def test_what_was_done_is_in_the_product(as_paths, tmp_path):
     far = make_model(full(1), corner=(500, 500))
     far.meta.filename = "far_rate.fits"

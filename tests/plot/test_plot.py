@@ -35,6 +35,7 @@ def assert_png(figure):
     assert figure._repr_png_().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_an_exposure_with_its_flags_on_detector_pixels(stack):
     path = stack.attrs["paths"].splitlines()[0]
     data = bkgflow.open_exposure(path)
@@ -75,6 +76,7 @@ def test_every_stretch_goes_from_black_to_white(stretch):
     assert (high > 1000) == (stretch == "asinh")
 
 
+@pytest.mark.slow
 def test_images_without_contrast_and_without_values():
     import xarray as xr
 
@@ -84,6 +86,7 @@ def test_images_without_contrast_and_without_values():
             assert_png(bkgflow.plot.exposure(array, stretch=stretch))
 
 
+@pytest.mark.slow
 def test_a_stack_in_one_grey_scale(stack):
     figure = bkgflow.plot.stack(stack)
     assert_png(figure)
@@ -97,6 +100,7 @@ def test_a_stack_in_one_grey_scale(stack):
     assert "40 exposures, 16 of them" in shown.get_suptitle()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sigma", [1.2, 3.0])
 def test_a_clip_shows_where_how_often_and_of_whom(stack, sigma):
     figure = bkgflow.plot.clip(stack, sigma=sigma)
@@ -113,6 +117,7 @@ def test_a_clip_shows_where_how_often_and_of_whom(stack, sigma):
     assert f"{rejected.values.mean():.2%}" in where.get_title()
 
 
+@pytest.mark.slow
 def test_a_residual_of_files_and_of_datasets(stack, tmp_path):
     target = bkgflow.open_exposure(stack.attrs["paths"].splitlines()[0])
     result = bkgflow.subtract_background(target, bkgflow.combine(stack.isel(exposure=[1, 2, 3])))
@@ -165,6 +170,7 @@ def test_what_cannot_be_drawn_is_refused_with_the_cure(stack):
         bkgflow.plot.exposure(stack.isel(exposure=0), stretch="log")
 
 
+@pytest.mark.slow
 def test_nothing_is_drawn_before_it_is_asked_for():
     script = (
         "import sys, bkgflow; bkgflow.plot.exposure; import bkgflow.explore.backend\n"

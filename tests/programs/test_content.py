@@ -38,6 +38,7 @@ def associations(draw):
             "products": products}  # fmt: skip
 
 
+@pytest.mark.slow
 @given(associations(), st.sampled_from(["json", "comma", "yaml"]))
 def test_members_are_those_that_the_reference_step_reads(tmp_path_factory, content, form):
     path = tmp_path_factory.mktemp("asn") / ("x_asn.yaml" if form == "yaml" else "x_asn.json")

@@ -74,6 +74,7 @@ def test_a_file_that_says_nothing_of_itself(tmp_path):
     assert found_in(tmp_path / "t_rate.fits") == (None, 1, 1)
 
 
+@pytest.mark.slow
 def test_a_picture_appears_whole_or_not_at_all(tmp_path, write_exposure):
     before = write_exposure("t_rate.fits", np.arange(400.0).reshape(20, 20))
     after = write_exposure("t_bsub.fits", np.arange(400.0).reshape(20, 20) - 9)

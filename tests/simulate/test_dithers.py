@@ -23,6 +23,7 @@ def made(tmp_path_factory):
     return simulate_dithers(folder, points=6, size=96, seed=5, drift=0.05)
 
 
+@pytest.mark.slow
 def test_there_are_exposures_and_their_truth_and_nothing_else(made):
     files = {path.name for path in made.folder.rglob("*") if path.is_file()}
     assert files == {path.name for path in made.exposures} | {"truth.json"}

@@ -99,6 +99,7 @@ def role(simulated, which):
 # The files
 
 
+@pytest.mark.slow
 def test_files_are_valid_models_of_their_kind(scene):
     program, *_ = scene
     for path in program.exposures:
@@ -142,6 +143,7 @@ OWN = {
 }
 
 
+@pytest.mark.slow
 def test_headers_hold_what_the_next_stage_needs(program):
     instrument = load_instrument(program.truth.exp_type)
     for path in program.exposures:
@@ -226,6 +228,7 @@ def test_backgrounds_are_members(program):
         assert set(role(program, "background")) <= {member["expname"] for member in others}
 
 
+@pytest.mark.slow
 def test_nods_are_backgrounds_for_each_other(programs):
     for name, group in (("nods", 3), ("nodded", 3)):
         simulated = programs[name]
@@ -270,6 +273,7 @@ def test_noise_is_what_err_says(program):
         assert abs(np.mean(z**2) - 1) < 5 * math.sqrt(2 / z.size)
 
 
+@pytest.mark.slow
 def test_the_two_variances_make_up_err(program):
     for path in program.exposures:
         arrays = planes(path)
@@ -281,6 +285,7 @@ def test_the_two_variances_make_up_err(program):
             np.testing.assert_array_equal(np.isnan(arrays[name]), dark)
 
 
+@pytest.mark.slow
 def test_bad_pixels_are_flagged_and_some_are_nan(program):
     for path in program.exposures:
         arrays = planes(path)
@@ -293,6 +298,7 @@ def test_bad_pixels_are_flagged_and_some_are_nan(program):
         assert flagged_but_good.any()
 
 
+@pytest.mark.slow
 def test_a_detector_has_the_same_defects_in_every_window(programs):
     instrument, simulated = load_instrument("NRC_IMAGE"), programs["subarrays"]
     whole = defects(instrument.frame, instrument.frame, instrument.name, simulated.truth.seed)
@@ -348,6 +354,7 @@ def test_only_dedicated_backgrounds_have_unnoticed_rays(program):
 # Where the light is
 
 
+@pytest.mark.slow
 def test_the_brightest_star_is_seen_where_the_truth_has_it(programs):
     for name in ("nircam", "miri", "subarrays", "nodded"):
         simulated = programs[name]
@@ -490,6 +497,7 @@ def test_integrations_are_drawn_and_struck_apart(programs):
     )
 
 
+@pytest.mark.slow
 def test_integration_times_follow_each_other(programs):
     for path in programs["tso"].exposures:
         with open_model(path) as model:
@@ -518,6 +526,7 @@ def test_truth_comes_back_from_its_file(scene):
     np.testing.assert_array_equal(loaded.sources(name), program.truth.sources(name))
 
 
+@pytest.mark.slow
 def test_the_peers_product_is_off_by_sky_minus_combined(programs):
     """The truth says what a subtraction left behind: the peer's, with backgrounds in place."""
     from jwst.background.background_sub import background_sub
@@ -541,6 +550,7 @@ def test_the_peers_product_is_off_by_sky_minus_combined(programs):
     assert z.std() == pytest.approx(1.0, abs=0.03)
 
 
+@pytest.mark.slow
 def test_same_seed_same_pixels_other_seed_others(scene, tmp_path):
     first, simulate, arguments = scene
     again = simulate(tmp_path / "again", **arguments, seed=7)
@@ -557,6 +567,7 @@ def test_same_seed_same_pixels_other_seed_others(scene, tmp_path):
         assert catalogs[0] == catalogs[1] != catalogs[2]
 
 
+@pytest.mark.slow
 def test_an_exposure_does_not_depend_on_how_many_there_are(tmp_path):
     few = simulate_imaging(tmp_path / "few", targets=1, backgrounds=1, size=32)
     many = simulate_imaging(tmp_path / "many", targets=3, backgrounds=2, size=32)
@@ -567,6 +578,7 @@ def test_an_exposure_does_not_depend_on_how_many_there_are(tmp_path):
             np.testing.assert_array_equal(left[plane], right[plane])
 
 
+@pytest.mark.slow
 def test_progress_is_told_of_every_exposure_when_it_is_there(scene, tmp_path):
     _, simulate, arguments = scene
     seen = []
@@ -612,6 +624,7 @@ def test_bad_arguments_are_refused_before_anything_is_written(tmp_path, simulate
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_smallest_programs_hold_together(tmp_path):
     tiny = simulate_tso(tmp_path / "tso", integrations=1, backgrounds=1, size=16)
     assert planes(tiny.exposures[0])["data"].shape == (1, 16, 16)
@@ -623,6 +636,7 @@ def test_smallest_programs_hold_together(tmp_path):
     assert (header["SUBSTRT1"], header["SUBSTRT2"]) == (1, 1041)
 
 
+@pytest.mark.slow
 def test_the_whole_detector_is_the_default(tmp_path):
     simulated = simulate_imaging(tmp_path, targets=1, backgrounds=1, instrument="MIRI")
     for path in simulated.exposures:
@@ -642,6 +656,7 @@ def test_out_must_be_a_folder(tmp_path):
         assert caught.value.file == str(out)
 
 
+@pytest.mark.slow
 def test_two_programs_do_not_share_a_folder(scene, tmp_path):
     _, simulate, arguments = scene
     first = simulate(tmp_path, **arguments)

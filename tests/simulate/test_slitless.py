@@ -90,6 +90,7 @@ def masked_by_truth(program: Any, exposure: Any) -> Any:
 # Files
 
 
+@pytest.mark.slow
 def test_every_file_opens_as_what_it_claims_to_be(program: Any) -> None:
     for path, exposure in zip(program.exposures, program.truth.exposures, strict=True):
         with opened(path) as model:
@@ -204,6 +205,7 @@ def test_the_header_says_the_same_of_the_sky(program: Any) -> None:
             np.testing.assert_allclose([sky.ra.deg, sky.dec.deg], [ra, dec], atol=1e-9)
 
 
+@pytest.mark.slow
 def test_sources_keep_their_place_on_the_sky(program: Any) -> None:
     table = QTable.read(program.extras["sourcecat"], format="ascii.ecsv")
     sky = table["sky_centroid"].ra.deg, table["sky_centroid"].dec.deg
@@ -232,6 +234,7 @@ def _grism_of(program: Any) -> tuple[Any, ...]:
 # Boxes
 
 
+@pytest.mark.slow
 def test_the_peers_boxes_cover_the_extracted_orders(program: Any) -> None:
     found = references_of(program)
     extracted = tuple(beam for beam in program.truth.beams if beam.order in ({1, 2}))
@@ -243,6 +246,7 @@ def test_the_peers_boxes_cover_the_extracted_orders(program: Any) -> None:
         assert light[mask].max() == 0
 
 
+@pytest.mark.slow
 def test_the_peers_boxes_are_those_of_the_catalog(program: Any) -> None:
     found = references_of(program)
     exposure = program.truth.exposures[0]
@@ -258,6 +262,7 @@ def test_the_peers_boxes_are_those_of_the_catalog(program: Any) -> None:
             assert abs(min(right, SIZE - 1) + 1 - columns.stop) <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["niriss_c", "niriss_r"])
 def test_order_0_shines_outside_of_the_peers_boxes(programs: dict[str, Any], name: str) -> None:
     program = programs[name]
@@ -275,6 +280,7 @@ def test_order_0_shines_outside_of_the_peers_boxes(programs: dict[str, Any], nam
 # Truth
 
 
+@pytest.mark.slow
 def test_the_scale_comes_back_from_the_pixels_without_spectra(program: Any) -> None:
     with datamodels.WfssBkgModel(str(components_of(program)[0])) as template:
         for path, exposure in zip(program.exposures, program.truth.exposures, strict=True):
@@ -292,6 +298,7 @@ def test_the_scale_comes_back_from_the_pixels_without_spectra(program: Any) -> N
             assert residual.std() == pytest.approx(1.0, abs=0.02)
 
 
+@pytest.mark.slow
 def test_the_peer_finds_the_scale(program: Any) -> None:
     found = references_of(program)
     exposure = program.truth.exposures[0]
@@ -370,6 +377,7 @@ def write_template(path: Path, shape: tuple[int, int] = (2048, 2048)) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_real_template_becomes_the_sky(tmp_path: Path) -> None:
     path = write_template(tmp_path / "sky.fits")
     program = simulate_wfss(tmp_path / "p", size=64, exposures=1, templates=path, crowding=0)
@@ -394,6 +402,7 @@ def test_one_template_for_each_component(tmp_path: Path) -> None:
         simulate_wfss(tmp_path / "q", components=3, templates=paths)
 
 
+@pytest.mark.slow
 def test_a_template_covers_the_detector(tmp_path: Path) -> None:
     path = write_template(tmp_path / "small.fits", (1024, 1032))
     with pytest.raises(ShapeError, match="2048×2048"):
@@ -431,6 +440,7 @@ def test_a_part_of_a_trace_is_the_same_trace() -> None:
     assert part.t(9.0) == 1.0
 
 
+@pytest.mark.slow
 def test_specwcs_that_cannot_be_used(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="NIRCam"):
         simulate_wfss(tmp_path / "p", specwcs="a.asdf")

@@ -40,6 +40,7 @@ def cubes(program):
     return found
 
 
+@pytest.mark.slow
 def test_segments_are_valid_models_that_follow_each_other(program):
     assert len(program.exposures) == 4
     first, times = 0, []
@@ -101,6 +102,7 @@ def test_a_seed_gives_one_program_and_however_it_is_cut(program, tmp_path):
     assert not np.array_equal(cubes(other)[0][0], cubes(program)[0][0])
 
 
+@pytest.mark.slow
 def test_the_truth_is_kept_and_is_that_of_the_data(program):
     truth = SossTruth.load(program.folder)
     assert truth == program.truth
@@ -115,6 +117,7 @@ def test_the_truth_is_kept_and_is_that_of_the_data(program):
             assert np.std(noise[dark]) == pytest.approx(sigma, rel=0.1)
 
 
+@pytest.mark.slow
 def test_reference_and_hot_pixels_are_flagged(program):
     for sci, dq in cubes(program):
         edge = (dq & REFERENCE_PIXEL) != 0
@@ -206,6 +209,7 @@ def test_the_sky_lies_within_three_errors_in_95_of_100_draws():
     assert min(good) >= 95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("each", ["exposure", "integration"])
 def test_the_light_curve_has_no_steps_and_its_depth(each):
     """White light of the traces, over all segments, in units of what is out of transit."""
@@ -239,6 +243,7 @@ def test_the_light_curve_has_no_steps_and_its_depth(each):
         assert 0 < np.std(skies) / skies.mean() < 0.01
 
 
+@pytest.mark.slow
 def test_a_drifting_sky_is_followed_by_integrations():
     sky = SossSky(templates=1, true=0, scales=(1.0, 1.0), drift=0.1)
     truth = series(2, sky, stripes=0.0, integrations=12)

@@ -17,6 +17,8 @@ from tests.helpers.clusters import ROOT
 from tests.helpers.programs import write_program
 from tests.helpers.stores import SECRET
 
+pytestmark = pytest.mark.slow
+
 
 def call(*words, **more):
     done = subprocess.run(
@@ -39,7 +41,6 @@ def campaign(store, tmp_path):
     return url, out
 
 
-@pytest.mark.slow
 def test_two_worker_processes_do_what_is_done_on_a_disk_and_keep_the_secret(store, tmp_path):
     write_program(tmp_path / "p")
     url, out = store.upload(tmp_path / "p", "prog"), f"{store.url}/out"

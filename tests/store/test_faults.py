@@ -18,6 +18,8 @@ from bkgflow.verdict import Passing
 from tests.helpers.exposures import make_model
 from tests.helpers.programs import write_program
 
+pytestmark = pytest.mark.slow
+
 
 def faults_of_each(kind, times):
     """The first requests for every object and method go wrong."""

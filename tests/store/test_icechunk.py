@@ -28,6 +28,7 @@ def last(store, name):
     return xr.open_datatree(session.store, engine="zarr", consolidated=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("home", ["disk", "bucket"])
 def test_products_are_commits_in_a_bucket_and_come_back(store, program, tmp_path, home):
     out = tmp_path / "out" if home == "disk" else f"{store.url}/out"

@@ -19,6 +19,8 @@ from bkgflow.io.storage.reached import forget_stores
 from tests.helpers.exposures import make_model, write_association
 from tests.helpers.programs import write_program
 
+pytestmark = pytest.mark.slow
+
 
 def data_of(size, seed=1):
     return random.Random(seed).randbytes(size)

@@ -11,6 +11,8 @@ from bkgflow.io.storage.lock import check_held, hold, holder_of
 from bkgflow.io.storage.publish import publisher_of
 from bkgflow.io.storage.remote_publish import RemotePublish
 
+pytestmark = pytest.mark.slow
+
 
 def draft_of(url, data, run=""):
     draft = publisher_of(Location.of(url), run).prepare(Location.of(url))

@@ -20,6 +20,8 @@ from tests.helpers.products import assert_same
 from tests.helpers.programs import write_program
 from tests.helpers.stores import killed_at
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def program(store, tmp_path):
@@ -105,7 +107,6 @@ def test_a_reader_that_polls_a_bucket_never_opens_half_a_group(store, program):
     assert holds_product(to) and seen
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("before", [False, True])
 def test_a_writer_that_is_killed_leaves_no_half_group_and_its_parts_are_removed(
     store, program, before
