@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 __all__ = ["KEPT_BYTES", "OWN", "Scratch", "Store"]
 
-KEPT_BYTES = 96 << 20
-"""Most bytes that a process keeps while nobody uses them."""
+KEPT_BYTES = 128 << 20
+"""Most bytes that a process keeps while nobody uses them: what a full frame of a slitless exposure
+takes with its fit."""
 
 Number = TypeVar("Number", bound=np.generic)
 
