@@ -10,6 +10,7 @@ from bkgflow.errors import BackgroundError, PlanError, UsageError
 from bkgflow.io.storage.lists import split_list
 from bkgflow.io.storage.location import Location, PathLike, real_paths
 from bkgflow.io.storage.publish import check_writable
+from bkgflow.planning.collector import put_off
 from bkgflow.planning.dither_rule import DitherRule
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.planner import Asked, Planner
@@ -20,6 +21,7 @@ from bkgflow.texts import many
 __all__ = ["check_text", "make_plan"]
 
 
+@put_off()
 def make_plan(
     program: object,
     output: PathLike,
