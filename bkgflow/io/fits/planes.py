@@ -101,11 +101,11 @@ class PlaneReader:
         FileError
             If the file ends early, or cannot be read.
         """
-        whole = self._data.nbytes <= WHOLE_BYTES and window.shape == self._data.shape[-2:]
-        most = max(1, (WHOLE_BYTES if whole else SCRATCH_BYTES) // self._row)
-        if most >= window.ny and window.ny * self._row <= SCRATCH_BYTES:
+        if window.ny * self._row <= SCRATCH_BYTES:
             self._read(window, out, _own_bytes())
             return
+        whole = self._data.nbytes <= WHOLE_BYTES and window.shape == self._data.shape[-2:]
+        most = max(1, (WHOLE_BYTES if whole else SCRATCH_BYTES) // self._row)
         with Scratch() as scratch:
             size = min(most, window.ny) * self._row
             self._read(window, out, scratch.array((size,), np.dtype(np.uint8)))
