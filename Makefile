@@ -19,7 +19,7 @@ demo: $(VENV)/.installed ## Simulate a small mixed program, run it here, show wh
 test: $(VENV)/.tested ## Run every test, on all cores
 	$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
 
-test-fast: $(VENV)/.tested ## Run the tests that take little time, in every room: a minute and a half
+test-fast: $(VENV)/.tested ## Run the tests that take little time, in every room: about a minute
 	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow' --hypothesis-profile fast $(PYTEST_ARGS)
 
 test-real: $(VENV)/.tested ## Run the tests against real servers: installs them, where apt-get can

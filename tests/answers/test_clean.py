@@ -44,6 +44,7 @@ def test_a_campaign_that_is_current_has_nothing_to_clean(campaign, bkgflow_):
     assert files(out) == before
 
 
+@pytest.mark.slow
 def test_leftovers_of_the_dead_are_shown_and_then_removed(campaign, bkgflow_):
     out = campaign / "out"
     dead, alive = out / f".bkgflow-{dead_owner()}-aaaa", out / f".bkgflow-{Owner.me()}-bbbb"
@@ -98,6 +99,7 @@ def test_a_product_that_somebody_has_replaced_stays(campaign):
     assert (campaign / "elsewhere.fits").exists()
 
 
+@pytest.mark.slow
 def test_combined_backgrounds_that_nobody_asks_for_any_more_go(campaign):
     out = campaign / "out"
     run_campaign(campaign, sigma=2.0)
@@ -121,6 +123,7 @@ def test_old_logs_go_and_the_new_one_stays(campaign):
     assert not {"bkgflow.log.1", "bkgflow.log.2.gz"} & there.keys()
 
 
+@pytest.mark.slow
 def test_an_input_in_the_output_folder_is_never_touched(campaign):
     """What has the name of a file that units were made from stays, wherever that lies."""
     out = campaign / "out"
@@ -136,6 +139,7 @@ def test_an_input_in_the_output_folder_is_never_touched(campaign):
     assert (campaign / "program" / "t0_rate.fits").exists()
 
 
+@pytest.mark.slow
 def test_the_product_of_a_unit_that_is_refused_now_stays(campaign):
     """The program still has it, though the ledger calls it otherwise as long as it is refused."""
     out = campaign / "out"
@@ -160,6 +164,7 @@ def test_files_that_nobody_knows_stay(campaign):
     assert files(out) == before
 
 
+@pytest.mark.slow
 def test_units_that_were_rebuilt_keep_their_products(campaign):
     """Nobody knows whether the campaign had made them."""
     out = campaign / "out"

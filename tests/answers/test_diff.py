@@ -35,6 +35,7 @@ def test_a_campaign_and_its_copy_are_the_same(campaign, other, bkgflow_):
     assert "3 units: 3 the same, 0 different" in said
 
 
+@pytest.mark.slow
 def test_what_is_different_comes_first_and_is_counted(campaign, other, bkgflow_):
     def some(sci):
         sci[2, 3] += 4.0

@@ -42,6 +42,7 @@ def test_a_unit_is_explained_by_what_it_was_made_from(campaign):
         assert word in str(unit)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["touched", "longer", "gone"])
 @pytest.mark.parametrize("name", ["t0_rate.fits", "b_rate.fits"])
 def test_inputs_that_have_changed_are_said_without_planning(change, name, tmp_path):
@@ -269,6 +270,7 @@ def test_an_export_that_cannot_be_written_leaves_nothing(campaign, bkgflow_):
     assert "must be possible to write" in err
 
 
+@pytest.mark.slow
 def test_campaigns_below_a_folder_are_listed(campaign, bkgflow_):
     other = campaign / "below" / "deep"
     bkgflow.run(bkgflow.plan(campaign / "program", other), "threads", workers=1, progress=False)

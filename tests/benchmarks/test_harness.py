@@ -96,6 +96,7 @@ def test_memory_of_a_moment():
     assert peak.total >= peak.largest > len(held)
 
 
+@pytest.mark.slow
 def test_a_contender_that_fails_says_why():
     with pytest.raises(ContenderError, match="no good"):
         run_in_turns({"ours": contenders.failing}, 1, print)

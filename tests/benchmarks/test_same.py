@@ -110,6 +110,7 @@ def test_asdf_files_are_compared_by_node_and_block(tmp_path):
     assert compared(found).different == ["x.asdf: blocks differ", "x.asdf: tree a.b: 2.0, was 1.0"]
 
 
+@pytest.mark.slow
 def test_a_record_may_be_laid_out_anew_but_not_say_another_thing(folders):
     record = {"key": KEYS[1], "fit": {"scales": [0.5, 0.25]}, "notes": [], "version": "2"}
     write(folders[1] / "a.fits", record)
@@ -172,6 +173,7 @@ def test_a_tree_is_the_same_as_itself():
     assert same.simulated.files == 5
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_no_tree_is_refused(tmp_path):
     [same] = compare_programs((tmp_path, ROOT), [SMALL], 32, lambda _: None)
     assert "bkgflow comes from" in same.different[0]

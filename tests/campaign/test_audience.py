@@ -167,6 +167,7 @@ def test_a_run_is_not_slowed_by_a_listener_and_keeps_its_result_before_it_waits(
     assert log.count(": begins") == 3 and "the run ended after" in log
 
 
+@pytest.mark.slow
 def test_the_log_says_when_things_happened_and_not_when_it_heard_of_them(plan, tmp_path):
     from bkgflow.campaign.log import log_events, log_file
     from bkgflow.io.storage.location import Location

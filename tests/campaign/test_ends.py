@@ -61,6 +61,7 @@ class Plain:
     """Something that can be referred to weakly."""
 
 
+@pytest.mark.slow
 def test_a_signal_in_the_last_moment_is_known_and_interrupts_nothing():
     with stoppable(at_once=True):
         held = Finalized(signal.SIGTERM)

@@ -72,6 +72,7 @@ def test_migrations_from_nothing_make_the_tables_that_are_made_at_once(url, new_
     assert set(described(migrated)) == set(tables.tables)
 
 
+@pytest.mark.slow
 def test_a_ledger_that_migrations_made_is_opened_as_one_that_was_made_at_once(url):
     engine = engine_of(url)
     with engine.connect() as connection:
@@ -81,6 +82,7 @@ def test_a_ledger_that_migrations_made_is_opened_as_one_that_was_made_at_once(ur
         open_database(url, write=write).close()
 
 
+@pytest.mark.slow
 def test_a_new_ledger_has_the_version_and_the_tables_of_the_schema(url):
     database = open_database(url, write=True)
     with database.engine.connect() as connection:

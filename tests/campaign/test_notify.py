@@ -113,6 +113,7 @@ def test_a_server_is_told_of_the_first_failure_and_of_the_end(plan, log):
     assert "not sent" not in log() and SECRET not in log()
 
 
+@pytest.mark.slow
 def test_a_good_run_is_told_of_once_with_the_labels(tmp_path):
     plan = bkgflow.plan(write_program(tmp_path / "p", targets=1), tmp_path / "out")
     sent = []

@@ -120,6 +120,7 @@ def test_the_status_as_json_has_every_value(in_flight, bkgflow_):
     assert found["written"] == sum(path.stat().st_size for path in out.glob("*_bsub.fits"))
 
 
+@pytest.mark.slow
 def test_pace_and_time_left_are_those_of_the_last_minutes(in_flight):
     out, first = in_flight
     second = units_of(out)[1]
@@ -202,6 +203,7 @@ def test_the_command_that_goes_on_can_be_pasted():
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_is_shown_is_escaped(campaign):
     found = replace(status_of(Location.of(campaign)), stopped="", words="<b>x</b>", user="<u>")
     html = campaign_html(found, time.time())

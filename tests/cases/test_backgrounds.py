@@ -213,6 +213,7 @@ def test_models_are_held_to_the_same_rules():
         bkgflow.subtract(target, [other])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", ["filter,bunit", ["FILTER", " BUNIT "], ("filter,bunit",)])
 def test_what_is_allowed_to_differ_is_subtracted_and_said(tmp_path, given):
     target = take(tmp_path / "t_rate.fits", sky(1, 15), "NIRCAM", 1)
@@ -272,6 +273,7 @@ def test_stripes_need_stripes_of_the_same_layout(tmp_path):
         bkgflow.subtract(frame, [alike])
 
 
+@pytest.mark.slow
 def test_stripes_are_known_by_the_name_of_their_subarray_too(tmp_path):
     name = {"subarray__name": "SUB41STRIPE1_DHS"}
     target = take(tmp_path / "t_rate.fits", sky(1), "NIRCAM", 1, **name)

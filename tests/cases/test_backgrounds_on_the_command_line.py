@@ -18,6 +18,7 @@ def pair(tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "given",
     [

@@ -71,6 +71,7 @@ def test_a_folder_of_exposures_is_its_own_background(four):
     ]
 
 
+@pytest.mark.slow
 def test_the_plan_says_in_a_line_what_the_groups_are(four):
     plan = bkgflow.plan("program", "out", backgrounds="dithers", min_offset=1.5)
     line = (
@@ -105,6 +106,7 @@ def test_too_few_are_skipped_with_the_reason(four):
     assert again.counts() == {"PLANNED": 4}
 
 
+@pytest.mark.slow
 def test_what_a_folder_holds_beside_dithers(four):
     program = four / "program"
     shutil.copy(program / "a_rate.fits", program / "a_rateints.fits")
@@ -231,6 +233,7 @@ def test_a_second_plan_takes_pointings_and_times_from_the_facts_that_are_kept(fo
     )
 
 
+@pytest.mark.slow
 def test_a_model_says_of_itself_what_its_file_says(four):
     path = four / "program" / "c_rate.fits"
     with open_model(path) as model:
@@ -354,6 +357,7 @@ def test_a_program_without_dithers_cannot_be_associated(here):
     assert "--from-dithers" in ended.err
 
 
+@pytest.mark.slow
 def test_what_is_in_no_association_is_said(four):
     (four / "program" / "bad_rate.fits").write_bytes(b"SIMPLE  =")
     dither(four / "program", "w", 5, 9, EXP_TYPE="NRC_WFSS", INSTRUME="NIRCAM")

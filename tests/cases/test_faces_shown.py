@@ -165,6 +165,7 @@ def test_plurals_are_right(folder, bkgflow_):
 # At a prompt.
 
 
+@pytest.mark.slow
 def test_a_plan_and_a_result_are_short_at_a_prompt(plan):
     result = many_units(plan, 3001)
     for shown in (repr(result), repr(result.plan), repr(result.failed[0])):

@@ -140,6 +140,7 @@ def test_a_header_that_was_changed_after_its_checksum_is_seen(tmp_path):
         bkgflow.subtract(paths[0], str(paths[1]))
 
 
+@pytest.mark.slow
 def test_a_reference_is_added_up_too(tmp_path):
     path = exposures(tmp_path, "checksums")[0]
     raw = bytearray(path.read_bytes())
@@ -268,6 +269,7 @@ def test_what_is_no_exposure_is_refused_with_a_word(tmp_path, what):
     assert bad.error.file == str(paths[1])
 
 
+@pytest.mark.slow
 def test_a_background_without_err_is_refused_where_its_errors_are_wanted(tmp_path):
     paths = exposures(tmp_path, "no err")
     with pytest.raises(FileError, match="must have ERR"):

@@ -20,6 +20,8 @@ from tests.helpers.program_folders import (
     run,
 )
 
+pytestmark = pytest.mark.slow
+
 LEVEL_3 = ("image3", "spec3", "tso3", "coron3", "ami3", "wfs-image3", "wfss-3", "IMAGE3")
 
 
@@ -98,7 +100,6 @@ def test_every_association_of_level_2_is_handled(program, tmp_path, kind):
     assert products(tmp_path / "out") == {"t_bsub.fits": 100}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["l2asn.json", "n_l2asn.json", "nircam1_f444w.json", "X.JSON"])
 def test_any_json_that_is_an_association_is_read(program, tmp_path, name):
     expose(program / "u_rate.fits", 50)
@@ -108,7 +109,6 @@ def test_any_json_that_is_an_association_is_read(program, tmp_path, name):
     assert products(tmp_path / "out") == {"t_bsub.fits": 90, "u_bsub.fits": 40}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
 def test_a_byte_order_mark_is_read(program, tmp_path, encoding):
     text = json.dumps(association("t_rate.fits", ["b_rate.fits"]))
@@ -144,7 +144,6 @@ def test_hidden_files_are_ignored(program, tmp_path):
     assert products(tmp_path / "out") == {"t_bsub.fits": 90}
 
 
-@pytest.mark.slow
 def test_other_files_are_passed_over_and_named_with_the_reason(program, tmp_path):
     associate(program / "t_asn.json", "t_rate.fits", ["b_rate.fits"])
     (program / "notes.json").write_text('{"author": "me"}')
@@ -175,7 +174,6 @@ def test_other_files_are_passed_over_and_named_with_the_reason(program, tmp_path
     assert bkgflow.Plan.load(tmp_path / "plan.json") == plan
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["x_asn.json", "l2asn.json", "nircam.json"])
 def test_an_association_that_cannot_be_read_is_an_error(program, tmp_path, name):
     """By its name, or by its words: it is not passed over."""
@@ -205,7 +203,6 @@ def test_a_subfolder_that_may_not_be_read_is_noted(program, tmp_path, monkeypatc
     assert products(tmp_path / "out") == {"t_bsub.fits": 90}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("where", ["out", "stage2/out", "."])
 def test_products_and_results_inside_of_the_program_disturb_nothing(program, where):
     associate(program / "t_asn.json", "t_rate.fits", ["b_rate.fits"])
@@ -230,7 +227,6 @@ def test_an_exposure_instead_of_an_association_has_a_clear_word(program):
 # Which association an exposure belongs to.
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("first", ["o001", "c1001"])
 def test_the_candidate_with_the_background_wins_and_the_other_is_noted(program, tmp_path, first):
     """In whatever order the files lie."""
@@ -250,7 +246,6 @@ def test_the_candidate_with_the_background_wins_and_the_other_is_noted(program, 
     assert f"passed over {name}" in ended.out
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("again", [0, 1])
 def test_of_two_dates_of_an_association_the_newest_wins_and_the_older_is_noted(
     program, tmp_path, again
@@ -269,7 +264,6 @@ def test_of_two_dates_of_an_association_the_newest_wins_and_the_older_is_noted(
     assert (name, each["reason"], each["instead"]) == (old, "it is older", new)
 
 
-@pytest.mark.slow
 def test_a_newer_date_does_not_win_over_the_background_of_another_candidate(program, tmp_path):
     associate(program / "jw01234-o001_20240601t000000_image2_00001_asn.json", "t_rate.fits")
     associate(program / "jw01234-c1001_20240101t000000_image2_00001_asn.json", "t_rate.fits",
@@ -278,7 +272,6 @@ def test_a_newer_date_does_not_win_over_the_background_of_another_candidate(prog
     assert products(tmp_path / "out") == {"t_bsub.fits": 90}
 
 
-@pytest.mark.slow
 def test_an_exposure_that_only_the_older_association_has_is_not_lost(program, tmp_path):
     old = association("t_rate.fits", ["b_rate.fits"])
     expose(program / "u_rate.fits", 50)
@@ -293,7 +286,6 @@ def test_an_exposure_that_only_the_older_association_has_is_not_lost(program, tm
     assert each["exposures"] == ["t_rate.fits"]
 
 
-@pytest.mark.slow
 def test_a_candidate_with_all_members_of_another_and_more_wins(program, tmp_path):
     expose(program / "c_rate.fits", 30)
     associate(program / "jw01234-c1002_image2_00001_asn.json", "t_rate.fits", ["b_rate.fits"])
@@ -303,7 +295,6 @@ def test_a_candidate_with_all_members_of_another_and_more_wins(program, tmp_path
     assert products(tmp_path / "out") == {"t_bsub.fits": 80}
 
 
-@pytest.mark.slow
 def test_a_candidate_with_a_background_wins_over_the_nods_of_an_observation(program, tmp_path):
     expose(program / "nod_rate.fits", 30)
     for candidate, background in (("o001", "nod_rate.fits"), ("c1001", "b_rate.fits")):

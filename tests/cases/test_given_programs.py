@@ -118,6 +118,7 @@ def test_each_of_several_targets_has_the_others_of_a_list_that_holds_it(here):
     assert "own background" in ended.out
 
 
+@pytest.mark.slow
 def test_a_list_serves_products_without_backgrounds_of_their_own(here):
     pair(here)
     expose(here / "u_rate.fits", 50)

@@ -246,6 +246,7 @@ def test_an_imprint_must_cover_its_exposure_and_fit_its_integrations():
     np.testing.assert_array_equal(subtract(nirspec(full(2, 1, 8, 6))).data, 6)
 
 
+@pytest.mark.slow
 def test_an_imprint_must_not_be_what_it_is_subtracted_from(folder):
     with pytest.raises(BackgroundError, match="another exposure"):
         bkgflow.subtract(folder / "s_rate.fits", imprints=[folder / "s_rate.fits"])
@@ -259,6 +260,7 @@ def test_a_subarray_takes_its_part_of_a_larger_imprint():
     np.testing.assert_array_equal(result.data, 100 - (40 - 0.5 * ramp[4:12, 7:13]))
 
 
+@pytest.mark.slow
 def test_integrations_lose_their_own_imprint_or_one_for_all():
     steps = np.arange(3, dtype=np.float32)[:, None, None] * np.ones((8, 6), np.float32)
     target = nirspec(10 + steps)

@@ -40,6 +40,7 @@ def test_absolute_paths_are_read(here):
         assert model.data[0, 0] == 90
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["/old/machine/t_rate.fits", r"C:\data\t_rate.fits", "old/t_rate.fits"]
 )
@@ -53,6 +54,7 @@ def test_a_path_of_another_machine_leads_to_the_file_beside_the_association(here
     assert absolute == any("is not there" in note for note in unit["notes"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["../stage1/", "../program/../stage1/", "stage1/", "./stage1/"])
 def test_paths_count_from_the_association_or_from_the_working_folder(here, prefix):
     pair(here / "stage1")
@@ -127,6 +129,7 @@ def test_what_archives_download_is_found_in_its_sibling_folders(here):
         shutil.rmtree(here.parent / "out")
 
 
+@pytest.mark.slow
 def test_a_missing_member_costs_its_unit_and_says_where_it_was_looked_for(here):
     pair(here / "program")
     associate(here / "program" / "1_asn.json", "t_rate.fits", ["gone_rate.fits"])
@@ -153,6 +156,7 @@ def test_a_missing_catalog_says_where_it_was_looked_for(here):
     assert "looked for in" in unit.verdict.error.value
 
 
+@pytest.mark.slow
 def test_copies_in_two_places_are_one_and_noted(here):
     for place in ("one", "two"):
         pair(here / "program" / place)
@@ -180,6 +184,7 @@ def test_different_files_of_one_name_are_an_error_that_names_both(here):
     assert products("out") == {"t_bsub.fits": 40}
 
 
+@pytest.mark.slow
 def test_folders_like_the_ones_that_a_member_names_come_first(here):
     for place, value in (("a/stage1", 100), ("a/stage0", 50)):
         expose(here / "program" / place / "t_rate.fits", value)
@@ -189,6 +194,7 @@ def test_folders_like_the_ones_that_a_member_names_come_first(here):
     assert products("out") == {"t_bsub.fits": 90}
 
 
+@pytest.mark.slow
 def test_links_to_folders_are_followed_and_may_lead_in_a_circle(here):
     pair(here / "archive")
     associate(here / "program" / "asn" / "x_asn.json", "t_rate.fits", ["b_rate.fits"])
@@ -266,6 +272,7 @@ def test_confine_does_not_tell_whether_a_file_outside_is_there(here):
     assert said[0] == said[1]
 
 
+@pytest.mark.slow
 def test_confine_holds_for_associations_lists_and_catalogs(here):
     pair(here / "secret")
     pair(here / "program")

@@ -87,6 +87,7 @@ def test_an_image_names_its_association_and_no_reference(tmp_path):
     assert "R_BKG" not in header
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("there", [(), ("R_BKG", "SCATFILE"), ("R_DARK", "ASNPOOL"), ("CRDS_VER",)])
 def test_named_in_place_and_through_the_model_alike(tmp_path, there):
     """Cards and nodes are where the data model would have them."""

@@ -41,6 +41,7 @@ def test_a_constant_background_is_said(value):
     assert record["constant_backgrounds"] == ["background 1 (b0_rate.fits)"]
 
 
+@pytest.mark.slow
 def test_one_other_pixel_is_no_constant():
     for row in (0, 7, 15):
         image = np.zeros((16, 16))
@@ -54,6 +55,7 @@ def test_a_constant_cube_and_one_with_bad_pixels_are_said():
     assert len(found([cube])[1]["constant_backgrounds"]) == 1
 
 
+@pytest.mark.slow
 def test_a_background_far_from_all_others_is_named():
     said, record = found([sky(1), sky(2), sky(3, 0), sky(4)])
     assert record["outlying_backgrounds"] == ["background 3 (b2_rate.fits)"]
@@ -147,6 +149,7 @@ def test_only_pixels_that_are_valid_in_the_target_are_counted(caplog):
     np.testing.assert_array_equal(result.data[3, 2:8], target[3, 2:8])
 
 
+@pytest.mark.slow
 def test_of_a_cube_a_pixel_counts_that_is_valid_in_any_integration(tmp_path):
     background = sky(1)
     background[3:6] = np.nan
@@ -170,6 +173,7 @@ def test_pixels_beyond_a_small_background_count(tmp_path):
     assert bkgflow.subtract(target, [small]).meta.bkgflow.unsubtracted_pixels == 6 * 16
 
 
+@pytest.mark.slow
 def test_nothing_is_counted_where_all_is_bad_in_both(tmp_path):
     bad = sky(2, 15)
     bad[5] = np.nan

@@ -13,6 +13,7 @@ from tests.helpers.exposures import write_association, write_fits
 from tests.helpers.taken import sky, take, taken
 
 
+@pytest.mark.slow
 def test_a_target_is_not_its_own_background_by_another_name(tmp_path):
     target = take(tmp_path / "t_rate.fits", sky(1), "NIRCAM", 1)
     good = take(tmp_path / "b_rate.fits", sky(2), "NIRCAM", 2)
@@ -63,6 +64,7 @@ def test_numbers_are_compared_as_numbers(tmp_path):
         bkgflow.subtract(target, [other])
 
 
+@pytest.mark.slow
 def test_copies_among_the_backgrounds_count_once(tmp_path):
     target = take(tmp_path / "t_rate.fits", sky(1, 15), "NIRCAM", 1)
     one = take(tmp_path / "b_rate.fits", sky(2), "NIRCAM", 2)
@@ -121,6 +123,7 @@ def test_a_combined_background_that_was_saved_is_no_exposure_of_its_target(tmp_p
         assert bkgflow.subtract(target, [model]).meta.cal_step.bkg_subtract == "COMPLETE"
 
 
+@pytest.mark.slow
 def test_the_pipelines_names_have_the_numbers(tmp_path):
     root = "jw01234005001_02101_00001_nrcalong"
     target = take(tmp_path / f"{root}_rate.fits", sky(1), "NIRCAM", None)
@@ -165,6 +168,7 @@ def test_what_was_not_subtracted_may_be(tmp_path, status):
     bkgflow.subtract(target, [background])
 
 
+@pytest.mark.slow
 def test_a_product_of_ours_is_not_subtracted_again(tmp_path):
     target = take(tmp_path / "t_rate.fits", sky(1, 15), "NIRCAM", 1)
     background = take(tmp_path / "b_rate.fits", sky(2), "NIRCAM", 2)

@@ -109,6 +109,7 @@ def test_one_background_however_it_is_asked_for(rules, program, cluster, tmp_pat
     assert (record["unsubtracted_pixels"] == 0) == bool(rules.get("bkg_fill"))
 
 
+@pytest.mark.slow
 def test_the_saved_background_is_the_filled_one(program, tmp_path):
     names = [program / f"b{i}_rate.fits" for i in range(5)]
     rules = {"bkg_fill": True, "save_combined_background": True}
@@ -158,6 +159,7 @@ def test_a_plan_says_which_arguments_do_nothing(given, words, program, tmp_path)
     assert words in note
 
 
+@pytest.mark.slow
 def test_backgrounds_without_err_are_said_to_be_so(program, tmp_path):
     for i in range(3):
         with datamodels.open(program / f"b{i}_rate.fits") as model:

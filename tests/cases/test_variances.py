@@ -16,6 +16,8 @@ from bkgflow.api import subtract_to_file
 from tests.helpers.exposures import make_model, write_fits
 from tests.helpers.pace import examples
 
+pytestmark = pytest.mark.slow
+
 CASES = settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -78,7 +80,6 @@ def test_propagated_errors_survive_the_flat_field(shape):
     assert not result.meta.bkgflow.hasattr("error_notes")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("touched", [False, True])
 @pytest.mark.parametrize("shape", [(8, 6), (3, 8, 6)])
 def test_products_in_files_have_the_variance_of_products_in_memory(shape, touched, tmp_path):
@@ -108,7 +109,6 @@ def test_products_in_files_have_the_variance_of_products_in_memory(shape, touche
             np.isfinite(model.data), product["ERR"], np.nan), rtol=1e-5)  # fmt: skip
 
 
-@pytest.mark.slow
 @CASES
 @given(
     seed=st.integers(0, 10**6),
@@ -203,7 +203,6 @@ def test_variances_are_copied_byte_by_byte_where_no_errors_are_propagated(tmp_pa
         assert product[name].tobytes() == saved(path)[name].tobytes()
 
 
-@pytest.mark.slow
 def test_the_two_ways_to_write_headers_have_the_same_variances(tmp_path):
     """A variance stored in another type than a data model's is cast by the model."""
     rng = np.random.default_rng(7)

@@ -88,6 +88,7 @@ def test_help_names_every_option(words, flag, bkgflow_, monkeypatch):
         assert name in out
 
 
+@pytest.mark.slow
 def test_help_paragraphs_are_not_broken(bkgflow_, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
     _, out, _ = bkgflow_("run", "--help")

@@ -52,6 +52,7 @@ def test_plan_with_a_bad_unit(folder, bkgflow_):
     assert "1 unit SKIPPED: no background exposure was given" in out
 
 
+@pytest.mark.slow
 def test_show_prints_tables(folder, capsys):
     plan = bkgflow.plan("program", "out")
     bkgflow.show(plan)

@@ -32,6 +32,7 @@ LEFT = [
 """What every run leaves beside its products."""
 
 
+@pytest.mark.slow
 def test_run(folder, bkgflow_):
     code, out, err = bkgflow_("run", "program", "--output", "out", "--cluster", "threads")
     assert code == 0
@@ -79,6 +80,7 @@ def test_run_with_a_bad_unit(folder, bkgflow_):
     assert "ERROR bkgflow.run" in Path("out/bkgflow.log").read_text()
 
 
+@pytest.mark.slow
 def test_a_quiet_run_says_only_what_went_wrong(folder, bkgflow_):
     spoil(folder)
     code, out, err = bkgflow_("run", "program", "--output=out", "--cluster=threads", "-q")
@@ -91,6 +93,7 @@ def test_a_quiet_run_says_only_what_went_wrong(folder, bkgflow_):
     assert target.endswith("b1_rate.fits")
 
 
+@pytest.mark.slow
 def test_all_skipped_is_good(folder, bkgflow_):
     write_association(folder / "alone_asn.json", [("p", "t1_rate.fits", [])])
     code, out, _ = bkgflow_("run", "alone_asn.json", "--output=out", "--cluster=threads")
@@ -144,6 +147,7 @@ def test_in_a_pipe_there_are_plain_lines(folder):
     )
 
 
+@pytest.mark.slow
 def test_on_a_terminal_there_is_a_bar(folder):
     plan = bkgflow.plan("program", "out")
     out = io.StringIO()

@@ -26,6 +26,7 @@ def test_subtract(option, folder, bkgflow_):
         assert model.meta.filename == "t1_bsub.fits"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dash", ["-", "_"])
 def test_every_argument_of_the_step_reaches_it(dash, folder, bkgflow_):
     code, out, _ = bkgflow_(

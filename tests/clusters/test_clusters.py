@@ -238,6 +238,7 @@ def write():
     return Finished(COMPLETE, (SlowDraft(),))
 
 
+@pytest.mark.slow
 def test_the_next_unit_begins_while_the_disk_keeps_the_last():
     """One thread, and a disk that is only content when two products wait for it."""
     own = LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0")

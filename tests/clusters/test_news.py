@@ -24,6 +24,7 @@ def test_nothing_is_waited_for_no_longer_than_told():
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("together", "heard"), [(True, ["first", "later"]), (False, ["first"])])
 def test_what_comes_a_little_later_comes_together(together, heard):
     queue = SimpleQueue()

@@ -20,6 +20,8 @@ from bkgflow.clusters.trial import Trial
 from bkgflow.io.storage.location import Location
 from tests.helpers.crowded import write_field
 
+pytestmark = pytest.mark.slow
+
 WORKER = "tcp://x:1"
 
 
@@ -41,7 +43,6 @@ class Broken:
             raise OSError("the stream is closed")
 
 
-@pytest.mark.slow
 def test_a_run_that_ends_while_a_worker_is_asked_leaves_no_error_behind(tmp_path):
     said = []
 
@@ -125,7 +126,6 @@ def test_a_worker_that_lacks_a_package_is_told_which_extra_brings_it():
     assert re.search(r"photutils.*tcp://x:1.*bkgflow\[sources\]", str(problem))
 
 
-@pytest.mark.slow
 def test_workers_are_asked_for_what_the_plan_needs(tmp_path):
     write_field(tmp_path / "field", 3)
     said = []

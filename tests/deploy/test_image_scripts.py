@@ -41,6 +41,7 @@ def test_what_is_started_ends_as_it_ends():
     assert run(IMAGE / "start.sh", "sh", "-c", "exit 7").returncode == 7
 
 
+@pytest.mark.slow
 def test_requirements_are_those_of_the_project():
     lines = run(sys.executable, IMAGE / "requirements.py", "plot", "s3").stdout.splitlines()
     names = {line.split(">")[0].split("[")[0] for line in lines}

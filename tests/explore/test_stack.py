@@ -249,6 +249,7 @@ def test_a_window_cuts_and_fills(window, tmp_path):
             np.testing.assert_array_equal(stack[name][i], array[0])
 
 
+@pytest.mark.slow
 def test_the_unit_of_a_stack_is_that_of_all(write_exposure, tmp_path):
     first = write_exposure("a_rate.fits", np.ones((4, 4)))
     second = write_exposure("b_rate.fits", np.ones((4, 4)))

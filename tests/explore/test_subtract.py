@@ -112,6 +112,7 @@ def test_the_target_is_left_as_it_is(program):
     xr.testing.assert_identical(background, before[1])
 
 
+@pytest.mark.slow
 def test_what_xarray_made_of_a_target_is_what_the_background_is_subtracted_from(program):
     (image, _), backgrounds = program
     target = bkgflow.open_exposure(image)

@@ -76,6 +76,7 @@ def test_a_program_behind_a_url(program):
     assert len(there.bkgflow.select(role="background").leaves) == 3
 
 
+@pytest.mark.slow
 def test_a_product_of_what_lies_behind_a_url(program, tmp_path):
     simulated, url = program
     target, *backgrounds = [f"{url}/{path.name}" for path in simulated.exposures]

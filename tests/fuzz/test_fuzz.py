@@ -43,6 +43,7 @@ def test_more_damaged_files(seed):
     assert list(file_findings(100, seed)) == []
 
 
+@pytest.mark.slow
 def test_the_oracle_sees_damage(tmp_path):
     path = tmp_path / "x.fits"
     for kind in files.KINDS:
@@ -57,6 +58,7 @@ def test_the_oracle_sees_damage(tmp_path):
     assert "Unprintable" in damage(path) or "invalid" in damage(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keyword", ["CHECKSUM", "DATASUM"])
 @pytest.mark.parametrize("value", ["0", "0.0", "F", "T", "-1", "", "'text'"])
 def test_a_sum_that_is_none_is_no_sum_that_is_missing(tmp_path, keyword, value):

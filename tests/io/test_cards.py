@@ -24,6 +24,7 @@ values = st.one_of(
 comments = st.text(st.characters(min_codepoint=40, max_codepoint=126), max_size=20)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(values, comments), max_size=40))
 @settings(max_examples=examples(200), deadline=None)
 def test_values_are_astropys(pairs):
@@ -115,6 +116,7 @@ def test_what_follows_an_end_must_be_blank(last):
         Cards.read("x.fits", io.BytesIO(raw.replace(b"END".ljust(80), last)))
 
 
+@pytest.mark.slow
 @given(
     st.from_regex(r"[A-Z][A-Z0-9_]{0,7}", fullmatch=True), values, st.text(printable, max_size=90)
 )

@@ -28,6 +28,7 @@ def path(tmp_path):
     return tmp_path / "t_rate.fits"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [1, 30, 55, 64, 65, 66, 67, 68, 69, 120])
 def test_both_ways_cut_alike_and_warn_of_nothing(path, tmp_path, length):
     name = "x" * length

@@ -129,6 +129,7 @@ def test_nothing_that_was_to_be_changed_is_passed_by(make, write_exposure, tmp_p
     assert [each.name for each in tmp_path.iterdir()] == ["t_rate.fits"]
 
 
+@pytest.mark.slow
 def test_targets_that_grew_since_they_were_planned(write_exposure, tmp_path):
     path = write_exposure("t_rate.fits", np.ones((6, 6)))
     for writer in (FitsWriter(), FitsWriter(amend=False), ModelWriter(), ZarrWriter()):

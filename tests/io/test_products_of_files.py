@@ -198,6 +198,7 @@ def test_headers_touched_at_random_open_as_their_model(plain, tmp_path_factory, 
     assert_opens_the_same(*write_both(path, folder, amended=True))
 
 
+@pytest.mark.slow
 def test_a_tree_that_was_made_to_agree_is_the_products(tmp_path):
     """A product of a touched file is as stdatamodels wrote it: its hash holds."""
     path = tmp_path / "t_rate.fits"
@@ -210,6 +211,7 @@ def test_a_tree_that_was_made_to_agree_is_the_products(tmp_path):
         assert from_fits_asdf(units)["_fits_hash"] == fits_hash(units)
 
 
+@pytest.mark.slow
 def test_products_are_as_stdatamodels_wrote_them(exposure, tmp_path):
     """A product can be done again: its hash holds, and its cards are set, not repeated."""
     first, again = tmp_path / "first.fits", tmp_path / "again.fits"
@@ -349,6 +351,7 @@ def test_only_the_first_image_of_a_name_is_edited(tmp_path):
         np.testing.assert_array_equal(units["SCI", 2].data, 7)
 
 
+@pytest.mark.slow
 def test_unprintable_characters(write_exposure, tmp_path):
     path = write_exposure("t_rate.fits", np.ones((6, 6)))
     record = Record("1", backgrounds=("tab\t.fits",))
@@ -464,6 +467,7 @@ def test_pixels_are_not_held(write_exposure, tmp_path):
     assert int(held.stdout) < sci_bytes / 2
 
 
+@pytest.mark.slow
 def test_long_lists_are_short_in_history(write_exposure, tmp_path):
     path = write_exposure("t_rate.fits", np.ones((6, 6)))
     scales = [i / 7 for i in range(500)]

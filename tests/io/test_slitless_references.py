@@ -119,6 +119,7 @@ def test_real_dispersion_and_catalogue_give_the_peers_mask(real_data, tmp_path, 
         np.testing.assert_array_equal(ours, expected)
 
 
+@pytest.mark.slow
 def test_all_orders_mask_the_zeroth_too(tmp_path):
     model = exposure(NIRISS, SHAPE)
     rng = np.random.default_rng(4)
@@ -170,6 +171,7 @@ def test_a_source_without_magnitude_is_kept(tmp_path):
     assert catalog.brighter(None).label.tolist() == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_a_masked_magnitude_is_none(tmp_path):
     rng = np.random.default_rng(1)
     path = write_catalog(tmp_path / "c.ecsv", NIRISS, SHAPE, (0, 0), 3, rng, abmag=20.0)
@@ -211,6 +213,7 @@ def test_catalogues_that_cannot_be_used(tmp_path):
 # wavelength ranges
 
 
+@pytest.mark.slow
 def test_which_wheel_holds_the_filter():
     assert blocking_filter(facts_of(exposure(NIRISS, SHAPE, wcs=False))) == "F115W"
     assert blocking_filter(facts_of(exposure(NIRCAM, SHAPE, wcs=False))) == "F356W"
@@ -360,6 +363,7 @@ def test_several_components(tmp_path):
     np.testing.assert_array_equal(found.dq, flags)
 
 
+@pytest.mark.slow
 def test_references_that_cannot_be_used(tmp_path):
     window = Window(0, 0, 30, 20)
     good = np.ones((20, 30), np.float32)

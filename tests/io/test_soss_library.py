@@ -123,6 +123,7 @@ def test_a_file_that_was_cut_is_refused(write_exposure):
         list(segment.chunks())
 
 
+@pytest.mark.slow
 def test_a_library_that_is_no_plain_fits_is_read_through_its_model(write_library, tmp_path):
     templates = make_library(np.random.default_rng(0), 2)
     path = write_library(templates)

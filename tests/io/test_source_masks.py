@@ -63,6 +63,7 @@ def test_radii_of_a_catalog_count(field, tmp_path, unit):
     assert_truth(field, tmp_path / "stars.ecsv", MaskRule(grow=2), CORE + 2, wrong=2e-3)
 
 
+@pytest.mark.slow
 def test_the_boxes_of_the_pipelines_catalog(field, tmp_path):
     half = CORE * PIXEL / 3600
     east = half / np.cos(np.radians(field.dec))
@@ -76,6 +77,7 @@ def test_the_boxes_of_the_pipelines_catalog(field, tmp_path):
     assert_truth(field, tmp_path / "a_cat.ecsv", wrong=5e-4)
 
 
+@pytest.mark.slow
 def test_a_segmentation_image_with_a_wcs_in_its_header(field, tmp_path):
     write_map(tmp_path / "my.fits", field)
     assert_truth(field, tmp_path / "my.fits", wrong=0.02)

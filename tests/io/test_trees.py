@@ -68,6 +68,7 @@ def test_copies_are_told_from_files_that_differ_everywhere(tmp_path, size):
     assert not are_copies(a, none)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 199_999))
 def test_one_byte_of_a_small_file_is_seen(tmp_path_factory, place):
     folder = tmp_path_factory.mktemp("copies")
@@ -94,6 +95,7 @@ def test_names_that_stand_for_several_files(tmp_path, monkeypatch):
             expanded(bad)
 
 
+@pytest.mark.slow
 @given(st.lists(st.one_of(st.integers(), st.text("ab", min_size=1)), max_size=4))
 def test_a_list_that_is_split_keeps_what_is_no_text(items):
     assert split_list(items) == items

@@ -35,6 +35,7 @@ def group_of(write_exposure, tmp_path):
     return make
 
 
+@pytest.mark.slow
 def test_plain_xarray_lists_coordinates_and_units(group_of):
     data = xr.open_zarr(group_of(np.ones((6, 8))))
     assert {"sci", "err", "dq"} <= set(data.data_vars)
@@ -50,6 +51,7 @@ def test_plain_xarray_lists_coordinates_and_units(group_of):
     assert data.attrs["INSTRUME"] == "MIRI" and data.attrs["Conventions"].startswith("CF-")
 
 
+@pytest.mark.slow
 def test_a_cube_has_integrations(group_of):
     data = xr.open_zarr(group_of(np.ones((3, 6, 8))))
     assert data.sci.dims == ("integration", "y", "x")
@@ -57,6 +59,7 @@ def test_a_cube_has_integrations(group_of):
     assert data.sci.isel(y=0, x=0).values.tolist() == [0.0, -1.0, -2.0]
 
 
+@pytest.mark.slow
 def test_coordinates_count_the_detectors_pixels(write_exposure, tmp_path):
     path = write_exposure("t_rate.fits", np.ones((6, 8)), corner=(101, 41))
     to_group(Location.of(path), tmp_path / "g.zarr", Window(100, 40, 8, 6), name="g")
@@ -76,6 +79,7 @@ def test_nothing_is_read_before_it_is_asked_for(group_of):
     assert store.pixels("sci")
 
 
+@pytest.mark.slow
 def test_flags_are_those_of_the_pipeline(group_of):
     attributes = xr.open_zarr(group_of(np.ones((6, 8)))).dq.attrs
     words = attributes["flag_meanings"].split()
@@ -128,6 +132,7 @@ class CountingStore(WrapperStore):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("corner", [(0, 0), (100, 200), (224, 224), (1000, 1500), (1984, 1984)])
 def test_a_cut_out_of_a_full_frame_reads_four_chunks_at_most(full_frame, corner):
     y, x = corner

@@ -124,6 +124,7 @@ def test_any_file_comes_back_byte_by_byte(scratch, raw, packed):
             assert each["name"] == ("COMPRESSED_IMAGE" if unnamed else named)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ImageModel", "CubeModel", "IFUImageModel"])
 def test_files_of_data_models_come_back(write_exposure, tmp_path, kind):
     rng = np.random.default_rng(3)
@@ -134,6 +135,7 @@ def test_files_of_data_models_come_back(write_exposure, tmp_path, kind):
     assert group["sci"].dtype == group["err"].dtype == np.float32
 
 
+@pytest.mark.slow
 def test_extensions_of_a_users_own_come_back(write_exposure, tmp_path):
     path = write_exposure("t_rate.fits", np.ones((6, 6)))
     add_extra(path, np.arange(12, dtype="i2").reshape(3, 4), {"OWN": "card"})

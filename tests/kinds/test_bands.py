@@ -57,6 +57,7 @@ def test_a_set_is_the_same_alone_and_beside_others(seed, depths, wide, errors, i
     np.testing.assert_array_equal(alone.levels.median, beside.levels.median)
 
 
+@pytest.mark.slow
 def test_flags_are_those_of_every_exposure():
     """Also of what was clipped, and of pixels that no exposure has a value for."""
     flags = [1 << i for i in range(12)]

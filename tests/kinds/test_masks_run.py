@@ -269,6 +269,7 @@ def keys(field, tmp_path, **way):
     return [unit.digest for unit in plan.units], [each.digest for each in plan.shared]
 
 
+@pytest.mark.slow
 def test_keys_know_masks_and_scales(field, tmp_path):
     usual = keys(field, tmp_path)
     assert keys(field, tmp_path, bkg_scale="none", mask_sources=None) == usual
@@ -317,6 +318,7 @@ def test_too_few_pixels_in_common_stop_one_target_and_no_other(tmp_path):
         bkgflow.subtract(field.paths[1], field.paths[2:], bkg_scale="offset")
 
 
+@pytest.mark.slow
 def test_a_region_too_small_to_be_seen_is_refused(tmp_path):
     field = write_field(tmp_path / "field", 2, stars=0)
     values = np.zeros(SHAPE, np.int16)

@@ -142,6 +142,7 @@ def test_every_way_gives_the_same_bits(program, done, tmp_path):
         np.testing.assert_array_equal(opened["sci"].values, run.data)
 
 
+@pytest.mark.slow
 def test_without_a_template_nothing_is_other(program, tmp_path):
     for override in (None, "N/A", " n/a"):
         with bkgflow.subtract(program.exposures[0], override_bkg=override) as result:
@@ -217,6 +218,7 @@ def test_pixels_without_a_template_are_left_and_counted(program, tmp_path):
         assert Record.from_tree(tree).found == found
 
 
+@pytest.mark.slow
 def test_flags_of_templates_are_joined(program, tmp_path):
     image, header = template_of(program)
     flags = np.zeros(image.shape, np.uint32)
@@ -231,6 +233,7 @@ def test_flags_of_templates_are_joined(program, tmp_path):
         assert not product.mask[60 + row : 64 + row].any()
 
 
+@pytest.mark.slow
 def test_several_templates_are_fitted_together(program, tmp_path):
     image, header = template_of(program)
     y, x = np.mgrid[: image.shape[0], : image.shape[1]]
@@ -265,6 +268,7 @@ def test_a_users_mask(program, tmp_path):
     assert record["fit_iterations"] == 7
 
 
+@pytest.mark.slow
 def test_a_plain_fit_is_weighted_least_squares(program, tmp_path):
     window = program.truth.exposures[0].window
     mask = np.zeros(window.shape, np.uint32)
@@ -286,6 +290,7 @@ def test_a_plain_fit_is_weighted_least_squares(program, tmp_path):
     np.testing.assert_allclose(factors, truth, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_limit_on_the_error_ends_failed_and_leaves_the_data(program):
     with (
         datamodels.open(program.exposures[0]) as target,
@@ -356,6 +361,7 @@ def test_a_reference_for_slitless_exposures_leaves_images_alone(program, tmp_pat
         assert product.meta.cal_step.bkg_subtract == "COMPLETE"
 
 
+@pytest.mark.slow
 def test_of_several_templates_those_are_used_that_agree(program, tmp_path):
     """One list for all filters of a program."""
     image, header = template_of(program)
@@ -380,6 +386,7 @@ def test_a_template_that_is_no_image_is_known_while_planning(program, tmp_path):
         bkgflow.subtract(program.exposures[0], override_bkg=str(bad))
 
 
+@pytest.mark.slow
 def test_a_negative_factor_is_doubted(program, tmp_path):
     image, header = template_of(program)
     template = written(tmp_path / "t.fits", {"SCI": -image}, header)
@@ -402,6 +409,7 @@ def test_remarks_count_what_is_left():
     assert remarks(verdict) == ["1 pixel is as it was: a template has no value there"]
 
 
+@pytest.mark.slow
 def test_an_association_with_a_template(program, tmp_path):
     science = program.exposures[0]
     asn = write_association(tmp_path / "a_asn.json", [("p", str(science), [])])

@@ -123,6 +123,7 @@ def stack(
     return sci, err, dq
 
 
+@pytest.mark.slow
 @settings(max_examples=examples(500), deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),

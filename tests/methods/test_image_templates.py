@@ -90,6 +90,7 @@ def test_a_structure_far_above_the_noise_is_no_source():
     assert light[found.mask].max() < 0.3
 
 
+@pytest.mark.slow
 def test_bright_sources_do_not_bend_the_first_sky():
     sci, err, dq, stack, _ = scene(3, number=60)
     first = first_sky(sci, err, dq == 0, stack)
@@ -97,6 +98,7 @@ def test_bright_sources_do_not_bend_the_first_sky():
     assert np.abs(fit.coefficients - (0.4, -0.15, 2.0)).max() < 0.02
 
 
+@pytest.mark.slow
 def test_the_mask_of_slitless_exposures_is_what_it_was():
     sci, err, dq, stack, _ = scene(4)
     one = residual_mask(sci, err, dq, stack[:1])
@@ -152,6 +154,7 @@ def test_an_image_of_nothing_has_no_mask():
     assert fit_background(nothing, err, dq, found.mask, stack).reason is not None
 
 
+@pytest.mark.slow
 def test_an_inverted_mask_is_doubted():
     sci, err, dq, stack, _ = scene(7, number=40)
     mask = image_mask(sci, err, dq, stack).mask

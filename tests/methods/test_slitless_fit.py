@@ -60,6 +60,7 @@ def peers(sci, err, mask, template, **options):
     return factor, computer._iters_run_last_call
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", few_fast(range(100), 30))
 def test_the_factor_is_the_peers(seed):
     rng = np.random.default_rng(seed)

@@ -133,6 +133,7 @@ def test_threads_give_what_one_gives(series):
     assert len(one.notes) == 2 * len(library)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fit", ["exposure", "integration"])
 @pytest.mark.parametrize("threads", [2, 3, 1000])
 def test_threads_subtract_what_one_does(series, fit, threads):
@@ -145,6 +146,7 @@ def test_threads_subtract_what_one_does(series, fit, threads):
     assert not np.array_equal(whole, sci)
 
 
+@pytest.mark.slow
 def test_segments_together_are_fitted_as_one_exposure(series):
     sci, dq, library = series
     whole = fit_soss([ArraySegment(sci, dq)], library)[0]
@@ -262,6 +264,7 @@ def test_a_template_without_one_side_is_out_and_says_so(series, side, value):
     np.testing.assert_array_equal(left, peers(sci, dq, ruined))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [0.0, np.nan])
 def test_without_a_template_nothing_is_subtracted(series, value):
     sci, dq, library = series

@@ -40,6 +40,7 @@ def test_sources_of_a_crowded_field_are_found_and_the_rest_is_left(seed):
     assert mask.mean() < 0.35
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(256, 256), (64, 200), (40, 40)])
 def test_an_empty_field_is_left_alone(shape):
     rng = np.random.default_rng(0)
@@ -64,6 +65,7 @@ def test_the_edge_of_a_field_stop_is_no_source(edge):
     assert mask[~dark & (light > 2)].mean() > 0.95
 
 
+@pytest.mark.slow
 def test_units_and_levels_do_not_matter():
     image, _, _ = crowded(np.random.default_rng(1), slope=0.0)
     mask = detect_sources(image, MaskRule())
@@ -71,6 +73,7 @@ def test_units_and_levels_do_not_matter():
     assert (mask != again).mean() < 1e-3
 
 
+@pytest.mark.slow
 def test_invalid_pixels_do_not_count():
     rng = np.random.default_rng(4)
     image, _, _ = crowded(rng)

@@ -126,6 +126,7 @@ def test_the_usual_clip_drops_nothing_from_seven() -> None:
     assert rejected(sci, NOISE, err, dq)[0].all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["high", "low"])
 def test_a_side_is_left_alone(side: str) -> None:
     for method in ("sigma", "robust", "noise", "minmax"):

@@ -175,6 +175,7 @@ def test_the_efficiency_of_even_numbers_and_of_many() -> None:
     assert factors[10_000] == pytest.approx(math.pi / 2, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("side", "n"), [("both", 3), ("both", 4), ("both", 7), ("both", 40),
                                          ("high", 2), ("low", 5), ("high", 40)])  # fmt: skip
 @pytest.mark.parametrize("how", ["mean", "median"])

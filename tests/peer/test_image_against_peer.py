@@ -292,6 +292,7 @@ def test_registration_defect():
     assert (case.peers()[1].data[:8, :8] == 93).all()
 
 
+@pytest.mark.slow
 def test_dilution_defect():
     """Peer: an exposure without a valid integration enters the average as 0: 10 becomes 5."""
     empty = make_model(np.full((3, 4, 4), np.nan))

@@ -69,6 +69,7 @@ def test_paths_and_models_in_any_mixture(as_paths, target_as, background_as):
         assert "b_rate.fits" in result.meta.bkgflow.backgrounds[0]
 
 
+@pytest.mark.slow
 def test_a_plan_with_a_model_is_not_saved(as_paths, tmp_path):
     target, background = as_paths
     planner = Planner(StepSettings(), KINDS)
@@ -82,6 +83,7 @@ def test_a_plan_with_a_model_is_not_saved(as_paths, tmp_path):
     assert bkgflow.Plan.load(tmp_path / "plan.json") == saved
 
 
+@pytest.mark.slow
 def test_an_association_names_target_and_backgrounds(as_paths, tmp_path):
     path = write_association(tmp_path / "x_asn.json", [("p", "t_rate.fits", ["b_rate.fits"])])
     for given in (path, str(path)):
@@ -89,12 +91,14 @@ def test_an_association_names_target_and_backgrounds(as_paths, tmp_path):
             np.testing.assert_array_equal(result.data, 90)
 
 
+@pytest.mark.slow
 def test_an_association_without_backgrounds_takes_the_list(as_paths, tmp_path):
     path = write_association(tmp_path / "x_asn.json", [("p", "t_rate.fits", [])])
     with bkgflow.subtract(path, [as_paths[1]]) as result:
         np.testing.assert_array_equal(result.data, 90)
 
 
+@pytest.mark.slow
 def test_an_associations_own_backgrounds_win_and_say_so(as_paths, tmp_path, write_exposure, caplog):
     path = write_association(tmp_path / "x_asn.json", [("p", "t_rate.fits", ["b_rate.fits"])])
     other = write_exposure("c_rate.fits", full(50))
@@ -110,6 +114,7 @@ def test_an_association_of_several_products_is_for_a_run(as_paths, tmp_path):
         bkgflow.subtract(path)
 
 
+@pytest.mark.slow
 def test_relative_paths(as_paths, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "below").mkdir()
@@ -138,6 +143,7 @@ def test_names_that_are_not_ascii(as_paths, tmp_path):
     assert [written.name for written in result.products] == ["ñandú_bsub.fits"]
 
 
+@pytest.mark.slow
 def test_gzip(as_paths, tmp_path):
     packed = []
     for path in as_paths:
@@ -199,6 +205,7 @@ def test_the_target_is_unchanged_when_the_call_fails(tmp_path):
     np.testing.assert_equal(everything(target), before)
 
 
+@pytest.mark.slow
 def test_err_and_variances_stay_unless_errors_are_propagated():
     target = make_model(full(100), err=3.0)
     backgrounds = [make_model(full(10), err=8.0) for _ in range(4)]
@@ -220,6 +227,7 @@ def test_pixels_without_a_background_keep_value_and_error(caplog):
     assert "1 pixel has no valid background and is valid in the target" in caplog.text
 
 
+@pytest.mark.slow
 def test_an_image_from_a_cube_and_a_cube_from_an_image():
     ramp = np.arange(3, dtype=np.float32)[:, None, None]
     image, cube = make_model(full(10)), make_model(full(100, 3, 6, 6) + ramp)
@@ -233,6 +241,7 @@ def test_an_image_from_a_cube_and_a_cube_from_an_image():
     np.testing.assert_array_equal(both.data, np.broadcast_to(80 + ramp, (3, 6, 6)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backgrounds", [None, [], "", ",", ()])
 def test_no_background_is_skipped_with_its_reason(backgrounds, as_paths, caplog):
     target = make_model(full(100), dq=4)
@@ -245,6 +254,7 @@ def test_no_background_is_skipped_with_its_reason(backgrounds, as_paths, caplog)
     assert status(target) is None
 
 
+@pytest.mark.slow
 def test_a_grating_wheel_that_moved_is_skipped_with_both_tilts():
     target = make_model(full(100), gwa=(0.1, 0.2), **NIRSPEC)
     good, moved = (make_model(full(10), gwa=(tilt, 0.2), **NIRSPEC) for tilt in (0.1, 0.1 + 2e-8))
@@ -296,6 +306,7 @@ def test_skipping_is_in_the_product_too(as_paths, tmp_path):
             np.testing.assert_array_equal(units[layer].data, before[layer].data)
 
 
+@pytest.mark.slow
 def test_the_combined_background_goes_to_the_output_folder(tmp_path):
     target = make_model(full(100), corner=(5, 7))
     target.meta.filename = "jw1_rate.fits"
@@ -313,6 +324,7 @@ def test_the_combined_background_goes_to_the_output_folder(tmp_path):
     assert status(result) == "COMPLETE"
 
 
+@pytest.mark.slow
 def test_a_combined_background_is_nan_where_there_is_none(tmp_path):
     sci = full(10)
     sci[2, 3] = np.nan
@@ -326,6 +338,7 @@ def test_a_combined_background_is_nan_where_there_is_none(tmp_path):
         np.testing.assert_array_equal(combined.dq, 1)
 
 
+@pytest.mark.slow
 def test_slit_cut_outs_lie_where_their_slits_are(write_exposure):
     """Peer: takes them for windows of the frame's corner, and the pixels do not match."""
     paths = []

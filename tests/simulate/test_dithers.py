@@ -41,6 +41,7 @@ def test_what_is_left_without_the_truth_is_the_noise_that_err_says(made):
         assert pulls.std() == pytest.approx(1, abs=0.03)
 
 
+@pytest.mark.slow
 def test_the_level_drifts_from_one_exposure_to_another(made, tmp_path):
     levels = [made.truth.sky_course(path.name)[0] for path in made.exposures]
     assert 0.01 < np.std(levels) < 0.1

@@ -263,6 +263,7 @@ def residual(simulated, name):
     return ((arrays["data"] - model) / arrays["err"])[good(arrays)], arrays
 
 
+@pytest.mark.slow
 def test_noise_is_what_err_says(program):
     for path in program.exposures:
         z, _ = residual(program, path.name)
@@ -410,6 +411,7 @@ windows = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(windows)
 def test_light_in_a_window_is_a_slice_of_the_light_on_the_detector(window):
     for exp_type in ("NRC_IMAGE", "NRS_FIXEDSLIT"):
@@ -441,6 +443,7 @@ def test_the_sky_is_a_plane_about_its_level():
     assert sky[-1, 0] - sky[0, 0] == pytest.approx(plane.slope_y, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_nods_lie_apart_in_the_slit(programs):
     simulated = programs["nods"]
     rows, tilts = [], set()

@@ -175,6 +175,7 @@ def test_niriss_lists_order_0_but_does_not_extract_it(programs: dict[str, Any]) 
 # Coordinates
 
 
+@pytest.mark.slow
 def test_coordinates_go_there_and_back(program: Any) -> None:
     window = program.truth.exposures[0].window
     with opened(program.exposures[0]) as model:

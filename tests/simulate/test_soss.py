@@ -68,6 +68,7 @@ def test_segments_are_valid_models_that_follow_each_other(program):
     assert np.diff(times).min() > 0
 
 
+@pytest.mark.slow
 def test_the_library_is_a_reference_file(program):
     with datamodels.open(program.references[0]) as model:
         assert type(model) is datamodels.SossBkgModel
