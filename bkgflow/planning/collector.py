@@ -14,7 +14,7 @@ def put_off() -> Iterator[None]:
     """Have nobody look for garbage meanwhile; afterwards it is as it was.
 
     A plan of ten thousand units is a million objects that stay. The collector would go through
-    all of them again and again: a quarter of the time of planning, in pauses of up to half a
+    all of them again and again: a sixth of the time of planning, in pauses of up to half a
     second. What is garbage without referring to itself is freed at once, as ever.
     """
     if not gc.isenabled():
