@@ -153,7 +153,7 @@ def _with_scales(
     samples: list[Key] = []
     for i, look in enumerate(looks):
         samples.append((f"sample-{token}", i))
-        graph[samples[-1]] = (sample_of, window, look, *masks[i : i + 1])
+        graph[samples[-1]] = (sample_of, window, look, regions, *masks[i : i + 1])
     mode = cast(Mode, settings.bkg_scale)
     graph[whole := f"scale-{token}"] = (
         scales_of,
@@ -208,7 +208,8 @@ def adjusted(
     Parameters
     ----------
     names, arrays
-        From `change`: with the exposures as the last axis but for the regions.
+        From `change`: with the exposures as the last axis but for the regions; what
+        `xarray.Dataset.where` went over has rows and columns before.
     """
     given = dict(zip(names, arrays, strict=True))
     if not given:
@@ -219,12 +220,31 @@ def adjusted(
     if "scale_factor" not in given:
         return sci, err
     out, errors = np.empty(sci.shape), None if err is None else np.empty(sci.shape)
-    shape = (len(sci), given["scale_factor"].shape[-1])
-    # Without rows and columns of their own, they are the same for each.
-    offset, factor = (given[f"scale_{each}"].reshape(-1, *shape)[0] for each in TWO)
     index = given.get("region_index")
+    offset, factor = (given[f"scale_{each}"] for each in TWO)
     for i, plane in enumerate(sci):
-        levelled(plane, index, offset[i], factor[i], out[i])
+        _level(plane, index, offset[..., i, :], factor[..., i, :], out[i])
         if err is not None and errors is not None:
-            levelled(err[i], index, np.zeros_like(factor[i]), np.abs(factor[i]), errors[i])
+            nothing, size = np.zeros_like(offset[..., i, :]), np.abs(factor[..., i, :])
+            _level(err[i], index, nothing, size, errors[i])
     return out, errors
+
+
+def _level(
+    plane: Plane, index: Plane | None, offset: Plane, factor: Plane, out: NDArray[np.float64]
+) -> None:
+    """Do what `levelled` does, also where each pixel has numbers of its own: (…, regions)."""
+    if offset.ndim == factor.ndim == 1:
+        levelled(plane, index, offset, factor, out)
+        return
+    added, times = (_of_pixels(each, index) for each in (offset, factor))
+    np.multiply(plane, times, out=out, dtype=np.float64)
+    np.add(out, added, out=out)
+
+
+def _of_pixels(scale: Plane, index: Plane | None) -> Plane:
+    """Return the number of each pixel's region."""
+    if index is None:
+        return scale[..., 0]
+    own = np.broadcast_to(scale, (*index.shape, scale.shape[-1]))
+    return np.take_along_axis(own, index[..., np.newaxis].astype(np.intp), -1)[..., 0]

@@ -13,6 +13,7 @@ import xarray as xr
 from bkgflow.detector import DO_NOT_USE
 from bkgflow.errors import BackgroundError, OutputError, SettingsError, ShapeError
 from bkgflow.explore.adjusted import TOLD
+from bkgflow.explore.restored import restored
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.fits.unwarned import unwarned
@@ -63,6 +64,7 @@ def write_fits(data: xr.Dataset, path: PathLike, *, overwrite: bool = False) -> 
             cure="Give another name, or overwrite=True",
         )
     _check_whole(data, facts)
+    data = restored(data)
     writer = FitsWriter()
     with writer.open(facts) as opened:
         if combined:

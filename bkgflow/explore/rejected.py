@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bkgflow.arguments import StackArguments, shows_stack_arguments
 from bkgflow.errors import ShapeError
 from bkgflow.explore.adjusted import adjusted, change
+from bkgflow.explore.restored import restored
 from bkgflow.explore.stack import said_of
 from bkgflow.io.products.writer import Plane
 from bkgflow.methods import clip
@@ -56,6 +57,7 @@ def rejected(stack: xr.Dataset, **arguments: Unpack[StackArguments]) -> xr.DataA
             value=f"dims {', '.join(map(str, stack['sci'].dims))}",
             cure="Open one with bkgflow.open_stack",
         )
+    stack = restored(stack)
     whole = stack.chunk(dict.fromkeys(core, -1)) if stack.chunks else stack
     layers = ("sci", "err", "dq") if rule.needs_errors else ("sci", "dq")
     more, dims, names = change(whole)

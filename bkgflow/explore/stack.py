@@ -22,6 +22,7 @@ from bkgflow.explore import accessor
 from bkgflow.explore.adjusted import adjusted, adjusting, change
 from bkgflow.explore.lazy import DEFAULT_CHUNK, DTYPES, about, banded, read_one, with_units
 from bkgflow.explore.look import inspect_all
+from bkgflow.explore.restored import restored
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.exposures.source import Layer, Pixels, Source
@@ -216,8 +217,10 @@ def combine(stack: xr.Dataset, **arguments: Unpack[FilledArguments]) -> xr.Datas
     ------
     SettingsError
         If an argument is out of bounds, or the exposure times that it asks for are not there.
+    ShapeError
+        If ``dq`` or ``mask`` hold no whole numbers.
     """
-    settings = StepSettings.of(**arguments)
+    settings, stack = StepSettings.of(**arguments), restored(stack)
     core = [dim for dim in ("exposure", "integration") if dim in stack.dims]
     whole = stack.chunk(dict.fromkeys(core, -1)) if stack.chunks else stack
     times = _times(whole) if settings.stack_rule.needs_times else None

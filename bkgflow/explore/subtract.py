@@ -9,6 +9,7 @@ import xarray as xr
 
 from bkgflow.errors import BackgroundError, ShapeError, WindowError
 from bkgflow.explore.adjusted import TOLD
+from bkgflow.explore.restored import restored
 from bkgflow.io.exposures.units import same_unit
 from bkgflow.io.products.writer import Plane
 from bkgflow.kinds.variances import VARIANCE_TAKERS
@@ -64,7 +65,8 @@ def subtract_background(
     _check("target", target, ("sci", "dq"))
     _check("background", background, ("sci", "err", "dq", "n_used"))
     _check_alike(target, background)
-    here = _on(target, background)
+    target = restored(target)
+    here = _on(target, restored(background))
     used = here["n_used"]
     changed = {
         "sci": _changed(target["sci"], here["sci"], used, image.subtract_background),
