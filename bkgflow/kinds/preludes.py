@@ -111,6 +111,7 @@ class _Making:
     settings: StepSettings
     masks: dict[Member, Prelude] = field(default_factory=dict)
     samples: dict[Member, Prelude] = field(default_factory=dict)
+    maps: list[Prelude] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.masking = self.family.backgrounds[0].masking  # of one plan, all have the same
@@ -134,8 +135,12 @@ class _Making:
         """Return what takes a sample of an exposure."""
         if member not in self.samples:
             window, exposure = self.family.window, self.facts[member[0]]
-            compute = partial(sample_of, window, self.look(member))
-            takes = () if self.masking is None else (self.mask(member),)
+            regions, look = self.regions(), self.look(member)
+            if regions:
+                compute = partial(sample_of, window, look)
+            else:
+                compute = partial(sample_of, window, look, Regions())
+            takes = (*regions, *(() if self.masking is None else (self.mask(member),)))
             pixels = len(sample_rows(window)) * exposure.window.nx * (exposure.n_integrations or 1)
             read = self._read(member, pixels)
             self.samples[member] = Prelude("sample", compute, takes, read)
@@ -148,9 +153,11 @@ class _Making:
         """Return what reads the map of regions, if there is one."""
         if (path := self.family.backgrounds[0].scale_map) is None:
             return ()
-        instrument = self.facts[self.family.members[0][0]].instrument
-        compute = partial(regions_of, path, self.family.window, instrument)
-        return (Prelude("regions", compute),)
+        if not self.maps:
+            instrument = self.facts[self.family.members[0][0]].instrument
+            compute = partial(regions_of, path, self.family.window, instrument)
+            self.maps.append(Prelude("regions", compute))
+        return tuple(self.maps)
 
     def scales(self, background: Shared, regions: Sequence[Prelude]) -> Prelude:
         """Return what finds the scales of the members of one background."""

@@ -67,9 +67,11 @@ def regions_of(path: Location, window: Window, instrument: str) -> Regions:
     return Regions(numbers, index)
 
 
-def sample_of(window: Window, look: Look, mask: Mask | None = None) -> Sample:
+def sample_of(
+    window: Window, look: Look, regions: Regions | None = None, mask: Mask | None = None
+) -> Sample:
     """Read the rows of a window in which exposures are compared, without masked pixels."""
-    rows = sample_rows(window)
+    rows = sample_rows(window, regions)
     sci = look_at_rows(look, rows, window)
     if mask is not None:
         for line, y in zip(sci, rows, strict=True):
@@ -90,7 +92,7 @@ def scales_of(
     """
     index = None
     if regions.index is not None:
-        index = regions.index[[y - window.y0 for y in sample_rows(window)]]
+        index = regions.index[[y - window.y0 for y in sample_rows(window, regions)]]
     try:
         return Scales.of(
             mode,

@@ -28,6 +28,9 @@ half a percent of a pixel's noise."""
 FEWEST = 100
 """Pixels that target and background must have in common in a region."""
 
+ENOUGH = 10_000
+"""Pixels that are looked at of a region that lies between the rows: good to a percent or two."""
+
 CLIP = 3.0
 ROUNDS = 10
 """The clip around the median, in sigmas, and how often it is done at most."""
@@ -106,10 +109,22 @@ class Scales:
         return self.offset if self.mode == "offset" else self.factor
 
 
-def sample_rows(window: Window) -> list[int]:
-    """Return the detector rows of a window in which exposures are compared: at equal distances."""
+def sample_rows(window: Window, regions: Regions | None = None) -> list[int]:
+    """Return the detector rows of a window in which exposures are compared: at equal distances.
+
+    A region of which these rows show too little to be scaled has some more, at equal distances
+    in it.
+    """
     wanted = min(window.ny, math.ceil(SAMPLE_PIXELS / window.nx))
-    return [window.y0 + (2 * i + 1) * window.ny // (2 * wanted) for i in range(wanted)]
+    rows = {(2 * i + 1) * window.ny // (2 * wanted) for i in range(wanted)}
+    if regions is not None and regions.index is not None:
+        for place in range(len(regions.numbers)):
+            inside = np.count_nonzero(regions.index == place, axis=1)
+            if sum(int(inside[row]) for row in rows) < FEWEST:
+                held = np.flatnonzero(inside)
+                some = min(len(held), math.ceil(ENOUGH / max(1, int(inside.max()))))
+                rows |= {int(held[(2 * i + 1) * len(held) // (2 * some)]) for i in range(some)}
+    return [window.y0 + row for row in sorted(rows)]
 
 
 def match(target: Reals, background: Reals, mode: Mode, where: Bools | None = None) -> Scale:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bkgflow.detector import Window
-from bkgflow.methods.scales import Scales, levelled, match, sample_rows
+from bkgflow.methods.scales import Regions, Scales, levelled, match, sample_rows
 
 SHAPE = (40, 50)
 
@@ -116,3 +116,17 @@ def test_levels_are_changed_region_by_region(dtype):
     np.testing.assert_array_equal(out, sci * factor[index] + offset[index])
     levelled(sci, None, offset[:1], factor[:1], out)
     np.testing.assert_array_equal(out, sci * 2 + 1)
+
+
+def test_a_region_between_the_rows_is_looked_at():
+    window = Window(5, 7, 1032, 1024)
+    usual = sample_rows(window)
+    index = np.zeros(window.shape, np.uint8)
+    index[usual[0] - window.y0 + 1 : usual[1] - window.y0] = 1
+    rows = sample_rows(window, Regions((0, 5), index))
+    assert set(usual) < set(rows)
+    assert rows == sorted(rows)
+    assert np.count_nonzero(index[[row - window.y0 for row in rows]] == 1) >= 100
+    index[:] = 0
+    index[:, :500] = 1  # in every row: nothing is added, and no number changes
+    assert sample_rows(window, Regions((0, 5), index)) == usual
