@@ -27,6 +27,9 @@ SossFitMode = Literal["exposure", "file", "integration"]
 
 MOST_ROUNDS = 2**31 - 1  # more than this and a kernel's counter would overflow
 
+ROBUST_OF_TWO = 1.4826022 * 1.196
+"""The robust spread of two values, over the distance of each from their median."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipRule:
@@ -79,7 +82,14 @@ class ClipRule:
             return False
         if self.method == "sigma":
             return can_clip(n, self.sigma)
+        if n == 2 and self.method == "robust":
+            return self.sigma * ROBUST_OF_TWO < 1.0
         return n > 2 or (n == 2 and self.method == "noise" and self.side != "both")
+
+    @property
+    def drops_all(self) -> bool:
+        """Whether it can drop all values of a pixel: bounds so narrow may hold none of them."""
+        return self.method in ("sigma", "robust") and self.side == "both" and self.sigma < 1.0
 
 
 def can_clip(n: int, sigma: float) -> bool:

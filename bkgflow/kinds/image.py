@@ -124,9 +124,13 @@ class ImageKind(Kind):
             scale_map=scale_map(settings),
         )
 
-    def notes(self, shared: Sequence[Shared], settings: StepSettings) -> tuple[str, ...]:
+    def notes(
+        self, shared: Sequence[Shared], facts: Facts, settings: StepSettings
+    ) -> tuple[str, ...]:
         """What does nothing: arguments beside others, or a clip with so few exposures."""
-        numbers = [len(each.members) for each in shared]
+        # Of cubes the integrations are clipped first: the largest number says what can be dropped.
+        depths = {place: each.n_integrations or 1 for place, each in facts.items()}
+        numbers = [max(len(each.members), *(depths[m] for m in each.members)) for each in shared]
         return (*idle_arguments(settings), *idle_clip(settings.stack_rule.clip, numbers))
 
     def companions(self, prepared: Prepared, settings: StepSettings) -> tuple[str, ...]:
@@ -304,10 +308,14 @@ def _nothing_valid(work: Assignment) -> BackgroundError:
         why.append("flagged as bad (bkg_bad_bits, bkg_good_bits)")
     if settings.stack_rule.needs_errors:
         why.append("without an ERR above 0, which clip=noise and combine=weighted need")
+    clip, cure = settings.stack_rule.clip, "Check the backgrounds, or take them out of the"
+    if clip.drops_all:
+        why.append(f"clipped (clip={clip.method}, sigma={clip.sigma:g})")
+        cure = "Give a larger sigma; check the backgrounds, or take them out of the"
     files = ", ".join(member.name for member in work.members)
     return BackgroundError(
         "At least one pixel of the target must have a valid background",
         file=work.members[0] if len(work.members) == 1 else work.target.location,
         value=f"every pixel of {files} in {work.target.window} is {', or '.join(why)}",
-        cure="Check the backgrounds, or take them out of the association",
+        cure=f"{cure} association",
     )

@@ -188,7 +188,9 @@ class PlannedKind(Protocol):
         """Return targets that are to be done, each with what it shares with the others."""
         return list(prepared)
 
-    def notes(self, shared: Sequence[Shared], settings: StepSettings) -> tuple[str, ...]:
+    def notes(
+        self, shared: Sequence[Shared], facts: Facts, settings: StepSettings
+    ) -> tuple[str, ...]:
         """Return what a user should know about all shared results of this kind together."""
         return ()
 

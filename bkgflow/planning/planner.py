@@ -205,15 +205,17 @@ class Planner:
             costs=costs_of(self, units, shared, facts),
             passed_over=tuple(passed_over),
             outputs=self.outputs,
-            notes=(*notes, *self._notes(shared)),
+            notes=(*notes, *self._notes(shared, facts)),
         )
 
-    def _notes(self, shared: Iterable[Shared]) -> tuple[str, ...]:
+    def _notes(self, shared: Iterable[Shared], facts: Facts) -> tuple[str, ...]:
         groups: dict[str, list[Shared]] = defaultdict(list)
         for each in shared:
             groups[each.kind].append(each)
         kinds = ((self.kinds.named(name), group) for name, group in groups.items())
-        return tuple(note for kind, group in kinds for note in kind.notes(group, self.settings))
+        return tuple(
+            note for kind, group in kinds for note in kind.notes(group, facts, self.settings)
+        )
 
     def _sharing(self, asked: Sequence[Asked]) -> dict[int, Prepared]:
         """Return what is to be done with what it shares, kind by kind, by its place in a list."""

@@ -14,6 +14,8 @@ from stdatamodels.jwst.datamodels import dqflags
 import bkgflow
 from bkgflow.detector import EVERY_BIT, FLUX_ESTIMATED, PIXEL_FLAGS, bits_of, names_of_bits
 from bkgflow.errors import BackgroundError, MetadataError, SettingsError
+from bkgflow.methods import clip
+from bkgflow.rules import ClipRule, StackRule
 from bkgflow.settings import RARE, STACK_ARGUMENTS, StepSettings
 from tests.helpers.exposures import make_model, write_association
 from tests.helpers.warm import compile_kernels
@@ -232,3 +234,37 @@ def test_shares_are_written_in_one_way():
     assert StepSettings.of(bkg_dq="100") == StepSettings.of(bkg_dq="all")
     assert StepSettings.of(bkg_dq=0) == StepSettings.of()
     assert StepSettings.of(bkg_dq="30").stack_rule.dq_percent == 30.0
+
+
+def test_of_cubes_the_integrations_can_be_clipped(tmp_path):
+    """A plan said that nothing could be dropped, and an outlying integration was."""
+    rng, paths = np.random.default_rng(8), [tmp_path / f"c{i}_rateints.fits" for i in range(2)]
+    for path in paths:
+        sci = rng.normal(10, 0.1, (25, 6, 5))
+        sci[7, 2, 2] += 1000
+        make_model(sci, 0.1).save(str(path))
+    make_model(rng.normal(10, 0.1, (6, 5)), 0.1).save(str(tmp_path / "t_rate.fits"))
+    target = tmp_path / "t_rate.fits"
+    assert bkgflow.plan([target], tmp_path / "out", bkg_list=paths).notes == ()
+    assert abs(bkgflow.subtract(target, paths).data[2, 2]) < 1
+
+
+def test_a_clip_that_leaves_nothing_is_named(tmp_path):
+    for name, level in (("t", 3.0), ("b0", 1.0), ("b1", 2.0)):
+        make_model(np.full((6, 5), level), 0.1).save(str(tmp_path / f"{name}_rate.fits"))
+    backgrounds = sorted(tmp_path.glob("b*_rate.fits"))
+    with pytest.raises(BackgroundError, match=r"clipped \(clip=sigma, sigma=0.9\)") as caught:
+        bkgflow.subtract(tmp_path / "t_rate.fits", backgrounds, sigma=0.9)
+    assert caught.value.cure.startswith("Give a larger sigma")
+    with pytest.raises(BackgroundError, match="clip=robust"):
+        bkgflow.subtract(tmp_path / "t_rate.fits", backgrounds, clip="robust", sigma=0.5)
+
+
+@pytest.mark.parametrize("side", ["both", "high", "low"])
+@pytest.mark.parametrize("sigma", [0.3, 0.56, 0.57, 3.0])
+def test_a_robust_clip_of_two_is_known_beforehand(side, sigma):
+    sci = np.array([[[1.0]], [[2.0]]], np.float32)
+    rule = ClipRule(method="robust", side=side, sigma=sigma)
+    out = clip.combine(sci, np.ones_like(sci), np.zeros(sci.shape, np.uint32), StackRule(clip=rule))
+    assert rule.can_clip(2) == (out.n_used[0, 0] < 2)
+    assert rule.drops_all or out.n_used[0, 0] > 0
