@@ -7,13 +7,26 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Annotated, Any, get_type_hints
 
-__all__ = ["parameter", "takes"]
+import typer
+
+__all__ = ["UNSET", "parameter", "takes"]
+
+UNSET = "bkgflow.unset"
+"""In the context of a command: options of which None, or no, was said in so many words."""
 
 
 def takes(
-    command: Callable[..., None], mapping: str, made: Sequence[inspect.Parameter]
+    command: Callable[..., None],
+    mapping: str,
+    made: Sequence[inspect.Parameter],
+    *,
+    unset: bool = False,
 ) -> Callable[..., None]:
-    """Give a command more options; it gets their values as one mapping."""
+    """Give a command more options; it gets their values as one mapping.
+
+    With ``unset``, the mapping also has those of which None, or no, was said: a parameter file
+    may say something else.
+    """
     hints = get_type_hints(command, include_extras=True)
     own = [
         parameter.replace(annotation=hints[parameter.name], kind=parameter.KEYWORD_ONLY)
@@ -21,16 +34,24 @@ def takes(
         if parameter.name != mapping
     ]
 
+    context = inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)
+    more = [context, *made] if unset else made
+
     @wraps(command)
-    def wrapped(**values: object) -> None:
+    def wrapped(**values: Any) -> None:
         taken = {parameter.name: values.pop(parameter.name) for parameter in made}
         # What was not given may stand in a parameter file.
-        taken = {name: value for name, value in taken.items() if value not in (None, [])}
+        said = values.pop(context.name).meta.get(UNSET, {}) if unset else {}
+        taken = {
+            name: said.get(name, value)
+            for name, value in taken.items()
+            if value not in (None, []) or name in said
+        }
         command(**values, **{mapping: taken})
 
     # Typer reads the signature, and the annotations where it is wrapped once more.
-    wrapped.__signature__ = inspect.Signature([*own, *made])  # type: ignore[attr-defined]
-    wrapped.__annotations__ = {p.name: p.annotation for p in (*own, *made)}
+    wrapped.__signature__ = inspect.Signature([*own, *more])  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {p.name: p.annotation for p in (*own, *more)}
     return wrapped
 
 

@@ -121,7 +121,8 @@ def takes_step_arguments(command: Callable[..., None]) -> Callable[..., None]:
     The command gets those that were given as one mapping, ``arguments``.
     """
     made = [_step_option(name, field) for name, field in StepSettings.model_fields.items()]
-    return takes(command, "arguments", [parameter("settings", str | None, None, SETTINGS), *made])
+    own = [parameter("settings", str | None, None, SETTINGS), *made]
+    return takes(command, "arguments", own, unset=True)
 
 
 RESUME: dict[str, tuple[object, Any, Any]] = {

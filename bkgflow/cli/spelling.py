@@ -15,6 +15,7 @@ from typing import Any
 
 from typer.core import TyperCommand
 
+from bkgflow.cli.given import UNSET
 from bkgflow.errors import UsageError
 from bkgflow.strun import FALSE, NONE, STEP_NAMES, TRUE, foreign, refused
 
@@ -60,7 +61,9 @@ class Command(Narrow, TyperCommand):
             for name in (*parameter.opts, *parameter.secondary_opts)
             if parameter.param_type_name == "option"
         }
-        return super().parse_args(ctx, spelled(args, options))
+        words, unset = spelled(args, options)
+        ctx.meta[UNSET] = unset
+        return super().parse_args(ctx, words)
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,13 @@ class _Typed:
         return (self.value, 0) if self.value is not None else (self.following or "", 1)
 
 
-def spelled(words: Sequence[str], options: Mapping[str, Any]) -> list[str]:
+def spelled(
+    words: Sequence[str], options: Mapping[str, Any]
+) -> tuple[list[str], dict[str, object]]:
     """Return what was typed as the parser of a command takes it.
+
+    The parser knows no way to write None, or no: options of which this was said are returned
+    beside it, by the names of their parameters.
 
     Parameters
     ----------
@@ -95,6 +103,7 @@ def spelled(words: Sequence[str], options: Mapping[str, Any]) -> list[str]:
         If an option is one of strun's that bkgflow has not.
     """
     given: list[str] = []
+    unset: dict[str, object] = {}
     values: dict[str, list[str]] = defaultdict(list)
     words, i = list(words), 0
     while i < len(words):
@@ -106,9 +115,13 @@ def spelled(words: Sequence[str], options: Mapping[str, Any]) -> list[str]:
             given.append(word)
             continue
         following = words[i] if i < len(words) else None
-        taken, used = _option(_typed(word, following, options), word, options)
+        typed = _typed(word, following, options)
+        taken, used = _option(typed, word, options)
         i += used
         given += taken
+        if not taken and (own := options.get(typed.name)) is not None:
+            unset[own.name] = False if own.is_flag else None
+            values[typed.name].append("false" if own.is_flag else NONE)
         for each in taken:
             name, _, value = each.removeprefix("--").partition("=")
             values[name].append(value)
@@ -120,7 +133,7 @@ def spelled(words: Sequence[str], options: Mapping[str, Any]) -> list[str]:
                 value=" and ".join(several),
                 cure="Keep the one that is meant",
             )
-    return given
+    return given, unset
 
 
 def _typed(word: str, following: str | None, options: Mapping[str, Any]) -> _Typed:

@@ -151,7 +151,7 @@ def test_a_line_of_strun_is_told_its_command(first, folder, bkgflow_):
 
 
 def test_what_follows_two_hyphens_stays_as_it_is():
-    assert spelled(["a", "--", "--skip=true", "--x"], {}) == ["a", "--", "--skip=true", "--x"]
+    assert spelled(["a", "--", "--skip=true", "--x"], {}) == (["a", "--", "--skip=true", "--x"], {})
 
 
 def test_every_command_takes_the_spellings():

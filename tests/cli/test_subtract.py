@@ -86,3 +86,37 @@ def test_a_target_among_its_backgrounds(folder, bkgflow_):
     code, _, err = bkgflow_("subtract", "t1_rate.fits", "--bkg-list=b1_rate.fits,./t1_rate.fits")
     assert code == 1
     assert "not be its own background" in err
+
+
+FILE = """
+name = "bkg_subtract"
+class = "jwst.background.BackgroundStep"
+maxiters = 1
+save_combined_background = True
+override_bkg = "a#b.fits"  # no comment within quotes
+"""
+
+
+@pytest.mark.parametrize("form", ["--{}={}", "--{} {}"])
+def test_none_and_no_go_before_what_a_parameter_file_says(form, folder, bkgflow_):
+    Path("step.cfg").write_text(FILE, encoding="utf-8-sig")
+    given = {"maxiters": "None", "save_combined_background": "false", "override-bkg": "None"}
+    words = [word for each in given.items() for word in form.format(*each).split()]
+    code, _, err = bkgflow_(
+        "subtract", "t1_rate.fits", "--bkg-list=b1_rate.fits", "--settings=step.cfg", *words
+    )
+    assert code == 0, err
+    assert "t1_combinedbackground.fits" not in names(".")
+    with datamodels.open("t1_bsub.fits") as model:
+        said = model.meta.bkgflow.settings.instance
+    assert "maxiters" not in said or said["maxiters"] is None
+    assert said["save_combined_background"] is False
+    code, _, err = bkgflow_("subtract", "t1_rate.fits", "--settings=step.cfg")
+    assert code == 1
+    assert "a#b.fits: A bkg reference must be a file" in err
+
+
+def test_none_beside_a_number_is_said_twice(folder, bkgflow_):
+    code, _, err = bkgflow_("subtract", "t1_rate.fits", "--maxiters=None", "--maxiters=3")
+    assert code == 2
+    assert "--maxiters must be given once (found: None and 3)" in err

@@ -17,7 +17,9 @@ __all__ = ["read_parameters"]
 RULE = "A parameter file must be an ASDF file, or a .cfg file, of the step bkg_subtract"
 CURE = "Write one with BackgroundStep().export_config('step.asdf'), or give the arguments by name"
 
-LINE = re.compile(r"(\w+)\s*=\s*(.*?)\s*(?:#.*)?")
+LINE = re.compile(r"""(\w+)\s*=\s*((?:"[^"]*"|'[^']*'|[^#])*?)\s*(?:\#.*)?""")
+"""A name, and a value up to a comment; within quotes, # begins none."""
+
 SECTION = re.compile(r"\[+\s*([\w.]+)\s*\]+")
 
 Parameters = dict[str, Any]
@@ -80,7 +82,7 @@ def _of_lines(text: str) -> Parameters | None:
 
 def _lines(text: str) -> Iterator[tuple[str, str | None]]:
     """Give names with their values, and the names of sections with None."""
-    for line in map(str.strip, text.splitlines()):
+    for line in map(str.strip, text.removeprefix("\ufeff").splitlines()):
         if not line or line.startswith("#"):
             continue
         if found := SECTION.fullmatch(line):
