@@ -7,7 +7,7 @@ subtracted from the target and from every background before anything else is don
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from bkgflow.detector import Window
 from bkgflow.errors import BackgroundError, BkgflowError, ShapeError, WindowError
 from bkgflow.io.exposures.facts import ExposureFacts
+from bkgflow.io.exposures.same import same_exposure
 from bkgflow.io.exposures.source import Layer, Reader, Source
 from bkgflow.io.products.writer import Edit, Plane
 from bkgflow.io.storage.location import Location
@@ -93,12 +94,20 @@ def choose_imprints(prepared: Prepared, given: Given, allowed: Collection[str] =
 
 
 def _without_repeats(given: Given) -> Given:
-    """Links may lead to one file by several names; it counts once."""
-    return list({_real(each): each for each in reversed(given)}.values())[::-1]
+    """One exposure may be there under several names; it counts once."""
+    unique = list[ExposureFacts | BkgflowError]()
+    for each in given:
+        if not any(_same(each, other) for other in unique):
+            unique.append(each)
+    return unique
 
 
-def _real(imprint: ExposureFacts | BkgflowError) -> object:
-    return imprint.location.real() if isinstance(imprint, ExposureFacts) else imprint.message
+def _same(one: ExposureFacts | BkgflowError, other: ExposureFacts | BkgflowError) -> bool:
+    if isinstance(one, ExposureFacts) and isinstance(other, ExposureFacts):
+        return same_exposure(one, other)
+    if isinstance(one, BkgflowError) and isinstance(other, BkgflowError):
+        return one.message == other.message
+    return False
 
 
 def _name(imprint: ExposureFacts | BkgflowError) -> str:
@@ -133,7 +142,16 @@ def match_imprint(exposure: ExposureFacts, given: Given) -> ExposureFacts | None
 
 def _agree(imprint: ExposureFacts, exposure: ExposureFacts, *keywords: str) -> bool:
     """Whether both say the same; what both lack is the same too, as in the reference step."""
-    return all(imprint.imprint_keyword(k) == exposure.imprint_keyword(k) for k in keywords)
+    return all(_said(imprint, k) == _said(exposure, k) for k in keywords)
+
+
+def _said(exposure: ExposureFacts, keyword: str) -> str | float:
+    """Return a keyword's value; a position is a number, however it is written."""
+    value = exposure.imprint_keyword(keyword)
+    if keyword == "PATT_NUM":
+        with suppress(ValueError):
+            return float(value)
+    return value
 
 
 def imprint_of(
@@ -173,7 +191,7 @@ def _check(
     imprint: ExposureFacts, exposure: ExposureFacts, window: Window, allowed: Collection[str]
 ) -> None:
     """See that an imprint can be subtracted from an exposure, in a window of the detector."""
-    if imprint.location.real() == exposure.location.real():
+    if same_exposure(imprint, exposure):
         raise BackgroundError(
             "An imprint must be another exposure than the one it is subtracted from",
             file=exposure.location,

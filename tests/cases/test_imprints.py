@@ -380,3 +380,37 @@ def test_mixed_units_of_other_instruments_stay_as_they_were(tmp_path):
     assert result.meta.cal_step.imprint is None
     record = result.meta.bkgflow.instance
     assert "imprint" not in record and "background_imprints" not in record
+
+
+@pytest.mark.slow
+def test_an_imprint_is_known_by_its_numbers_and_not_by_its_path(folder):
+    """A copy of the target as its imprint would leave nothing but noise."""
+    for name, number in (("s", "00001"), ("b", "00002"), ("si", "00003"), ("bi", "00004")):
+        with fits.open(folder / f"{name}_rate.fits", mode="update") as hdus:
+            hdus[0].header.update({"PROGRAM": "01234", "VISIT": "001", "EXPOSURE": number})
+    target, background = folder / "s_rate.fits", folder / "b_rate.fits"
+    (folder / "copy").mkdir()
+    copies = {}
+    for name in ("s", "si"):
+        copies[name] = folder / "copy" / f"{name}_rate.fits"
+        copies[name].write_bytes((folder / f"{name}_rate.fits").read_bytes())
+    with pytest.raises(BackgroundError, match="must be another exposure"):
+        bkgflow.subtract(target, [background], imprints=[copies["s"]])
+    both = [folder / "si_rate.fits", folder / "bi_rate.fits"]
+    once = bkgflow.subtract(target, [background], imprints=both)
+    twice = bkgflow.subtract(target, [background], imprints=[both[0], copies["si"], both[1]])
+    assert once.meta.cal_step.imprint == twice.meta.cal_step.imprint == "COMPLETE"
+    np.testing.assert_array_equal(once.data, SOURCE)
+    np.testing.assert_array_equal(twice.data, once.data)
+    assert "1 repeated imprint left out" in str(twice.meta.bkgflow.instance["notes"])
+
+
+@pytest.mark.slow
+def test_a_dither_position_is_a_number_however_it_is_written(folder):
+    save_as(folder / "other_rate.fits", nirspec(full(9.0), position=2))
+    with fits.open(folder / "s_rate.fits", mode="update") as hdus:
+        hdus[0].header["PATT_NUM"] = 1.0
+    imprints = [folder / f"{name}_rate.fits" for name in ("other", "si", "bi")]
+    model = bkgflow.subtract(folder / "s_rate.fits", [folder / "b_rate.fits"], imprints=imprints)
+    assert model.meta.cal_step.imprint == "COMPLETE"
+    np.testing.assert_array_equal(model.data, SOURCE)

@@ -196,3 +196,16 @@ def test_one_background_with_another_tilt_can_be_left_out(tmp_path):
     assert note.startswith("c_rate.fits is left out: the grating wheel stood differently")
     alone = bkgflow.subtract(target, [tilted], bkg_tilt="leave_out")
     assert alone.meta.cal_step.bkg_subtract == "SKIPPED"
+
+
+@pytest.mark.parametrize("word", ["N/A", "UNKNOWN", ""])
+def test_numbers_that_say_nothing_make_no_two_exposures_one(tmp_path, word):
+    paths = [tmp_path / f"{i}_rate.fits" for i in range(1, 4)]
+    for i, path in enumerate(paths, 1):
+        take(path, sky(i), "NIRCAM", i)
+    for path in paths:
+        with fits.open(path, mode="update") as hdus:
+            hdus[0].header.update(OBSERVTN=word, VISIT=word, EXPOSURE=word, FILENAME=path.name)
+    assert bkgflow.open_stack(paths[1:]).sizes["exposure"] == 2
+    model = bkgflow.subtract(paths[0], paths[1:])
+    assert model.meta.bkgflow.instance["backgrounds"] == ["2_rate.fits", "3_rate.fits"]

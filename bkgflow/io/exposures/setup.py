@@ -140,7 +140,7 @@ def exposure_id(primary: Primary) -> str:
         return ""
     numbers = [normal(primary(keyword)).lstrip("0") for keyword in EXPOSURE_NUMBERS]
     detector, segment = normal(primary("DETECTOR")), normal(primary("EXSEGNUM")).lstrip("0")
-    if any(primary(keyword) in (None, "") for keyword in NEEDED):
+    if not all(normal(primary(keyword)) for keyword in NEEDED):
         found = FILE_NAME.match(name)
         if found is None:
             return ""
