@@ -6,7 +6,7 @@ Nothing is computed and nothing written here: the same question can be asked wit
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 
@@ -57,10 +57,29 @@ class Resume:
 
     def wants(self, unit: Unit) -> bool:
         """Whether a unit is asked for."""
-        if not self.only:
-            return True
-        names = (unit.name, unit.output, unit.product, Location.of(unit.association or "-").name)
-        return any(fnmatch(n, p) for n in names for p in self.only)
+        return not self.only or any(_fits(unit, pattern) for pattern in self.only)
+
+    def check_fits(self, units: Sequence[Unit]) -> None:
+        """See that every pattern fits a unit: a typing error would look like work that is done.
+
+        Raises
+        ------
+        UsageError
+            If one fits none.
+        """
+        idle = [each for each in self.only if not any(_fits(unit, each) for unit in units)]
+        if idle and units:
+            raise UsageError(
+                "A pattern of units must fit at least one of them",
+                value=", ".join(idle),
+                cure=f"Give the name of a target, a product or an association, with * for what "
+                f"may be anything: one is called {units[0].name}",
+            )
+
+
+def _fits(unit: Unit, pattern: str) -> bool:
+    names = (unit.name, unit.output, unit.product, Location.of(unit.association or "-").name)
+    return any(fnmatch(name, pattern) for name in names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +171,7 @@ def choose_units(
     there : mapping, optional
         The files of the output folder; without it, it is looked at.
     """
+    resume.check_fits(plan.units)
     known = {each.unit: each for each in ledger}
     files = (name for unit in plan.units for name in unit.files)
     stamps = stamps_of(plan.output, files) if there is None else there

@@ -163,3 +163,17 @@ def test_other_shapes_are_told(tmp_path):
     found = compare_pixels(*(Location.of(tmp_path / f"{name}.fits") for name in "ab"))
     assert found.shapes == "6 × 6 and 6 × 7"
     assert not found.same
+
+
+@pytest.mark.slow
+def test_pixels_without_a_value_on_one_side_come_first(campaign, other):
+    with fits.open(other / "t0_bsub.fits", mode="update") as hdus:
+        hdus["SCI"].data[0, 0] += 1000
+    with fits.open(other / "t1_bsub.fits", mode="update") as hdus:
+        hdus["SCI"].data[:] = np.nan
+    found = bkgflow.diff(campaign / "out", other)
+    assert [each.unit for each in found.different] == ["t1_bsub.fits", "t0_bsub.fits"]
+    lost, far = found.different
+    assert lost.pixels.lost == lost.pixels.differ == lost.pixels.pixels
+    assert lost.words.endswith("of them with a value in one of the two alone")
+    assert (far.pixels.lost, far.pixels.largest) == (0, 1000)

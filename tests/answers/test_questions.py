@@ -10,7 +10,7 @@ from astropy.table import Table
 import bkgflow
 from bkgflow.campaign.ledger.opening import open_database
 from bkgflow.campaign.place import Place
-from bkgflow.errors import LedgerError, UsageError
+from bkgflow.errors import LedgerError, OutputError, UsageError
 from bkgflow.io.fits.hdus import walk
 from bkgflow.io.storage.location import Location
 from tests.helpers.answers import ledger_of, make_campaign, plan_campaign, run_campaign
@@ -316,3 +316,50 @@ def test_answers_do_not_hide_an_unknown_campaign(campaign):
     place.write_text(json.dumps(parts | {"campaign": "000000000000"}))
     with pytest.raises(LedgerError, match="must have the campaign"):
         bkgflow.verify(campaign / "out")
+
+
+@pytest.mark.slow
+def test_what_the_program_has_no_more_is_no_error_once_it_was_cleaned(campaign):
+    out, association = campaign / "out", campaign / "program" / "x_asn.json"
+    text = association.read_text()
+    left = [(f"p{i}", f"t{i}_rate.fits", ["b_rate.fits"]) for i in (0, 2)]
+    write_association(association, left)
+    run_campaign(campaign, save_combined_background=True)
+    assert len(bkgflow.verify(out).files) == 6
+    bkgflow.clean(out, yes=True)
+    assert not (out / "t1_bsub.fits").exists()
+    found = bkgflow.verify(out)
+    assert found.ok
+    assert {each.unit for each in found.files} == {"t0_bsub.fits", "t2_bsub.fits"}
+    (unit,) = bkgflow.explain(out, "t1_rate.fits").units
+    assert unit.standing == "COMPLETE; the program has no such unit any more"
+    (out / "t0_bsub.fits").unlink()  # that one is wanted
+    assert [each.unit for each in bkgflow.verify(out).wrong] == ["t0_bsub.fits"]
+    association.write_text(text)
+    assert run_campaign(campaign, save_combined_background=True).ok
+    assert bkgflow.verify(out).ok
+
+
+@pytest.mark.slow
+def test_a_product_with_other_bytes_of_the_same_size_is_not_valid(campaign):
+    out = campaign / "out"
+    (out / "t1_bsub.fits").write_bytes(bytes((out / "t1_bsub.fits").stat().st_size))
+    os.utime(out / "t0_bsub.fits")  # only written again
+    (unit,) = bkgflow.explain(out, "t1_rate.fits").units
+    assert "t1_bsub.fits: other bytes than the ledger says" in unit.standing
+    (unit,) = bkgflow.explain(out, "t0_rate.fits").units
+    assert unit.standing == "COMPLETE and valid"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["out/bkgflow-ledger.sqlite", "out/bkgflow-run.json", "out/t1_bsub.fits",
+     "program/t1_rate.fits"],
+)  # fmt: skip
+def test_a_table_replaces_nothing_that_the_campaign_needs(campaign, name):
+    before = (campaign / name).read_bytes()
+    with pytest.raises(OutputError, match="must not replace a file of the campaign"):
+        bkgflow.export(campaign / "out", campaign / name, format="csv")
+    assert (campaign / name).read_bytes() == before
+    for _ in range(2):
+        bkgflow.export(campaign / "out", campaign / "out" / "bkgflow-units.csv")

@@ -117,3 +117,11 @@ def test_a_second_driver_is_refused_and_a_dead_ones_hold_is_taken_over(where, re
     ended_before = [each["unit"] for each in reader.events(run=died.run) if each["event"] == "ends"]
     assert set(begun).isdisjoint(ended_before) and len(begun) + len(ended_before) == 24
     database.close()
+
+
+def test_a_pattern_that_fits_no_unit_is_no_finished_campaign(call, campaign):
+    code, _, err = call("--only=t0*", "--only=tO*")
+    assert code == 2
+    assert "A pattern of units must fit at least one of them (found: tO*)" in err
+    assert not campaign.out.exists()
+    assert call("--only=t0*")[0] == 0

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import threading
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from typer.testing import CliRunner
 
 import bkgflow
 from bkgflow.cli import app
-from bkgflow.errors import OutputError, UsageError
+from bkgflow.errors import FileError, OutputError, UsageError
 from bkgflow.io.fits.tree import read_wcs
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.many_files import is_product
@@ -293,3 +295,36 @@ def killed(campaign):
         os.killpg(process.pid, signal.SIGKILL) if process.poll() is None else None
         process.wait()
     return list(campaign.out.glob(".bkgflow-*/*"))
+
+
+def test_a_store_forgets_what_is_cleaned_from_it(tmp_path):
+    program, out, store = tmp_path / "program", tmp_path / "out", tmp_path / "all.zarr"
+    simulate_imaging(program, targets=2, backgrounds=2, size=16)
+    again = partial(bkgflow.run, cluster="threads", progress=False)
+    again(bkgflow.plan(program, out, store=store))
+    gone = sorted(program.glob("*_asn.json"))[0]
+    gone.rename(tmp_path / gone.name)
+    again(bkgflow.plan(program, out, store=store))
+    assert len(bkgflow.clean(out, yes=True).unwanted) == 1
+    assert len(list(xr.open_datatree(store, engine="zarr").children)) == 1
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "an array"])
+def test_a_group_that_lacks_pixels_is_no_product(tmp_path, damage):
+    program, out = tmp_path / "program", tmp_path / "out"
+    simulate_imaging(program, targets=2, backgrounds=2, size=16)
+    bkgflow.run(bkgflow.plan(program, out, format="zarr"), "threads", progress=False)
+    broken, whole = sorted(out.glob("*.zarr"))
+    shard = broken / "sci" / "c" / "0" / "0"
+    if damage == "missing":
+        shard.unlink()
+    elif damage == "cut":
+        os.truncate(shard, shard.stat().st_size // 2)
+    else:
+        shutil.rmtree(broken / "err")
+    (out / "bkgflow-ledger.sqlite").unlink()
+    with pytest.raises(FileError, match="must be a whole group"):
+        bkgflow.export_fits(broken, tmp_path / "fits")
+    assert not list(tmp_path.glob("fits/*.fits"))
+    assert [each.file for each in bkgflow.rebuild(out).left_out] == [broken.name]
+    assert [each.file for each in bkgflow.verify(out).files] == [whole.name]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bkgflow.campaign.answers.asked import asked, not_running
+from bkgflow.campaign.answers.wanted import input_names, still_wanted
 from bkgflow.campaign.compute import new_run
 from bkgflow.campaign.ledger.restore import WHY
 from bkgflow.campaign.ledger.rows import Kept, KeptFile
@@ -15,11 +16,12 @@ from bkgflow.errors import BkgflowError
 from bkgflow.io.products.describe import COMBINED_SUFFIX, product_name
 from bkgflow.io.products.said import file_called, read_said
 from bkgflow.io.storage.beside import remove
-from bkgflow.io.storage.identity import Identity, Stamp
+from bkgflow.io.storage.identity import Stamp
 from bkgflow.io.storage.leftovers import clear_dead, dead_in
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.lock import hold
 from bkgflow.io.storage.space import stamps_of
+from bkgflow.io.zarr.reading import holds_group
 from bkgflow.planning.frames import Row, frame_of, html_of
 from bkgflow.report.tables import human_bytes
 from bkgflow.texts import many
@@ -120,17 +122,25 @@ def clean(output: PathLike, *, yes: bool = False, keep_products: bool = False) -
         gone, left = remove(files)
         for where in _folders(folder):
             left += clear_dead(where).kept
+        left += _listed_anew({each.parent for each in gone})
         removed = {str(each) for each in gone} | hidden
         there = tuple(each for each in found if each.file in removed)
     return Cleaned(str(folder), there, True, tuple(left))
 
 
+def _listed_anew(parents: Iterable[Location]) -> Iterator[str]:
+    """Have stores forget products that are gone: zarr would give NaN for what is only listed."""
+    for store in sorted(filter(holds_group, parents)):
+        from bkgflow.io.zarr.stores import finish_store  # zarr takes half a second to import
+
+        try:
+            finish_store(store)
+        except BkgflowError as problem:
+            yield f"{store} still lists what was removed: {problem.message}"
+
+
 def _folders(folder: Location) -> tuple[Location, ...]:
     return folder, folder / PICTURES
-
-
-def _name(path: str) -> str:
-    return Location.of(path).name if path else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,19 +168,9 @@ class _Search:
         with asked(folder) as reader:
             units = reader.units(all_of_them=True)
             listed = {each.unit for each in reader.units()}
-        inputs = {
-            part.value.name
-            for unit in units
-            for key in (unit.key, unit.shared_key)
-            if key is not None
-            for part in key.parts
-            if isinstance(part.value, Identity)
-        }
-        errors = [unit.verdict.error for unit in units if unit.verdict and unit.verdict.error]
-        inputs |= {_name(each.file) for each in errors if each.file}
         targets = {Location.of(unit.target).real() for unit in units if unit.target}
         there = stamps_of(folder, (each.file for unit in units for each in unit.files))
-        return cls(folder, units, listed, there, inputs, targets)
+        return cls(folder, units, listed, there, input_names(units), targets)
 
     def found(self, *, keep_products: bool) -> list[Unwanted]:
         """Return everything that nobody wants any more."""
@@ -210,25 +210,15 @@ class _Search:
             if ROTATED.fullmatch(name):
                 yield name, "an old log"
 
-    def _wanted(self, unit: Kept) -> bool:
-        """Whether the program still has a unit: by its name, or refused, without that name."""
-        if unit.unit in self.listed:
-            return True
-        own = {_name(unit.target), _name(unit.association)} - {""}
-        return any(
-            own & {_name(each.target), _name(each.association)}
-            for each in self.units
-            if each.unit in self.listed and not each.kind
-        )
-
     def _superseded(self) -> Iterator[tuple[str, str]]:
         """Yield products of units that are no more, and of older versions."""
+        wanted = still_wanted(self.units, self.listed)
         for unit in self.units:
             newer = any(each.digest == unit.digest for each in unit.files)
             for file in unit.files:
                 if not self._as_written(file):
                     continue  # somebody else's, or damaged: not for us to remove
-                if not self._wanted(unit) and unit.why != WHY:
+                if unit.unit not in wanted and unit.why != WHY:
                     # Of one that was rebuilt, nobody knows whether the campaign made it.
                     yield file.file, "the program has no such unit any more"
                 elif file.digest != unit.digest and newer:

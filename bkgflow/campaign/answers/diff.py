@@ -31,8 +31,8 @@ LINES = 20
 """Units that are told when differences are printed."""
 
 COLUMNS = (
-    "unit", "state_a", "state_b", "differ", "pixels", "largest", "rms", "dq", "scale", "template_a",
-    "template_b", "words",
+    "unit", "state_a", "state_b", "differ", "lost", "pixels", "largest", "rms", "dq", "scale",
+    "template_a", "template_b", "words",
 )  # fmt: skip
 
 
@@ -99,6 +99,7 @@ class Change:
             self.state_a != self.state_b,
             bool(self.trouble or pixels.shapes),
             self.template_a != self.template_b,
+            pixels.lost,
             pixels.rms,
             pixels.differ,
             pixels.dq,
@@ -129,7 +130,11 @@ def _pixel_words(pixels: PixelChange | None) -> Iterator[str]:
         yield f"shapes {pixels.shapes}"
     if pixels.differ:
         share = f"{pixels.differ:,} of {many(pixels.pixels, 'pixel')} differ"
-        yield f"{share}, by {pixels.rms:.3g} (rms) and {pixels.largest:.3g} (largest)"
+        if pixels.lost:
+            share += f", {pixels.lost:,} of them with a value in one of the two alone"
+        if pixels.differ > pixels.lost:
+            share += f", by {pixels.rms:.3g} (rms) and {pixels.largest:.3g} (largest)"
+        yield share
     if pixels.dq:
         yield f"DQ of {many(pixels.dq, 'pixel')} differs"
 

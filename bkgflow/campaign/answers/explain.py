@@ -15,9 +15,10 @@ from bkgflow.campaign.answers.explanation import (
     Happened,
 )
 from bkgflow.campaign.answers.inputs_now import key_parts
+from bkgflow.campaign.answers.wanted import still_wanted
 from bkgflow.campaign.ledger.reader import Reader
 from bkgflow.campaign.ledger.restore import WHY
-from bkgflow.campaign.ledger.rows import Kept
+from bkgflow.campaign.ledger.rows import Kept, KeptFile
 from bkgflow.errors import UsageError
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.report.unit_tables import remarks
@@ -36,8 +37,12 @@ def explain(output: PathLike, unit: str) -> Explained:
     with asked(folder) as reader:
         everything = reader.units(all_of_them=True)
         chosen = _fitting(everything, unit, folder)
+        wanted = still_wanted(everything, {each.unit for each in reader.units()})
         settings = {each.run: {"s": each.settings, "a": each.asked} for each in reader.runs()}
-        known = [_explained(reader, folder, each, settings, goes_on) for each in chosen]
+        known = [
+            _explained(reader, folder, each, settings, goes_on, wanted=each.unit in wanted)
+            for each in chosen
+        ]
     return Explained(str(folder), tuple(known), goes_on)
 
 
@@ -82,11 +87,13 @@ def _explained(
     kept: Kept,
     settings: Mapping[str, Mapping[str, object]],
     goes_on: str,
+    *,
+    wanted: bool,
 ) -> Explanation:
     verdict = kept.verdict
     parts = tuple(key_parts(kept, settings.get(kept.run, {})))
     files = tuple(
-        FileNow(each.file, each.size, each.checksum, _file_now(folder / each.file, each.size))
+        FileNow(each.file, each.size, each.checksum, _file_now(folder / each.file, each))
         for each in kept.files
     )
     changed = [f"{each.name}: {each.now}" for each in parts if each.now]
@@ -96,7 +103,7 @@ def _explained(
     return Explanation(
         unit=kept.unit,
         state=kept.state.value,
-        standing=_standing(kept, changed, goes_on),
+        standing=_standing(kept, changed, goes_on) if wanted else _unwanted(kept),
         target=kept.target,
         association=kept.association,
         kind=kept.kind,
@@ -133,11 +140,21 @@ def _standing(kept: Kept, changed: list[str], goes_on: str) -> str:
     return words
 
 
-def _file_now(location: Location, size: int) -> str:
-    now = location.size()
-    if now < 0:
+def _unwanted(kept: Kept) -> str:
+    gone = "the program has no such unit any more"
+    return f"{kept.state.value}; {gone}" if kept.verdict is not None else f"not done: {gone}"
+
+
+def _file_now(location: Location, file: KeptFile) -> str:
+    """Say how a product differs from what the ledger has; its bytes are read if its time does."""
+    now = location.stamp()
+    if now is None:
         return "missing"
-    return "" if now == size else f"{now:,} bytes, the ledger says {size:,}"
+    if now.size != file.size:
+        return f"{now.size:,} bytes, the ledger says {file.size:,}"
+    if now.mtime_ns == file.mtime_ns or location.checksum() == file.checksum:
+        return ""
+    return "other bytes than the ledger says"
 
 
 def _attempt(row: Mapping[str, object]) -> Attempt:

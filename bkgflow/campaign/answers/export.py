@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bkgflow.campaign.answers.asked import asked, time_of
+from bkgflow.campaign.answers.asked import asked, is_own, time_of
+from bkgflow.campaign.answers.wanted import input_names
 from bkgflow.campaign.ledger.rows import Kept
+from bkgflow.errors import OutputError
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.tables import format_of, write_table
 from bkgflow.planning.frames import Row, frame_of, html_of
@@ -57,6 +60,9 @@ COLUMNS = {
 """Columns of the table, and their types; numbers that are not there are missing, words empty."""
 
 UNITS = {"size": "byte", "seconds": "s"}
+
+TABLES = (".csv", ".parquet", ".ecsv")
+"""Ends of names that nothing of bkgflow's own has in an output folder."""
 
 SHOWN = ("unit", "state", "reason", "product", "seconds", "scale")
 
@@ -113,10 +119,30 @@ def export(output: PathLike, to: PathLike | None = None, *, form: str = "") -> E
         listed = {each.unit for each in reader.units()}
         units = _last(reader.units(all_of_them=True), listed)
         rows = tuple(_row(each, folder, each.unit in listed) for each in units)
+        if to is not None:
+            _check_free(Location.of(to), folder, units)
     found = Exported(str(folder), reader.campaign, rows, "" if to is None else str(Location.of(to)))
     if to is not None:
         write_table(found.to_frame(), to, chosen)
     return found
+
+
+def _check_free(to: Location, folder: Location, units: Sequence[Kept]) -> None:
+    """See that a table replaces nothing that the campaign needs; `OutputError` if it would."""
+    files = [folder / each.file for unit in units for each in unit.files]
+    files += [Location.of(place) for u in units for place in (u.target, u.association) if place]
+    needed = to.real() in {each.real() for each in files} or (
+        to.name in input_names(units) and to.exists()  # of a program that was moved as well
+    )
+    beside = to.parent.real() == folder.real() and to.suffix not in TABLES
+    own = beside and is_own(to.name)
+    if own or needed:
+        raise OutputError(
+            "A table must not replace a file of the campaign",
+            file=to,
+            value="kept by bkgflow" if own else "a product or an input",
+            cure="Give another name",
+        )
 
 
 def _last(units: list[Kept], listed: set[str]) -> list[Kept]:

@@ -15,6 +15,7 @@ from bkgflow.errors import BkgflowError
 from bkgflow.io.products.said import Said, file_called, read_said
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.space import stamps_in
+from bkgflow.io.zarr.stream import check_whole
 from bkgflow.kinds.table import KINDS
 from bkgflow.verdict import State, Verdict
 
@@ -55,6 +56,7 @@ class _Folder:
         file = KeptFile(name, size, mtime_ns, "", "")
         try:
             said = read_said(location)
+            check_whole(location)
         except BkgflowError as error:
             found = f": {error.value}" if error.value else ""
             return _Read(file, why=f"damaged, or no product ({error.rule}{found})")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bkgflow.campaign.answers.asked import Tell, asked, is_own, running, side_by_side
+from bkgflow.campaign.answers.wanted import still_wanted
 from bkgflow.campaign.ledger.rows import Kept, KeptFile
 from bkgflow.errors import FileError, InputError
 from bkgflow.io.fits.checksums import check_checksums
@@ -14,7 +15,7 @@ from bkgflow.io.storage.identity import Stamp
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.space import stamps_of
 from bkgflow.io.zarr.reading import holds_group
-from bkgflow.io.zarr.stream import walk_product
+from bkgflow.io.zarr.stream import check_whole, walk_product
 from bkgflow.planning.frames import Row, frame_of, html_of
 from bkgflow.texts import many
 from bkgflow.verdict import State
@@ -140,12 +141,13 @@ def verify(output: PathLike, *, quick: bool = False, tell: Tell | None = None) -
     goes_on = running(folder)
     with asked(folder) as reader:
         units = reader.units(all_of_them=True)
-        look = _Look(folder, _stamps(folder, units), quick)
+        wanted = still_wanted(units, {each.unit for each in reader.units()})
+        look = _Look(folder, _stamps(folder, units), quick, wanted)
         files = _looked_at(look, units, tell)
         wrong = {each.unit for each in files if not each.good}
         if goes_on and wrong:  # a unit may have been done anew since the ledger was read
             now = [unit for unit in reader.units(*sorted(wrong)) if unit.unit in wrong]
-            again = _looked_at(_Look(folder, _stamps(folder, now), quick), now)
+            again = _looked_at(_Look(folder, _stamps(folder, now), quick, wanted), now)
             files = [*(each for each in files if each.unit not in wrong), *again]
     known = {each.file for each in files}
     unknown = [name for name in sorted(look.there) if name not in known and not is_own(name)]
@@ -159,9 +161,9 @@ def _stamps(folder: Location, units: list[Kept]) -> dict[str, Stamp]:
 def _looked_at(look: _Look, units: list[Kept], tell: Tell | None = None) -> list[Checked]:
     work: list[tuple[Kept, KeptFile | None]] = []
     for unit in units:
-        if not unit.files and unit.state in WRITTEN:
+        if not unit.files and unit.state in WRITTEN and unit.unit in look.wanted:
             work.append((unit, None))
-        work += [(unit, each) for each in unit.files]
+        work += [(unit, each) for each in unit.files if not look.cleaned(unit, each)]
     return side_by_side(look.checked, work, tell)
 
 
@@ -170,6 +172,14 @@ class _Look:
     output: Location
     there: Mapping[str, Stamp]
     quick: bool
+    wanted: Set[str]
+
+    def cleaned(self, unit: Kept, file: KeptFile) -> bool:
+        """Whether a file is gone that nobody wants: of no unit any more, or of an older version."""
+        if file.file in self.there:
+            return False
+        newer = file.digest != unit.digest and any(f.digest == unit.digest for f in unit.files)
+        return unit.unit not in self.wanted or newer
 
     def checked(self, work: tuple[Kept, KeptFile | None]) -> Checked:
         """Return how a file of a unit is."""
@@ -209,6 +219,7 @@ def _not_opened(location: Location) -> str:
     try:
         if location.name.lower().endswith(".fits") or holds_group(location):
             walk_product(location)
+            check_whole(location)
         else:
             with location.open("A product"):
                 pass

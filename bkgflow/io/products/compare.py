@@ -16,7 +16,7 @@ from bkgflow.errors import FileError
 from bkgflow.io.fits.hdus import ByteRange, Hdus
 from bkgflow.io.fits.planes import planes, read_rows
 from bkgflow.io.storage.location import Location
-from bkgflow.io.zarr.stream import open_product, walk_product
+from bkgflow.io.zarr.stream import check_whole, open_product, walk_product
 
 __all__ = ["PixelChange", "compare_pixels", "mean_image"]
 
@@ -34,6 +34,8 @@ class PixelChange:
     ----------
     pixels, differ : int
         Pixels of SCI, and those whose values are not the same; NaN is the same as NaN.
+    lost : int
+        Of these, pixels that are finite in one of the two alone.
     largest, rms : float
         Of the differences of pixels that are finite in both, in the unit of SCI.
     dq : int
@@ -48,6 +50,7 @@ class PixelChange:
     rms: float = 0.0
     dq: int = 0
     shapes: str = ""
+    lost: int = 0
 
     @property
     def same(self) -> bool:
@@ -63,16 +66,19 @@ def compare_pixels(one: Location, other: Location) -> PixelChange:
     FileError
         If one of them cannot be read, or has no SCI.
     """
+    for each in (one, other):
+        check_whole(each)
     first, second = walk_product(one), walk_product(other)
     a, b = _array(first, one, "SCI"), _array(second, other, "SCI")
     if a.shape != b.shape:
         return PixelChange(shapes=f"{_shape(a)} and {_shape(b)}")
     with ExitStack() as stack:
         streams = (stack.enter_context(open_product(one)), stack.enter_context(open_product(other)))
-        differ, largest, squares, finite = 0, 0.0, 0.0, 0
+        differ, lost, largest, squares, finite = 0, 0, 0.0, 0.0, 0
         for left, right in _bands(streams, (a, b), np.float64):
             differs = ~((left == right) | (np.isnan(left) & np.isnan(right)))
             differ += int(np.count_nonzero(differs))
+            lost += int(np.count_nonzero(np.isfinite(left) != np.isfinite(right)))
             with np.errstate(invalid="ignore"):  # infinite in both
                 change = right - left
             valid = np.isfinite(change)
@@ -82,7 +88,7 @@ def compare_pixels(one: Location, other: Location) -> PixelChange:
             squares += float(np.square(change).sum())
         dq = _dq_changes(streams, first, second)
     rms = math.sqrt(squares / finite) if finite else 0.0
-    return PixelChange(math.prod(a.shape), differ, largest, rms, dq)
+    return PixelChange(math.prod(a.shape), differ, largest, rms, dq, lost=lost)
 
 
 def _dq_changes(streams: tuple[BinaryIO, BinaryIO], first: Hdus, second: Hdus) -> int:

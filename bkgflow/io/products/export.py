@@ -40,6 +40,7 @@ def export_product(group: Location, to: Location, by: Publish | None = None) -> 
         If nothing can be written there.
     """
     opened = open_group(group)
+    opened.check_whole()
     with whole(to, by) as path, path.open("wb") as stream:
         for part in fits_bytes(opened):
             stream.write(part)

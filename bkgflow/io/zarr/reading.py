@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
+from math import prod
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +126,30 @@ class Group:
         with self._reading():
             kept: Untyped = self.group[f"{FITS}/data"]
             return np.asarray(kept[hdu.data]).tobytes()
+
+    def check_whole(self) -> None:
+        """See that every shard of every array is there, as it was written, and can be opened.
+
+        zarr itself takes a shard that is missing for one of which nobody has written a pixel.
+
+        Raises
+        ------
+        FileError
+            If one is not.
+        """
+        for name in filter(None, (each.array for each in self.hdus)):
+            array = self.array(name)
+            with self._reading():
+                size = array.shards or array.chunks
+                number = prod(-(-n // step) for n, step in zip(array.shape, size, strict=True))
+                inner = prod(a // b for a, b in zip(size, array.chunks, strict=True))
+                there = array.nchunks_initialized // inner
+            if there < number:
+                found = f"{number - there} of {number} shards of {name} missing"
+                raise FileError(RULE, file=self.location, value=found, cure=CURE)
+            corners = (range(0, n, step) for n, step in zip(array.shape, size, strict=True))
+            for corner in product(*corners):
+                self.read(array, corner)  # a shard that was cut has no index
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

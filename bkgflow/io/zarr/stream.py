@@ -18,7 +18,7 @@ from bkgflow.io.storage.seekable import SeekableStream
 from bkgflow.io.zarr.layout import Pixels, Untyped
 from bkgflow.io.zarr.reading import Group, StoredHdu, holds_group, open_group
 
-__all__ = ["FitsStream", "as_stored", "open_product", "walk_product"]
+__all__ = ["FitsStream", "as_stored", "check_whole", "open_product", "walk_product"]
 
 
 @contextmanager
@@ -35,6 +35,15 @@ def open_product(location: Location) -> Iterator[BinaryIO]:
         return
     with location.open() as stream:
         yield stream
+
+
+def check_whole(location: Location) -> None:
+    """See that no shard of a product in zarr is missing; see `Group.check_whole`.
+
+    That a FITS file is whole is seen when its headers are read.
+    """
+    if holds_group(location):
+        open_group(location).check_whole()
 
 
 def walk_product(location: Location) -> Hdus:
