@@ -141,9 +141,11 @@ def _bits_of_word(word: str) -> int:
     if name.isdecimal() and int(name) <= EVERY_BIT:
         return int(name)
     close = nearest(name, PIXEL_FLAGS)
+    # A command line may bring bytes that no text can hold.
+    said = word.strip().encode(errors="backslashreplace").decode()
     raise ValueError(
         f"flags must be names of DQ flags or numbers below 2**{len(PIXEL_FLAGS)}, and "
-        f"{word.strip() or 'nothing'} is neither{f'; the nearest is {close}' if close else ''}"
+        f"{said or 'nothing'} is neither{f'; the nearest is {close}' if close else ''}"
     )
 
 

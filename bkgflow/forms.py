@@ -46,7 +46,9 @@ def _names(given: object) -> object:
     """Take names apart that stand behind each other with commas; all must be known."""
     items = [given] if isinstance(given, str) else given
     if not isinstance(items, list | tuple | set | frozenset):
-        return () if items is None else items
+        if items is None:
+            return ()
+        raise ValueError("allow_mismatch must be names of keywords, such as filter,bunit")
     return known_names(name for item in items for name in str(item).split(","))
 
 

@@ -39,3 +39,15 @@ def test_out_of_bounds(arguments, word):
 
 def test_none_and_zero_iterations_mean_the_same():
     assert StepSettings.of(maxiters=0).stack_rule == StepSettings.of().stack_rule
+
+
+def test_words_that_no_text_can_hold_are_refused_in_words():
+    for name in ("bkg_bad_bits", "bkg_good_bits"):
+        with pytest.raises(SettingsError, match="neither"):
+            StepSettings.of(**{name: "\udc80"})
+
+
+@pytest.mark.parametrize("given", [5, True, {"filter": 1}])
+def test_keywords_that_may_differ_are_names(given):
+    with pytest.raises(SettingsError, match="must be names of keywords"):
+        StepSettings.of(allow_mismatch=given)
