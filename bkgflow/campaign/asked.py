@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from bkgflow.strun import FALSE, TRUE
+
 __all__ = ["PLAN_FILE", "Asked", "options_without_passwords", "without_passwords"]
 
 PLAN_FILE = "bkgflow-plan.json"
@@ -14,6 +16,9 @@ PLAN_FILE = "bkgflow-plan.json"
 
 ONCE = ("--fresh", "--retry-failed")
 """What was asked of one run: the next one goes on with what is left."""
+
+PART = "--only"
+"""Likewise; a pattern follows."""
 
 PASSWORD = re.compile(r"(?<=://)([^:/@\s]+):[^@\s]*@")
 
@@ -68,7 +73,17 @@ class Asked:
     @property
     def again(self) -> tuple[str, ...]:
         """The words of the command line that goes on."""
-        return tuple(each for each in self.command if each.replace("_", "-") not in ONCE)
+        words, kept = list(self.command), list[str]()
+        while words and words[0] != "--":  # behind it stand no options
+            word = words.pop(0)
+            name, equals, _ = word.replace("_", "-").partition("=")
+            if name == PART:
+                del words[: not equals]
+            elif name not in ONCE:
+                kept.append(word)
+            elif not equals and words and words[0].lower() in TRUE | FALSE:
+                del words[0]
+        return (*kept, *words)
 
     @property
     def place(self) -> str:

@@ -227,6 +227,7 @@ def retry_plan(output: Location, asked: Asked) -> Submitted:
     """Run a campaign again by the plan that was kept of it."""
     plan = Plan.load(output / asked.plan)
     options = dict(asked.options) | {"retry_failed": True, "fresh": False}
+    options.pop("only", None)  # what is left is all of it
     return submit_request(Request(plan, asked.cluster, options, asked), revived(asked.cluster))
 
 

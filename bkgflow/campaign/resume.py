@@ -171,7 +171,6 @@ def choose_units(
     there : mapping, optional
         The files of the output folder; without it, it is looked at.
     """
-    resume.check_fits(plan.units)
     known = {each.unit: each for each in ledger}
     files = (name for unit in plan.units for name in unit.files)
     stamps = stamps_of(plan.output, files) if there is None else there

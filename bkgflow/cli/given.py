@@ -11,6 +11,8 @@ import typer
 
 __all__ = ["UNSET", "parameter", "takes"]
 
+LISTS = ("bkg_list", "imprints")
+
 UNSET = "bkgflow.unset"
 """In the context of a command: options of which None, or no, was said in so many words."""
 
@@ -42,6 +44,8 @@ def takes(
         taken = {parameter.name: values.pop(parameter.name) for parameter in made}
         # What was not given may stand in a parameter file.
         said = values.pop(context.name).meta.get(UNSET, {}) if unset else {}
+        # Lists that the command has itself: none of them is another word than nothing said.
+        values |= {name: [] for name in LISTS if name in said and name in values}
         taken = {
             name: said.get(name, value)
             for name, value in taken.items()

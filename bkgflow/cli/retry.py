@@ -26,7 +26,7 @@ def retry(out: CampaignFolder) -> None:
     folder = Location.of(out)
     asked = again(folder)
     if asked.command:
-        words = [*COMMAND, "submit", *asked.again[1:], "--retry-failed"]
+        words = [*COMMAND, "submit", "--retry-failed", *asked.again[1:]]
         done = subprocess.run(words, cwd=asked.folder or None, env=same_python(), check=False)
         raise typer.Exit(done.returncode)
     from bkgflow.campaign.campaign import retry_plan

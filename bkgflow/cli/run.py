@@ -137,7 +137,7 @@ def execute(
 
     watching, campaign = watching or {}, campaign or {}
     check_watchers(**watching)  # planning may take minutes
-    planned, cluster = planned_for(program, output, where, references, arguments)
+    planned, cluster = planned_for(program, output, where, references, arguments, campaign)
     if verbose:
         _say_choices(planned, campaign, verbose=True)
     if cluster.here:
@@ -159,16 +159,20 @@ def planned_for(
     where: Values,
     references: PathLike | None,
     arguments: Values,
+    campaign: Values,
 ) -> tuple[Plan, Cluster]:
-    """Plan a program for the cluster that is meant."""
+    """Plan a program for the cluster that is meant; see that what is asked for is in it."""
     from bkgflow import api
+    from bkgflow.campaign.resume import Resume
     from bkgflow.campaign.runner import task_memory
     from bkgflow.clusters.choose import choose
 
     cluster = choose(**where)
     asked = program if len(program) > 1 else program[0]
     memory = task_memory(cluster)
-    return api.plan(asked, output, memory=memory, references=references, **arguments), cluster
+    planned = api.plan(asked, output, memory=memory, references=references, **arguments)
+    Resume(only=tuple(campaign.get("only") or ())).check_fits(planned.units)
+    return planned, cluster
 
 
 def asked_here(cluster: Cluster, word: str = "run") -> Asked:
@@ -225,7 +229,7 @@ def _show_choices(
     verbose: bool,
 ) -> None:
     """Plan a program, and say what a run would do of it."""
-    planned, _ = planned_for(program, output, where, references, arguments)
+    planned, _ = planned_for(program, output, where, references, arguments, campaign)
     _say_choices(planned, campaign, verbose=verbose)
 
 

@@ -119,9 +119,11 @@ def spelled(
         taken, used = _option(typed, word, options)
         i += used
         given += taken
-        if not taken and (own := options.get(typed.name)) is not None:
-            unset[own.name] = False if own.is_flag else None
-            values[typed.name].append("false" if own.is_flag else NONE)
+        if (own := options.get(typed.name)) is not None:
+            unset.pop(own.name, None)  # of a flag, and where several may be given, the last counts
+            if not taken:
+                unset[own.name] = False if own.is_flag else None
+                values[typed.name].append("false" if own.is_flag else NONE)
         for each in taken:
             name, _, value = each.removeprefix("--").partition("=")
             values[name].append(value)
@@ -158,7 +160,8 @@ def _option(typed: _Typed, word: str, options: Mapping[str, Any]) -> tuple[list[
     if own is None:
         return _foreign(typed, word)
     if own.is_flag:
-        return _flag(typed)
+        names = own.secondary_opts if f"--{typed.name}" in own.opts else own.opts
+        return _flag(typed, names[:1] if own.secondary_opts else [])
     value, used = typed.the_value()
     if value == NONE and typed.name.replace("-", "_") in _may_be_none():
         return [], used
@@ -167,12 +170,12 @@ def _option(typed: _Typed, word: str, options: Mapping[str, Any]) -> tuple[list[
     return [f"--{typed.name}={value}"], used
 
 
-def _flag(typed: _Typed) -> tuple[list[str], int]:
-    """Return a flag that may be followed by yes or no."""
+def _flag(typed: _Typed, other: list[str]) -> tuple[list[str], int]:
+    """Return a flag that may be followed by yes or no; no is its other name, if it has one."""
     said = (typed.value if typed.value is not None else typed.following or "").lower()
     used = int(typed.value is None)
     if said in FALSE:
-        return [], used
+        return other, used
     if said in TRUE:
         return [f"--{typed.name}"], used
     if typed.value is not None:

@@ -93,7 +93,7 @@ def submit(
         return
     given = {"data": data or (), "confine": confine, "bkg_list": bkg_list, "checksum": checksum}
     given |= {"format": format, "store": store} | dithers
-    planned, cluster = planned_for(program, output, where, references, given | arguments)
+    planned, cluster = planned_for(program, output, where, references, given | arguments, campaign)
     handed = described(cluster)
     check_memory(planned, cluster)
     options = {"check_space": check_space, **campaign, **watching, **retries}

@@ -197,7 +197,15 @@ def change(stack: xr.Dataset) -> tuple[list[xr.DataArray], list[list[str]], list
         "region_index": [],
     }
     names = [name for name in dims if name in stack]
-    return [stack[name] for name in names], [dims[name] for name in names], names
+    arrays = [stack[name] for name in names]
+    if "exposure" not in stack.dims:  # one of them was selected: its integrations are combined
+        lengths = {"integration": stack.sizes.get("integration", 1)}
+        arrays = [
+            each.expand_dims(lengths) if dims[name] else each
+            for name, each in zip(names, arrays, strict=True)
+        ]
+        dims = {name: [d.replace("exposure", "integration") for d in dims[name]] for name in dims}
+    return arrays, [dims[name] for name in names], names
 
 
 def adjusted(

@@ -47,11 +47,12 @@ def wcs_of(data: xr.Dataset) -> WCS | None:
 def write_fits(data: xr.Dataset, path: PathLike, *, overwrite: bool = False) -> Location:
     """Write a Dataset as a JWST product; see `DatasetAccessor.to_fits`."""
     to = Location.of(path)
-    combined = "n_used" in data and "path" not in data.attrs
+    # What a background was subtracted from says which: `subtract_background`.
+    combined = "n_used" in data and "backgrounds" not in data.attrs
     facts = inspect(_first(data) if combined else _source(data))
-    if to.is_same(facts.location):
+    if any(to.is_same(each) for each in (facts.location, *_made_of(data))):
         raise OutputError(
-            "A product must not replace the exposure that it is made of",
+            "A product must not replace an exposure that it is made of",
             file=to,
             value="the same file",
             cure="Give another name",
@@ -63,12 +64,12 @@ def write_fits(data: xr.Dataset, path: PathLike, *, overwrite: bool = False) -> 
             value="a file is there",
             cure="Give another name, or overwrite=True",
         )
-    _check_whole(data, facts)
+    _check_whole(data, facts, combined=combined)
     data = restored(data)
     writer = FitsWriter()
     with writer.open(facts) as opened:
         if combined:
-            held = data[list(LAYERS)].compute()
+            held = data[list(LAYERS)].transpose("y", "x").compute()
             arrays = held["sci"].values, held["err"].values, held["dq"].values
             draft = opened.combined(arrays, _record(data, data), to)
         else:
@@ -98,7 +99,15 @@ def write_zarr(data: xr.Dataset, store: Untyped, options: Attributes) -> Untyped
                 whole = whole.chunk(dict(zip(whole.dims, cut["shards"], strict=True)))
             data[name] = whole
     if isinstance(store, PathLike):
-        store = str(Location.of(store))
+        to = Location.of(store)
+        if any(to.is_same(each) for each in _made_of(data)):
+            raise OutputError(
+                "A store must not replace an exposure that it is made of",
+                file=to,
+                value="the same place",
+                cure="Give another name",
+            )
+        store = str(to)
     asked = dict(options)
     with unwarned():  # that consolidated metadata are not in zarr's specification yet
         return data.to_zarr(store, encoding={**encoding, **asked.pop("encoding", {})}, **asked)
@@ -132,18 +141,27 @@ def _first(data: xr.Dataset) -> str:
     return paths[0] if paths else _source(data)
 
 
-def _check_whole(data: xr.Dataset, facts: ExposureFacts) -> None:
+def _made_of(data: xr.Dataset) -> list[Location]:
+    """Return the exposures that a Dataset names: its own, and backgrounds."""
+    named = [str(data.attrs.get(name, "")) for name in ("path", "paths", "backgrounds")]
+    return [Location.of(path) for each in named for path in each.splitlines() if path]
+
+
+def _check_whole(data: xr.Dataset, facts: ExposureFacts, *, combined: bool) -> None:
     missing = [name for name in LAYERS if name not in data and name.upper() not in facts.absent]
-    depth = ("integration",) if facts.n_integrations and "path" in data.attrs else ()
+    depth = ("integration",) if facts.n_integrations and not combined else ()
     sizes = tuple(data.sizes.get(dim, 0) for dim in (*depth, "y", "x"))
     window = facts.window
     wanted = ((facts.n_integrations,) if depth else ()) + window.shape
-    corner = tuple(int(data[dim].values[0]) for dim in ("y", "x") if dim in data.indexes)
-    if missing or sizes != wanted or corner != (window.y0, window.x0):
+    places = {"y": range(window.y0, window.y1), "x": range(window.x0, window.x1)}
+    there = all(dim in data.indexes for dim in places) and sizes == wanted
+    if missing or not there or any(list(data[dim].values) != list(places[dim]) for dim in places):
         raise ShapeError(
             "A product must have all pixels of its exposure",
             file=facts.location,
-            value=f"no {', '.join(missing)}" if missing else f"{sizes} of {wanted}",
+            value=f"no {', '.join(missing)}"
+            if missing
+            else f"{sizes} of {wanted}, or in another order",
             cure="Write a part of an exposure with .bkgflow.to_zarr, or give the whole",
         )
 
@@ -156,6 +174,13 @@ def _what_was_done(data: xr.Dataset, facts: ExposureFacts) -> tuple[Changes, Ver
     arrays = {name: held[name].values for name in names}
     layers = [name for name in LAYERS if name in arrays and name.upper() not in facts.absent]
     edits: dict[str, Edit] = {name.upper(): partial(_put, arrays[name]) for name in layers}
+    if "n_used" not in data and "backgrounds" in data.attrs:
+        raise ShapeError(
+            "What a background was subtracted from must be written with n_used",
+            file=facts.location,
+            value="no n_used",
+            cure="Keep it, and background_err if it is there, beside sci, err and dq",
+        )
     if "n_used" not in data:
         why = "no background was subtracted: the pixels are those of a Dataset"
         return Changes(edits), Verdict(State.SKIPPED, why, record=Record(VERSION, notes=(NOTE,)))

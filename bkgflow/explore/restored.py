@@ -28,6 +28,9 @@ DIMS: Mapping[str, frozenset[str]] = {
     "region_index": frozenset({"y", "x"}),
     "scale_offset": frozenset({"exposure", "region", "y", "x"}),
     "scale_factor": frozenset({"exposure", "region", "y", "x"}),
+    "n_used": frozenset({"y", "x"}),
+    "background": frozenset({"y", "x"}),
+    "background_err": frozenset({"y", "x"}),
 }
 """Dimensions that `adjusted` knows; over all others a variable is the same, where it is at all."""
 

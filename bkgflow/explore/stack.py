@@ -20,7 +20,8 @@ from bkgflow.detector import Window, enclosing
 from bkgflow.errors import SettingsError, WindowError
 from bkgflow.explore import accessor
 from bkgflow.explore.adjusted import adjusted, adjusting, change
-from bkgflow.explore.lazy import DEFAULT_CHUNK, DTYPES, about, banded, read_one, with_units
+from bkgflow.explore.described import described, named
+from bkgflow.explore.lazy import DEFAULT_CHUNK, DTYPES, banded, read_one, with_units
 from bkgflow.explore.look import inspect_all
 from bkgflow.explore.restored import restored
 from bkgflow.io.exposures.facts import ExposureFacts
@@ -34,7 +35,6 @@ from bkgflow.kinds.imprints import imprint_of, without_imprint
 from bkgflow.methods import clip
 from bkgflow.rules import StackRule
 from bkgflow.settings import STACK_ARGUMENTS, StepSettings
-from bkgflow.version import VERSION
 
 __all__ = ["Chosen", "combine", "locations_of", "open_stack", "said_of"]
 
@@ -137,32 +137,8 @@ def open_stack(
         [each.source if each else None for each in leakage],
         integrations,
     )
-    data = _described(banded(read, window, depth, memory), facts, leakage)
+    data = described(banded(read, window, depth, memory), facts, leakage)
     return adjusting(data, facts, first, wanted, settings)
-
-
-def _described(
-    data: xr.Dataset, facts: Sequence[ExposureFacts], leakage: Sequence[ExposureFacts | None]
-) -> xr.Dataset:
-    """Return a stack with what people look for in its exposures, as coordinates and attributes."""
-    data = data.assign_coords(
-        {
-            "exposure": ("exposure", [each.name for each in facts]),
-            "n_integrations": ("exposure", [each.n_integrations or 0 for each in facts]),
-            **about(facts, "exposure"),
-        }
-    )
-    if any(leakage):
-        names = [each.name if each else "" for each in leakage]
-        data = data.assign_coords(imprint=("exposure", names))
-    # Text, not a list: a file format may have no lists.
-    paths_read = "\n".join(str(each.location) for each in facts)
-    attrs = {"paths": paths_read, "bkgflow_version": VERSION}
-    detectors = {each.detector for each in facts}
-    if len(detectors) == 1:
-        attrs["detector"] = detectors.pop()
-    units = {each.bunit for each in facts}
-    return with_units(data.assign_attrs(attrs), units.pop() if len(units) == 1 else "")
 
 
 def locations_of(chosen: Chosen) -> list[Location]:
@@ -233,7 +209,8 @@ def combine(stack: xr.Dataset, **arguments: Unpack[FilledArguments]) -> xr.Datas
     if settings.bkg_fill:
         one = combined.chunk({"y": -1, "x": -1}) if combined.chunks else combined
         combined = _applied(_fill, list(one.data_vars.values()), [["y", "x"]] * 4, ["y", "x"])
-    combined.attrs = {**stack.attrs, **said_of(settings)}
+    combined = combined.transpose("y", "x")
+    combined.attrs = {**stack.attrs, **named(stack), **said_of(settings)}
     combined["n_used"].attrs = {"long_name": "exposures kept"}
     return with_units(combined, stack["sci"].attrs.get("units", ""))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
 
-from bkgflow.errors import InputError, PlanError
+from bkgflow.errors import InputError, OutputError, PlanError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.source import check_savable
 from bkgflow.io.storage.location import Location, PathLike
@@ -145,8 +145,18 @@ class Plan:
         PlanError
             If an exposure is in memory alone.
         OutputError
-            If it cannot be written there.
+            If it cannot be written there, or would replace an input.
         """
+        places = (each for unit in self.units for each in (unit.target, unit.association))
+        inputs = {each.location.real() for each in self.exposures}
+        inputs |= {Location.of(each).real() for each in places if each}
+        if Location.of(path).real() in inputs:
+            raise OutputError(
+                "A plan must not replace what it is made of",
+                file=path,
+                value="an exposure or an association",
+                cure="Give another name",
+            )
         write_text(path, self.to_json())
 
     @classmethod

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from bkgflow.detector import DO_NOT_USE
 from bkgflow.errors import ShapeError, UsageError
 from bkgflow.explore.exposure import open_exposure
+from bkgflow.explore.restored import restored
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.plot.figure import new_figure
 from bkgflow.plot.panels import Panel, draw_image
@@ -178,7 +179,7 @@ def mask(data: xr.Dataset, *, stretch: Stretch = "linear", columns: int = 4) -> 
             value=f"variables {', '.join(map(str, data.data_vars))}",
             cure="Open it with bkgflow.open_stack(…, mask_sources=…)",
         )
-    return _side_by_side(data, "sci", stretch, columns, data["mask"])
+    return _side_by_side(data, "sci", stretch, columns, restored(data)["mask"])
 
 
 def _side_by_side(
@@ -194,12 +195,14 @@ def _side_by_side(
             value=f"dims {', '.join(map(str, data[layer].dims))}",
             cure="Open one with bkgflow.open_stack, or draw it with bkgflow.plot.exposure",
         )
-    array = data[layer]
+    array = data[layer].transpose("exposure", ..., "y", "x")
     number = array.sizes["exposure"]
     shown = np.unique(np.linspace(0, number - 1, min(number, MOST)).round().astype(int))
     chosen = _mean(array.isel(exposure=shown)).compute()
     images = chosen.values.astype(np.float64)
-    over = None if masked is None else masked.isel(exposure=shown).values
+    over = None
+    if masked is not None:
+        over = masked.isel(exposure=shown).transpose("exposure", "y", "x").values
     limits = limits_of(images if over is None else np.where(over, np.nan, images), stretch)
     columns = min(columns, len(shown))
     rows = math.ceil(len(shown) / columns)
@@ -241,7 +244,7 @@ def _image_of(
             cure=f"Use one of {', '.join(map(str, data.data_vars))}",
         )
     else:
-        image, dq = data[layer], data.get("dq")
+        image, dq = data[layer], restored(data).get("dq")
     if integration is not None and "integration" in image.dims:
         image = image.isel(integration=integration)
         dq = None if dq is None else dq.isel(integration=integration)

@@ -10,7 +10,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bkgflow.detector import DO_NOT_USE, REFERENCE_PIXEL
-from bkgflow.errors import UsageError
+from bkgflow.errors import ShapeError, UsageError
 from bkgflow.explore.exposure import open_exposure
 from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.products.nodes import read_said
@@ -48,12 +48,20 @@ def residual(target: PathLike | xr.Dataset, product: PathLike | xr.Dataset) -> F
     ------
     InputError
         If a file is bad.
+    ShapeError
+        If the two are of other pixels.
     UsageError
         If matplotlib is not installed.
     """
     before, after = (_dataset(each) for each in (target, product))
-    sci = _mean(before["sci"])
-    left = _mean(after["sci"]).values
+    sci, changed = (_mean(each["sci"]).transpose("y", "x") for each in (before, after))
+    if sci.shape != changed.shape:
+        raise ShapeError(
+            "A target and its product must have the same pixels",
+            value=f"{sci.shape} and {changed.shape}",
+            cure="Give both whole, or the same part of both",
+        )
+    left = changed.values
     unit = str(before["sci"].attrs.get("units", ""))
     name = Location.of(str(after.attrs.get("path") or before.attrs.get("path", ""))).name
     panels = subtraction_panels(sci.values, sci.values - left, left, unit)

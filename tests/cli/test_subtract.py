@@ -120,3 +120,15 @@ def test_none_beside_a_number_is_said_twice(folder, bkgflow_):
     code, _, err = bkgflow_("subtract", "t1_rate.fits", "--maxiters=None", "--maxiters=3")
     assert code == 2
     assert "--maxiters must be given once (found: None and 3)" in err
+
+
+def test_what_is_typed_last_counts_and_an_empty_list_is_one(folder, bkgflow_):
+    given = ("--save-combined-background=false", "--save-combined-background")
+    code, _, err = bkgflow_("subtract", "t1_rate.fits", "--bkg-list=b1_rate.fits", *given)
+    assert code == 0, err
+    assert "t1_combinedbackground.fits" in names(".")
+    Path("step.cfg").write_text('name = "bkg_subtract"\nbkg_list = b1_rate.fits, b2_rate.fits\n')
+    settings = ("--settings=step.cfg", "--output-dir=other")
+    assert bkgflow_("subtract", "t1_rate.fits", *settings, "--bkg-list", "None")[0] == 0
+    with datamodels.open("other/t1_bsub.fits") as model:
+        assert model.meta.cal_step.bkg_subtract == "SKIPPED"

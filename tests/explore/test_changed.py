@@ -6,7 +6,7 @@ import xarray as xr
 from astropy.io import fits
 
 import bkgflow
-from bkgflow.errors import ShapeError
+from bkgflow.errors import OutputError, ShapeError
 from tests.helpers.exposures import make_model
 
 SHAPE = (24, 20)
@@ -128,3 +128,49 @@ def test_flags_that_are_none_are_refused(backgrounds):
             bkgflow.combine(stack.assign(dq=wrong)).compute()
     with pytest.raises(ShapeError, match="dq must hold whole numbers"):
         bkgflow.combine(stack.assign(dq=stack.dq.astype(str)))
+
+
+def test_what_was_moved_or_taken_apart_is_no_other_product(target, backgrounds, tmp_path):
+    stack, exposure = bkgflow.open_stack(backgrounds, target=target), bkgflow.open_exposure(target)
+    usual = bkgflow.combine(stack).compute()
+    turned = bkgflow.combine(stack.transpose("exposure", "x", "y"))
+    xr.testing.assert_equal(turned.compute(), usual)
+    written = turned.bkgflow.to_fits(tmp_path / "turned.fits")
+    np.testing.assert_array_equal(fits.getdata(str(written), "SCI"), usual.sci)
+    done = bkgflow.subtract_background(exposure, usual)
+    with pytest.raises(ShapeError, match="with n_used"):
+        done[["sci", "err", "dq"]].bkgflow.to_fits(tmp_path / "x.fits")
+    moved = xr.concat([exposure.isel(y=slice(9, None)), exposure.isel(y=slice(9))], "y")
+    with pytest.raises(ShapeError, match="another order"):
+        moved.bkgflow.to_fits(tmp_path / "x.fits")
+    with pytest.raises(OutputError, match="must not replace an exposure"):
+        usual.bkgflow.to_fits(backgrounds[1], overwrite=True)
+    with pytest.raises(OutputError, match="must not replace an exposure"):
+        done.bkgflow.to_fits(backgrounds[2], overwrite=True)
+
+
+def test_a_stack_names_the_exposures_that_it_is_of_now(backgrounds, tmp_path):
+    stack = bkgflow.open_stack(backgrounds)
+    some = bkgflow.combine(stack.isel(exposure=[0, 2]))
+    assert some.attrs["paths"].splitlines() == [str(backgrounds[i]) for i in (0, 2)]
+    parts = [bkgflow.open_stack(backgrounds[:1]), bkgflow.open_stack(backgrounds[1:])]
+    both = bkgflow.combine(xr.concat(parts, "exposure"))
+    assert both.attrs["paths"].splitlines() == list(map(str, backgrounds))
+    opened = xr.concat([bkgflow.open_exposure(each) for each in backgrounds], "exposure")
+    written = bkgflow.combine(opened).bkgflow.to_fits(tmp_path / "combined.fits")
+    assert "S_BKDSUB" not in fits.getheader(str(written))
+
+
+def test_one_exposure_of_a_masked_stack_of_cubes_is_combined(tmp_path):
+    rng = np.random.default_rng(6)
+    paths = [tmp_path / f"c{i}_rateints.fits" for i in range(2)]
+    for path in paths:
+        make_model(rng.normal(10, 0.1, (4, 64, 64)), 0.1).save(str(path))
+    masked = bkgflow.open_stack(paths, mask_sources="detect")
+    plain = bkgflow.open_stack(paths)
+    some = masked.assign(mask=masked.mask | (masked.y < 5))
+    found = bkgflow.combine(some.isel(exposure=0)).compute()
+    wanted = bkgflow.combine(plain.isel(exposure=0)).compute()
+    free = ~some.mask.isel(exposure=0).values
+    assert not found.n_used.values[~free].any()
+    np.testing.assert_array_equal(found.sci.values[free], wanted.sci.values[free])

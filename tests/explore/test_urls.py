@@ -32,7 +32,7 @@ def program(tmp_path_factory):
 
 def without_places(data):
     """Without what says where it was read from."""
-    data = data.compute()
+    data = data.compute().drop_vars("path", errors="ignore")
     data.attrs = {name: each for name, each in data.attrs.items() if name not in ("path", "paths")}
     return data
 

@@ -179,7 +179,7 @@ def _row(kept: Kept, folder: Location, listed: bool) -> Row:
         "seconds": took,
         "worker": verdict.worker if verdict is not None else "",
         "scale": scales[0] if scales else None,
-        "scales": json.dumps(scales) if scales else "",
+        "scales": json.dumps([None if math.isnan(s) else s for s in scales]) if scales else "",
         "template": template,
         "warnings": "; ".join(remarks(verdict)) if verdict is not None else "",
         "key": kept.digest,

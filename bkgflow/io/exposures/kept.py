@@ -29,7 +29,8 @@ FACTS_FILE = "bkgflow-facts.jsonl"
 """Its name in an output folder: a line that says who wrote it, then two for each exposure, which
 version of which file it is, and its facts."""
 
-MAKERS = ("bkgflow.io.exposures", "bkgflow.io.fits", "bkgflow.io.zarr", "bkgflow.detector")
+MAKERS = ("bkgflow.io.exposures", "bkgflow.io.fits", "bkgflow.io.zarr", "bkgflow.detector",
+          "bkgflow.matching")  # fmt: skip
 """The modules whose code decides what the facts of a file are."""
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from bkgflow.io.exposures.setup import EXPOSURE_NUMBERS
 from bkgflow.io.exposures.windows import whole_number
+from bkgflow.matching import normal
 
 __all__ = ["SEGMENT_KEYS", "UNKNOWN", "Segment", "read_segment"]
 
@@ -43,7 +44,7 @@ UNKNOWN = Segment()
 """Of a file whose headers say nothing."""
 
 
-def read_segment(primary: Callable[[str], object]) -> Segment:
+def read_segment(primary: Callable[[str], Hashable]) -> Segment:
     """Return what the keywords of a primary header say."""
     values = {name: _plain(primary(name)) for name in NUMBERS}
     known = all(values[name] for name in NEEDED)
@@ -55,7 +56,7 @@ def read_segment(primary: Callable[[str], object]) -> Segment:
     )
 
 
-def _plain(value: object) -> str:
+def _plain(value: Hashable) -> str:
     """Return a number without its leading zeros: "00001" is exposure 1, however it is written."""
-    text = "" if value is None else str(value).strip()
+    text = normal(int(value) if isinstance(value, float) and value.is_integer() else value)
     return text.lstrip("0") or text

@@ -96,7 +96,7 @@ def read_taken(primary: Callable[[str], Hashable], sci: Callable[[str], object])
 
 
 def _plain(value: Hashable) -> str:
-    text = normal(value)
+    text = normal(int(value) if isinstance(value, float) and value.is_integer() else value)
     return text.lstrip("0") or text
 
 

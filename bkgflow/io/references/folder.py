@@ -116,7 +116,10 @@ class ReferenceFolder:
                 cure=f"Add the file, correct its keywords, {or_name}",
             )
         exposed = keywords.get("DATE-OBS")
-        moment = _moment(f"{exposed}T{keywords.get('TIME-OBS', '00:00:00')}") if exposed else None
+        moment = None
+        if exposed:  # with the time of day, where that says something
+            began = _moment(f"{exposed}T{keywords.get('TIME-OBS', '00:00:00')}")
+            moment = began or _moment(exposed)
         ready = [entry for entry in fits if moment is None or entry.date() <= moment]
         if not ready:
             raise refused(
