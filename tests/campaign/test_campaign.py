@@ -15,6 +15,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 import bkgflow
+from bkgflow.campaign.asked import Asked
 from bkgflow.campaign.cancel import DESK_FILE, cancel_run
 from bkgflow.campaign.signals import Stopped
 from bkgflow.clusters.address import Address
@@ -249,3 +250,16 @@ def test_a_prompt_prints_a_campaign(folder, out, capsys):
     assert repr(campaign) == f"<Campaign {campaign.id} in {out}>"
     html = campaign._repr_html_()
     assert 'value="2" max="2"' in html and "<td>QUARANTINED</td><td>1</td>" in html
+
+
+@pytest.mark.parametrize(
+    ("typed", "again"),
+    [
+        ("run p --only x* --fresh true --output o", "run p --output o"),
+        ("run --fresh=true --only=x --retry_failed p", "run p"),
+        ("run --output o --fresh -- p --only", "run --output o -- p --only"),
+        ("run p --format zarr -v", "run p --format zarr -v"),
+    ],
+)
+def test_a_run_goes_on_with_all_that_is_left(typed, again):
+    assert Asked(tuple(typed.split())).again == tuple(again.split())

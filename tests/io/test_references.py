@@ -398,3 +398,11 @@ def test_files_and_models_say_the_same_keywords(tmp_path: Path) -> None:
         "SCATFILE": "a_cat.ecsv",
     }
     hash(inspect(path).keywords)
+
+
+@pytest.mark.parametrize("time", ["N/A", "UNKNOWN", "12:00:00"])
+def test_a_date_counts_where_the_time_of_day_says_nothing(tmp_path: Path, time: str) -> None:
+    for year in (2020, 2030):
+        write_bkg(tmp_path / f"{year}.fits", USEAFTER=f"{year}-01-01T00:00:00")
+    taken = NIRISS | {"DATE-OBS": "2026-01-01", "TIME-OBS": time}
+    assert ReferenceFolder(tmp_path).match("bkg", taken).name == "2020.fits"

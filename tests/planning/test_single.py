@@ -616,3 +616,16 @@ def test_a_reference_that_is_not_applicable_is_skipped(exp_type):
         assert status(result) == "SKIPPED"
         assert "N/A" in result.meta.bkgflow.instance["reason"]
         np.testing.assert_array_equal(result.data, target.data)
+
+
+def test_a_plan_replaces_nothing_that_it_is_made_of(tmp_path):
+    for name in ("t_rate.fits", "b_rate.fits"):
+        make_model(np.ones((4, 4))).save(str(tmp_path / name))
+    write_association(tmp_path / "x_asn.json", [("p", "t_rate.fits", ["b_rate.fits"])])
+    plan = bkgflow.plan(tmp_path, tmp_path / "out")
+    for path in tmp_path.iterdir():
+        before = path.read_bytes()
+        with pytest.raises(OutputError, match="must not replace what it is made of"):
+            plan.save(path)
+        assert path.read_bytes() == before
+    plan.save(tmp_path / "plan.json")
