@@ -38,9 +38,14 @@ def export_fits(
     FileError
         If there is no product, or it cannot be read.
     OutputError
-        If a file cannot be written.
+        If a file cannot be written, or would replace one that bkgflow did not write.
     """
-    from bkgflow.io.products.export import export_product, groups_in, product_file
+    from bkgflow.io.products.export import (
+        check_replaceable,
+        export_product,
+        groups_in,
+        product_file,
+    )
 
     where, to = Location.of(store), Location.of(out)
     found = groups_in(where)
@@ -52,16 +57,20 @@ def export_fits(
             value=str(product),
             cure=f"Give one of these, or a pattern: {', '.join(each.name for each in found[:5])}",
         )
-    if not to.name.endswith(".fits"):
-        return tuple(export_product(each, to / product_file(each)) for each in wanted)
-    if len(wanted) > 1:
+    if to.name.endswith(".fits"):
+        files = [to] * len(wanted)
+    else:
+        files = [to / product_file(each) for each in wanted]
+    if len(set(files)) < len(files):
         raise UsageError(
-            "Several products must go to a folder",
+            "Several products must go to files of their own, in a folder",
             file=to,
-            value=f"{len(wanted)} products for one file",
+            value=f"{len(wanted)} products for {len(set(files))} of them",
             cure="Give a folder, or the name of one product",
         )
-    return (export_product(wanted[0], to),)
+    for each in files:
+        check_replaceable(each)
+    return tuple(export_product(group, each) for group, each in zip(wanted, files, strict=True))
 
 
 def _is_called(group: Location, name: str) -> bool:

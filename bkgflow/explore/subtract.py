@@ -130,6 +130,12 @@ def _on(target: xr.Dataset, background: xr.Dataset) -> xr.Dataset:
                 value=f"{dim}: {_span(here[dim])} and {_span(coordinate)}",
                 cure="Open the stack with target=…, or with the target's window",
             )
+    if not all(here.indexes[dim].is_unique for dim in wanted):
+        raise ShapeError(
+            "A background must have each row and column once",
+            value=f"{sum(int(here.indexes[dim].duplicated().sum()) for dim in wanted)} twice",
+            cure="Combine one stack of all exposures: bkgflow.open_stack",
+        )
     if all(here.indexes[dim].equals(target.indexes[dim]) for dim in wanted):
         return here
     return here.reindex(wanted, fill_value=FILL)

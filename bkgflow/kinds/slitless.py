@@ -22,6 +22,7 @@ from bkgflow.kinds.base import Assignment, Change, Kind
 from bkgflow.kinds.references import chosen, find_sky, skipped, to_be_fitted
 from bkgflow.kinds.scaled import fit_found, joining, scaled_sky, subtracting
 from bkgflow.kinds.thin import Scaled, thin_fits, too_uncertain
+from bkgflow.matching import normal
 from bkgflow.methods.slitless import (
     ScaleFit,
     boxes_to_mask,
@@ -171,7 +172,7 @@ def _catalog(request: Request) -> Location:
     if request.catalogs:
         return request.catalogs[0]
     name, target = request.target.keyword("SCATFILE"), request.target.location
-    if name.upper() in ("", "N/A"):
+    if not normal(name):
         raise MetadataError(
             "A slitless exposure must have a source catalog or a mask of its background",
             file=target,

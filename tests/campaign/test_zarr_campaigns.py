@@ -328,3 +328,16 @@ def test_a_group_that_lacks_pixels_is_no_product(tmp_path, damage):
     assert not list(tmp_path.glob("fits/*.fits"))
     assert [each.file for each in bkgflow.rebuild(out).left_out] == [broken.name]
     assert [each.file for each in bkgflow.verify(out).files] == [whole.name]
+
+
+def test_an_export_replaces_nothing_but_exports(tmp_path):
+    program, out = tmp_path / "program", tmp_path / "out"
+    [exposure, *_] = simulate_imaging(program, targets=1, backgrounds=2, size=16).exposures
+    bkgflow.run(bkgflow.plan(program, out, format="zarr"), "threads", progress=False)
+    [product] = out.glob("*.zarr")
+    before = exposure.read_bytes()
+    with pytest.raises(OutputError, match="that bkgflow did not write"):
+        bkgflow.export_fits(product, exposure)
+    assert exposure.read_bytes() == before
+    for _ in range(2):
+        bkgflow.export_fits(product, tmp_path / "mine.fits")

@@ -174,3 +174,10 @@ def test_one_exposure_of_a_masked_stack_of_cubes_is_combined(tmp_path):
     free = ~some.mask.isel(exposure=0).values
     assert not found.n_used.values[~free].any()
     np.testing.assert_array_equal(found.sci.values[free], wanted.sci.values[free])
+
+
+def test_a_background_with_a_row_twice_is_refused(target, backgrounds):
+    combined = bkgflow.combine(bkgflow.open_stack(backgrounds, target=target))
+    twice = xr.concat([combined, combined.isel(y=slice(3))], "y")
+    with pytest.raises(ShapeError, match="each row and column once"):
+        bkgflow.subtract_background(bkgflow.open_exposure(target), twice)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from bkgflow.errors import FileError
-from bkgflow.io.products.said import file_called
+from bkgflow.errors import FileError, OutputError
+from bkgflow.io.products.said import file_called, read_said
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import Publish, whole
 from bkgflow.io.storage.reading import understood
@@ -21,7 +21,7 @@ from bkgflow.io.zarr.reading import (
 )
 from bkgflow.io.zarr.stream import as_stored
 
-__all__ = ["export_product", "fits_bytes", "groups_in", "product_file"]
+__all__ = ["check_replaceable", "export_product", "fits_bytes", "groups_in", "product_file"]
 
 
 RULE = "A store must hold products in zarr"
@@ -45,6 +45,29 @@ def export_product(group: Location, to: Location, by: Publish | None = None) -> 
         for part in fits_bytes(opened):
             stream.write(part)
     return to
+
+
+def check_replaceable(to: Location) -> None:
+    """See that a file is not there, or one that bkgflow has written.
+
+    Raises
+    ------
+    OutputError
+        If it is somebody else's, such as an exposure.
+    """
+    if not to.exists():
+        return
+    try:
+        ours = read_said(to).record is not None
+    except FileError:
+        ours = False
+    if not ours:
+        raise OutputError(
+            "An exported product must not replace a file that bkgflow did not write",
+            file=to,
+            value="it is there",
+            cure="Give another name, or remove it",
+        )
 
 
 def groups_in(where: Location) -> list[Location]:
