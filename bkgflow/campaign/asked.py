@@ -14,11 +14,14 @@ __all__ = ["PLAN_FILE", "Asked", "options_without_passwords", "without_passwords
 PLAN_FILE = "bkgflow-plan.json"
 """Name of the plan in an output folder whose campaign was submitted from Python."""
 
-ONCE = ("--fresh", "--retry-failed")
-"""What was asked of one run: the next one goes on with what is left."""
+ONCE = ("--fresh", "--retry-failed", "--verbose", "-v")
+"""What was asked of one run: the next one goes on with what is left, and may run by itself."""
 
 PART = "--only"
 """Likewise; a pattern follows."""
+
+SAID = TRUE | FALSE
+"""What may stand behind such an option."""
 
 PASSWORD = re.compile(r"(?<=://)([^:/@\s]+):[^@\s]*@")
 
@@ -81,7 +84,7 @@ class Asked:
                 del words[: not equals]
             elif name not in ONCE:
                 kept.append(word)
-            elif not equals and words and words[0].lower() in TRUE | FALSE:
+            elif word.startswith("--") and not equals and words and words[0].lower() in SAID:
                 del words[0]
         return (*kept, *words)
 

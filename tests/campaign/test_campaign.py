@@ -258,7 +258,7 @@ def test_a_prompt_prints_a_campaign(folder, out, capsys):
         ("run p --only x* --fresh true --output o", "run p --output o"),
         ("run --fresh=true --only=x --retry_failed p", "run p"),
         ("run --output o --fresh -- p --only", "run --output o -- p --only"),
-        ("run p --format zarr -v", "run p --format zarr -v"),
+        ("run -v on --format zarr", "run on --format zarr"),
     ],
 )
 def test_a_run_goes_on_with_all_that_is_left(typed, again):

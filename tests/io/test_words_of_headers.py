@@ -1,9 +1,13 @@
 """Headers that say nothing, or the same in other words."""
 
+import numpy as np
 import pytest
+from astropy.io import fits
 
 from bkgflow.io.exposures.segments import read_segment
 from bkgflow.io.exposures.setup import exposure_id
+from bkgflow.io.references.templates import template_words
+from bkgflow.io.storage.location import Location
 
 USUAL = {
     "PROGRAM": "01234", "OBSERVTN": "005", "VISIT": "001", "VISITGRP": "02", "SEQ_ID": "1",
@@ -36,3 +40,22 @@ def test_other_numbers_are_other_exposures(changes):
     segment, known = ids(**changes)
     assert segment != ids()[0]
     assert known != ids()[1]
+
+
+@pytest.mark.parametrize(
+    ("listed", "accepted"),
+    [
+        (None, {"F115W"}),
+        ("N/A", {"F115W"}),
+        ("F150W|F200W|", {"F150W", "F200W"}),
+        ("F150W|ANY", None),
+        ("ANY", None),
+    ],
+)
+def test_a_template_is_for_the_filters_of_its_list_if_that_says_any(tmp_path, listed, accepted):
+    header = fits.Header({"FILTER": "F115W"} | ({"P_FILTER": listed} if listed else {}))
+    hdus = [fits.PrimaryHDU(header=header), fits.ImageHDU(np.ones((4, 4), "f4"), name="SCI")]
+    fits.HDUList(hdus).writeto(tmp_path / "t.fits")
+    location = Location.of(tmp_path / "t.fits")
+    words = dict(template_words(location, location.identity("A template")))
+    assert words.get("FILTER") == accepted

@@ -69,11 +69,17 @@ def template_words(location: Location, _version: Identity) -> TemplateWords:
     words = []
     for name in WORDS:
         listed = image.keyword(PATTERNS[name]) if name in PATTERNS else None
-        value = str(listed or image.keyword(name) or "")
-        values = frozenset(map(normal, value.split("|"))) - {""}
-        if values:
+        if values := _accepted(str(listed or ""), str(image.keyword(name) or "")):
             words.append((name, values))
     return tuple(words)
+
+
+def _accepted(listed: str, own: str) -> frozenset[str]:
+    """Return the values of a list, "A|B|", or else the one that a header has; none for any."""
+    if "ANY" in (part.strip().upper() for part in listed.split("|")):
+        return frozenset()
+    known = frozenset(map(normal, listed.split("|"))) - {""}
+    return known or frozenset(map(normal, own.split("|"))) - {""}
 
 
 def read_image_templates(
