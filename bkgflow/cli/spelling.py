@@ -35,7 +35,7 @@ def _may_be_none() -> set[str]:
 
     fields = StepSettings.model_fields.items()
     own = {name for name, field in fields if field.default is None}
-    return own | {"soss_bkg_percentile", "bkg_list", "output_dir"}
+    return own | {"soss_bkg_percentile", "bkg_list", "imprints", "output_dir"}
 
 
 class Narrow:

@@ -127,7 +127,7 @@ def test_cancel_ends_a_run_in_order_and_retry_goes_on(crowd, out, tmp_path):
     assert code == 0 and "operator=ada" in said
     second = runs_in(out)[1]
     assert (second.kept, second.to_do) == (before, 8 - before)
-    assert second.asked["command"][-1] == "--retry-failed"
+    assert second.asked["command"][1] == "--retry-failed"
     code, said, _ = command("cancel", out)
     assert code == 0 and "nothing runs" in said
 
