@@ -197,7 +197,7 @@ class _Look:
         if why := self._not_there(file, location) or _not_opened(location):
             return why, ""
         if self.quick:
-            return "", ""
+            return _shards(location), ""
         checksum = location.checksum()
         if not checksum:
             return "it cannot be read to its end", ""
@@ -219,7 +219,6 @@ def _not_opened(location: Location) -> str:
     try:
         if location.name.lower().endswith(".fits") or holds_group(location):
             walk_product(location)
-            check_whole(location)
         else:
             with location.open("A product"):
                 pass
@@ -229,10 +228,19 @@ def _not_opened(location: Location) -> str:
     return ""
 
 
+def _shards(location: Location) -> str:
+    """Say which shards of a product in zarr are missing, or cut; empty where none are."""
+    try:
+        check_whole(location)
+    except FileError as error:
+        return f"{error.rule} (found: {error.value})"
+    return ""
+
+
 def _sums(location: Location) -> str:
     """Hold a file of which the ledger has no checksum against those in its headers."""
     if holds_group(location):
-        return ""  # its headers are of the FITS file, and what they add up to as well
+        return _shards(location)  # what its headers add up to is of the FITS file
     try:
         check_checksums(location)
     except FileError as error:
