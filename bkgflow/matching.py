@@ -22,6 +22,7 @@ __all__ = [
     "Match",
     "known_names",
     "normal",
+    "plain_number",
     "rules_for",
 ]
 
@@ -206,6 +207,12 @@ def normal(value: Hashable) -> str:
         return "T" if value else "F"
     text = "" if value is None else str(value).strip().upper()
     return "" if text in NOTHING else text
+
+
+def plain_number(value: Hashable) -> str:
+    """Return a number without zeros in front, however it is written: 1, 1.0 and 00001 are one."""
+    text = normal(int(value) if isinstance(value, float) and value.is_integer() else value)
+    return text.lstrip("0") or text
 
 
 def known_names(names: Iterable[str]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bkgflow.io.exposures.setup import EXPOSURE_NUMBERS
 from bkgflow.io.exposures.windows import whole_number
-from bkgflow.matching import normal
+from bkgflow.matching import plain_number
 
 __all__ = ["SEGMENT_KEYS", "UNKNOWN", "Segment", "read_segment"]
 
@@ -46,7 +46,7 @@ UNKNOWN = Segment()
 
 def read_segment(primary: Callable[[str], Hashable]) -> Segment:
     """Return what the keywords of a primary header say."""
-    values = {name: _plain(primary(name)) for name in NUMBERS}
+    values = {name: plain_number(primary(name)) for name in NUMBERS}
     known = all(values[name] for name in NEEDED)
     number, total = (whole_number(primary(name)) for name in ("EXSEGNUM", "EXSEGTOT"))
     return Segment(
@@ -54,9 +54,3 @@ def read_segment(primary: Callable[[str], Hashable]) -> Segment:
         number if number and number > 0 else None,
         total if total and total > 0 else None,
     )
-
-
-def _plain(value: Hashable) -> str:
-    """Return a number without its leading zeros: "00001" is exposure 1, however it is written."""
-    text = normal(int(value) if isinstance(value, float) and value.is_integer() else value)
-    return text.lstrip("0") or text

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Hashable
 
 from bkgflow.detector import Window
-from bkgflow.matching import TABLE, normal, rules_for
+from bkgflow.matching import TABLE, normal, plain_number, rules_for
 
 __all__ = [
     "COMBINED",
@@ -138,8 +138,8 @@ def exposure_id(primary: Primary) -> str:
     name = str(primary("FILENAME") or "")
     if COMBINED in name:
         return ""
-    numbers = [_number(primary(keyword)) for keyword in EXPOSURE_NUMBERS]
-    detector, segment = normal(primary("DETECTOR")), _number(primary("EXSEGNUM"))
+    numbers = [plain_number(primary(keyword)).lstrip("0") for keyword in EXPOSURE_NUMBERS]
+    detector, segment = normal(primary("DETECTOR")), plain_number(primary("EXSEGNUM")).lstrip("0")
     if not all(normal(primary(keyword)) for keyword in NEEDED):
         found = FILE_NAME.match(name)
         if found is None:
@@ -149,12 +149,6 @@ def exposure_id(primary: Primary) -> str:
         detector, segment = detector_there.upper(), segment_there.lstrip("0")
     began = f"{primary('DATE-OBS') or ''}T{primary('TIME-OBS') or ''}"
     return "-".join((*numbers, detector, segment or "1", began))
-
-
-def _number(value: Hashable) -> str:
-    """Return a number without zeros in front, however it is written: 1.0 is exposure 00001."""
-    whole = isinstance(value, float) and value.is_integer()
-    return normal(int(value) if whole else value).lstrip("0")  # type: ignore[call-overload]
 
 
 def written_as(primary: Primary) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bkgflow.io.exposures.windows import number
-from bkgflow.matching import normal
+from bkgflow.matching import normal, plain_number
 
 __all__ = ["NOWHERE", "POINTING_KEYS", "TAKEN_KEYS", "Taken", "directions", "offsets", "read_taken"]
 
@@ -82,7 +82,8 @@ NOWHERE = Taken()
 
 def read_taken(primary: Callable[[str], Hashable], sci: Callable[[str], object]) -> Taken:
     """Return what the keywords of a primary header and of SCI's say."""
-    program, observation, visit = (_plain(primary(k)) for k in ("PROGRAM", "OBSERVTN", "VISIT"))
+    numbers = (primary(name) for name in ("PROGRAM", "OBSERVTN", "VISIT"))
+    program, observation, visit = map(plain_number, numbers)
     return Taken(
         program=program,
         observation=observation,
@@ -93,11 +94,6 @@ def read_taken(primary: Callable[[str], Hashable], sci: Callable[[str], object])
         pointings=_pointings(sci),
         imprint=normal(primary("IS_IMPRT")) == "T",
     )
-
-
-def _plain(value: Hashable) -> str:
-    text = normal(int(value) if isinstance(value, float) and value.is_integer() else value)
-    return text.lstrip("0") or text
 
 
 def _mid_time(primary: Callable[[str], Hashable]) -> float | None:
