@@ -77,11 +77,11 @@ def test_a_unit_that_fits_into_no_memory_is_quarantined_after_a_few_attempts():
     error = heard.ends["endless"].error
     assert "Workers must live" in error.rule and "--memory" in error.cure
     assert "attempt 1: worker tcp://" in error.value and "alone" in error.value
-    # One may still be on its way out of a worker that dies, on a slow machine of a second one as
-    # well; it is not taken for the cause.
-    stories = {tuple(heard.story(unit)) for unit in good(40)}
-    assert stories <= {("COMPLETE",), (LOST, "COMPLETE"), (LOST, LOST, "COMPLETE")}
-    assert sum(heard.story(unit).count(LOST) for unit in good(40)) <= 2
+    # Two attempts are not alone yet, and each may take the worker as well that the scheduler gives it
+    # next: four die, each with what is on its way out of it. That is not taken for the cause.
+    stories = [heard.story(unit) for unit in good(40)]
+    assert all(set(story[:-1]) <= {LOST} and story[-1] == "COMPLETE" for story in stories)
+    assert sum(len(story) - 1 for story in stories) <= 8
 
 
 def test_a_shared_result_that_kills_workers_takes_its_own_units_and_no_others():
