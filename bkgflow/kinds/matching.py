@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from bkgflow.errors import BackgroundError
 from bkgflow.io.exposures.facts import ExposureFacts
-from bkgflow.io.exposures.same import same_exposure
+from bkgflow.io.exposures.same import identities
 from bkgflow.io.exposures.units import same_unit
 from bkgflow.matching import Match, rules_for
 from bkgflow.planning.conflicts import already_subtracted
@@ -81,14 +81,8 @@ def check_unsubtracted(exposures: Iterable[ExposureFacts]) -> None:
 def once(exposures: Sequence[ExposureFacts]) -> tuple[ExposureFacts, ...]:
     """Return the exposures, the first of those that are one under several names."""
     kept: dict[str, ExposureFacts] = {}
-    for each in exposures:
-        # Known by their numbers, thousands are told apart without asking a disk.
-        key = each.exposure_id or each.location.real()
-        if key in kept or (
-            not each.exposure_id and any(same_exposure(each, other) for other in kept.values())
-        ):
-            continue
-        kept[key] = each
+    for word, each in zip(identities(exposures), exposures, strict=True):
+        kept.setdefault(word, each)
     return tuple(kept.values())
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bkgflow.errors import MetadataError
 from bkgflow.io.exposures.facts import ExposureFacts
+from bkgflow.io.exposures.same import identities
 from bkgflow.io.exposures.taken import POINTING_KEYS, directions, offsets
 from bkgflow.io.exposures.units import same_unit
 from bkgflow.matching import GWA_TOLERANCE, normal
@@ -187,13 +188,14 @@ class _Held:
         # By the pointing that most of them have: no two kinds of it can be compared.
         kinds = list(POINTING_KEYS)[::2]
         by = max(kinds, key=lambda kind: sum(bool(each.taken.pointing(kind)) for each in members))
+        known = identities(members)
         times = [each.taken.mid_time for each in members]
         tilts = [each.gwa if each.instrument == "NIRSPEC" else (0.0, 0.0) for each in members]
         return cls(
             group,
             tuple(each.name for each in members),
-            np.array([_whole(each) for each in members]),
-            _first([each.exposure_id or each.location.real() for each in members]),
+            np.array([_whole(*each) for each in zip(members, known, strict=True)]),
+            _first(known),
             np.array([bool(each.subtracted) for each in members]),
             np.array(times, np.float64),
             directions([each.taken.pointing(by) for each in members]),
@@ -252,9 +254,9 @@ class _Held:
             yield f"more than {in_words(rule.within_time)} before or after it", far
 
 
-def _whole(facts: ExposureFacts) -> str:
+def _whole(facts: ExposureFacts, known: str) -> str:
     """Return what an exposure has in common with its other products and segments alone."""
-    return facts.segment.exposure or facts.exposure_id or facts.location.real()
+    return facts.segment.exposure or known
 
 
 def _first(names: Sequence[str]) -> Mask:

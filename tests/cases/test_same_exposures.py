@@ -209,3 +209,20 @@ def test_numbers_that_say_nothing_make_no_two_exposures_one(tmp_path, word):
     assert bkgflow.open_stack(paths[1:]).sizes["exposure"] == 2
     model = bkgflow.subtract(paths[0], paths[1:])
     assert model.meta.bkgflow.instance["backgrounds"] == ["2_rate.fits", "3_rate.fits"]
+
+
+@pytest.mark.slow
+def test_a_copy_without_numbers_is_no_dither_of_its_own(tmp_path):
+    """Neither is its original's background, nor is it counted beside it for others."""
+    for n in range(3):
+        path = tmp_path / "program" / f"d{n}_rate.fits"
+        take(path, sky(n, 1 << n), "NIRCAM", None, filename=path.name)
+    shutil.copy(path, path.with_name("copy_rate.fits"))
+    plan = bkgflow.plan(tmp_path / "program", tmp_path / "out", backgrounds="dithers")
+    assert plan.counts() == {"PLANNED": 4}
+    bkgflow.run(plan, "threads")
+    for name, others in {"copy": (0, 1), "d2": (0, 1), "d1": (0, 2), "d0": (1, 2)}.items():
+        target = fits.getdata(tmp_path / "program" / f"{name}_rate.fits")
+        mean = np.mean([sky(n, 1 << n) for n in others], axis=0)
+        found = fits.getdata(tmp_path / "out" / f"{name}_bsub.fits")
+        np.testing.assert_allclose(found, target - mean, rtol=1e-5, atol=1e-5)
