@@ -21,6 +21,7 @@ from bkgflow.kinds.references import chosen, find_sky, skipped, to_be_fitted
 from bkgflow.kinds.segments import exposures_of, missing_segments, number_of
 from bkgflow.kinds.soss_found import LIKELY, found_by, sides_of
 from bkgflow.kinds.thin import too_uncertain
+from bkgflow.matching import normal
 from bkgflow.methods.soss import FittedSky, Segment, SossFit, fit_soss
 from bkgflow.planning.keys import Key
 from bkgflow.planning.kind import Facts, Piece, Prepared, Request
@@ -70,7 +71,7 @@ class SossKind(Kind):
     def prepare(self, request: Request, settings: StepSettings) -> Prepared:
         """Find the sky library."""
         named = settings.override_bkg is not None
-        if request.target.keyword("FILTER") == WITHOUT_REFERENCE and not named:
+        if normal(request.target.keyword("FILTER")) == WITHOUT_REFERENCE and not named:
             reason = (
                 f"there is no reference background for {WITHOUT_REFERENCE} exposures: name one "
                 "with override_bkg, and give soss_source_percentile=80"

@@ -77,8 +77,8 @@ def test_a_unit_that_fits_into_no_memory_is_quarantined_after_a_few_attempts():
     error = heard.ends["endless"].error
     assert "Workers must live" in error.rule and "--memory" in error.cure
     assert "attempt 1: worker tcp://" in error.value and "alone" in error.value
-    # Two attempts are not alone yet, and each may take the worker as well that the scheduler gives it
-    # next: four die, each with what is on its way out of it. That is not taken for the cause.
+    # Two attempts are not alone yet, and each may take the worker as well that it is given next:
+    # four die, each with what is on its way out of it. That is not taken for the cause.
     stories = [heard.story(unit) for unit in good(40)]
     assert all(set(story[:-1]) <= {LOST} and story[-1] == "COMPLETE" for story in stories)
     assert sum(len(story) - 1 for story in stories) <= 8

@@ -160,6 +160,32 @@ def test_pattern_keywords_go_before_plain_ones(tmp_path: Path) -> None:
         folder.match("bkg", NIRISS)
 
 
+@pytest.mark.parametrize(
+    ("listed", "fits_others"),
+    [("N/A", False), ("UNKNOWN|", False), ("ANY", True), ("F150W|ANY", True)],
+)
+def test_a_list_that_says_nothing_leaves_the_word_to_the_plain_keyword(
+    tmp_path: Path, listed: str, fits_others: bool
+) -> None:
+    path = write_bkg(tmp_path / "a.fits", P_PUPIL=listed)
+    folder = ReferenceFolder(tmp_path)
+    assert folder.match("bkg", NIRISS).path == path
+    other = NIRISS | {"PUPIL": "F150W"}
+    if fits_others:
+        assert folder.match("bkg", other).path == path
+    else:
+        with pytest.raises(ReferenceFileError, match="fail at PUPIL"):
+            folder.match("bkg", other)
+
+
+def test_a_list_may_name_exposures_without_a_value(tmp_path: Path) -> None:
+    path = write_bkg(tmp_path / "a.fits", P_PUPIL="F150W|N/A|")
+    folder = ReferenceFolder(tmp_path)
+    assert folder.match("bkg", NIRISS | {"PUPIL": "N/A"}).path == path
+    with pytest.raises(ReferenceFileError, match="fail at PUPIL"):
+        folder.match("bkg", NIRISS)
+
+
 def test_a_file_that_is_written_again_is_read_again(tmp_path: Path) -> None:
     for pupil in ("F150W", "F200W"):  # both files are of one size
         path = write_bkg(tmp_path / "new", PUPIL=pupil).replace(tmp_path / "a.fits")

@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from dataclasses import replace
 
 import asdf
 import numpy as np
@@ -219,6 +220,9 @@ def test_which_wheel_holds_the_filter():
     assert blocking_filter(facts_of(exposure(NIRCAM, SHAPE, wcs=False))) == "F356W"
     assert blocking_filter(facts_of(exposure(MIRI, SHAPE, wcs=False))) == "P750L"
     model = exposure(NIRISS, SHAPE, wcs=False)
+    facts = facts_of(model)
+    spelled = replace(facts, keywords=(*facts.keywords, ("PUPIL", "f115w ")))
+    assert blocking_filter(spelled) == "F115W"
     model.meta.instrument.pupil = None
     with pytest.raises(MetadataError, match="in PUPIL"):
         blocking_filter(facts_of(model))

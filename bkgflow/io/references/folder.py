@@ -11,9 +11,11 @@ from functools import lru_cache, partial
 from bkgflow.errors import FileError, ReferenceFileError, UsageError
 from bkgflow.io.exposures.facts import META_KEYS, look_up
 from bkgflow.io.fits.hdus import walk
+from bkgflow.io.references.accepted import PATTERNS, accepted_values
 from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.reading import understood
+from bkgflow.matching import normal
 
 __all__ = ["ReferenceFolder"]
 
@@ -21,17 +23,6 @@ log = logging.getLogger(__name__)
 
 MATCHED = ("INSTRUME", "EXP_TYPE", "DETECTOR", "MODULE", "FILTER", "PUPIL")
 """Compared in this order, so that an error can tell how far the search got."""
-
-PATTERNS = {
-    "EXP_TYPE": ("P_EXP_TY", "exposure.p_exptype"),
-    "DETECTOR": ("P_DETECT", "instrument.p_detector"),
-    "MODULE": ("P_MODULE", "instrument.p_module"),
-    "FILTER": ("P_FILTER", "instrument.p_filter"),
-    "PUPIL": ("P_PUPIL", "instrument.p_pupil"),
-}
-"""Keywords that list several values ("A|B|") and go before the plain one (stdatamodels)."""
-
-ANYTHING = {"ANY", "N/A"}
 
 FITS_NAMES = (".fits", ".fits.gz")
 NAMES = (*FITS_NAMES, ".asdf")
@@ -50,7 +41,7 @@ class _Entry:
         """Return the index in `MATCHED` of the first keyword that does not fit, or None."""
         for i, keyword in enumerate(MATCHED):
             accepted = self.accepts.get(keyword)
-            if accepted and keywords.get(keyword, "").upper() not in accepted:
+            if accepted and normal(keywords.get(keyword)) not in accepted:
                 return i
         return None
 
@@ -184,8 +175,9 @@ def _read(location: Location, _version: Identity) -> _Entry | None:
         return None
     accepts = {}
     for keyword in MATCHED:
-        pattern = value_of(*PATTERNS[keyword]) if keyword in PATTERNS else None
-        accepts[keyword] = _values(pattern or value_of(keyword, META_KEYS[keyword]))
+        listed = value_of(*PATTERNS[keyword]) if keyword in PATTERNS else None
+        own = value_of(keyword, META_KEYS[keyword])
+        accepts[keyword] = accepted_values(listed, own)
     named = {keyword: values for keyword, values in accepts.items() if values}
     return _Entry(location, reftype.upper(), named, _text(value_of("USEAFTER", "useafter")))
 
@@ -209,9 +201,3 @@ def _asdf(location: Location) -> Callable[[str, str], object]:
 
 def _text(value: object) -> str:
     return "" if value is None else str(value).strip()
-
-
-def _values(value: object) -> frozenset[str]:
-    """Return the values that a keyword accepts, "A|B|" as two; empty where it accepts all."""
-    values = frozenset(part.strip().upper() for part in _text(value).split("|")) - {""}
-    return frozenset() if values & ANYTHING else values

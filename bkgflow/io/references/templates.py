@@ -9,26 +9,16 @@ from functools import lru_cache, reduce
 import numpy as np
 
 from bkgflow.detector import Window
+from bkgflow.io.references.accepted import PATTERNS, accepted_values
 from bkgflow.io.references.images import find_image
 from bkgflow.io.references.skies import Templates, read_templates
 from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.location import Location
-from bkgflow.matching import normal
 
 __all__ = ["ImageTemplates", "TemplateWords", "read_image_templates", "template_words"]
 
 WORDS = ("INSTRUME", "DETECTOR", "EXP_TYPE", "MODULE", "CHANNEL", "FILTER", "PUPIL", "CORONMSK")
 """Keywords of a template that must agree with its image: they say what it is a picture of."""
-
-PATTERNS = {
-    "EXP_TYPE": "P_EXP_TY",
-    "DETECTOR": "P_DETECT",
-    "MODULE": "P_MODULE",
-    "CHANNEL": "P_CHANNE",
-    "FILTER": "P_FILTER",
-    "PUPIL": "P_PUPIL",
-}
-"""Keywords of reference files that list several values ("A|B|") and go before the plain one."""
 
 CURE = "Give an image of the template in SCI, or alone in its file, with override_bkg"
 
@@ -68,18 +58,10 @@ def template_words(location: Location, _version: Identity) -> TemplateWords:
     image = find_image(location, ("SCI",), "A template", CURE)
     words = []
     for name in WORDS:
-        listed = image.keyword(PATTERNS[name]) if name in PATTERNS else None
-        if values := _accepted(str(listed or ""), str(image.keyword(name) or "")):
+        listed = image.keyword(PATTERNS[name][0]) if name in PATTERNS else None
+        if values := accepted_values(listed, image.keyword(name)):
             words.append((name, values))
     return tuple(words)
-
-
-def _accepted(listed: str, own: str) -> frozenset[str]:
-    """Return the values of a list, "A|B|", or else the one that a header has; none for any."""
-    if "ANY" in (part.strip().upper() for part in listed.split("|")):
-        return frozenset()
-    known = frozenset(map(normal, listed.split("|"))) - {""}
-    return known or frozenset(map(normal, own.split("|"))) - {""}
 
 
 def read_image_templates(

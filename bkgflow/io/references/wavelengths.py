@@ -12,6 +12,7 @@ from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.fits.unwarned import unwarned
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.reading import understood
+from bkgflow.matching import normal
 
 __all__ = ["OrderPolicy", "Ranges", "blocking_filter", "wavelength_ranges"]
 
@@ -43,7 +44,7 @@ def blocking_filter(facts: ExposureFacts) -> str:
             value=f"INSTRUME = {facts.instrument or 'missing'}",
             cure="Correct INSTRUME, or take the exposure out of the program",
         )
-    name = facts.keyword(keyword)
+    name = normal(facts.keyword(keyword))
     if not name:
         raise MetadataError(
             f"A slitless exposure of {facts.instrument} must name its filter in {keyword}",
