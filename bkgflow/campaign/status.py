@@ -237,7 +237,8 @@ def _judged(
         stopped = ended_at_once(output, latest.run)
     state = _standing(latest, counts, stopped, going=going)
     rate = _rate(figures, now if going else figures.last, going=going)
-    to_do = counts.get(State.PLANNED.value, 0)
+    # Of a campaign's units, a run may have been asked for a few.
+    to_do = min(counts.get(State.PLANNED.value, 0), max(latest.to_do - figures.ended, 0))
     seconds = to_do / rate * 60 if going and rate else None
     go_on = asked.words(str(working_folder()))
     who = latest.owner if holder is None or holder.run == latest.run else holder.owner

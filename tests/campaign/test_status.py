@@ -133,6 +133,10 @@ def test_pace_and_time_left_are_those_of_the_last_minutes(in_flight):
     found = status_of(Location.of(out))
     assert found.rate == pytest.approx(1, rel=0.2)  # one unit in a minute
     assert found.seconds_left == pytest.approx(60, rel=0.2)
+    # A run of --only has one to do, and that one has ended: what it leaves is not waited for.
+    change(out, (update(runs).values(to_do=1),))
+    found = status_of(Location.of(out))
+    assert (found.seconds_left, found.counts["PLANNED"]) == (0, 1)
 
 
 @pytest.mark.slow
