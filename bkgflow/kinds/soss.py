@@ -111,6 +111,8 @@ class SossKind(Kind):
             *first.references.identities,
         ]
         library = first.references.background
+        if len(library) > 1:  # of several, version 2 once took the first alone
+            parts.append(("library files", len(library)))
         return Shared(self.name, Key.of(parts), first.target.window, members, library)
 
     def held(self, target: ExposureFacts, settings: StepSettings) -> int:
@@ -128,8 +130,7 @@ class SossKind(Kind):
         """The fit of an exposure is one task: the segments stream, the library is small."""
         for each in shared:
             segments = tuple(facts[member] for member in each.members)
-            [library] = each.references[:1]
-            compute = partial(fit_exposure, segments, library, settings.soss_rule, threads)
+            compute = partial(fit_exposure, segments, each.references, settings.soss_rule, threads)
             yield Piece(compute, (each.digest,))
 
     def foresee(self, work: Assignment) -> Change | None:
@@ -167,7 +168,10 @@ class SossKind(Kind):
 
 
 def fit_exposure(
-    segments: Sequence[ExposureFacts], background: Location, rule: SossRule, threads: int = 1
+    segments: Sequence[ExposureFacts],
+    backgrounds: Sequence[Location],
+    rule: SossRule,
+    threads: int = 1,
 ) -> list[SegmentFits]:
     """Fit the sky of an exposure's segments, read from their sources a few rows at a time.
 
@@ -179,10 +183,12 @@ def fit_exposure(
     ----------
     segments : sequence of ExposureFacts
         In the order of time.
+    backgrounds : sequence of Location
+        The library, in one file or in several.
     threads : int
         Templates that are fitted at a time.
     """
-    library = read_library(background)
+    library = read_library(*backgrounds)
     fits = SegmentFits()
     by_frame: dict[tuple[int, int], dict[Location, Segment]] = defaultdict(dict)
     for facts in segments:

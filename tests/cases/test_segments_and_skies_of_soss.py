@@ -138,6 +138,27 @@ def test_a_sky_of_ones_own_is_subtracted(program, tmp_path):
     np.testing.assert_array_equal(*results)
 
 
+@pytest.mark.slow
+def test_several_files_are_one_library(program, tmp_path):
+    with datamodels.SossBkgModel(str(program.references[0])) as model:
+        templates = np.array(model.data)
+    names = [str(tmp_path / f"{number}.npy") for number in range(len(templates))]
+    for name, template in zip(names, templates, strict=True):
+        np.save(name, template)
+    np.testing.assert_array_equal(read_library(*names), templates)
+    with (
+        bkgflow.subtract(program.exposures[0], override_bkg=names) as product,
+        bkgflow.subtract(program.exposures[0], override_bkg=str(program.references[0])) as whole,
+    ):
+        np.testing.assert_array_equal(product.data, whole.data)
+        found = product.meta.bkgflow.instance
+        assert found["template"] == program.truth.library_sky.true
+        assert len(found["template_rms"]) == len(templates) > 1
+    np.save(tmp_path / "short.npy", templates[0, 10:106])
+    with pytest.raises(ShapeError, match=r"short\.npy: .* must have one shape"):
+        bkgflow.subtract(program.exposures[0], override_bkg=[names[0], tmp_path / "short.npy"])
+
+
 @pytest.mark.parametrize(
     ("shape", "error", "words"),
     [

@@ -34,7 +34,7 @@ pytestmark = [
 def peak_of_fit(path: str, library: str, settings: StepSettings) -> int:
     """Fit an exposure and return the most that this process held meanwhile, in bytes."""
     RESET.write_text("5")
-    [fits] = fit_exposure((inspect(path),), Location.of(library), settings.soss_rule)
+    [fits] = fit_exposure((inspect(path),), [Location.of(library)], settings.soss_rule)
     fit, _ = fits.found[Location.of(path)]
     assert fit.template is not None
     (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM"))

@@ -35,10 +35,11 @@ CHUNK = 4
 """Integrations read at a time: 16 MB of SCI and DQ at SUBSTRIP256."""
 
 
-def read_library(where: PathLike) -> NDArray[np.float32]:
+def read_library(*where: PathLike) -> NDArray[np.float32]:
     """Read a SOSS sky library: a ``SossBkgModel`` reference file, or a sky of one's own.
 
-    One image is a library of one template, whichever HDU it is in; a numpy file will do.
+    One image is a library of one template, whichever HDU it is in; a numpy file will do. Several
+    files are one library: their templates follow each other.
 
     Returns
     -------
@@ -50,9 +51,23 @@ def read_library(where: PathLike) -> NDArray[np.float32]:
     FileError
         If the file cannot be read, or does not say which image is the sky.
     ShapeError
-        If the templates are not 2048 columns wide.
+        If the templates are not 2048 columns wide, or not all of one height.
     """
-    location = Location.of(where)
+    parts = [_read_one(Location.of(each)) for each in where]
+    if len(parts) == 1:
+        return parts[0]
+    for name, part in zip(where, parts, strict=True):
+        if part.shape[1:] != parts[0].shape[1:]:
+            raise ShapeError(
+                "SOSS background references that are given together must have one shape",
+                file=Location.of(name),
+                value=f"{part.shape[1:]}, {Location.of(where[0]).name} {parts[0].shape[1:]}",
+                cure="Give references of one subarray in override_bkg",
+            )
+    return np.concatenate(parts)
+
+
+def _read_one(location: Location) -> NDArray[np.float32]:
     if begins_with(location, ASDF_MAGIC, WHAT):
         with (
             location.as_file(WHAT) as file,
