@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -17,6 +17,7 @@ from bkgflow.parameters import single
 from bkgflow.planning.outputs import Outputs
 from bkgflow.planning.single import plan_single
 from bkgflow.programs.search_path import SearchPath
+from bkgflow.verdict import Verdict
 
 if TYPE_CHECKING:
     from stdatamodels.jwst.datamodels import JwstDataModel as Model
@@ -98,11 +99,12 @@ def subtract_to_file(
     confine: PathLike | None = None,
     settings: PathLike | None = None,
     format: str = "fits",
+    told: Callable[[Verdict], object] = lambda verdict: None,
     **step_arguments: Unpack[StepArguments],
 ) -> Path | Location:
     """Do `subtract` and write the product, named as the pipeline names it; return its path.
 
-    The format is "fits" or "zarr".
+    The format is "fits" or "zarr"; ``told`` is given the verdict: COMPLETE, SKIPPED or FAILED.
 
     Raises
     ------
@@ -116,7 +118,7 @@ def subtract_to_file(
     )
     check_writable(Location.of(output_dir))
     decided = plan_single(target, bkg_list, output_dir, planner, imprints)
-    run_single(decided, writer_for(decided))
+    told(run_single(decided, writer_for(decided)))
     if not Location.of(output_dir).is_local:
         return Location.of(output_dir) / decided.units[0].output
     return Path(output_dir) / decided.units[0].output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 
@@ -15,6 +16,7 @@ from bkgflow.io.products.writer import ProductWriter
 from bkgflow.io.storage.publish import Publish, PublishAnywhere
 from bkgflow.kinds.warm import Kind, needed_for, warm_up
 from bkgflow.planning.plan import Plan
+from bkgflow.verdict import Verdict
 
 __all__ = ["compile_for", "kinds_of", "run_single", "writer_for"]
 
@@ -52,8 +54,13 @@ def writer_for(plan: Plan, publish: Publish | None = None) -> ProductWriter:
     return ZarrWriter(by)
 
 
-def run_single(plan: Plan, writer: ProductWriter = FILES) -> None:
+def run_single(plan: Plan, writer: ProductWriter = FILES) -> Verdict:
     """Compute a plan of one unit on threads of this process; say in the log how it went.
+
+    Returns
+    -------
+    Verdict
+        COMPLETE, SKIPPED or FAILED.
 
     Raises
     ------
@@ -76,6 +83,8 @@ def run_single(plan: Plan, writer: ProductWriter = FILES) -> None:
         raise verdict.error
     log_remarks(unit, verdict)
     if verdict.reason:
-        log.warning("%s: %s %s", unit.target, verdict.state, verdict.reason)
+        level = logging.WARNING if verdict.state.good else logging.ERROR
+        log.log(level, "%s: %s %s", unit.target, verdict.state, verdict.reason)
     for path in verdict.products[1:]:
         log.info("combined background written to %s", path)
+    return verdict

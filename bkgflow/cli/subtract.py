@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +18,9 @@ from bkgflow.cli.options import (
     takes_step_arguments,
 )
 from bkgflow.cli.run_options import Format
+
+if TYPE_CHECKING:
+    from bkgflow.verdict import Verdict
 
 __all__ = ["subtract"]
 
@@ -45,10 +48,12 @@ def subtract(
     """Subtract the background from one exposure and write its product.
 
     The product is named as the pipeline names it: exp_001_rate.fits becomes
-    exp_001_bsub.fits, and exp_001_rateints.fits becomes exp_001_bsubints.fits.
+    exp_001_bsub.fits, and exp_001_rateints.fits becomes exp_001_bsubints.fits. The exit code
+    is 1 where there was nothing that could be subtracted (FAILED); the product says so.
     """
     from bkgflow import api
 
+    verdicts: list[Verdict] = []
     handler = logging.StreamHandler()  # to standard error
     handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     log = logging.getLogger("bkgflow")
@@ -66,9 +71,12 @@ def subtract(
                 data=data or (),
                 confine=confine,
                 format=format or "fits",
+                told=verdicts.append,
                 **arguments,
             )
         )
     finally:  # a process may call several commands
         log.removeHandler(handler)
         log.setLevel(before)
+    if not all(verdict.state.good for verdict in verdicts):
+        raise typer.Exit(1)

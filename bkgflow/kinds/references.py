@@ -15,7 +15,7 @@ from bkgflow.record import printable
 from bkgflow.settings import StepSettings
 from bkgflow.verdict import Verdict
 
-__all__ = ["chosen", "find_sky", "skipped", "to_be_fitted"]
+__all__ = ["KEYWORDS", "chosen", "find_sky", "skipped", "to_be_fitted"]
 
 NO_REFERENCE = 'the reference background is "N/A" for this exposure'
 

@@ -19,7 +19,7 @@ from bkgflow.io.references.grism_wcs import check_wcs
 from bkgflow.io.references.slitless import SlitlessInputs, slitless_inputs
 from bkgflow.io.storage.location import Location
 from bkgflow.kinds.base import Assignment, Change, Kind
-from bkgflow.kinds.references import chosen, find_sky, skipped, to_be_fitted
+from bkgflow.kinds.references import KEYWORDS, chosen, find_sky, skipped, to_be_fitted
 from bkgflow.kinds.scaled import fit_found, joining, scaled_sky, subtracting
 from bkgflow.kinds.thin import Scaled, thin_fits, too_uncertain
 from bkgflow.matching import normal
@@ -103,8 +103,9 @@ class SlitlessKind(Kind):
             "wavelengthrange", keywords, override=override, folder=request.folder
         )
         if not ranges.applicable:
-            return skipped(request, 'the wavelengthrange reference is "N/A" for this exposure')
-        both, [path] = [background, ranges], ranges.locations[:1]
+            reason = 'the wavelengthrange reference is "N/A" for this exposure'
+            return replace(skipped(request, reason), keywords=((KEYWORDS["wavelengthrange"], "N/A"),))
+        both, [path] = [background, ranges], ranges.locations
         fitted = to_be_fitted(request, chosen(both, wavelengthrange=path, catalog=catalog))
         check_wcs(request.target)  # here: nobody should wait for a run to be told
         return fitted

@@ -98,6 +98,8 @@ def test_pixels_that_are_flagged_in_the_reference_take_no_part_either():
     template[40:80] = 1e3
     fit = fit_background(sci, err, dq, mask, template, template_dq=flags)
     np.testing.assert_array_equal(fit.coefficients, good.coefficients)
+    nowhere = fit_background(sci, err, dq, mask, template, template_dq=np.ones_like(dq))
+    assert "the reference is DO_NOT_USE at every background pixel" in nowhere.reason
 
 
 @pytest.mark.parametrize("value", [0.0, 1e4])

@@ -8,6 +8,7 @@ import pytest
 from stdatamodels.jwst import datamodels
 
 from tests.helpers.commands import names
+from tests.helpers.slitless import MODES, make_scene
 
 
 @pytest.mark.parametrize("option", ["--bkg-list", "--bkg_list", "--bkg_list="])
@@ -73,6 +74,23 @@ def test_subtract_says_what_is_odd_unless_it_is_quiet(folder, bkgflow_):
     logging.getLogger("bkgflow").handlers.clear()
     code, out, err = bkgflow_("subtract", "t2_rate.fits", "-q")
     assert (code, out, err) == (0, "t2_bsub.fits\n", "")
+
+
+@pytest.mark.slow
+def test_a_fit_that_fails_is_said_when_quiet_too(tmp_path, bkgflow_):
+    program, references = make_scene(tmp_path, MODES["NIS-R"])
+    with datamodels.open(program / "e1_rate.fits") as model:
+        model.data[:] = np.nan
+        model.save(str(program / "e1_rate.fits"))
+    given = [
+        f"--override-bkg={references / 'sky.fits'}",
+        f"--override-wavelengthrange={references / 'ranges.asdf'}",
+        f"--output-dir={tmp_path}",
+    ]
+    code, out, err = bkgflow_("subtract", program / "e1_asn.json", "-q", *given)
+    assert (code, out) == (1, f"{tmp_path / 'e1_bsub.fits'}\n")
+    assert err.startswith("ERROR: ") and err.count("\n") == 1
+    assert "FAILED No finite factor" in err
 
 
 @pytest.mark.parametrize("empty", ["", ",", " , "])

@@ -347,6 +347,18 @@ def test_dq_def_is_applied_as_the_data_model_does(tmp_path):
     assert set(np.unique(found.dq)) == {0, 1, 2048, 2049}
 
 
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_an_infinite_pixel_of_a_sky_is_missing(tmp_path, value):
+    """The peer's fit is not finite then; what is subtracted must be no infinite number."""
+    sky = np.ones((20, 30), np.float32)
+    sky[3, 4], window = value, Window(0, 0, 30, 20)
+    found = read_templates(write_reference(tmp_path / "a.fits", sky), window, instrument="NIRCAM")
+    assert np.argwhere(np.isnan(found.sci)).tolist() == [[0, 3, 4]]
+    np.save(tmp_path / "a.npy", sky)
+    again = read_templates(tmp_path / "a.npy", window, instrument="NIRCAM")
+    np.testing.assert_array_equal(again.sci, found.sci)
+
+
 def test_several_components(tmp_path):
     first, second = np.ones((2, 20, 30), np.float32) * [[[1]], [[2]]]
     flags = np.zeros((20, 30), np.uint32)

@@ -22,6 +22,9 @@ Override = str | PathLike[str] | Sequence[str | PathLike[str]]
 
 NOT_APPLICABLE = "N/A"
 
+SEVERAL = {"bkg"}
+"""Types of which several files are taken together."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reference:
@@ -96,6 +99,12 @@ def _named(reftype: str, override: Override) -> Reference:
             f"override_{reftype} must name reference files, or be N/A alone",
             value=repr(override),
             cure="Give a path, a comma list of paths, or N/A",
+        )
+    if len(names) > 1 and reftype not in SEVERAL:
+        raise ReferenceFileError(
+            f"override_{reftype} must name one file",
+            value=", ".join(names),
+            cure="Give the one of the exposure's grism, or plan exposures of other grisms apart",
         )
     return _of(reftype, [Location.of(name) for name in names], "override", "")
 

@@ -35,7 +35,7 @@ class Templates:
     Attributes
     ----------
     sci : (n_templates, ny, nx) float32
-        The components, in any unit.
+        The components, in any unit; NaN where one is not finite.
     dq : (ny, nx) uint32
         Their flags, combined with OR.
     """
@@ -93,7 +93,11 @@ def _read(path: PathLike, window: Window, instrument: str) -> Templates:
     local = Window(window.x0 - frame.x0, window.y0 - frame.y0, window.nx, window.ny)
     sci = image.read(local).astype(np.float32, copy=False)
     for number, component in enumerate(sci, start=1):
-        if not (np.isfinite(component) & (component != 0)).any():
+        finite = np.isfinite(component)
+        if not finite.all():  # no fit sees such a pixel, and none is to become infinite by it
+            sci = sci if sci.flags.writeable else sci.copy()
+            sci[number - 1, ~finite] = np.nan
+        if not (finite & (component != 0)).any():
             raise BackgroundError(
                 "A reference background must not be 0 everywhere in the exposure's window",
                 file=path,

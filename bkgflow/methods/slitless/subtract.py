@@ -50,10 +50,12 @@ def fit_background(
     """
     usable = usable_pixels(mask, dq)
     reason = _too_few(usable, templates, users=users)
+    if reason is None and template_dq is not None:
+        usable = usable_pixels(usable, template_dq)
+        if not usable.any():
+            reason = "No finite factor: the reference is DO_NOT_USE at every background pixel"
     if reason is not None:
         return ScaleFit.failed(1 if templates.ndim == 2 else len(templates), reason)
-    if template_dq is not None:
-        usable = usable_pixels(usable, template_dq)
     return fit_scale(sci, err, usable, templates, rule, dispersion_axis=dispersion_axis)
 
 
