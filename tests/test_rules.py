@@ -25,6 +25,7 @@ from bkgflow.settings import StepSettings
         (StackRule, {"dq_percent": 101.0}),
         (ScaleRule, {"maxiter": -1}),
         (ScaleRule, {"rms_stop": math.nan}),
+        (ScaleRule, {"rms_stop": -1.0}),
         (ScaleRule, {"outlier_percent": 50.0}),
         (SossRule, {"source_percentile": 101.0}),
         (SossRule, {"bkg_percentile": (50.0, 25.0)}),

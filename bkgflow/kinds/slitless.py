@@ -104,7 +104,9 @@ class SlitlessKind(Kind):
         )
         if not ranges.applicable:
             reason = 'the wavelengthrange reference is "N/A" for this exposure'
-            return replace(skipped(request, reason), keywords=((KEYWORDS["wavelengthrange"], "N/A"),))
+            return replace(
+                skipped(request, reason), keywords=((KEYWORDS["wavelengthrange"], "N/A"),)
+            )
         both, [path] = [background, ranges], ranges.locations
         fitted = to_be_fitted(request, chosen(both, wavelengthrange=path, catalog=catalog))
         check_wcs(request.target)  # here: nobody should wait for a run to be told

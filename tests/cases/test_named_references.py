@@ -13,6 +13,7 @@ from stdatamodels.jwst import datamodels
 
 import bkgflow
 from bkgflow import api
+from bkgflow.errors import ReferenceFileError
 from bkgflow.io.products.fits import FitsWriter
 from bkgflow.io.products.writer import NAMED, Changes
 from bkgflow.simulate import simulate_imaging, simulate_soss, simulate_wfss
@@ -54,7 +55,16 @@ def test_a_slitless_product_names_its_references_and_members(tmp_path):
     assert header["ASNTABLE"] == association.name
     sky = unit.references.background[0]
     assert header["R_BKG"] == peers_name(made.exposures[0], override_bkg=str(sky)) == str(sky)
-    assert header["R_WAVRAN"] == str(unit.references.wavelengthrange)
+    ranges = unit.references.wavelengthrange
+    assert header["R_WAVRAN"] == str(ranges)
+    # What is not used is not named, and of several nobody knows which is meant.
+    given = {"references": folder, "output_dir": tmp_path / "out", "target": association}
+    residual = header_of(api.subtract_to_file(**given, wfss_mask_mode="residual"))
+    assert (residual["R_BKG"], "R_WAVRAN" in residual) == (str(sky), False)
+    none = header_of(api.subtract_to_file(**given, override_wavelengthrange="N/A"))
+    assert (none["S_BKDSUB"], none["R_WAVRAN"]) == ("SKIPPED", "N/A")
+    with pytest.raises(ReferenceFileError, match="override_wavelengthrange must name one file"):
+        api.subtract_to_file(**given, override_wavelengthrange=f"{ranges},{ranges}")
 
 
 @pytest.mark.slow
