@@ -18,6 +18,7 @@ from bkgflow.planning.costs import costs_of
 from bkgflow.planning.keys import Key
 from bkgflow.planning.kind import Facts, PlannedKind, PlannedKinds, Prepared, Request
 from bkgflow.planning.look import look_side_by_side
+from bkgflow.planning.notes import plan_notes
 from bkgflow.planning.outputs import Outputs
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.unit import Imprint, Shared, Unit
@@ -205,16 +206,7 @@ class Planner:
             costs=costs_of(self, units, shared, facts),
             passed_over=tuple(passed_over),
             outputs=self.outputs,
-            notes=(*notes, *self._notes(shared, facts)),
-        )
-
-    def _notes(self, shared: Iterable[Shared], facts: Facts) -> tuple[str, ...]:
-        groups: dict[str, list[Shared]] = defaultdict(list)
-        for each in shared:
-            groups[each.kind].append(each)
-        kinds = ((self.kinds.named(name), group) for name, group in groups.items())
-        return tuple(
-            note for kind, group in kinds for note in kind.notes(group, facts, self.settings)
+            notes=(*notes, *plan_notes(self.kinds, units, shared, facts, self.settings)),
         )
 
     def _sharing(self, asked: Sequence[Asked]) -> dict[int, Prepared]:

@@ -17,6 +17,7 @@ from bkgflow.errors import BackgroundError, MetadataError, SettingsError
 from bkgflow.methods import clip
 from bkgflow.rules import ClipRule, StackRule
 from bkgflow.settings import RARE, STACK_ARGUMENTS, StepSettings
+from bkgflow.simulate import simulate_wfss
 from tests.helpers.exposures import make_model, write_association
 from tests.helpers.warm import compile_kernels
 
@@ -159,6 +160,26 @@ def test_a_plan_says_which_arguments_do_nothing(given, words, program, tmp_path)
     [note] = bkgflow.plan(program, tmp_path, **given).notes
     assert note.startswith("without effect: ")
     assert words in note
+
+
+@pytest.mark.slow
+def test_a_plan_says_which_arguments_no_kind_of_exposure_takes(program, tmp_path, caplog):
+    """Of a program of several kinds an argument is meant for those that take it."""
+    wide = simulate_wfss(tmp_path / "wide", exposures=1, size=256)
+    folder = wide.references[0].parent
+    words = "without effect: {}: no exposure here is of a kind that has a use for it"
+    given = {"propagate_errors": True, "mask_sources": "detect", "wfss_maxiter": 3}
+    plan = bkgflow.plan(tmp_path / "wide", tmp_path / "out", references=folder, **given)
+    note = words.format("mask_sources=detect, propagate_errors=True")
+    assert plan.notes == (note,) and note in str(plan)
+    assert words.format("soss_fit=file") in bkgflow.plan(program, tmp_path, soss_fit="file").notes
+    both = bkgflow.plan([tmp_path / "wide", program], tmp_path / "out", references=folder, **given)
+    assert "without effect" not in str(both)
+    with caplog.at_level("INFO", "bkgflow"):
+        bkgflow.subtract(
+            wide.exposures[0], references=folder, wfss_mask_mode="residual", propagate_errors=True
+        )
+    assert words.format("propagate_errors=True") in caplog.text
 
 
 @pytest.mark.slow
