@@ -13,6 +13,7 @@ from bkgflow.campaign.place import Place
 from bkgflow.errors import LedgerError, OutputError, UsageError
 from bkgflow.io.fits.hdus import walk
 from bkgflow.io.storage.location import Location
+from bkgflow.simulate import simulate_wfss
 from tests.helpers.answers import ledger_of, make_campaign, plan_campaign, run_campaign
 from tests.helpers.exposures import write_association
 
@@ -58,14 +59,41 @@ def test_inputs_that_have_changed_are_said_without_planning(change, name, tmp_pa
     now = {each.name: each for each in unit.parts if each.now or not each.looked_at}
     (part,) = now.values()
     assert part.value.startswith(name)
-    if change == "gone" and part.name != "target":
-        assert "not looked at" in str(unit)
-        return
     expected = {"touched": "written again, 60 s later", "longer": "bytes", "gone": "not there"}
     assert expected[change] in part.now
     assert unit.stale
     assert "stale" in unit.standing
     assert f"now on disk: {part.now}" in str(unit)
+
+
+@pytest.mark.slow
+def test_references_that_were_named_by_relative_paths_are_looked_at(
+    tmp_path, monkeypatch, bkgflow_
+):
+    """They count from the folder of the command, wherever it is asked."""
+    monkeypatch.chdir(tmp_path)
+    simulate_wfss(tmp_path / "program", exposures=1, size=256)
+    [ranges] = (tmp_path / "program").rglob("*wavelengthrange*")
+    folder = "--references=program/references"
+    file = f"--override-wavelengthrange={ranges.relative_to(tmp_path)}"
+    given = {"folder": [folder], "files": [file, folder]}
+    for out, options in given.items():
+        assert bkgflow_("run", "program", f"--output={out}", "--cluster=threads", *options)[0] == 0
+    monkeypatch.chdir("/")
+    for out in given:
+        (unit,) = bkgflow.explain(tmp_path / out, "bsub").units
+        assert unit.standing == "COMPLETE and valid"
+    os.utime(ranges, ns=(0, ranges.stat().st_mtime_ns + 60 * 10**9))
+    for out in given:
+        (unit,) = bkgflow.explain(tmp_path / out, "bsub").units
+        assert "reference wavelengthrange: written again, 60 s later" in unit.standing
+    moved = ranges.rename(tmp_path / "elsewhere.asdf")
+    for out in given:
+        (unit,) = bkgflow.explain(tmp_path / out, "bsub").units
+        words = f"nothing that was found has changed (not found, nor compared: {ranges.name}"
+        assert words in unit.standing
+        assert "it is not where it may lie" in str(unit)
+    assert moved.exists()
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatch
 
@@ -14,14 +14,15 @@ from bkgflow.campaign.answers.explanation import (
     FileNow,
     Happened,
 )
-from bkgflow.campaign.answers.inputs_now import key_parts
+from bkgflow.campaign.answers.inputs_now import KeyPart, Places, key_parts, places_of
 from bkgflow.campaign.answers.wanted import still_wanted
 from bkgflow.campaign.ledger.reader import Reader
 from bkgflow.campaign.ledger.restore import WHY
-from bkgflow.campaign.ledger.rows import Kept, KeptFile
+from bkgflow.campaign.ledger.rows import Kept, KeptFile, RunRow
 from bkgflow.errors import UsageError
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.report.unit_tables import remarks
+from bkgflow.texts import listed
 from bkgflow.verdict import State
 
 __all__ = ["explain"]
@@ -38,9 +39,9 @@ def explain(output: PathLike, unit: str) -> Explained:
         everything = reader.units(all_of_them=True)
         chosen = _fitting(everything, unit, folder)
         wanted = still_wanted(everything, {each.unit for each in reader.units()})
-        settings = {each.run: {"s": each.settings, "a": each.asked} for each in reader.runs()}
+        runs, places = {each.run: each for each in reader.runs()}, places_of(folder)
         known = [
-            _explained(reader, folder, each, settings, goes_on, wanted=each.unit in wanted)
+            _explained(reader, folder, each, runs, places, goes_on, wanted=each.unit in wanted)
             for each in chosen
         ]
     return Explained(str(folder), tuple(known), goes_on)
@@ -85,13 +86,14 @@ def _explained(
     reader: Reader,
     folder: Location,
     kept: Kept,
-    settings: Mapping[str, Mapping[str, object]],
+    runs: Mapping[str, RunRow],
+    places: Places,
     goes_on: str,
     *,
     wanted: bool,
 ) -> Explanation:
     verdict = kept.verdict
-    parts = tuple(key_parts(kept, settings.get(kept.run, {})))
+    parts = tuple(key_parts(kept, runs.get(kept.run), places))
     files = tuple(
         FileNow(each.file, each.size, each.checksum, _file_now(folder / each.file, each))
         for each in kept.files
@@ -103,7 +105,7 @@ def _explained(
     return Explanation(
         unit=kept.unit,
         state=kept.state.value,
-        standing=_standing(kept, changed, goes_on) if wanted else _unwanted(kept),
+        standing=_standing(kept, parts, changed, goes_on) if wanted else _unwanted(kept),
         target=kept.target,
         association=kept.association,
         kind=kept.kind,
@@ -123,7 +125,7 @@ def _explained(
     )
 
 
-def _standing(kept: Kept, changed: list[str], goes_on: str) -> str:
+def _standing(kept: Kept, parts: Sequence[KeyPart], changed: Sequence[str], goes_on: str) -> str:
     if kept.verdict is None:
         if not goes_on:
             return "not done: " + ("interrupted" if kept.begun else "the run ended before its turn")
@@ -136,7 +138,12 @@ def _standing(kept: Kept, changed: list[str], goes_on: str) -> str:
     elif changed:
         words += f"; since then: {'; '.join(changed)}"
     elif kept.state == State.COMPLETE:
-        words += f" and valid{f' ({WHY})' if kept.why == WHY else ''}"
+        missing = [part.value for part in parts if not part.looked_at]
+        words += (
+            f"; nothing that was found has changed (not found, nor compared: {listed(missing)})"
+            if missing
+            else f" and valid{f' ({WHY})' if kept.why == WHY else ''}"
+        )
     return words
 
 

@@ -145,7 +145,7 @@ class Explanation:
             yield "  nothing that the ledger knows: it was made again from the products"
         for part in self.parts:
             now = f" — now on disk: {part.now}" if part.now else ""
-            unseen = "" if part.looked_at else " — not looked at: nobody knows where it lies"
+            unseen = "" if part.looked_at else " — not compared: it is not where it may lie"
             yield f"  {part.name}: {part.value}{now}{unseen}"
 
     def __str__(self) -> str:

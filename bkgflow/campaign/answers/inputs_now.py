@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from bkgflow.campaign.ledger.rows import Kept
+from bkgflow.campaign.ledger.rows import Kept, RunRow
 from bkgflow.errors import BkgflowError
+from bkgflow.io.exposures.kept import KeptFacts
 from bkgflow.io.storage.checksum import with_checksums
 from bkgflow.io.storage.identity import Identity
 from bkgflow.io.storage.location import Location
 from bkgflow.planning.keys import Part
 
-__all__ = ["KeyPart", "key_parts"]
+__all__ = ["KeyPart", "Places", "key_parts", "places_of"]
 
 HIDDEN = {"shared result"}
 """Parts of keys that are digests: what they stand for is told."""
@@ -40,21 +42,35 @@ class KeyPart:
     looked_at: bool = True
 
 
-def key_parts(kept: Kept, settings: Mapping[str, object]) -> list[KeyPart]:
+Places = Mapping[str, Sequence[Location]]
+"""Where files were when their headers were read, by their names."""
+
+
+def places_of(output: Location) -> Places:
+    """Return where the last run of an output folder found exposures."""
+    places: dict[str, list[Location]] = defaultdict(list)
+    for location in KeptFacts.read(output).found:
+        places[location.name].append(location)
+    return places
+
+
+def key_parts(kept: Kept, run: RunRow | None, places: Places) -> list[KeyPart]:
     """Return the parts of a unit's key and of the result that it shares, in words.
 
     Parameters
     ----------
-    settings : mapping
-        Of the last run and its command: folders of references may be named there.
+    run : RunRow, optional
+        The one that did the unit: its settings and its command may name references.
+    places : mapping
+        See `places_of`.
     """
     shared = kept.shared_key.parts if kept.shared_key is not None else ()
     own = [part for part in kept.key.parts if part.name not in HIDDEN]
     names = {part.name for part in own}
     # Settings and the method stand in both; files of the shared result in its own key alone.
     parts = [*own, *(part for part in shared if part.name not in names | HIDDEN)]
-    folders = list(dict.fromkeys(_folders(kept, settings)))
-    return [_told(part, kept, folders) for part in sorted(parts, key=_order)]
+    folders = list(dict.fromkeys(_folders(kept, run)))
+    return [_told(part, kept, folders, places) for part in sorted(parts, key=_order)]
 
 
 def _order(part: Part) -> int:
@@ -64,7 +80,7 @@ def _order(part: Part) -> int:
     return 0 if part.name == "target" else 2 if part.name.startswith("reference") else 1
 
 
-def _told(part: Part, kept: Kept, folders: list[Location]) -> KeyPart:
+def _told(part: Part, kept: Kept, folders: Sequence[Location], known: Places) -> KeyPart:
     if not isinstance(part.value, Identity):
         value = part.value
         words = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
@@ -75,11 +91,13 @@ def _told(part: Part, kept: Kept, folders: list[Location]) -> KeyPart:
     if part.name == "target" and target is not None:
         places = [target]
     else:
-        places = [folder / before.name for folder in folders]
+        places = [*known.get(before.name, ()), *(folder / before.name for folder in folders)]
     found = [each for each in places if each.size() >= 0]
     if not found:
         if part.name == "target" and target is not None:
             return KeyPart(part.name, words, f"not there ({target})")
+        if before.name in known and target is not None and target.size() >= 0:
+            return KeyPart(part.name, words, f"not there ({known[before.name][0]})")
         return KeyPart(part.name, words, looked_at=False)
     differs = [_differs(each, before) for each in found]
     return KeyPart(part.name, words, "" if "" in differs else differs[0])
@@ -104,23 +122,39 @@ def _differs(location: Location, before: Identity) -> str:
     return ""
 
 
-def _folders(kept: Kept, settings: Mapping[str, object]) -> Iterator[Location]:
+def _folders(kept: Kept, run: RunRow | None) -> Iterator[Location]:
     """Yield folders where members and references may lie: beside the files that are known."""
     for each in (kept.target, kept.association):
         if each:
             yield Location.of(each).parent
-    yield from _named(settings)
+    record = kept.verdict.record if kept.verdict is not None else None
+    for origin in (record.reference_origins or {}).values() if record is not None else ():
+        yield from _named(origin.partition(" ")[2], "")
+    if run is not None:
+        where = str(run.asked.get("folder") or "")
+        yield from _named(run.settings, where)
+        yield from _named(run.asked, where)
 
 
-def _named(value: object) -> Iterator[Location]:
-    """Yield the folders that settings or a command name, and those of the files they name."""
+def _named(value: object, where: str) -> Iterator[Location]:
+    """Yield the folders that settings or a command name, and those of the files they name.
+
+    ``where`` is the folder from which relative names count; empty where nobody knows it.
+    """
     if isinstance(value, Mapping):
         for each in value.values():
-            yield from _named(each)
+            yield from _named(each, where)
     elif isinstance(value, list | tuple):
         for each in value:
-            yield from _named(each)
-    elif isinstance(value, str) and value.startswith("/") and "\n" not in value:
-        location = Location.of(value)
-        yield location
-        yield location.parent
+            yield from _named(each, where)
+    elif isinstance(value, str) and "\n" not in value:
+        option, _, given = value.partition("=")
+        for name in (given if option.startswith("--") else value).split(","):
+            if name.startswith("/") or "://" in name:
+                location = Location.of(name)
+            elif where and name and not name.startswith("-"):
+                location = Location.of(where) / name
+            else:
+                continue
+            yield location
+            yield location.parent
