@@ -34,6 +34,18 @@ def test_a_tree_has_every_file_once_without_hidden_ones(tmp_path):
     assert tree.unread == []
 
 
+def test_a_link_to_itself_is_named_and_hides_nothing(tmp_path):
+    touch(tmp_path, "a", "b/x")
+    for folder in (tmp_path, tmp_path / "b"):
+        (folder / "loop").symlink_to("loop")
+    tree = walk(Location.of(tmp_path))
+    assert [each.name for each in tree.files()] == ["a", "x"]
+    assert {str(where): why for where, why in tree.unread} == dict.fromkeys(
+        [str(tmp_path / "loop"), str(tmp_path / "b" / "loop")], "Too many levels of symbolic links"
+    )
+    assert names_in(Location.of(tmp_path)) == {"a", "loop"}
+
+
 def test_a_tree_behind_a_url():
     import fsspec
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from bkgflow.io.storage.location import Location
@@ -78,7 +79,7 @@ def names_in(folder: Location) -> frozenset[str] | None:
             return None  # some buckets give files, and no lists
     try:
         with os.scandir(folder.url) as entries:
-            return frozenset(entry.name for entry in entries if not entry.is_dir())
+            return frozenset(entry.name for entry in entries if not _is_folder(entry))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return frozenset()
     except OSError:
@@ -102,15 +103,27 @@ def _walk_local(top: Location) -> Tree:
                 raise
             tree.unread.append((Location(folder), problem.strerror or str(problem)))
             continue
-        below = [each for each in found if each.is_dir()]
-        names = {each.name for each in below}
-        tree.folders[folder] = tuple(each.name for each in found if each.name not in names)
+        names, below = list[str](), list[os.DirEntry[str]]()
+        for each in found:
+            try:
+                below.append(each) if each.is_dir() else names.append(each.name)
+            except OSError as problem:  # a link to itself, or to where nobody may look
+                tree.unread.append((Location(each.path), problem.strerror or str(problem)))
+        tree.folders[folder] = tuple(names)
         for each in reversed(below):  # the last one is taken first
-            inode = _inode(each.stat())
-            if inode not in seen:  # a link may lead back up
-                seen.add(inode)
-                left.append(each.path)
+            with suppress(OSError):  # it has gone since
+                inode = _inode(each.stat())
+                if inode not in seen:  # a link may lead back up
+                    seen.add(inode)
+                    left.append(each.path)
     return tree
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, or to where nobody may look
+        return False
 
 
 def _inode(found: os.stat_result) -> tuple[int, int]:
