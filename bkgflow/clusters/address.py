@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from urllib.parse import urlsplit
 
 from bkgflow.clusters.base import Configured, Option
 from bkgflow.clusters.security import Secured, not_secure
@@ -105,6 +106,7 @@ class Address(Secured, There):
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
         super().__post_init__()
+        _check(self.address)
         self._name_files()
 
     @contextmanager
@@ -157,6 +159,23 @@ class Connected(There):
             )
         with self._executor(self.client) as executor:
             yield executor
+
+
+def _check(address: str) -> None:
+    """Raise UsageError where an address of a network has no host, or no port."""
+    if not address.startswith(SCHEMES):
+        return
+    try:
+        parts = urlsplit(address)
+        known = parts.hostname and parts.port
+    except ValueError:
+        known = None
+    if not known:
+        raise UsageError(
+            "The address of a scheduler must name its host and its port",
+            value=address,
+            cure="Give it as the scheduler says it when it starts, such as tcp://host:8786",
+        )
 
 
 @contextmanager

@@ -20,6 +20,9 @@ FOLDERS = "BKGFLOW_CLUSTERS"
 
 SUFFIXES = (".yaml", ".yml")
 
+TIMES = {"walltime", "driver_walltime", "driver-walltime"}
+"""Settings that say how long a job may take."""
+
 Kinds = Mapping[str, type[Configured]]
 
 
@@ -76,8 +79,10 @@ def read_profile(file: Location) -> Profile:
     """
     import yaml
 
+    from bkgflow.clusters.plain_yaml import load_plain
+
     try:
-        found = yaml.safe_load(file.read_text("A profile"))
+        found = load_plain(file.read_text("A profile"))
     except BkgflowError as problem:
         raise UsageError(
             "A profile must be a file that can be read",
@@ -97,7 +102,13 @@ def read_profile(file: Location) -> Profile:
             value=type(found).__name__,
             cure="Write kind: slurm, and the other settings below it",
         )
-    return Profile(file.name.rpartition(".")[0], file, found)
+    # A number alone is of minutes, as where it is written in quotes; from Python it is of seconds.
+    times = {name: str(found[name]) for name in TIMES & found.keys() if _is_number(found[name])}
+    return Profile(file.name.rpartition(".")[0], file, found | times)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def profiles() -> list[Profile]:
@@ -185,6 +196,8 @@ def _check_type(kind: type[Configured], name: str, value: object) -> None:
         return  # these have several forms, and are held against them by the cluster itself
     hint = get_type_hints(kind)[name]
     try:
+        if isinstance(value, bool) and "bool" not in str(hint):
+            value = str(value)  # true is no number, whatever Python says
         cast("TypeAdapter[object]", TypeAdapter(hint)).validate_python(value, strict=False)
     except ValidationError as problem:
         raise UsageError(

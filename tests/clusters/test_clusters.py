@@ -392,6 +392,17 @@ def test_a_scheduler_that_is_not_there():
     assert address in caught.value.value
 
 
+@pytest.mark.parametrize(
+    "address", ["tcp://", "tcp://127.0.0.1", "tls://host:", "tcp://host:abc", "tcp://:8786",
+                "ws://host:99999"],
+)  # fmt: skip
+def test_an_address_without_host_or_port_is_refused_at_once(address):
+    with pytest.raises(UsageError, match="must name its host and its port") as caught:
+        Address(address)
+    assert caught.value.value == address
+    Address("tcp://[::1]:8786")
+
+
 def test_something_that_is_no_scheduler():
     """A dashboard's address, given by mistake: what answers speaks HTTP."""
     with socket.create_server(("127.0.0.1", 0)) as server:

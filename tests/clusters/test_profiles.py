@@ -119,6 +119,9 @@ def test_profiles_are_found_by_their_names(profile, tmp_path, monkeypatch):
         ("kind: slurm\nadaptive: 5:2\n", "at least 1"),
         ("kind: slurm\nmemory: plenty\n", "memory=plenty"),
         ("kind: slurm\nwalltime: long\n", "walltime=long"),
+        ("kind: slurm\nworkers: true\n", "workers: 'True'"),
+        ("kind: slurm\nworkers: 1\nworkers: 2\n", "workers is there twice"),
+        ("kind: address\naddress: tcp://h\n", "its host and its port.*tcp://h"),
         ("kind: slurm\ncores: 3\nprocesses: 2\n", "multiple of processes"),
         ("kind: slurm\ndriver: nowhere\n", "driver=nowhere"),
         ("kind: slurm\nprologue: {a: b}\n", "list of texts"),
@@ -177,6 +180,17 @@ def test_the_address_of_a_gateway():
 )  # fmt: skip
 def test_times_of_jobs(text, seconds):
     assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 5400), ('"90"', 5400), ("10:00:00", 36000), ("90:00", 5400), ("1-00:00:00", 86400)],
+)
+def test_times_in_profiles_mean_what_they_mean_in_quotes(text, seconds, profile):
+    file = profile(f"kind: slurm\nwalltime: {text}\ndriver_walltime: {text}\nadaptive: 1:4\n")
+    cluster = choose(str(file))
+    assert seconds_of(cluster.walltime) == seconds_of(cluster.driver_walltime) == seconds
+    assert cluster.adaptive == choose(str(profile("kind: slurm\nadaptive: '1:4'\n"))).adaptive
 
 
 def test_a_worker_leaves_before_its_job_is_over():
