@@ -210,6 +210,12 @@ class Campaign:
 
 def wait_for(output: Location, timeout: float | None = None) -> CampaignStatus:
     """Wait until nothing runs in an output folder, or for so many seconds; return how it stands."""
+    if timeout is not None and not timeout >= 0:  # NaN among others
+        raise UsageError(
+            "A time to wait must be 0 seconds or more",
+            value=f"timeout={timeout}",
+            cure="Give seconds, or None for as long as it takes",
+        )
     deadline = None if timeout is None else time.monotonic() + timeout
     pause = 0.1
     while True:

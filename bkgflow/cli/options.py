@@ -205,7 +205,14 @@ def _labels(given: Sequence[str]) -> dict[str, str]:
             value=", ".join(wrong),
             cure="Give, for example, --label operator=ada",
         )
-    return {key.strip(): value.strip() for key, _, value in parts}
+    keys = [key.strip() for key, _, _ in parts]
+    if twice := [key for i, key in enumerate(keys) if key in keys[:i]]:
+        raise UsageError(
+            "A label must be given once",
+            value=", ".join(dict.fromkeys(twice)),
+            cure="Leave one of the values out",
+        )
+    return dict(zip(keys, (value.strip() for _, _, value in parts), strict=True))
 
 
 NOTIFY = typer.Option(

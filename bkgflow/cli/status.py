@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bkgflow.cli.onlooker import onlooker
 from bkgflow.cli.run_options import CampaignFolder
 
 if TYPE_CHECKING:
@@ -71,4 +72,5 @@ def status(
             typer.echo(str(found))
         if not watch or not found.state.going:
             raise typer.Exit(exit_code_of(found))
-        time.sleep(every)
+        with onlooker(out):
+            time.sleep(every)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from bkgflow.cli.onlooker import onlooker
 from bkgflow.cli.run_options import CampaignFolder
 
 __all__ = ["wait"]
@@ -31,6 +32,7 @@ def wait(
     from bkgflow.cli.status import exit_code_of
     from bkgflow.io.storage.location import Location
 
-    found = wait_for(Location.of(out), timeout)
+    with onlooker(out):
+        found = wait_for(Location.of(out), timeout)
     typer.echo(str(found))
     raise typer.Exit(exit_code_of(found))

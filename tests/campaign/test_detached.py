@@ -5,6 +5,7 @@ import os
 import shlex
 import signal
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -260,6 +261,19 @@ def test_waiting_has_an_end(crowd, out):
             text=True,
         )
         first = watching.stdout.readline()
+        onlooker = subprocess.Popen(
+            [*COMMAND, "status", str(out), "--watch"],
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        onlooker.stdout.readline()
+        time.sleep(1)  # now it sleeps between two looks
+        onlooker.send_signal(signal.SIGINT)
+        said = onlooker.communicate(timeout=60)[1]
+        assert onlooker.returncode == 130
+        assert f"the campaign itself goes on; end it with: bkgflow cancel {out}" in said
         held.release()
         lines = [first, *watching.communicate(timeout=250)[0].splitlines()]
     assert watching.returncode == 0
