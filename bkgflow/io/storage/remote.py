@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bkgflow.io.storage.identity import Identity, Stamp
 from bkgflow.io.storage.many_files import grouped
 from bkgflow.io.storage.reached import S3, system_of
-from bkgflow.io.storage.told import Answer, version_of
+from bkgflow.io.storage.told import Answer, tells_version, version_of
 from bkgflow.io.storage.unwell import ChangedError, Wrong, persistently, wrong_with
 from bkgflow.io.storage.versions import Version, expect, expected, listed, take_listed
 
@@ -140,7 +140,7 @@ class Remote:
         found = [each for each in found if each["name"].rstrip("/") != own]
         start = len(own) + 1
         for each in found:
-            if each["type"] == "file":
+            if each["type"] == "file" and tells_version(each):
                 listed(f"{self.url.rstrip('/')}/{each['name'][start:]}", version_of(each))
         return found
 
@@ -151,12 +151,13 @@ class Remote:
 
     def below(self) -> list[str]:
         """Return the paths of all files below a folder, as they follow its own, in order."""
-        return sorted(self.sizes_below())
+        start = len(self.path.rstrip("/")) + 1
+        return sorted(each["name"][start:] for each in self.listing(below=True))
 
     def sizes_below(self) -> dict[str, int]:
         """Return the size of every file below a folder, by its path as it follows the folder's."""
         start = len(self.path.rstrip("/")) + 1
-        return {each["name"][start:]: int(each["size"]) for each in self.listing(below=True)}
+        return {each["name"][start:]: int(each["size"] or 0) for each in self.listing(below=True)}
 
     def matching(self) -> list[str]:
         """Return the URLs of the objects that fit this one, a pattern, in order; none hidden."""

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from zlib import crc32
 
 from bkgflow.io.storage.versions import Version
 
-__all__ = ["Answer", "version_of"]
+__all__ = ["Answer", "tells_version", "version_of"]
 
 Answer = dict[str, Any]
 """What fsspec and S3 answer, by their own names."""
 
 CHECKSUMS = ("ETag", "etag", "md5Hash")
-TIMES = ("mtime", "LastModified", "last_modified", "updated", "created")
+TIMES = ("mtime", "LastModified", "last_modified", "Last-Modified", "updated", "created")
 """Where the file systems of fsspec say which version of a file they have."""
+
+
+def tells_version(found: Answer) -> bool:
+    """Whether fsspec tells which version of a file is there; web servers list names alone."""
+    told = any(found.get(key) for key in (*CHECKSUMS, *TIMES))
+    return told and found.get("size") is not None
 
 
 def version_of(found: Answer) -> Version:
@@ -34,6 +42,14 @@ def version_of(found: Answer) -> Version:
 def _nanoseconds(moment: float | str | datetime) -> int:
     """Return a time as the file system tells it in nanoseconds since 1970."""
     if isinstance(moment, str):
-        moment = datetime.fromisoformat(moment)
+        moment = _parsed(moment)
     seconds = moment.timestamp() if isinstance(moment, datetime) else moment
     return round(seconds * 1e9)
+
+
+def _parsed(text: str) -> float | datetime:
+    """Return a time as ISO 8601 or HTTP has it; 0 where it is none."""
+    for parse in (datetime.fromisoformat, parsedate_to_datetime):
+        with suppress(ValueError):
+            return parse(text)
+    return 0
