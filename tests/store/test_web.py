@@ -5,6 +5,7 @@ import os
 import pytest
 
 import bkgflow
+from bkgflow.errors import PlanError
 from bkgflow.io.storage.location import Location
 from tests.helpers.programs import write_program
 from tests.helpers.web import web_of
@@ -39,3 +40,10 @@ def test_a_file_without_an_etag_is_known_by_when_it_was_changed(tmp_path):
         after = Location.of(f"{web.url}/a.txt").identity()
     assert before.size == after.size == 3
     assert before.mtime_ns > after.mtime_ns == 10**18
+
+
+def test_a_web_server_that_is_down_is_said_to_be(hasty, tmp_path):
+    with web_of(tmp_path) as web:
+        pass
+    with pytest.raises(PlanError, match="the store did not do it in 8 attempts"):
+        bkgflow.plan(f"{web.url}/x_asn.json", tmp_path / "out")

@@ -23,6 +23,7 @@ from bkgflow.io.storage.refused import not_writable
 from bkgflow.io.storage.remote import Remote
 from bkgflow.io.storage.told import Answer
 from bkgflow.io.storage.unwell import ChangedError
+from bkgflow.io.storage.web import is_web
 
 __all__ = [
     "ANY",
@@ -157,18 +158,26 @@ def _condition(before: str | None) -> dict[str, str]:
 
 
 def _put_plainly(remote: Remote, data: bytes, before: str | None) -> str:
-    if before is None:
+    tried = 0
+
+    def created() -> bool:
+        """Make an object where there is none; false where the store knows no such condition."""
+        nonlocal tried
+        tried += 1
         try:
             remote.system.pipe_file(remote.path, data, mode="create")
         except FileExistsError:
-            raise ChangedError(f"{remote.url} is there already") from None
-        except (TypeError, NotImplementedError):
-            if remote.is_file():
+            # One that was made, but whose answer was lost, counts.
+            if tried == 1 or remote.system.cat_file(remote.path) != data:
                 raise ChangedError(f"{remote.url} is there already") from None
-            remote.system.pipe_file(remote.path, data)
-    else:
+        except (TypeError, NotImplementedError):
+            return False
+        return True
+
+    # fsspec has web servers write over what is there, whatever it is told.
+    if before is not None or is_web(remote.url) or not remote.ask(created):
         _check_same(remote, before)
-        remote.system.pipe_file(remote.path, data)
+        remote.ask(lambda: remote.system.pipe_file(remote.path, data))
     found = head(remote)
     return found.etag if found else ""
 

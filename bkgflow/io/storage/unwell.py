@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 CHANGED = {"PreconditionFailed", "412"}
 NO_BUCKET = {"NoSuchBucket"}
-NOT_THERE = {"NoSuchKey", "404", "NotFound", "NoSuchUpload"}
+NOT_THERE = {"NoSuchKey", "404", "410", "NotFound", "NoSuchUpload"}
 WRONG_SECRET = {
     "ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "RequestTimeTooSkewed",
     "SignatureDoesNotMatch", "TokenRefreshRequired", "UserSuspended",
@@ -68,7 +68,22 @@ def _chain(problem: BaseException | None) -> Iterator[BaseException]:
 
 def _answered(problem: BaseException) -> bool:
     """Whether it is an answer of the store, and not that there was none."""
-    return any(isinstance(getattr(each, "response", None), dict) for each in _chain(problem))
+    return any(
+        isinstance(getattr(each, "response", None), dict) or _status(each)
+        for each in _chain(problem)
+    )
+
+
+def _status(problem: BaseException) -> str:
+    """Return the number of HTTP that an error has, by the names of several packages."""
+    found = (getattr(problem, name, None) for name in ("status", "status_code", "code"))
+    return next((str(each) for each in found if isinstance(each, int) and each >= 400), "")
+
+
+def _vague(problem: BaseException) -> bool:
+    """Whether an error says "not there" of whatever went wrong: fsspec has it so of web servers."""
+    told = isinstance(problem, FileNotFoundError) and problem.errno is None
+    return told and problem.__cause__ is not None
 
 
 def wrong_with(problem: BaseException) -> tuple[Wrong, str]:
@@ -81,7 +96,10 @@ def wrong_with(problem: BaseException) -> tuple[Wrong, str]:
             message = str(response["Error"].get("Message") or "")
             said = code if message in ("", "None", code) else f"{code}: {message}"
             return _of_codes(code, status), said[:200]
-    for each in _chain(problem):
+    for each in sorted(_chain(problem), key=_vague):
+        if status := _status(each):
+            said = str(getattr(each, "message", "") or each)
+            return _of_codes(status, status), f"{status}: {said}"[:200]
         if (meaning := _of_class(each)) is not None:
             strerror = getattr(each, "strerror", None)
             said = strerror or f"{type(each).__name__}: {each}".rstrip(": ")
