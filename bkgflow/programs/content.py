@@ -29,6 +29,13 @@ __all__ = [
 
 MADE_AGAIN = "Write it again with the association generator"
 
+PAGE = b"<!doctype html"
+
+NO_FOLDERS = (
+    "Give associations on a web server by their own URLs, or by a pattern (…/*_asn.json) where it"
+    " lists them: it has no folders, and pages for people instead"
+)
+
 SUFFIXES = (".json", ".yaml", ".yml")
 EXPOSURES = (".fits", ".fit", ".fits.gz", ".fit.gz")
 
@@ -184,6 +191,8 @@ def _parsed(location: Location, raw: bytes) -> Content:
         value, cure = "not Unicode text (UTF-8)", MADE_AGAIN
     except (ValueError, RecursionError) as problem:  # not JSON, or a number of 5000 digits
         value, cure = str(problem), f"{MADE_AGAIN}, or mend the line"
+        if raw.lstrip()[: len(PAGE)].lower().startswith((PAGE, b"<html")):
+            value, cure = "a page (HTML)", NO_FOLDERS
         found = _as_yaml(raw)
         if found is not None:
             is_json = location.suffix.lower() == ".json"

@@ -25,6 +25,13 @@ class _Plain(SimpleHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     web: ClassVar[Web]
+    sizes: ClassVar[bool] = True
+
+    def send_header(self, keyword: str, value: str) -> None:
+        if self.sizes or keyword != "Content-Length":
+            super().send_header(keyword, value)
+        else:
+            super().send_header("Connection", "close")
 
     def log_message(self, *_: object) -> None:
         """Nothing is logged."""
@@ -66,9 +73,9 @@ class _Whole(_Plain):
 
 
 @contextmanager
-def web_of(folder: Path, *, ranges: bool = True):
+def web_of(folder: Path, *, ranges: bool = True, sizes: bool = True):
     """Serve a folder; without ranges as Python's own server does."""
-    kind = type("Handler", (_Whole if ranges else _Plain,), {})
+    kind = type("Handler", (_Whole if ranges else _Plain,), {"sizes": sizes})
     server = ThreadingHTTPServer(("127.0.0.1", 0), lambda *w: kind(*w, directory=str(folder)))
     kind.web = Web(f"http://127.0.0.1:{server.server_port}")
     server.daemon_threads = True

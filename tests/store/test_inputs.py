@@ -12,7 +12,7 @@ import bkgflow
 from bkgflow.errors import FileError, PlanError, UsageError
 from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.exposures.source import read_whole
-from bkgflow.io.storage.lists import expanded
+from bkgflow.io.storage.lists import expanded, split_list
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.ranges import SMALL
 from bkgflow.io.storage.reached import forget_stores
@@ -78,6 +78,21 @@ def test_a_program_has_the_same_units_however_a_url_names_it(store, tmp_path):
     alone = bkgflow.plan(f"{url}/t?_rate.fits", out, bkg_list=f"{url}/b_rate.fits")
     assert units_of(alone) == wanted
     assert store.names("out") == []
+
+
+@pytest.mark.parametrize("folder", ["br[1]ack", "a,b", "st*r", "q?"])
+def test_a_name_that_is_there_is_no_pattern_and_no_list(folder, store, tmp_path):
+    write_program(tmp_path / "p")
+    url, out = store.upload(tmp_path / "p", f"d/{folder}"), f"{store.url}/out"
+    wanted = units_of(bkgflow.plan(str(tmp_path / "p"), tmp_path / "out"))
+    for program in (url, f"{url}/", f"{url}/x_asn.json"):
+        assert units_of(bkgflow.plan(program, out)) == wanted
+    skies = f"{url}/b_rate.fits"
+    assert units_of(bkgflow.plan(f"{url}/t0_rate.fits", out, bkg_list=skies)) == wanted[:1]
+    assert split_list(f"{url}/b_rate.fits,{tmp_path}/x.fits")[-1] == f"{tmp_path}/x.fits"
+    assert split_list(f"{store.url}/e.fits,{store.url}/f.fits") == [
+        f"{store.url}/{each}.fits" for each in "ef"
+    ]
 
 
 def test_what_a_pattern_does_not_fit_is_said(store):

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
-from bkgflow.errors import FileError
+from bkgflow.errors import FileError, StorageError
 from bkgflow.io.storage.remote import Remote
+from bkgflow.io.storage.web import is_web, path_of
 
 __all__ = ["expanded", "parted", "split_list"]
 
@@ -62,7 +63,13 @@ def expanded(text: str, nested: int = 0) -> list[str]:
 
 def parted(text: str) -> list[str]:
     """Return the parts of a comma list; a file whose own name has a comma is one part."""
-    return [text] if "," in text and _exists(text) else text.split(",")
+    if "," not in text:
+        return [text]
+    several = text.split(",")
+    if "://" not in several[0]:
+        return [text] if _exists(text) else several
+    # A second URL in the name of an object: nobody has that.
+    return [text] if text.count("://") == 1 and _is_there(text) else several
 
 
 def _listed(name: str, nested: int) -> list[str]:
@@ -99,7 +106,7 @@ def _is_whole(line: str) -> bool:
 
 def _matching(url: str) -> list[str]:
     """Return the objects that a pattern in a URL fits, in the order of their names."""
-    if not glob.has_magic(url.partition("://")[2]):
+    if not _is_pattern(url) or _is_there(url):
         return [url]
     remote = Remote.of(url)
     try:
@@ -116,9 +123,27 @@ def _matching(url: str) -> list[str]:
             "A pattern must fit one file at least",
             file=url,
             value="none",
-            cure="Correct the pattern, or the folder that it is looked for in",
+            cure="Correct the pattern, or the folder that it is looked for in"
+            + (", which its server must list" if is_web(url) else ""),
         )
     return found
+
+
+def _is_pattern(url: str) -> bool:
+    """Whether a URL has marks of a pattern; of a web server, in its path alone."""
+    rest = url.partition("://")[2]
+    # Before the path there may be a host of brackets ([::1]), and behind it a query.
+    if is_web(url):
+        rest = path_of(url).partition("://")[2].partition("/")[2]
+    return glob.has_magic(rest)
+
+
+def _is_there(url: str) -> bool:
+    """Whether something has this name itself; false where the store does not say."""
+    try:
+        return Remote.of(url).exists()
+    except (OSError, StorageError):
+        return False
 
 
 def _from(folder: str, line: str) -> str:

@@ -32,6 +32,7 @@ from bkgflow.io.storage.reached import check_url
 from bkgflow.io.storage.reading import unpacked
 from bkgflow.io.storage.remote import Remote
 from bkgflow.io.storage.versions import Version, expect, found_plain
+from bkgflow.io.storage.web import name_of, path_of
 
 __all__ = ["Location", "PathLike", "real_paths"]
 
@@ -119,7 +120,7 @@ class Location:
     @property
     def name(self) -> str:
         """What stands behind the last slash."""
-        return self.url.rpartition("/")[2]
+        return name_of(self.url)
 
     @property
     def suffix(self) -> str:
@@ -132,7 +133,7 @@ class Location:
         if self.is_local:
             folder = os.path.dirname(self.url)  # noqa: PTH120 - text, thousands of times
             return Location(folder or str(Path.cwd()))
-        folder, _, name = self.url.rpartition("/")
+        folder, _, name = path_of(self.url).rpartition("/")
         return self if not name or folder.endswith("/") else Location(folder)
 
     def __truediv__(self, name: str) -> Location:
@@ -268,7 +269,7 @@ class Location:
             with raw:
                 yield cast(BinaryIO, raw)
             return
-        with raw, unpacked(raw) as stream:
+        with raw, unpacked(raw, what) as stream:
             if stream is raw and not self.is_local:
                 found_plain(self.url)
             yield stream

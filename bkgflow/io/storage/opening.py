@@ -11,8 +11,9 @@ from bkgflow.io.storage.handles import TOO_MANY, open_limit, raise_limit
 from bkgflow.io.storage.ranges import RangeReader, changed
 from bkgflow.io.storage.remote import Remote
 from bkgflow.io.storage.unwell import ChangedError
+from bkgflow.io.storage.web import NoRangesError
 
-__all__ = ["not_readable", "opened"]
+__all__ = ["cure_of", "not_readable", "opened"]
 
 
 def opened(url: str) -> BinaryIO:
@@ -52,5 +53,12 @@ def not_readable(url: str, what: str, problem: Exception) -> FileError | RunErro
         f"{what} must be a readable file",
         file=url,
         value=getattr(problem, "strerror", None) or problem,
-        cure="Check the path and the permissions",
+        cure=cure_of(problem, "Check the path and the permissions"),
     )
+
+
+def cure_of(problem: BaseException, usual: str) -> str:
+    """Return what can be done about a file that cannot be read; mostly the usual."""
+    if isinstance(problem, NoRangesError):
+        return "Copy it to a disk, and give its path, or have the server give byte ranges"
+    return usual

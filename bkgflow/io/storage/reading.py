@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import BinaryIO, cast
 
 from bkgflow.errors import BkgflowError, FileError
+from bkgflow.io.storage.opening import cure_of, not_readable
 from bkgflow.io.storage.ranges import announce
 
 __all__ = ["most_bytes", "reading", "said", "understood", "unpacked"]
@@ -24,9 +25,18 @@ become smaller by a factor of two or three, and of ten where they are simulated.
 
 
 @contextmanager
-def unpacked(raw: BinaryIO) -> Iterator[BinaryIO]:
-    """Give the stream itself, or what is in it where it is a gzip file."""
-    packed = raw.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+def unpacked(raw: BinaryIO, what: str = "An exposure") -> Iterator[BinaryIO]:
+    """Give the stream itself, or what is in it where it is a gzip file.
+
+    Raises
+    ------
+    FileError
+        If not even its beginning can be read.
+    """
+    try:
+        packed = raw.read(len(GZIP_MAGIC)) == GZIP_MAGIC
+    except OSError as problem:
+        raise not_readable(str(raw.name), what, problem) from None
     raw.seek(0)
     if not packed:
         yield raw
@@ -79,8 +89,10 @@ class reading:  # noqa: N801
             raise FileError(
                 "An exposure must be a FITS file that can be read to its end",
                 file=getattr(self._stream, "name", None),
-                value=str(problem) or type(problem).__name__,
-                cure="Fetch the file again, or mend the file system that it is on",
+                value=getattr(problem, "strerror", None) or str(problem) or type(problem).__name__,
+                cure=cure_of(
+                    problem, "Fetch the file again, or mend the file system that it is on"
+                ),
             ) from problem
 
 

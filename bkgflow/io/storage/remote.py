@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -14,6 +15,7 @@ from bkgflow.io.storage.reached import S3, system_of
 from bkgflow.io.storage.told import Answer, tells_version, version_of
 from bkgflow.io.storage.unwell import ChangedError, Wrong, persistently, wrong_with
 from bkgflow.io.storage.versions import Version, expect, expected, listed, take_listed
+from bkgflow.io.storage.web import is_web, ranged
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -169,7 +171,8 @@ class Remote:
 
         found = self.ask(lambda: self.explained(asked))
         shown = (each for each in found if "/." not in each)
-        return [f"{scheme}://{each.lstrip('/')}" for each in shown]
+        # A web server's files are called by whole URLs.
+        return [each if is_web(each) else f"{scheme}://{each.lstrip('/')}" for each in shown]
 
     def stamps(self) -> dict[str, Stamp]:
         """Return the size and the time of every file in a folder, by its name.
@@ -266,11 +269,13 @@ class Remote:
         """
         version = expected(self.url)
         if version is None:
-            return self.version()
-        if not (self.is_s3 and version.etag):
+            version = self.version()
+        elif not (self.is_s3 and version.etag):
             found = version_of(self.info())
             if not found.is_same(version):
                 raise ChangedError(f"another version is there than was seen: {found.size} bytes")
+        if is_web(self.url) and not version.size and self.info()["size"] is None:
+            raise OSError(errno.ENOTSUP, "the server does not tell how large it is", self.url)
         return version
 
     def read(self, start: int, stop: int, version: Version) -> bytes:
@@ -287,7 +292,9 @@ class Remote:
         if start >= stop:
             return b""
         data: bytes
-        if not self.is_s3:
+        if is_web(self.url):
+            data = self.run(lambda: ranged(self.system, self.path, start, stop, version.size))
+        elif not self.is_s3:
             data = self.system.cat_file(self.path, start=start, end=stop)
         else:
             data = self.run(lambda: self._get(start, stop, version.etag))

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from bkgflow.errors import StorageError
+from bkgflow.io.storage.web import NoRangesError
 
 __all__ = ["ChangedError", "Patience", "Wrong", "persistently", "wrong_with"]
 
@@ -52,6 +53,7 @@ class Wrong(Enum):
     NO_BUCKET = "no such bucket"
     NO_SECRET = "the store does not accept the credentials"
     REFUSED = "the store refuses access"
+    NO_RANGES = "the store gives no part of an object"
     PASSING = "the store did not do it in time, or not now"
     OTHER = "the store answers with an error"
 
@@ -115,6 +117,7 @@ def _of_class(problem: BaseException) -> Wrong | None:
         (bool(names & NO_SECRET_NAMES), Wrong.NO_SECRET),
         (bool(names & PASSING_NAMES) or isinstance(problem, passes), Wrong.PASSING),
         (isinstance(problem, ChangedError), Wrong.CHANGED),
+        (isinstance(problem, NoRangesError), Wrong.NO_RANGES),
         (isinstance(problem, FileNotFoundError), Wrong.NOT_THERE),
         (isinstance(problem, PermissionError), Wrong.REFUSED),
     )
@@ -224,6 +227,7 @@ def _as_error(wrong: Wrong, said: str, url: str, attempts: int) -> OSError | Sto
     plain: dict[Wrong, OSError] = {
         Wrong.CHANGED: ChangedError(errno.EEXIST, said, url),
         Wrong.NOT_THERE: FileNotFoundError(errno.ENOENT, said, url),
+        Wrong.NO_RANGES: NoRangesError(errno.ENOTSUP, said, url),
         Wrong.REFUSED: PermissionError(errno.EACCES, f"the store refuses access ({said})", url),
         Wrong.PASSING: TimeoutError(
             errno.ETIMEDOUT, f"the store did not do it in {attempts} attempts ({said})", url
