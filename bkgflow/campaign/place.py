@@ -14,6 +14,7 @@ from bkgflow.campaign.ledger.reader import Reader, campaigns_in
 from bkgflow.errors import FileError, LedgerError
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import write_text
+from bkgflow.io.storage.refused import asking_about
 
 __all__ = ["PLACE_FILE", "Place", "open_campaign"]
 
@@ -53,13 +54,23 @@ class Place:
         Raises
         ------
         LedgerError
-            If the file that says so is damaged, or of a newer layout.
+            If the file that says so is damaged, may not be read, or is of a newer layout.
+        StorageError
+            If the store of the folder does not say whether there is one.
         """
         file = output / PLACE_FILE
         try:
             text = file.read_text()
-        except FileError:
-            return None
+        except FileError as problem:
+            with asking_about(output.url):
+                if output.is_local or not file.exists():
+                    return None
+            raise LedgerError(
+                "A campaign's file must be readable",
+                file=file,
+                value=problem.value,
+                cure="Check the URL and the permissions",
+            ) from None
         try:
             parts = json.loads(text)
             if parts["layout"] > LAYOUT:

@@ -64,7 +64,7 @@ def as_command(work: Callable[[], object]) -> None:
             code = 2 if isinstance(error, UsageError | OutputError) else 1
         except OSError as problem:  # a full disk behind standard output, for one
             _say(f"the system says: {problem}. Mend that and try again.")
-            code = 1
+            code = 2  # no unit's affair
         except KeyboardInterrupt:  # between typer and here
             code = STOPPED
         except SystemExit as end:

@@ -14,6 +14,8 @@ THROTTLED = (
     b"<Message>Please reduce your request rate.</Message></Error>"
 )
 TOO_MANY = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n\r\n"
+FORBIDDEN = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"
+ANSWERS = {"throttle": THROTTLED, "429": TOO_MANY, "forbid": FORBIDDEN}
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class Request:
 
 
 Fault = Callable[[Request, int], str]
-"""What becomes of a request, the n-th of all: "" or "throttle", "429", "cut", "stall", "refuse"."""
+"""What becomes of a request, the n-th of all: "" or "stall", "refuse", "cut", "lose", or one of
+`ANSWERS`."""
 
 
 @dataclass
@@ -98,8 +101,7 @@ class Proxy:
             await asyncio.sleep(3600)
         if fault == "refuse":
             raise _CutError
-        if fault in ("throttle", "429"):
-            answer = TOO_MANY if fault == "429" else THROTTLED
+        if answer := ANSWERS.get(fault):
             text = answer.partition(b"\r\n\r\n")[2]
             writer.write(answer.replace(b"%d", str(len(text)).encode()))
             await writer.drain()

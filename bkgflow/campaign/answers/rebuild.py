@@ -17,6 +17,7 @@ from bkgflow.errors import LedgerError, UsageError
 from bkgflow.io.storage.beside import put_beside
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.lock import hold
+from bkgflow.io.storage.refused import asking_about
 from bkgflow.report.tables import counted
 from bkgflow.texts import many
 
@@ -94,7 +95,9 @@ def rebuild(
 ) -> Rebuilt:
     """Make a campaign's ledger again from its products; see `bkgflow.rebuild`."""
     folder = Location.of(output)
-    if not folder.is_dir():
+    with asking_about(folder.url):
+        there = folder.is_dir()
+    if not there:
         raise UsageError(
             "A ledger must be made again from products that are there",
             file=folder,

@@ -12,6 +12,7 @@ from bkgflow.campaign.ledger.rows import Kept
 from bkgflow.campaign.place import PLACE_FILE
 from bkgflow.errors import LedgerError, UsageError
 from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.refused import asking_about
 from bkgflow.record import Found, SlitlessFound, SossFound
 from bkgflow.verdict import State, Verdict
 
@@ -65,11 +66,15 @@ def side_of(folder: Location) -> Side:
     ------
     UsageError
         If it is no folder, or holds neither a ledger nor products.
+    StorageError
+        If its disk or its store does not say.
     """
-    if not folder.is_dir():
-        raise _nothing(folder, "no such folder")
+    with asking_about(folder.url):
+        if not folder.is_dir():
+            raise _nothing(folder, "no such folder")
+        ledger = (folder / PLACE_FILE).exists() or (folder / LEDGER).exists()
     note = "no ledger: its products alone are compared"
-    if (folder / PLACE_FILE).exists() or (folder / LEDGER).exists():
+    if ledger:
         try:
             with asked(folder) as reader:
                 return Side(folder, tuple(_kept(each, folder) for each in reader.units()))

@@ -101,7 +101,13 @@ def check_held(folder: Location, run: str) -> None:
 
 
 def holder_of(folder: Location) -> Holder | None:
-    """Return who holds a folder and lives, as far as can be told from here; None if nobody does."""
+    """Return who holds a folder and lives, as far as can be told from here; None if nobody does.
+
+    Raises
+    ------
+    StorageError
+        If the store of the folder does not say.
+    """
     if not folder.is_local:
         from bkgflow.io.storage.remote_lock import holder_of_remote
 

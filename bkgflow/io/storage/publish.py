@@ -271,10 +271,9 @@ def check_writable(folder: PathLike) -> None:
     """
     location = Location.of(folder)
     if not location.is_local:
-        probe = location / f"{PREFIX}token-{uuid4().hex[:8]}"
-        write_text(probe, "")
-        Remote.of(probe.url).remove()
-        return
+        from bkgflow.io.storage.remote_publish import check_puts
+
+        return check_puts(location / f"{PREFIX}token-{uuid4().hex[:8]}")
     wanted = location.path
     try:
         there = next(each for each in (wanted, *wanted.parents) if each.exists())

@@ -1,14 +1,16 @@
-"""What the system says when it takes no file, as errors of bkgflow."""
+"""What the system says when it takes no file, or tells nothing, as errors of bkgflow."""
 
 from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from bkgflow.errors import OutputError, StorageError
 from bkgflow.io.storage.handles import TOO_MANY
 
-__all__ = ["FULL", "GONE", "not_writable"]
+__all__ = ["FULL", "GONE", "asking_about", "not_writable"]
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
 """What the system answers when a disk, its table of files, or somebody's share of it is full."""
@@ -40,3 +42,24 @@ def not_writable(
         value=value,
         cure="Give another folder, or mend its permissions or its free space",
     )
+
+
+@contextmanager
+def asking_about(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Say of a disk or a store that does not tell what is in a folder which folder it was.
+
+    Raises
+    ------
+    StorageError
+        If the system, or the store, gives no answer.
+    """
+    try:
+        yield
+    except OSError as problem:
+        raise StorageError(
+            "The disk or the store of a folder must say what is in it",
+            file=folder,
+            value=problem.strerror or str(problem),
+            cure="Check the path or the URL, the permissions, and the endpoint (AWS_ENDPOINT_URL);"
+            " or try again when it answers",
+        ) from problem

@@ -21,6 +21,7 @@ from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.mirror import own_folder
 from bkgflow.io.storage.objects import writing_object
 from bkgflow.io.storage.owner import Owner, user_name
+from bkgflow.io.storage.refused import asking_about
 from bkgflow.io.storage.remote import Remote
 from bkgflow.io.storage.unwell import ChangedError
 
@@ -122,5 +123,6 @@ def check_held_remote(folder: Location, run: str) -> None:
 
 def holder_of_remote(folder: Location) -> Holder | None:
     """Return who holds a folder and lives, see `bkgflow.io.storage.lock.holder_of`."""
-    found = _seen(_lock_of(folder))
+    with asking_about(folder.url):
+        found = _seen(_lock_of(folder))
     return found.holder if found is not None and found.living else None

@@ -25,11 +25,11 @@ from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.lock import check_held
 from bkgflow.io.storage.objects import Head, writing_object
 from bkgflow.io.storage.owner import Owner
-from bkgflow.io.storage.publish import PREFIX, Draft, scratch_path
+from bkgflow.io.storage.publish import PREFIX, Draft, scratch_path, write_text
 from bkgflow.io.storage.remote import Remote
 from bkgflow.io.storage.trial import TOKEN
 
-__all__ = ["TOP", "RemotePublish", "clear_scratch", "clear_staging", "staged"]
+__all__ = ["TOP", "RemotePublish", "check_puts", "clear_scratch", "clear_staging", "staged"]
 
 TOP = ("zarr.json", ".zgroup", ".zarray")
 """Names of the object that a folder does not open without."""
@@ -139,6 +139,13 @@ def _copy(one: Location, other: Location) -> None:
     """Have the store copy an object within itself."""
     source, target = Remote.of(one.url), Remote.of(other.url)
     target.ask(lambda: target.system.cp_file(source.path, target.path))
+
+
+def check_puts(probe: Location) -> None:
+    """Prove that an object can be put into a store, and taken away; `OutputError` if not."""
+    write_text(probe, "")
+    with writing_object(probe.url, StorageError):
+        Remote.of(probe.url).remove()
 
 
 def clear_staging(folder: Location, wanted: Callable[[str], bool]) -> int:
