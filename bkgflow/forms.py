@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from bkgflow.detector import bits_of, names_of_bits
+from bkgflow.io.storage.given import as_given
 from bkgflow.matching import known_names
 
 __all__ = [
@@ -35,6 +36,7 @@ def _as_text(given: object) -> object:
     """Paths of any type as text; several of them with commas."""
     if isinstance(given, list | tuple):
         return ",".join(str(_as_text(each)) for each in given) or None
+    given = as_given(given)
     return os.fspath(given) if isinstance(given, os.PathLike) else given
 
 

@@ -13,6 +13,7 @@ from bkgflow.explore.exposure import lazy_exposure
 from bkgflow.explore.lazy import DEFAULT_CHUNK
 from bkgflow.explore.look import each_inspected
 from bkgflow.io.exposures.facts import ExposureFacts
+from bkgflow.io.storage.given import as_given
 from bkgflow.io.storage.lists import expanded
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.tree import walk
@@ -66,6 +67,7 @@ def open_program(
     PlanError
         If nothing is there, or it holds no exposure.
     """
+    program = as_given(program)
     given = [program] if isinstance(program, PathLike) else list(program)
     locations, roles = _exposures(given)
     nodes: dict[str, xr.Dataset] = {}

@@ -28,6 +28,7 @@ from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.exposures.source import Layer, Pixels, Source
 from bkgflow.io.products.writer import Plane
+from bkgflow.io.storage.given import as_given
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.kinds.backgrounds import check_together
 from bkgflow.kinds.fill import without_gaps
@@ -151,6 +152,7 @@ def locations_of(chosen: Chosen) -> list[Location]:
     """
     if isinstance(chosen, xr.DataTree):
         chosen = [each.to_dataset() for each in chosen.leaves if "path" in each.attrs]
+    chosen = as_given(chosen)
     if isinstance(chosen, xr.Dataset | PathLike):
         chosen = [chosen]
     return [Location.of(_path(each) if isinstance(each, xr.Dataset) else each) for each in chosen]
@@ -281,6 +283,7 @@ def _imprints_of(
     facts: Sequence[ExposureFacts], imprints: PathLike | Iterable[PathLike], window: Window
 ) -> list[ExposureFacts | None]:
     """Return the imprint of each exposure of a stack; None where it has none, or had it."""
+    imprints = as_given(imprints)
     given = [imprints] if isinstance(imprints, PathLike) else list(imprints)
     leakage = [inspect(each) for each in given]
     return [imprint_of(each, leakage, window) if leakage else None for each in facts]

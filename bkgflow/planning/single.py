@@ -9,6 +9,7 @@ from bkgflow.errors import AssociationError, UsageError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.from_model import model_facts
 from bkgflow.io.models import is_model
+from bkgflow.io.storage.given import as_given
 from bkgflow.io.storage.lists import expanded, split_list
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.planning.conflicts import own_background
@@ -48,6 +49,7 @@ def plan_single(
         If one is bad: there is nobody else to go on with.
     """
     backgrounds, leakage = split_list(bkg_list), split_list(imprints)
+    target = as_given(target)
     association, product, notes = "", None, list[str]()
     if isinstance(target, str):
         target = _one(target)

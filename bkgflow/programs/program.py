@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from bkgflow.errors import AssociationError, BkgflowError, FileError, PlanError
+from bkgflow.io.storage.given import as_given
 from bkgflow.io.storage.lists import expanded
 from bkgflow.io.storage.location import Location
 from bkgflow.programs.association import Association, level_of, parsed
@@ -210,6 +211,7 @@ def _refused(error: BkgflowError) -> AssociationError:
 
 def _items(given: object) -> list[Mapping[object, object] | str]:
     """Return all that a program was given as, one by one; patterns become what they stand for."""
+    given = as_given(given)
     if isinstance(given, Mapping):
         return [given]
     if isinstance(given, str | os.PathLike):

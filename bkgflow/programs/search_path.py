@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bkgflow.errors import FileError, PlanError
+from bkgflow.io.storage.given import as_given
 from bkgflow.io.storage.location import Location, PathLike
 
 __all__ = ["SearchPath", "check_confined"]
@@ -38,6 +39,7 @@ class SearchPath:
         PlanError
             If one of them is no folder.
         """
+        data = as_given(data)
         given = [data] if isinstance(data, str | os.PathLike) else list(data)
         folders = tuple(_folder("data", each) for each in given)
         return cls(folders, None if confine is None else _folder("confine", confine))

@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any
 
 from bkgflow.errors import FileError, StorageError
+from bkgflow.io.storage.given import as_given
 from bkgflow.io.storage.remote import Remote
 from bkgflow.io.storage.web import is_web, path_of
 
@@ -188,6 +189,7 @@ def split_list(items: object) -> list[Any]:
 
 
 def _split(item: object) -> list[Any]:
+    item = as_given(item)
     if not isinstance(item, str):
         return [item]
     return [each for part in parted(item) if part.strip() for each in expanded(part.strip())]

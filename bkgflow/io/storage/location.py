@@ -24,6 +24,7 @@ from bkgflow.io.storage.checksum import (
     checksum_of_version,
     checksums_wanted,
 )
+from bkgflow.io.storage.given import as_given
 from bkgflow.io.storage.identity import Identity, Stamp
 from bkgflow.io.storage.many_files import stamp_of
 from bkgflow.io.storage.opening import not_readable, opened
@@ -68,7 +69,7 @@ class Location:
         """
         if isinstance(where, Location):
             return where
-        text = os.fspath(where)
+        text = os.fspath(as_given(where))
         if text.startswith(LOCAL):
             text = text.removeprefix(LOCAL)
         if text.startswith("~"):  # --output=~/products: the shell leaves it as it is
