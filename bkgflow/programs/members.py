@@ -16,6 +16,7 @@ from bkgflow.errors import AssociationError, BkgflowError, FileError, PlanError
 from bkgflow.io.storage.compare import are_copies
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.tree import Tree, names_in, walk
+from bkgflow.io.storage.web import is_web
 from bkgflow.programs.association import Association, Product
 from bkgflow.programs.search_path import SearchPath, check_confined
 
@@ -139,12 +140,11 @@ class Finder:
         if folder not in self._names:
             self._names[folder] = names_in(location.parent)
         names = self._names[folder]
-        try:
-            there = location.is_file() if names is None else location.name in names
-        except OSError:
-            there = False
-        if not there and location.name.startswith("."):  # hidden, and no folder's list has it
-            there = location.is_local and location.is_file()
+        there = _is_file(location) if names is None else location.name in names
+        if not there and names is not None:
+            # No folder's list has hidden ones, and a web server's page may name what it likes.
+            hidden = location.is_local and location.name.startswith(".")
+            there = (hidden or is_web(location.url)) and _is_file(location)
         return [location] if there else []
 
     def _data_trees(self) -> list[Tree]:
@@ -174,6 +174,13 @@ class Finder:
             cure="Correct the name in the association, or name the folder that holds it "
             "(data, --data DIR)",
         )
+
+
+def _is_file(location: Location) -> bool:
+    try:
+        return location.is_file()
+    except OSError:
+        return False
 
 
 def _walked(folder: Location) -> Tree:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import md5
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from typing import ClassVar
 
@@ -26,6 +27,13 @@ class _Plain(SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     web: ClassVar[Web]
     sizes: ClassVar[bool] = True
+    lists: ClassVar[bool] = True
+
+    def list_directory(self, path: str) -> BytesIO | None:
+        if self.lists:
+            return super().list_directory(path)
+        self.send_error(404)
+        return None
 
     def send_header(self, keyword: str, value: str) -> None:
         if self.sizes or keyword != "Content-Length":
@@ -73,9 +81,9 @@ class _Whole(_Plain):
 
 
 @contextmanager
-def web_of(folder: Path, *, ranges: bool = True, sizes: bool = True):
+def web_of(folder: Path, *, ranges: bool = True, sizes: bool = True, lists: bool = True):
     """Serve a folder; without ranges as Python's own server does."""
-    kind = type("Handler", (_Whole if ranges else _Plain,), {"sizes": sizes})
+    kind = type("Handler", (_Whole if ranges else _Plain,), {"sizes": sizes, "lists": lists})
     server = ThreadingHTTPServer(("127.0.0.1", 0), lambda *w: kind(*w, directory=str(folder)))
     kind.web = Web(f"http://127.0.0.1:{server.server_port}")
     server.daemon_threads = True

@@ -7,6 +7,7 @@ import pytest
 
 import bkgflow
 from bkgflow.errors import FileError, PlanError
+from bkgflow.io.storage.lists import expanded
 from bkgflow.io.storage.location import Location
 from tests.helpers.exposures import make_model
 from tests.helpers.programs import write_program
@@ -116,3 +117,19 @@ def test_what_has_no_size_is_not_taken_for_an_empty_file(tmp_path):
     said = pytest.raises(FileError, match="does not tell how large it is")
     with web_of(tmp_path, sizes=False) as web, said:
         bkgflow.open_exposure(f"{web.url}/a.fits")
+
+
+@pytest.mark.parametrize("page", ["", "<html><a href='about.html'>About</a></html>"])
+def test_members_are_found_on_a_server_that_does_not_list_them(page, tmp_path):
+    write_program(tmp_path / "prog", targets=1)
+    if page:
+        (tmp_path / "prog" / "index.html").write_text(page)
+    with web_of(tmp_path, lists=False) as web:
+        plan = bkgflow.plan(f"{web.url}/prog/x_asn.json", tmp_path / "out")
+    assert [unit.verdict.state.value for unit in plan.units] == ["PLANNED"]
+
+
+def test_a_list_on_a_server_that_tells_no_sizes_is_read(tmp_path):
+    (tmp_path / "list.txt").write_text("a.fits\nb.fits\n")
+    with web_of(tmp_path, sizes=False) as web:
+        assert expanded(f"@{web.url}/list.txt") == [f"{web.url}/{each}.fits" for each in "ab"]

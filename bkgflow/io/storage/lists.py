@@ -79,9 +79,7 @@ def _listed(name: str, nested: int) -> list[str]:
         if nested == MOST_NESTED:
             raise ValueError("files of lines that name each other in a circle")
         if "://" in name:
-            remote = Remote.of(name)
-            version = remote.version()
-            lines = remote.read(0, version.size, version).decode("utf-8-sig").splitlines()
+            lines = Remote.of(name).fetch().decode("utf-8-sig").splitlines()
         else:
             with open(name, encoding="utf-8-sig") as stream:  # noqa: PTH123 - text
                 lines = list(stream)
