@@ -81,5 +81,5 @@ def test_a_full_standard_output_ends_with_a_word(folder, bkgflow_, monkeypatch):
 
     monkeypatch.setattr(api, "plan", full)
     code, out, err = bkgflow_("plan", "program")
-    assert (code, out) == (1, "")
+    assert (code, out) == (2, "")
     assert "No space left on device" in err

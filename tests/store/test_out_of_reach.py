@@ -52,15 +52,6 @@ def test_a_store_that_takes_nothing_away_is_no_output(store):
         check_writable(f"{store.url}/out")
 
 
-def test_what_the_system_refuses_a_command_is_no_affair_of_a_unit(bkgflow_, monkeypatch, tmp_path):
-    def refused(*_, **__):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("typer.echo", refused)
-    code, _, _ = bkgflow_("--version")
-    assert code == 2
-
-
 def test_a_campaign_that_may_not_be_read_is_not_taken_for_none(store):
     store.put("out/bkgflow-campaign.json", b"{}")
     store.proxy.fault = lambda request, _: (
