@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
+from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.space import moved
 from bkgflow.strun import FALSE, TRUE
 
 __all__ = ["PLAN_FILE", "Asked", "options_without_passwords", "without_passwords"]
@@ -19,6 +21,9 @@ ONCE = ("--fresh", "--retry-failed", "--verbose", "-v")
 
 PART = "--only"
 """Likewise; a pattern follows."""
+
+OUTPUT, STORE, LEDGER = ("--output", "--output-dir"), "--store", "--ledger"
+"""What says where a run writes; a value follows."""
 
 SAID = TRUE | FALSE
 """What may stand behind such an option."""
@@ -87,6 +92,50 @@ class Asked:
             elif word.startswith("--") and not equals and words and words[0].lower() in SAID:
                 del words[0]
         return (*kept, *words)
+
+    def into(self, output: Location) -> Asked:
+        """Return it for the output folder of its campaign, wherever that lies now.
+
+        A folder that was moved or copied knows the command by which its older self was made. A
+        store within it came along, and where its ledger is the folder itself says.
+        """
+        given = next((value for name, value, _ in self._parts() if name in OUTPUT), None)
+        if given is None or (before := self._location(given)).is_same(output):
+            return self
+        words = list[str]()
+        for name, value, typed in self._parts():
+            if name in OUTPUT:
+                words += (typed[0], str(output)) if len(typed) > 1 else (f"{name}={output}",)
+            elif name == STORE:
+                store = self._location(value).url
+                now = moved(store, before, output)
+                words += typed if now == store else (f"{STORE}={now}",)
+            elif name != LEDGER:
+                words += typed
+        return replace(self, command=tuple(words))
+
+    def _parts(self) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+        """Give the words of the command, those that say where it writes with their values."""
+        words = list(self.command)
+        while words and words[0] != "--":  # behind it stand no options
+            word = words.pop(0)
+            name, equals, value = word.partition("=")
+            name = name.replace("_", "-")
+            if name not in {*OUTPUT, STORE, LEDGER}:
+                yield "", "", (word,)
+            elif equals or not words:
+                yield name, value, (word,)
+            else:
+                value = words.pop(0)
+                yield name, value, (word, value)
+        yield "", "", tuple(words)
+
+    def _location(self, given: str) -> Location:
+        """Return where a path of the command is; a URL is not asked for."""
+        if "://" in given and not given.startswith("file://"):
+            return Location(given.rstrip("/"))
+        whole = given.startswith(("/", "~", "file://")) or not self.folder
+        return Location.of(given if whole else f"{self.folder}/{given}")
 
     @property
     def place(self) -> str:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import subprocess
 import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bkgflow.campaign.asked import Asked
-from bkgflow.campaign.detached import Request, Submitted, same_python
+from bkgflow.campaign.detached import Request, Submitted
 from bkgflow.campaign.driver_job import submit_request
 from bkgflow.campaign.ledger.rows import Kept
 from bkgflow.campaign.place import Place, open_campaign
 from bkgflow.campaign.progress import Cell, notebook_cell
 from bkgflow.campaign.queued import cancel_campaign
-from bkgflow.campaign.retrying import COMMAND, again
+from bkgflow.campaign.retrying import again, submit_again
 from bkgflow.campaign.status import CampaignStatus, Standing, status_of
 from bkgflow.clusters.handover import revived
 from bkgflow.errors import RunError, UsageError
@@ -111,23 +110,17 @@ class Campaign:
         return self.status()
 
     def retry(self) -> Campaign:
-        """Run it again by itself: what is left, and what went wrong.
+        """Run it again by itself, in its folder as it lies now: what is left, and what went wrong.
 
         Raises
         ------
         UsageError
-            If it is not known how, because it was run by `bkgflow.run`.
+            If it is not known how, because it was run by `bkgflow.run`; or the folder in which
+            its command was given is not there any more.
         """
         asked = again(self._output)
         if asked.command:
-            done = subprocess.run(
-                [*COMMAND, "submit", *asked.again[1:], "--retry-failed"],
-                cwd=asked.folder or None,
-                env=same_python(),
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+            done = submit_again(asked, capture=True)
             if done.returncode:
                 raise RunError(
                     "A campaign must be able to start again",
@@ -232,8 +225,11 @@ def wait_for(output: Location, timeout: float | None = None) -> CampaignStatus:
 def retry_plan(output: Location, asked: Asked) -> Submitted:
     """Run a campaign again by the plan that was kept of it."""
     plan = Plan.load(output / asked.plan)
+    if not plan.output.is_same(output):
+        plan = plan.into(output)
     options = dict(asked.options) | {"retry_failed": True, "fresh": False}
-    options.pop("only", None)  # what is left is all of it
+    # What is left is all of it; and where its ledger is the folder knows, wherever it lies now.
+    options = {name: value for name, value in options.items() if name not in {"only", "ledger"}}
     return submit_request(Request(plan, asked.cluster, options, asked), revived(asked.cluster))
 
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 import sys
 
 from bkgflow.campaign.asked import Asked
+from bkgflow.campaign.detached import same_python
 from bkgflow.campaign.place import open_campaign
 from bkgflow.errors import UsageError
 from bkgflow.io.storage.location import Location
 
-__all__ = ["COMMAND", "again"]
+__all__ = ["COMMAND", "again", "submit_again"]
 
 COMMAND = (sys.executable, "-P", "-c", "from bkgflow.cli import main; main()")
 """The command line, by the Python that runs."""
 
 
 def again(output: Location) -> Asked:
-    """Return what was asked for last in a campaign.
+    """Return what was asked for last in a campaign, as it is asked for where its folder lies now.
 
     Raises
     ------
@@ -33,7 +36,7 @@ def again(output: Location) -> Asked:
     for row in reversed(runs):
         asked = Asked.from_dict(row.asked)
         if asked.command or asked.plan:
-            return asked
+            return asked.into(output)
     raise UsageError(
         "A campaign that runs again by itself must have been started by the command line, or by "
         "bkgflow.submit",
@@ -41,3 +44,36 @@ def again(output: Location) -> Asked:
         value="it was run from Python",
         cure="Run it there again: bkgflow.run(plan, retry_failed=True)",
     )
+
+
+def submit_again(asked: Asked, *, capture: bool = False) -> subprocess.CompletedProcess[str]:
+    """Submit the command of a campaign again, in the folder where it was given.
+
+    Parameters
+    ----------
+    capture : bool
+        Whether what it says is returned, not shown.
+
+    Raises
+    ------
+    UsageError
+        If that folder is not there any more: paths of the command may count from there.
+    """
+    words = (*COMMAND, "submit", "--retry-failed", *asked.again[1:])
+    try:
+        return subprocess.run(
+            words,
+            cwd=asked.folder or None,
+            env=same_python(),
+            capture_output=capture,
+            text=True,
+            check=False,
+        )
+    except OSError as problem:
+        raise UsageError(
+            "The folder in which the command of a campaign was given must be there to retry it",
+            file=asked.folder,
+            value=problem.strerror,
+            cure="Give the command again, from a folder where its paths are right: "
+            f"{shlex.join(('bkgflow', *asked.again, '--retry-failed'))}",
+        ) from None

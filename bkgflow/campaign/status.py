@@ -86,7 +86,7 @@ class CampaignStatus:
     written : int
         Bytes of the products that are there.
     go_on : str
-        The command line that goes on, as it was given; empty where it was none.
+        The command line that goes on, as it was given, into this folder; empty where it was none.
     """
 
     campaign: str
@@ -229,7 +229,7 @@ def _judged(
     now: float,
 ) -> CampaignStatus:
     going = holder is not None
-    counts, asked = figures.counts, Asked.from_dict(latest.asked)
+    counts, asked = figures.counts, Asked.from_dict(latest.asked).into(output)
     total = sum(counts.values())
     left = counts.get(State.PLANNED.value, 0) + counts.get(State.BLOCKED.value, 0)
     stopped = latest.stopped or ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
@@ -14,6 +15,7 @@ from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.source import check_savable
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.publish import write_text
+from bkgflow.io.storage.space import moved
 from bkgflow.planning.frames import Row, frame_of, html_of
 from bkgflow.planning.grouped import first_lines, grouped
 from bkgflow.planning.kind import Facts
@@ -127,6 +129,18 @@ class Plan:
             shared=tuple(each for each in self.shared if each.digest in shared),
             costs=costs,
         )
+
+    def into(self, output: Location) -> Plan:
+        """Return the plan for its output folder where that lies now: it was moved, or copied."""
+        store, now = self.outputs.store, partial(moved, before=self.output, now=output)
+        if store is not None:
+            store = Location(now(store.url))
+        units = (
+            replace(unit, output=now(unit.output), companions=tuple(map(now, unit.companions)))
+            for unit in self.units
+        )
+        outputs = replace(self.outputs, store=store)
+        return replace(self, output=output, outputs=outputs, units=tuple(units))
 
     def counts(self) -> Counter[str]:
         """Count the units by their state."""

@@ -12,10 +12,20 @@ from bkgflow.io.storage.identity import Stamp
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.many_files import holds_products, is_product, stamp_of
 from bkgflow.io.storage.publish import Draft, Publish, write_text
+from bkgflow.io.storage.reached import ICECHUNK
 from bkgflow.io.storage.refused import not_writable
 from bkgflow.io.storage.remote import Remote
 
-__all__ = ["Free", "Reserve", "free_space", "name_in", "sizes_in", "stamps_in", "stamps_of"]
+__all__ = [
+    "Free",
+    "Reserve",
+    "free_space",
+    "moved",
+    "name_in",
+    "sizes_in",
+    "stamps_in",
+    "stamps_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,12 @@ def free_space(folder: Location) -> Free:
 def name_in(folder: Location, file: Location) -> str:
     """Return by what name a folder finds a file: the way down from there, or all of its own."""
     return file.url.removeprefix(f"{folder.url.rstrip('/')}/")
+
+
+def moved(where: str, before: Location, now: Location) -> str:
+    """Return where something is that lay in a folder which lies elsewhere now; else as it was."""
+    head, folder, name = where.partition(f"{before.url.rstrip('/')}/")
+    return f"{head}{(now / name).url}" if folder and head in {"", ICECHUNK} else where
 
 
 def stamps_in(folder: Location) -> dict[str, Stamp]:
