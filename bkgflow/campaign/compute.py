@@ -194,9 +194,10 @@ def _closed(tally: Tally, products: Products, reason: str) -> tuple[tuple[Verdic
     if lost and not output.is_dir():
         reason = reason or gone(output).message
     tally.close(reason)
-    verdicts = tuple(products.now(verdict, lost) for verdict in tally.in_order())
     for path in sorted(lost):
         log.error("%s was there and is gone", path)
+    tally.amend(partial(products.now, lost=lost))
+    verdicts = tally.in_order()
     if not reason and LOST in verdicts:
         reason = LOST.reason
     return verdicts, reason

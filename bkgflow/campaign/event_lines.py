@@ -58,8 +58,6 @@ def event_lines(plan: Plan, lines: Lines) -> Listener:
                 starts[event.unit] = event.at
             case UnitTried():
                 attempt = attempts[event.unit] = event.attempt.number
-            case UnitEnded():
-                attempts.pop(event.unit, None)
         return {"unit": names.get(event.unit, ""), "key": event.unit, "attempt": attempt}
 
     def listen(event: Event) -> None:

@@ -94,7 +94,10 @@ class UnitTried(Happened):
 
 @dataclass(frozen=True, slots=True)
 class UnitEnded(Happened):
-    """A unit ended, one way or another; every unit of a run does, once."""
+    """A unit ended, one way or another; every unit of a run does, once.
+
+    One whose product was lost before the run's end ends once more, then: the last end counts.
+    """
 
     run: str
     unit: str

@@ -41,6 +41,7 @@ class Standing:
         self.running: dict[str, str] = {}
         self.written = self.attempts = self.tried = 0
         self._begun: set[str] = set()
+        self._ended: dict[str, tuple[str, int]] = {}
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._first = self._now = 0.0
         self._waits = ""
@@ -60,15 +61,26 @@ class Standing:
             case UnitTried():
                 self.running.pop(event.unit, None)
             case UnitEnded():
-                self.running.pop(event.unit, None)
-                self.counts[event.verdict.state.value] += 1
-                self.written += written(event.verdict)
-                if event.unit in self._begun:
-                    self._recent.append(event.at)
+                self._end(event)
             case Notice() if not event.minor:
                 self._waits = event.text
         if isinstance(event, UnitStarted | UnitEnded):
             self._waits = ""
+
+    def _end(self, event: UnitEnded) -> None:
+        """Count a unit by how it ended; of one that ends once more, the last end counts."""
+        self.running.pop(event.unit, None)
+        if event.unit in self._ended:
+            before, size = self._ended[event.unit]
+            self.counts[before] -= 1
+            self.counts = +self.counts  # without what is none any more
+            self.written -= size
+        elif event.unit in self._begun:
+            self._recent.append(event.at)
+        state, size = event.verdict.state.value, written(event.verdict)
+        self._ended[event.unit] = state, size
+        self.counts[state] += 1
+        self.written += size
 
     @property
     def done(self) -> int:

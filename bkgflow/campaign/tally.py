@@ -120,6 +120,12 @@ class Tally:
                 word = DURING if unit.digest in self._begun else BEFORE
                 self._keep(unit.digest, Verdict.blocked(word + why))
 
+    def amend(self, now: Callable[[Verdict], Verdict]) -> None:
+        """Take down how units stand at the end whose products did not stay where they were."""
+        for unit, verdict in list(self.verdicts.items()):
+            if (found := now(verdict)) is not verdict:
+                self._keep(unit, found)
+
     def in_order(self) -> tuple[Verdict, ...]:
         """Return the verdicts in the plan's order; every unit must have one."""
         return tuple(self.verdicts[unit.digest] for unit in self.plan.units)
