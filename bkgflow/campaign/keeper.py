@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from bkgflow.clusters.attempts import Attempt
 from bkgflow.verdict import Verdict
 
-__all__ = ["Keeper"]
+__all__ = ["Closed", "Keeper"]
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What became of all that was taken down of a run.
+
+    Attributes
+    ----------
+    trouble : str
+        What is not kept of it, and why; empty where all is.
+    mended : tuple of str
+        What was lost meanwhile and written again.
+    """
+
+    trouble: str = ""
+    mended: tuple[str, ...] = ()
 
 
 class Keeper:
@@ -28,6 +46,6 @@ class Keeper:
     def said(self, words: str) -> None:
         """Take down what was said of the run as a whole."""
 
-    def end(self, stopped: str) -> str:
-        """Take down how the run ended; return what could not be taken down, and why."""
-        return ""
+    def end(self, stopped: str) -> Closed:
+        """Take down how the run ended; return what is kept of it."""
+        return Closed()

@@ -65,6 +65,8 @@ class RunResult:
         Where the result was kept; empty if it was not.
     kept : frozenset of str
         Units that had ended in an earlier run and stay as they are, by the digests of their keys.
+    unkept : str
+        What the ledger does not have of it, and why; empty where it has all.
     """
 
     plan: Plan
@@ -76,6 +78,7 @@ class RunResult:
     notes: tuple[str, ...] = ()
     file: str = ""
     kept: frozenset[str] = frozenset()
+    unkept: str = ""
 
     @property
     def counts(self) -> dict[str, int]:

@@ -277,9 +277,13 @@ def _logged(
             logged.close()
             more = _missing(file, lines)
             result = replace(result, notes=(*result.notes, *more)).store(kept)
-            if trouble := work.keeper.end(result.stopped):
-                log.error("%s", trouble)
-                result = result.noted(trouble)
+            closed = work.keeper.end(result.stopped)
+            for words in closed.mended:
+                log.warning("%s", words)
+                result = result.noted(words)
+            if closed.trouble:
+                log.error("%s", closed.trouble)
+                result = replace(result.noted(closed.trouble), unkept=closed.trouble)
             done.append(result)
             work.caught_up()  # when all is kept: it may take some seconds
             return result

@@ -8,13 +8,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
-from bkgflow.campaign.keeper import Keeper
+from bkgflow.campaign.keeper import Closed, Keeper
+from bkgflow.campaign.ledger.lasting import see_that_it_lasts
 from bkgflow.campaign.ledger.opening import Database, open_database
 from bkgflow.campaign.ledger.reader import Reader
 from bkgflow.campaign.ledger.register import Entry
 from bkgflow.campaign.ledger.rows import Kept, KeptFile, RunRow
 from bkgflow.campaign.ledger.writer import Writer
-from bkgflow.campaign.place import Place
+from bkgflow.campaign.place import PLACE_FILE, Place
 from bkgflow.campaign.resume import Choice, Choices, Resume, choose_units
 from bkgflow.clusters.attempts import Attempt
 from bkgflow.errors import BkgflowError
@@ -101,8 +102,8 @@ class Session(Keeper):
         if choice.more_known:  # checksums of the same inputs, or their times on this disk
             self.writer.keyed(choice.unit)
 
-    def end(self, stopped: str) -> str:
-        """Take down how the run ended, if it began; return what could not be taken down, and why.
+    def end(self, stopped: str) -> Closed:
+        """Take down how the run ended, if it began; return what is kept of it.
 
         Parameters
         ----------
@@ -110,10 +111,24 @@ class Session(Keeper):
             Why it ended; empty where it came to its end.
         """
         if not self.writer.began:
-            return ""
+            return Closed()
         self.writer.end(stopped)
-        problem = self.writer.problem
-        return "" if problem is None else f"the ledger does not have the end of this run: {problem}"
+        problem: BkgflowError | None = self.writer.problem
+        mended: list[str] = []
+        try:
+            mended += self._campaign_again()
+            database, campaign = self.writer.database, self.place.campaign
+            mended += see_that_it_lasts(database, self.plan.output, campaign, self.writer.run)
+        except BkgflowError as error:
+            problem = problem or error
+        words = f"the ledger does not have the end of this run: {problem}" if problem else ""
+        return Closed(words, tuple(mended))
+
+    def _campaign_again(self) -> Iterator[str]:
+        """Write the file again that says where the ledger is, if it was removed."""
+        if Place.found(self.plan.output) is None:
+            self.place.save()
+            yield f"{PLACE_FILE} was removed while the run went on, and was written again"
 
     def begun(self, unit: str) -> None:
         """Take down that a unit begins, by the digest of its key."""

@@ -114,8 +114,10 @@ def finish(result: RunResult, *, pictures: bool, quiet: bool) -> None:
     """Draw what is to be drawn of a result, and end with its exit code."""
     if pictures:
         draw_pictures(result.pairs(), result.plan.output / "pictures", quiet=quiet)
-    if not (result.in_place and result.ok):
-        raise typer.Exit(1 if result.in_place else 2)
+    if not result.in_place or result.unkept:
+        raise typer.Exit(2)
+    if not result.ok:
+        raise typer.Exit(1)
 
 
 def execute(

@@ -25,7 +25,7 @@ from bkgflow.errors import LedgerError, UsageError
 from bkgflow.io.storage.disks import MOUNTS, is_network_disk
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.mirror import own_folder
-from bkgflow.io.storage.sqlite import sqlite
+from bkgflow.io.storage.sqlite import sqlite, which_file
 
 __all__ = ["LEDGER", "Database", "database_of", "open_database"]
 
@@ -60,12 +60,21 @@ class Database:
         What they should know about it.
     logged : bool
         Whether it is a file with a write-ahead log.
+    file : tuple of int, or None
+        Which file that is.
     """
 
     engine: Engine
     where: str
     notes: tuple[str, ...] = ()
     logged: bool = False
+    file: tuple[int, int] | None = None
+
+    @property
+    def replaced(self) -> bool:
+        """Whether another file has its name now."""
+        known = (None, self.file)  # one that was removed is not there
+        return self.file is not None and which_file(Location.of(self.where)) not in known
 
     def close(self) -> None:
         """Give up every connection.
@@ -160,7 +169,9 @@ def open_database(url: URL, *, write: bool, mounts: Path = MOUNTS) -> Database:
     except BaseException:
         engine.dispose()
         raise
-    return Database(engine, where, tuple(notes), logged=local and write and not network)
+    logged = local and write and not network
+    file = which_file(Location.of(where)) if logged else None
+    return Database(engine, where, tuple(notes), logged, file)
 
 
 def _sqlite(path: str, *, write: bool, network: bool) -> Engine:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 
 from bkgflow.io.storage.location import Location
 
-__all__ = ["sqlite"]
+__all__ = ["forget_log", "sqlite", "which_file"]
 
 
 def sqlite(location: Location, *, write: bool, patience: float) -> sqlite3.Connection:
@@ -39,3 +40,25 @@ def sqlite(location: Location, *, write: bool, patience: float) -> sqlite3.Conne
 
 def _connected(name: str, patience: float) -> sqlite3.Connection:
     return sqlite3.connect(name, uri=True, timeout=patience, check_same_thread=False)
+
+
+def which_file(location: Location) -> tuple[int, int] | None:
+    """Return what tells an open file from another of its name; None where none can be seen.
+
+    SQLite goes on with the file that it has opened.
+    """
+    try:
+        found = location.path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def forget_log(location: Location) -> None:
+    """Take the write-ahead log away from beside a database whose own file is gone.
+
+    SQLite would put what is in it into the next file of that name.
+    """
+    for end in ("-wal", "-shm"):
+        with suppress(OSError):
+            location.path.with_name(f"{location.name}{end}").unlink()
