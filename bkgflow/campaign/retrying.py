@@ -59,10 +59,10 @@ def submit_again(asked: Asked, *, capture: bool = False) -> subprocess.Completed
     UsageError
         If that folder is not there any more: paths of the command may count from there.
     """
-    words = (*COMMAND, "submit", "--retry-failed", *asked.again[1:])
+    command, *words = asked.again
     try:
         return subprocess.run(
-            words,
+            (*COMMAND, "submit", "--retry-failed", *words),
             cwd=asked.folder or None,
             env=same_python(),
             capture_output=capture,
@@ -75,5 +75,5 @@ def submit_again(asked: Asked, *, capture: bool = False) -> subprocess.Completed
             file=asked.folder,
             value=problem.strerror,
             cure="Give the command again, from a folder where its paths are right: "
-            f"{shlex.join(('bkgflow', *asked.again, '--retry-failed'))}",
+            f"{shlex.join(('bkgflow', command, '--retry-failed', *words))}",
         ) from None

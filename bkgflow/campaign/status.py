@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -286,13 +287,14 @@ def _standing(latest: RunRow, counts: Mapping[str, int], stopped: str, *, going:
 def _words(
     state: Standing, latest: RunRow, stopped: str, begun: int, go_on: str, output: str
 ) -> str:
-    again = f"go on with: {go_on}" if go_on else f"go on with: bkgflow retry {output}"
+    once_more = f"bkgflow retry {shlex.quote(output)}"
+    again = f"go on with: {go_on or once_more}"
     match state:
         case Standing.RUNNING | Standing.QUEUED:
             return "its run goes on"
         case Standing.DIED:
             flight = f"{begun:,} {'unit' if begun == 1 else 'units'} in flight"
-            retry = f", or bkgflow retry {output}" if go_on else ""
+            retry = f", or {once_more}" if go_on else ""
             return f"its driver ({latest.owner.words}) died, {flight}; {again}{retry}"
         case Standing.STOPPED:
             return f"its run ended early: {stopped}; {again}"
@@ -301,7 +303,7 @@ def _words(
         case Standing.COMPLETE:
             return "everything is done"
         case Standing.FAILED:
-            return f"some units went wrong; when that is mended, bkgflow retry {output}"
+            return f"some units went wrong; when that is mended, {once_more}"
 
 
 def _rate(figures: Figures, until: float | None, *, going: bool) -> float | None:

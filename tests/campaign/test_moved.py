@@ -129,6 +129,6 @@ def test_retry_without_the_folder_of_the_command_says_the_command(folder, out, t
     here.rmdir()
     code, _, said = command("retry", out)
     assert code == 2 and f"bkgflow: {here}: The folder in which the command" in said
-    assert f"bkgflow run {program} --output {out} --cluster threads" in said
+    assert f"bkgflow run --retry-failed {program} --output {out} --cluster threads" in said
     with pytest.raises(UsageError, match="must be there to retry it"):
         bkgflow.Campaign.open(out).retry()

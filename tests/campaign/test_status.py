@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -205,6 +206,24 @@ def test_the_command_that_goes_on_can_be_pasted():
     assert without_passwords(given) == (
         "--ledger", "postgresql://ada@host/db", "--cluster=tcp://host:8786",
     )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_folder_with_a_space_in_its_name_can_be_pasted(campaign):
+    named = campaign.rename(campaign.parent / "my 'out'")
+    of_all = {
+        "stopped": (update(runs).values(stopped="by Ctrl-C"),),
+        "died": (update(runs).values(ended=None, stopped=None),),
+        "failed": (
+            update(runs).values(ended=time.time()),
+            update(units).values(state="FAILED"),
+        ),
+    }
+    for state, statements in of_all.items():
+        change(named, *((each,) for each in statements))
+        found = status_of(Location.of(named))
+        assert found.state == state
+        assert found.words.endswith(f"bkgflow retry {shlex.quote(str(named))}")
 
 
 @pytest.mark.slow
