@@ -159,6 +159,7 @@ def test_relative_paths_count_from_the_working_folder(tmp_path, monkeypatch):
     assert Location.of("a.fits") == Location.of(Path("a.fits")) == Location(f"{tmp_path}/a.fits")
     assert Location.of("./b/../a.fits").url == f"{tmp_path}/b/../a.fits"
     assert Location.of(f"file://{tmp_path}/a.fits") == Location.of("a.fits")
+    assert Location.of(f"local://{tmp_path}/a.fits") == Location.of("a.fits")
     assert Location("model.fits").parent / "cat.ecsv" == Location.of("cat.ecsv")
     assert Path(Location.of("a.fits")) == Location.of("a.fits").path == tmp_path / "a.fits"
 

@@ -43,7 +43,8 @@ else:
     PathLike = str | os.PathLike  # a parameterized class is none that isinstance takes
 """What users name a file by: a path, a URL, a `Location`."""
 
-LOCAL = "file://"
+LOCAL = ("file://", "local://")
+"""How URLs of this machine's files begin: they are paths."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -71,7 +72,7 @@ class Location:
             return where
         text = os.fspath(as_given(where))
         if text.startswith(LOCAL):
-            text = text.removeprefix(LOCAL)
+            text = text.partition("://")[2]
         if text.startswith("~"):  # --output=~/products: the shell leaves it as it is
             text = os.path.expanduser(text)  # noqa: PTH111 - an unknown user is no error
         if "://" in text:

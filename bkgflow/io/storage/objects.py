@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -21,7 +22,7 @@ from uuid import uuid4
 from bkgflow.errors import OutputError
 from bkgflow.io.storage.refused import not_writable
 from bkgflow.io.storage.remote import Remote
-from bkgflow.io.storage.told import Answer
+from bkgflow.io.storage.told import Answer, version_of
 from bkgflow.io.storage.unwell import ChangedError
 from bkgflow.io.storage.web import is_web
 
@@ -30,6 +31,7 @@ __all__ = [
     "CHECKSUM",
     "Head",
     "abort_uploads",
+    "copy",
     "digest_of",
     "fetch",
     "head",
@@ -55,6 +57,12 @@ AT_ONCE = 4
 
 TOKEN, CHECKSUM = "bkgflow-draft", "bkgflow-checksum"
 """Names of an object's own metadata: which draft it was, and the checksum of its bytes."""
+
+MOST_SUMS = 1 << 10
+
+_sums: OrderedDict[str, tuple[str, str]] = OrderedDict()
+"""What this process has put into stores whose objects have no metadata of their own: by URL, the
+version and its checksum. It is asked for when an object has just appeared."""
 
 CHANGED_RULE = "A product must not be written over what somebody else has written meanwhile"
 
@@ -84,10 +92,10 @@ def head(remote: Remote) -> Head | None:
             found = remote.info()
             if found["type"] != "file":
                 return None
-            version = remote.version()
+            version = version_of(found)  # as it is now, whatever a listing has said before
             name = version.etag or f"{version.size}-{version.mtime_ns}"
             age = datetime.now(UTC).timestamp() - version.mtime_ns / 1e9
-            return Head(name, version.size, max(0.0, age), {})
+            return Head(name, version.size, max(0.0, age), _words_of(remote.url, name))
         answer = remote.ask(lambda: remote.explained(lambda: remote.s3("head_object")))
     except FileNotFoundError:
         return None
@@ -129,7 +137,9 @@ def put(remote: Remote, data: bytes, before: str | None = ANY, checksum: str = "
         What else the store says.
     """
     if not remote.is_s3:
-        return _put_plainly(remote, data, before)
+        etag = _put_plainly(remote, data, before)
+        _remember(remote.url, etag, checksum)
+        return etag
     words = {TOKEN: uuid4().hex, CHECKSUM: checksum}
 
     def once() -> str:
@@ -148,6 +158,28 @@ def _own(remote: Remote, token: str, call: Callable[[], str]) -> str:
         if found is not None and found.words.get(TOKEN) == token:
             return found.etag
         raise
+
+
+def _words_of(url: str, etag: str) -> dict[str, str]:
+    known, checksum = _sums.get(url, ("", ""))
+    return {CHECKSUM: checksum} if checksum and known == etag else {}
+
+
+def _remember(url: str, etag: str, checksum: str) -> None:
+    if checksum:
+        _sums.pop(url, None)
+        _sums[url] = etag, checksum
+    while len(_sums) > MOST_SUMS:
+        with suppress(KeyError):  # another thread was faster
+            _sums.popitem(last=False)
+
+
+def copy(one: Remote, other: Remote) -> None:
+    """Have the store copy an object within itself, with what it says of it."""
+    other.ask(lambda: other.system.cp_file(one.path, other.path))
+    if not other.is_s3 and (said := head(one)) and CHECKSUM in said.words:
+        there = head(other)
+        _remember(other.url, there.etag if there else "", said.words[CHECKSUM])
 
 
 def _condition(before: str | None) -> dict[str, str]:

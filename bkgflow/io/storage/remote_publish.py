@@ -124,7 +124,7 @@ def _put_folder(scratch: Path, to: Location, run: str, home: Location | None) ->
             if name in TOP:
                 for gone in old - set(names):
                     Remote.of((to / gone).url).remove()
-            _copy(stage / name, to / name)
+            objects.copy(Remote.of((stage / name).url), Remote.of((to / name).url))
     finally:
         for name in names:
             with suppress(Exception):  # the next run takes away what is left
@@ -133,12 +133,6 @@ def _put_folder(scratch: Path, to: Location, run: str, home: Location | None) ->
 
 def _put_into(file: Path, to: Location, checksum: str) -> None:
     objects.put_file(Remote.of(to.url), file, objects.ANY, checksum)
-
-
-def _copy(one: Location, other: Location) -> None:
-    """Have the store copy an object within itself."""
-    source, target = Remote.of(one.url), Remote.of(other.url)
-    target.ask(lambda: target.system.cp_file(source.path, target.path))
 
 
 def check_puts(probe: Location) -> None:
