@@ -16,13 +16,16 @@ from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import write_text
 from bkgflow.io.storage.refused import asking_about
 
-__all__ = ["PLACE_FILE", "Place", "open_campaign"]
+__all__ = ["PLACE_FILE", "UNREAD", "Place", "open_campaign"]
 
 PLACE_FILE = "bkgflow-campaign.json"
 """Name of that file."""
 
 LAYOUT = 1
 """Of that file."""
+
+UNREAD = "A campaign's file must be readable"
+"""The rule that one breaks which is there, or may be, and cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,25 +57,16 @@ class Place:
         Raises
         ------
         LedgerError
-            If the file that says so is damaged, may not be read, or is of a newer layout.
+            If the file that says so is damaged, of a newer layout, or there and cannot be read.
         StorageError
             If the store of the folder does not say whether there is one.
         """
         file = output / PLACE_FILE
+        raw = _read(file)
+        if raw is None:
+            return None
         try:
-            text = file.read_text()
-        except FileError as problem:
-            with asking_about(output.url):
-                if output.is_local or not file.exists():
-                    return None
-            raise LedgerError(
-                "A campaign's file must be readable",
-                file=file,
-                value=problem.value,
-                cure="Check the URL and the permissions",
-            ) from None
-        try:
-            parts = json.loads(text)
+            parts = json.loads(raw)
             if parts["layout"] > LAYOUT:
                 raise LedgerError(
                     f"A campaign's file must be of layout {LAYOUT} or older",
@@ -143,6 +137,28 @@ class Place:
             "created": self.created,
         }
         write_text(self.output / PLACE_FILE, json.dumps(parts, indent=1))
+
+
+def _read(file: Location) -> bytes | None:
+    """Return what is in a campaign's file; None only where the storage says that there is none.
+
+    One that cannot be read for another reason may be there: without it a campaign would be
+    replaced by a new one.
+    """
+    try:
+        return file.read_bytes()
+    except FileError as error:
+        said = error.value
+    with asking_about(file.parent.url):
+        if not file.exists():
+            return None
+    raise LedgerError(
+        UNREAD,
+        file=file,
+        value=said,
+        cure="See that its disk or its store answers and lets you read it, then do the same again; "
+        "nothing was written",
+    )
 
 
 def _told(output: Location, ledger: str) -> str:

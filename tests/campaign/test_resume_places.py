@@ -65,6 +65,19 @@ def test_a_lost_file_of_the_campaign_costs_at_most_its_knowledge(file, plain):
     assert plain.done() == []
 
 
+@pytest.mark.parametrize("damage", [b"", b"\xff\xfe{}", "folder"])
+def test_a_file_of_the_campaign_that_cannot_be_read_is_not_replaced(damage, plain):
+    file = plain.out / PLACE_FILE
+    before = file.rename(plain.out.parent / "kept")
+    file.mkdir() if damage == "folder" else file.write_bytes(damage)
+    with pytest.raises(LedgerError, match="campaign's file must be") as caught:
+        plain.run()
+    assert caught.value.file == str(file)
+    file.rmdir() if damage == "folder" else file.unlink()
+    before.rename(file)
+    assert plain.done() == []
+
+
 def test_a_copy_of_a_folder_with_its_ledger_in_it_is_a_campaign_of_its_own(plain, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(plain.out, copy)

@@ -8,7 +8,7 @@ import pytest
 from astropy.io import fits
 
 import bkgflow
-from bkgflow.errors import BkgflowError, FileError, StorageError
+from bkgflow.errors import BkgflowError, FileError, OutputError, StorageError
 from bkgflow.graph.guard import Patience, guarded
 from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.storage import unwell
@@ -126,3 +126,26 @@ def test_a_store_that_swallows_every_request_is_not_asked_for_minutes(monkeypatc
         unwell.persistently(ask, "s3://far/away", patience)
     assert now[0] - before > 40.0
     unwell.persistently(lambda: "there again", "s3://far/away", patience)
+
+
+@pytest.mark.parametrize("file", ["bkgflow-campaign.json", ".bkgflow-lock"])
+def test_a_campaign_that_cannot_be_read_just_now_is_not_replaced(store, hasty, tmp_path, file):
+    write_program(tmp_path / "p")
+    url, out = store.upload(tmp_path / "p", "prog"), f"{store.url}/out"
+    plan = bkgflow.plan(url, out)
+    assert bkgflow.run(plan, "threads").ok
+    before = store.get("out/bkgflow-campaign.json")
+    store.proxy.fault = lambda request, number: "throttle" if file in request.path else ""
+    asked = {
+        "run": lambda: bkgflow.run(plan, "threads"),
+        "rebuild": lambda: bkgflow.rebuild(out, anew=True),
+        "verify": lambda: bkgflow.verify(out),
+        "status": lambda: bkgflow.Campaign.open(out),
+    }
+    for name, ask in asked.items():
+        with pytest.raises(OutputError, match="SlowDown") as caught:
+            ask()
+        assert file in caught.value.file or name in ("run", "rebuild")
+    store.proxy.fault = lambda request, number: ""
+    assert store.get("out/bkgflow-campaign.json") == before
+    assert len(bkgflow.run(plan, "threads").kept) == 3

@@ -12,7 +12,7 @@ from bkgflow.campaign.compute import new_run
 from bkgflow.campaign.ledger.opening import Database, open_database
 from bkgflow.campaign.ledger.reader import Reader, campaigns_in
 from bkgflow.campaign.ledger.restore import WHY, Product, restore
-from bkgflow.campaign.place import PLACE_FILE, Place
+from bkgflow.campaign.place import PLACE_FILE, UNREAD, Place
 from bkgflow.errors import LedgerError, UsageError
 from bkgflow.io.storage.beside import put_beside
 from bkgflow.io.storage.location import Location, PathLike
@@ -123,7 +123,7 @@ def _place(folder: Location, ledger: str, kept: list[Location], *, anew: bool) -
     try:
         return Place.of(folder, ledger)
     except LedgerError as error:
-        if error.rule.startswith(KEEP) and not anew:
+        if error.rule == UNREAD or (error.rule.startswith(KEEP) and not anew):
             raise
         kept += put_beside(folder / PLACE_FILE, "damaged")
         return Place.of(folder, ledger)
