@@ -145,9 +145,16 @@ class Asked:
 
     def words(self, here: str) -> str:
         """Return the command that goes on, to be pasted into a shell in some folder."""
+        return self._pasted(self.again, here)
+
+    def anew(self, only: str, here: str) -> str:
+        """Return the command that does anew what fits a pattern, likewise."""
+        return self._pasted((*self.again[:1], "--fresh", PART, only, *self.again[1:]), here)
+
+    def _pasted(self, asked: Iterable[str], here: str) -> str:
         if not self.command:
             return ""
-        words = shlex.join(("bkgflow", *self.again))
+        words = shlex.join(("bkgflow", *asked))
         return words if self.folder in {"", here} else f"cd {shlex.quote(self.folder)} && {words}"
 
 

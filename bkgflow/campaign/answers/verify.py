@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bkgflow.campaign.answers.asked import Tell, asked, is_own, running, side_by_side
+from bkgflow.campaign.answers.cures import Cures
 from bkgflow.campaign.answers.wanted import still_wanted
 from bkgflow.campaign.ledger.rows import Kept, KeptFile
 from bkgflow.errors import FileError, InputError
@@ -27,8 +28,6 @@ __all__ = ["Checked", "Verified", "verify"]
 
 WRITTEN = {State.COMPLETE, State.SKIPPED, State.FAILED}
 """States of units that have a product."""
-
-AGAIN = "Do it again: bkgflow run, with the program and the output folder of before"
 
 COLUMNS = ("file", "unit", "good", "why", "cure", "size", "checksum")
 
@@ -117,7 +116,7 @@ class Verified:
         total = many(len(self.files), "file")
         yield f"{good:,} of {total} {verbs[0]} {how} {verbs[1]}: {self.output}"
         for each in self.wrong:
-            yield f"{each.file}: {each.why}. {each.cure}."
+            yield f"{each.file}: {each.why}. {each.cure}"  # a command may be pasted: no full stop
         if self.unknown:
             yield f"{many(len(self.unknown), 'file')} that the ledger does not know:"
         for name in self.unknown:
@@ -142,12 +141,13 @@ def verify(output: PathLike, *, quick: bool = False, tell: Tell | None = None) -
     with asked(folder) as reader:
         units = reader.units(all_of_them=True)
         wanted = still_wanted(units, {each.unit for each in reader.units()})
-        look = _Look(folder, _stamps(folder, units), quick, wanted)
+        cures = Cures.of(reader, wanted)
+        look = _Look(folder, _stamps(folder, units), quick, cures)
         files = _looked_at(look, units, tell)
         wrong = {each.unit for each in files if not each.good}
         if goes_on and wrong:  # a unit may have been done anew since the ledger was read
             now = [unit for unit in reader.units(*sorted(wrong)) if unit.unit in wrong]
-            again = _looked_at(_Look(folder, _stamps(folder, now), quick, wanted), now)
+            again = _looked_at(_Look(folder, _stamps(folder, now), quick, cures), now)
             files = [*(each for each in files if each.unit not in wrong), *again]
     known = {each.file for each in files}
     unknown = [name for name in sorted(look.there) if name not in known and not is_own(name)]
@@ -161,7 +161,7 @@ def _stamps(folder: Location, units: list[Kept]) -> dict[str, Stamp]:
 def _looked_at(look: _Look, units: list[Kept], tell: Tell | None = None) -> list[Checked]:
     work: list[tuple[Kept, KeptFile | None]] = []
     for unit in units:
-        if not unit.files and unit.state in WRITTEN and unit.unit in look.wanted:
+        if not unit.files and unit.state in WRITTEN and unit.unit in look.cures.wanted:
             work.append((unit, None))
         work += [(unit, each) for each in unit.files if not look.cleaned(unit, each)]
     return side_by_side(look.checked, work, tell)
@@ -172,24 +172,25 @@ class _Look:
     output: Location
     there: Mapping[str, Stamp]
     quick: bool
-    wanted: Set[str]
+    cures: Cures
 
     def cleaned(self, unit: Kept, file: KeptFile) -> bool:
         """Whether a file is gone that nobody wants: of no unit any more, or of an older version."""
         if file.file in self.there:
             return False
         newer = file.digest != unit.digest and any(f.digest == unit.digest for f in unit.files)
-        return unit.unit not in self.wanted or newer
+        return unit.unit not in self.cures.wanted or newer
 
     def checked(self, work: tuple[Kept, KeptFile | None]) -> Checked:
         """Return how a file of a unit is."""
         unit, file = work
         if file is None:
             why = f"the unit is {unit.state}, and the ledger has no product of it"
-            return Checked(unit.unit, unit.unit, -1, "", why, AGAIN)
+            return Checked(unit.unit, unit.unit, -1, "", why, self.cures.cure(unit, None, None))
         why, checksum = self._wrong(file)
-        size = self.there[file.file].size if file.file in self.there else -1
-        return Checked(file.file, unit.unit, size, checksum, why, AGAIN if why else "")
+        now = self.there.get(file.file)
+        cure = self.cures.cure(unit, file, now) if why else ""
+        return Checked(file.file, unit.unit, now.size if now else -1, checksum, why, cure)
 
     def _wrong(self, file: KeptFile) -> tuple[str, str]:
         """Return what is wrong with a file, and its checksum where it was read."""
