@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import glob
+import re
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
@@ -64,7 +64,7 @@ class Cures:
         asked = self.asked.get(unit.run)
         if asked is None or (not asked.command and not asked.plan and known):
             asked = known[-1] if known else Asked()
-        only = glob.escape(unit.unit)
+        only = re.sub(r"([*?[])", r"[\1]", unit.unit)  # a name, no pattern
         if command := asked.anew(only, str(working_folder())):
             return f"{ANEW}: {command}"
         return f"{ANEW}: bkgflow.run(plan, fresh=True, only=[{only!r}])"
