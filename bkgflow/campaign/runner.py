@@ -18,7 +18,7 @@ from bkgflow.campaign.resume import Resume
 from bkgflow.campaign.session import Session, open_session
 from bkgflow.campaign.signals import Stopped, deferred, stoppable
 from bkgflow.campaign.single import compile_for, kinds_of, writer_for
-from bkgflow.campaign.store import listed, prepare_store
+from bkgflow.campaign.store import answering, listed, prepare_store
 from bkgflow.campaign.tally import announcer
 from bkgflow.clusters.base import Cluster, Configured
 from bkgflow.clusters.executor import POLICY, Executor
@@ -87,8 +87,8 @@ def run_campaign(
     RunError
         If there is no worker, or the cluster goes away before the run begins.
     OutputError
-        If another run holds the folder, the products do not fit on its disk, or the log cannot
-        be written.
+        If another run holds the folder, the products do not fit on its disk, their store does
+        not answer, or the log cannot be written.
     KeyboardInterrupt
         If that stopped it, after the result was kept.
     SystemExit
@@ -97,6 +97,7 @@ def run_campaign(
     run = new_run()
     with (
         stoppable(),
+        answering(plan),
         hold(plan.output, run) as before,
         cancelable(plan.output, run) as heed,
         closing(Audience(listeners)) as audience,

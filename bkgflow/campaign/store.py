@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from bkgflow.campaign.log import log
 from bkgflow.campaign.result import RunResult
-from bkgflow.errors import OutputError
+from bkgflow.errors import OutputError, StorageError
 from bkgflow.planning.plan import Plan
 
-__all__ = ["listed", "prepare_store"]
+__all__ = ["answering", "listed", "prepare_store"]
+
+
+@contextmanager
+def answering(plan: Plan) -> Iterator[None]:
+    """See that the store of a plan can be asked what it holds, before anything is begun.
+
+    Raises
+    ------
+    StorageError
+        If it does not answer.
+    """
+    store = plan.outputs.store
+    try:
+        if store is not None and not store.is_local:
+            store.exists()
+    except OSError as problem:
+        raise StorageError(
+            "The store of the products must say what it holds",
+            file=store,
+            value=problem.strerror or problem,
+            cure="Correct its URL, its endpoint or its credentials (AWS_ENDPOINT_URL, "
+            "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, or fsspec's configuration)",
+        ) from problem
+    yield
 
 
 def prepare_store(plan: Plan) -> None:

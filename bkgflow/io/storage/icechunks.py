@@ -12,7 +12,7 @@ import fcntl
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING
 
 from bkgflow.errors import UsageError
 from bkgflow.io.storage.many_files import METADATA
-from bkgflow.io.storage.reached import ICECHUNK, s3_options
+from bkgflow.io.storage.reached import ICECHUNK
+from bkgflow.io.storage.s3_settings import S3Settings, credentials_of, s3_settings
 from bkgflow.io.storage.unwell import ChangedError
 
 if TYPE_CHECKING:
-    from icechunk import IcechunkStore, Repository, Session, Storage
+    from icechunk import IcechunkStore, Repository, S3StaticCredentials, Session, Storage
 
 __all__ = [
     "asking",
@@ -97,39 +98,60 @@ def check_installed(url: str) -> None:
         )
 
 
-def _storage(root: str) -> Storage:
-    """Return where a repository lies, with the credentials that the environment has."""
+def _storage(root: str, how: S3Settings | None) -> Storage:
+    """Return where a repository lies; in a bucket, with what says how S3 is reached."""
     import icechunk
 
     # It would warn, each time, that commits to a disk are not safe: they are made one by one here.
     icechunk.set_logs_filter(os.environ.get("ICECHUNK_LOG") or "error")
-    if "://" not in root:
+    if how is None:
         return icechunk.local_filesystem_storage(root)
     bucket, _, prefix = root.partition("://")[2].partition("/")
-    said = os.environ
-    endpoint = said.get("AWS_ENDPOINT_URL_S3") or said.get("AWS_ENDPOINT_URL")
-    anonymous = bool(s3_options().get("anon"))
+    given = bool(how.key and how.secret) and not how.anonymous
+    profile = how.profile if not given and not how.anonymous else ""
     return icechunk.s3_storage(
         bucket=bucket,
         prefix=prefix,
-        region=said.get("AWS_REGION") or said.get("AWS_DEFAULT_REGION"),
-        endpoint_url=endpoint,
-        allow_http=bool(endpoint and endpoint.startswith("http://")),
-        force_path_style=bool(endpoint),
-        anonymous=anonymous or None,
-        from_env=None if anonymous else True,
+        region=how.region or None,
+        endpoint_url=how.endpoint or None,
+        allow_http=how.endpoint.startswith("http://"),
+        force_path_style=how.path_style,
+        access_key_id=how.key if given else None,
+        secret_access_key=how.secret if given else None,
+        session_token=(how.token or None) if given else None,
+        anonymous=how.anonymous or None,
+        get_credentials=partial(_credentials, profile) if profile else None,
+        from_env=None if given or profile or how.anonymous else True,
+        requester_pays=how.pays,
     )
 
 
+def _credentials(profile: str) -> S3StaticCredentials:
+    """Return what a profile has now; icechunk asks again when it needs them again."""
+    from icechunk import S3StaticCredentials
+
+    key, secret, token = credentials_of(profile)
+    return S3StaticCredentials(key, secret, token or None)
+
+
+def _how(root: str) -> S3Settings | None:
+    """Return how a repository is reached; None on a disk."""
+    return s3_settings() if "://" in root else None
+
+
 @lru_cache(maxsize=16)
-def _repository(root: str) -> Repository:
+def _opened(root: str, how: S3Settings | None) -> Repository:
     """Open a repository, which a process does once; `FileNotFoundError` where there is none."""
     import icechunk
 
-    storage = _storage(root)
+    storage = _storage(root, how)
     if not icechunk.Repository.exists(storage):
         raise FileNotFoundError(errno.ENOENT, "no repository of icechunk", f"{ICECHUNK}{root}")
     return icechunk.Repository.open(storage)
+
+
+def _repository(root: str) -> Repository:
+    return _opened(root, _how(root))
 
 
 @contextmanager
@@ -213,7 +235,7 @@ def commit_root(url: str, attributes: Mapping[str, object]) -> None:
     with asking(url):
         import icechunk
 
-        repository = icechunk.Repository.open_or_create(_storage(root))
+        repository = icechunk.Repository.open_or_create(_storage(root, _how(root)))
         session = repository.writable_session(BRANCH)
         if not sync(session.store.exists(METADATA)):
             zarr.create_group(session.store, attributes=dict(attributes))

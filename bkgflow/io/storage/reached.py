@@ -15,7 +15,16 @@ from bkgflow.errors import UsageError
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-__all__ = ["AT_ONCE", "ICECHUNK", "S3", "check_url", "forget_stores", "s3_options", "system_of"]
+__all__ = [
+    "AT_ONCE",
+    "ICECHUNK",
+    "S3",
+    "check_url",
+    "forget_stores",
+    "s3_options",
+    "s3_said",
+    "system_of",
+]
 
 S3 = ("s3", "s3a")
 
@@ -95,7 +104,12 @@ def forget_stores() -> None:
     """Ask the environment and the usual files anew how stores are reached."""
     import fsspec
 
+    from bkgflow.io.storage.s3_settings import s3_settings
+
     s3_options.cache_clear()
+    s3_settings.cache_clear()
+    for scheme in S3:
+        fsspec.config.conf.pop(scheme, None)
     fsspec.config.set_conf_files(str(Path.home() / ".config" / "fsspec"), fsspec.config.conf)
     fsspec.config.set_conf_env(fsspec.config.conf)
     if (known := fsspec.registry.get("s3")) is not None:
@@ -115,17 +129,23 @@ def _close(system: AbstractFileSystem) -> None:
             asking.sync(system._s3.close(), timeout=2)
 
 
+def s3_said() -> dict[str, Any]:
+    """Return what fsspec's configuration says of S3: that of its environment and of its files."""
+    from fsspec.config import conf
+
+    return {name: value for scheme in S3 for name, value in conf.get(scheme, {}).items()}
+
+
 @cache
 def s3_options() -> dict[str, Any]:
     """Return how s3fs is made: as fsspec's configuration says, and else anonymously or not."""
-    from fsspec.config import conf
-
-    said: Mapping[str, Any] = conf.get("s3", {})
+    said = s3_said()
     options: dict[str, Any] = {
         "config_kwargs": {**CONFIG, **said.get("config_kwargs", {})},
         "use_listings_cache": False,
     }
-    if not ({"anon", "key", "username", "profile", "session"} & set(said)):
+    named = {*said, *said.get("client_kwargs", {})}
+    if not ({"anon", "key", "username", "profile", "session", "aws_access_key_id"} & named):
         options["anon"] = not _has_credentials()
     elif isinstance(anonymous := said.get("anon"), str):  # as the environment has it
         options["anon"] = anonymous.strip().lower() in {"1", "true", "yes", "on"}

@@ -26,15 +26,15 @@ def make_store(store: Location, output: Location) -> None:
     """
     import zarr
 
-    if holds_product(store):
-        raise OutputError(
-            "A store must be a zarr group of products",
-            file=store,
-            value="one product",
-            cure="Give another path (--store)",
-        )
     said = {"title": store.name, "source": "bkgflow"}
     try:
+        if holds_product(store):
+            raise OutputError(
+                "A store must be a zarr group of products",
+                file=store,
+                value="one product",
+                cure="Give another path (--store)",
+            )
         if is_icechunk(store.url):
             commit_root(store.url, said)
             return
