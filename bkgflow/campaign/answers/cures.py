@@ -11,6 +11,7 @@ from bkgflow.campaign.ledger.reader import Reader
 from bkgflow.campaign.ledger.rows import Kept, KeptFile
 from bkgflow.io.storage.handed import working_folder
 from bkgflow.io.storage.identity import Stamp
+from bkgflow.io.storage.location import Location
 from bkgflow.verdict import State
 
 __all__ = ["Cures"]
@@ -38,9 +39,10 @@ class Cures:
     wanted: Set[str]
 
     @classmethod
-    def of(cls, reader: Reader, wanted: Set[str]) -> Cures:
-        """Return those of a campaign whose ledger is open."""
-        return cls({each.run: Asked.from_dict(each.asked) for each in reader.runs()}, wanted)
+    def of(cls, reader: Reader, output: Location, wanted: Set[str]) -> Cures:
+        """Return those of a campaign whose ledger is open, in the folder where it lies now."""
+        runs = reader.runs()
+        return cls({each.run: Asked.from_dict(each.asked).into(output) for each in runs}, wanted)
 
     def cure(self, unit: Kept, file: KeptFile | None, now: Stamp | None) -> str:
         """Return what mends a file of a unit that is wrong.

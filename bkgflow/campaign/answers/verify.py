@@ -141,7 +141,7 @@ def verify(output: PathLike, *, quick: bool = False, tell: Tell | None = None) -
     with asked(folder) as reader:
         units = reader.units(all_of_them=True)
         wanted = still_wanted(units, {each.unit for each in reader.units()})
-        cures = Cures.of(reader, wanted)
+        cures = Cures.of(reader, folder, wanted)
         look = _Look(folder, _stamps(folder, units), quick, cures)
         files = _looked_at(look, units, tell)
         wrong = {each.unit for each in files if not each.good}
