@@ -164,7 +164,12 @@ def clean(output: PathLike, *, yes: bool = False, keep_products: bool = False) -
 
 
 def rebuild(
-    output: PathLike, *, ledger: PathLike = "", anew: bool = False, tell: Tell | None = None
+    output: PathLike,
+    *,
+    ledger: PathLike = "",
+    store: PathLike = "",
+    anew: bool = False,
+    tell: Tell | None = None,
 ) -> Rebuilt:
     """Make a campaign's ledger again from its products, where it is lost or damaged.
 
@@ -177,6 +182,8 @@ def rebuild(
         The campaign's output folder; it is held meanwhile, as by a run.
     ledger : path or URL, optional
         Where the ledger is to be, if not where it was.
+    store : path or URL, optional
+        A zarr store that products lie in, where nothing in the folder says so.
     anew : bool
         Make it again although there is one that is whole, or of a newer version.
     tell : callable, optional
@@ -193,11 +200,12 @@ def rebuild(
     UsageError
         If there is no such folder.
     LedgerError
-        If the ledger is of a newer version, or its database does not answer.
+        If the ledger is of a newer version, or its database does not answer; or if none of the
+        products is there that the last run has written.
     OutputError
-        If a run holds the folder, or it cannot be written to.
+        If a run holds the folder, or it cannot be written to; or if a store does not answer.
     """
-    return rebuilding.rebuild(output, ledger=ledger, anew=anew, tell=tell)
+    return rebuilding.rebuild(output, ledger=ledger, store=store, anew=anew, tell=tell)
 
 
 def diff(

@@ -15,6 +15,7 @@ from bkgflow.errors import FileError, LedgerError
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import write_text
 from bkgflow.io.storage.refused import asking_about
+from bkgflow.io.storage.space import name_in
 
 __all__ = ["PLACE_FILE", "UNREAD", "Place", "open_campaign"]
 
@@ -38,12 +39,16 @@ class Place:
         Its id, of 12 hexadecimal digits.
     ledger : str
         Where its ledger is, if not in the output folder: a path, or a URL without a password.
+    stores : tuple of str
+        The stores that its products were put into, by the names that the output folder has for
+        them: nothing else finds products that lie elsewhere.
     """
 
     output: Location
     campaign: str
     ledger: str = ""
     created: float = 0.0
+    stores: tuple[str, ...] = ()
 
     @property
     def database(self) -> URL:
@@ -74,7 +79,9 @@ class Place:
                     value=parts["layout"],
                     cure="Use the newer bkgflow that wrote it, or give another output folder",
                 )
-            return cls(output, str(parts["campaign"]), str(parts["ledger"]), parts["created"])
+            campaign, ledger = str(parts["campaign"]), str(parts["ledger"])
+            stores = tuple(map(str, parts.get("stores", ())))
+            return cls(output, campaign, ledger, parts["created"], stores)
         except (ValueError, KeyError, TypeError) as problem:
             raise LedgerError(
                 "A campaign's file must be JSON that bkgflow wrote",
@@ -93,8 +100,14 @@ class Place:
         told = _told(output, ledger)
         if found is not None and (not ledger or told == found.ledger):
             return found
-        campaign = found.campaign if found else uuid4().hex[:12]
-        return cls(output, campaign, told, found.created if found else time.time())
+        if found is not None:
+            return replace(found, ledger=told)
+        return cls(output, uuid4().hex[:12], told, time.time())
+
+    def with_stores(self, *stores: Location | None) -> Place:
+        """Return the campaign with more stores."""
+        names = {name_in(self.output, each) for each in stores if each is not None}
+        return replace(self, stores=tuple(sorted({*self.stores, *names})))
 
     def in_database(self, database: Database) -> Place:
         """Return the campaign as a ledger in its own folder knows it, where this file was lost."""
@@ -135,6 +148,7 @@ class Place:
             "campaign": self.campaign,
             "ledger": self.ledger,
             "created": self.created,
+            "stores": self.stores,
         }
         write_text(self.output / PLACE_FILE, json.dumps(parts, indent=1))
 

@@ -194,7 +194,7 @@ def open_session(
     LedgerError
         If the ledger cannot be used.
     """
-    place = Place.of(plan.output, ledger)
+    place = Place.of(plan.output, ledger).with_stores(plan.outputs.store)
     with ExitStack() as stack:
         database = _there(place)
         known: Iterable[Kept] = ()

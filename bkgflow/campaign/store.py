@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from bkgflow.campaign.log import log
 from bkgflow.campaign.result import RunResult
 from bkgflow.errors import OutputError, StorageError
+from bkgflow.io.storage.location import Location
 from bkgflow.planning.plan import Plan
 
-__all__ = ["answering", "listed", "prepare_store"]
+__all__ = ["answering", "check_answers", "listed", "prepare_store"]
 
 
 @contextmanager
@@ -22,10 +23,15 @@ def answering(plan: Plan) -> Iterator[None]:
     StorageError
         If it does not answer.
     """
-    store = plan.outputs.store
+    if plan.outputs.store is not None:
+        check_answers(plan.outputs.store)
+    yield
+
+
+def check_answers(store: Location) -> None:
+    """See that a store can be asked what it holds; `StorageError` if not."""
     try:
-        if store is not None and not store.is_local:
-            store.exists()
+        store.exists()
     except OSError as problem:
         raise StorageError(
             "The store of the products must say what it holds",
@@ -34,7 +40,6 @@ def answering(plan: Plan) -> Iterator[None]:
             cure="Correct its URL, its endpoint or its credentials (AWS_ENDPOINT_URL, "
             "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, or fsspec's configuration)",
         ) from problem
-    yield
 
 
 def prepare_store(plan: Plan) -> None:

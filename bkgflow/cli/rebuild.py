@@ -22,6 +22,14 @@ def rebuild(
             show_default=False,
         ),
     ] = "",
+    store: Annotated[
+        str,
+        typer.Option(
+            help="A zarr store that products lie in, where nothing in the folder says so.",
+            metavar="STORE",
+            show_default=False,
+        ),
+    ] = "",
     anew: Annotated[
         bool,
         typer.Option("--anew", help="Also where there is a ledger that is whole, or newer."),
@@ -35,5 +43,5 @@ def rebuild(
     from bkgflow import api
 
     with counting("read") as tell:
-        found = api.rebuild(out, ledger=ledger, anew=anew, tell=tell)
+        found = api.rebuild(out, ledger=ledger, store=store, anew=anew, tell=tell)
     typer.echo(str(found))

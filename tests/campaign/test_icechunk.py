@@ -77,8 +77,9 @@ def test_a_campaign_knows_its_products_there(campaign, store):
     assert found.ok and not found.unknown and all(each.checksum for each in found.files)
     assert "COMPLETE and valid" in str(bkgflow.explain(campaign.out, "t1_bsub"))
     (campaign.out / "bkgflow-ledger.sqlite").unlink()
-    bkgflow.rebuild(campaign.out)
-    assert run(campaign, store).ok
+    assert bkgflow.rebuild(campaign.out).units == 4
+    assert len(run(campaign, store).kept) == 4 and len(commits(store)) == before
+    assert bkgflow.verify(campaign.out).ok
 
 
 def test_the_fits_files_of_it_are_those_of_a_run_with_files(campaign, store, tmp_path):

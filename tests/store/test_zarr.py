@@ -53,6 +53,17 @@ def test_products_in_a_bucket_are_known_again_and_come_back(store, program, tmp_
         assert tree["t0_bsub"]["sci"].attrs["units"]
 
 
+def test_a_lost_ledger_of_products_in_a_bucket_is_made_again(store, program, tmp_path):
+    url, _ = program
+    out = tmp_path / "out"
+    plan = bkgflow.plan(url, out, store=f"{store.url}/all.zarr")
+    assert bkgflow.run(plan, "threads").ok
+    (out / "bkgflow-ledger.sqlite").unlink()
+    found = bkgflow.rebuild(out)
+    assert found.counts == {"COMPLETE": 3} and not found.left_out
+    assert len(bkgflow.run(plan, "threads").kept) == 3 and bkgflow.verify(out).ok
+
+
 def test_a_byte_that_changed_in_a_bucket_is_seen(store, program):
     url, _ = program
     out = f"{store.url}/out"

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from bkgflow.campaign.answers.asked import Tell, side_by_side
 from bkgflow.campaign.ledger.restore import Product
 from bkgflow.campaign.ledger.rows import KeptFile
 from bkgflow.campaign.result import RESULT_FILE
+from bkgflow.campaign.store import check_answers
 from bkgflow.errors import BkgflowError
 from bkgflow.io.products.said import Said, file_called, read_said
 from bkgflow.io.storage.location import Location
-from bkgflow.io.storage.space import stamps_in
+from bkgflow.io.storage.many_files import METADATA
+from bkgflow.io.storage.space import name_in, stamps_in
 from bkgflow.io.zarr.stream import check_whole
 from bkgflow.kinds.table import KINDS
 from bkgflow.verdict import State, Verdict
 
-__all__ = ["LeftOut", "earlier_run", "products_of"]
+__all__ = ["Earlier", "LeftOut", "products_of"]
+
+SINGLE = (".fits", ".zarr")
+"""How the names of products end that lie in no store."""
 
 WRITTEN = {State.COMPLETE, State.SKIPPED, State.FAILED}
 """States that a product may be in."""
@@ -97,19 +102,35 @@ class _Folder:
 
 
 def products_of(
-    output: Location, tell: Tell | None = None, *, checksums: bool = True
+    output: Location,
+    tell: Tell | None = None,
+    *,
+    stores: Iterable[Location] = (),
+    checksums: bool = True,
 ) -> tuple[list[Product], list[LeftOut]]:
     """Read every product of a folder; return products by name, and files that are none.
 
     Parameters
     ----------
+    stores : iterable of Location
+        Where products may lie besides.
     checksums : bool
         Whether all their bytes are read, for their checksums.
+
+    Raises
+    ------
+    StorageError
+        If a store cannot be asked.
     """
+    there = stamps_in(output)
+    for store in stores:
+        check_answers(store)
+        inside = {name: each for name, each in stamps_in(store).items() if name != METADATA}
+        there |= {name_in(output, store / name): each for name, each in inside.items()}
     stamps = {
         name: (stamp.size, stamp.mtime_ns)
-        for name, stamp in sorted(stamps_in(output).items())
-        if name.endswith(".fits") or "/" in name or name.endswith(".zarr")
+        for name, stamp in sorted(there.items())
+        if name.endswith(SINGLE) or "/" in name
         if not name.startswith(".")
     }
     read = side_by_side(_Folder(output, checksums, stamps).read, stamps, tell)
@@ -128,19 +149,47 @@ def products_of(
     return products, sorted(left_out, key=lambda each: each.file)
 
 
-def earlier_run(output: Location, products: list[Product]) -> list[Product]:
-    """Return products with what the result of the last run says of their targets."""
-    try:
-        units = json.loads((output / RESULT_FILE).read_text())["units"]
-        said = {
-            str(each["key"]): (each["target"], each["association"], each["product_name"])
-            for each in units
-        }
-    except (BkgflowError, ValueError, KeyError, TypeError):
-        return products
-    return [_told(each, said[each.digest]) if each.digest in said else each for each in products]
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What the result of the last run says, as far as it is there.
+
+    Attributes
+    ----------
+    units : mapping
+        Target, association and product name of each unit, by the digest of its key.
+    products : tuple of str
+        By the names that the output folder has for them.
+    """
+
+    units: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)
+    products: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, output: Location) -> Earlier:
+        """Read what lies in an output folder; it may have been moved since."""
+        try:
+            parts = json.loads((output / RESULT_FILE).read_text())
+            before, units, products = Location.of(parts["output"]), {}, []
+            for each in parts["units"]:
+                said = (each["target"], each["association"], each["product_name"])
+                units[str(each["key"])] = (str(said[0]), str(said[1]), str(said[2]))
+                products += [name_in(before, Location.of(name)) for name in each["products"][:1]]
+        except (BkgflowError, ValueError, KeyError, TypeError):
+            return cls()
+        return cls(units, tuple(products))
+
+    def stores(self, output: Location) -> set[Location]:
+        """Return where products were put that do not lie in the output folder itself."""
+        groups = (name for name in self.products if "/" in name)
+        return {(output / name).parent for name in groups if not name.endswith(SINGLE)}
+
+    def told(self, products: Iterable[Product]) -> list[Product]:
+        """Return products with what it says of their targets."""
+        return [_told(each, self.units.get(each.digest)) for each in products]
 
 
-def _told(product: Product, said: tuple[object, object, object]) -> Product:
-    target, association, name = map(str, said)
+def _told(product: Product, said: tuple[str, str, str] | None) -> Product:
+    if said is None:
+        return product
+    target, association, name = said
     return replace(product, target=target, association=association, product=name)

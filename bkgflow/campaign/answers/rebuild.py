@@ -7,17 +7,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from bkgflow.campaign.answers.asked import Tell
-from bkgflow.campaign.answers.found_products import LeftOut, earlier_run, products_of
+from bkgflow.campaign.answers.found_products import Earlier, LeftOut, products_of
 from bkgflow.campaign.compute import new_run
 from bkgflow.campaign.ledger.opening import Database, open_database
 from bkgflow.campaign.ledger.reader import Reader, campaigns_in
 from bkgflow.campaign.ledger.restore import WHY, Product, restore
 from bkgflow.campaign.place import PLACE_FILE, UNREAD, Place
+from bkgflow.campaign.result import RESULT_FILE
 from bkgflow.errors import LedgerError, UsageError
 from bkgflow.io.storage.beside import put_beside
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.lock import hold
 from bkgflow.io.storage.refused import asking_about
+from bkgflow.planning.outputs import Outputs
 from bkgflow.report.tables import counted
 from bkgflow.texts import many
 
@@ -25,6 +27,9 @@ __all__ = ["Rebuilt", "rebuild"]
 
 KEEP = ("A ledger must be of version", "A campaign's file must be of layout")
 """How the rules begin that a ledger breaks although nothing is wrong with it."""
+
+SHOWN = 3
+"""Names of products that are told where many are missing."""
 
 LOCKED = ("locked", "busy")
 """What SQLite says where somebody else has a database, and nothing is wrong with it."""
@@ -91,7 +96,12 @@ class Rebuilt:
 
 
 def rebuild(
-    output: PathLike, *, ledger: PathLike = "", anew: bool = False, tell: Tell | None = None
+    output: PathLike,
+    *,
+    ledger: PathLike = "",
+    store: PathLike = "",
+    anew: bool = False,
+    tell: Tell | None = None,
 ) -> Rebuilt:
     """Make a campaign's ledger again from its products; see `bkgflow.rebuild`."""
     folder = Location.of(output)
@@ -109,13 +119,14 @@ def rebuild(
         kept: list[Location] = []
         place = _place(folder, str(ledger), kept, anew=anew)
         lost = Place.found(folder) is None
+        place = place.with_stores(Outputs.of(store=store).store)
         database = _whole(place, anew=anew)
         if database is not None:
             try:
                 return _as_it_is(place, database, kept, lost=lost)
             finally:
                 database.close()
-        return _again(place, run, kept, tell)
+        return _again(place, run, kept, tell, given=bool(str(store)))
 
 
 def _place(folder: Location, ledger: str, kept: list[Location], *, anew: bool) -> Place:
@@ -201,11 +212,22 @@ def _as_it_is(place: Place, database: Database, kept: list[Location], *, lost: b
     )
 
 
-def _again(place: Place, run: str, kept: list[Location], tell: Tell | None) -> Rebuilt:
-    found, left_out = products_of(place.output, tell)
-    found = earlier_run(place.output, found)
+def _again(
+    place: Place, run: str, kept: list[Location], tell: Tell | None, *, given: bool
+) -> Rebuilt:
+    earlier = Earlier.of(place.output)
+    place = place.with_stores(*earlier.stores(place.output))
+    stores = [place.output / name for name in place.stores]
+    found, left_out = products_of(place.output, tell, stores=stores)
+    found = earlier.told(found)
+    seen = {each.name for each in found} | {each.file for each in left_out}
+    missing = [name for name in earlier.products if name not in seen]
+    if not found and (missing or given):
+        raise _nothing_found(place, missing)
     url = place.database
     notes = []
+    if missing:
+        notes.append(f"{many(len(missing), 'product')} of the last run not found: {_few(missing)}.")
     others: list[str] = []
     if url.get_backend_name() == "sqlite":
         others = _others(place)
@@ -233,6 +255,24 @@ def _again(place: Place, run: str, kept: list[Location], tell: Tell | None) -> R
         tuple(left_out),
         tuple(notes),
     )
+
+
+def _nothing_found(place: Place, missing: list[str]) -> LedgerError:
+    looked = ", ".join(("the folder itself", *place.stores))
+    products = f"{many(len(missing), 'product')}, such as {''.join(missing[:1])}"
+    told = f"{RESULT_FILE} tells of {products}; " if missing else ""
+    return LedgerError(
+        "A ledger must be made again from products that are there",
+        file=place.output,
+        value=f"{told}none is there (looked for in: {looked})",
+        cure="Give the store that they lie in (--store)"
+        + (f"; if they are gone, remove {RESULT_FILE}" if missing else ""),
+    )
+
+
+def _few(names: list[str]) -> str:
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f", and {more:,} more" if more > 0 else "")
 
 
 def _others(place: Place) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bkgflow.campaign.answers.asked import asked
-from bkgflow.campaign.answers.found_products import products_of
+from bkgflow.campaign.answers.found_products import Earlier, products_of
 from bkgflow.campaign.ledger.opening import LEDGER
 from bkgflow.campaign.ledger.rows import Kept
 from bkgflow.campaign.place import PLACE_FILE
@@ -80,10 +80,14 @@ def side_of(folder: Location) -> Side:
                 return Side(folder, tuple(_kept(each, folder) for each in reader.units()))
         except LedgerError as error:
             note = f"its products alone are compared ({error.rule}: {error.value})"
-    products, _ = products_of(folder, checksums=False)
+    earlier = Earlier.of(folder)
+    products, _ = products_of(folder, stores=earlier.stores(folder), checksums=False)
     if not products:
         raise _nothing(folder, "neither a ledger nor products that bkgflow wrote")
-    units = (_standing(each.name, each.verdict, "", folder / each.name) for each in products)
+    units = (
+        _standing(each.name, each.verdict, _called(each.target), folder / each.name)
+        for each in earlier.told(products)
+    )
     return Side(folder, tuple(units), f"{folder}: {note}")
 
 
@@ -99,10 +103,14 @@ def _nothing(folder: Location, value: str) -> UsageError:
 def _kept(kept: Kept, folder: Location) -> Standing:
     own = [each.file for each in kept.files if each.digest == kept.digest]
     file = folder / own[0] if own else None
-    target = Location.of(kept.target).name if kept.target else ""
+    target = _called(kept.target)
     if kept.verdict is None:
         return Standing(kept.unit, kept.state, target, "it never ended", file)
     return _standing(kept.unit, kept.verdict, target, file)
+
+
+def _called(target: str) -> str:
+    return Location.of(target).name if target else ""
 
 
 def _standing(name: str, verdict: Verdict, target: str, file: Location | None) -> Standing:

@@ -117,8 +117,8 @@ def stamps_of(folder: Location, names: Iterable[str]) -> dict[str, Stamp]:
             if there.parent not in stores:
                 stores[there.parent] = stamps_in(there.parent)
             stamp = stores[there.parent].get(there.name)
-        elif name.startswith("/"):
-            stamp = there.stamp()
+        elif name.startswith("/") or (name.count("/") > 1 and name not in found):
+            stamp = (folder / name).stamp()  # in a store that lies elsewhere, or deeper
         if stamp is not None:
             found[name] = stamp
     return found
