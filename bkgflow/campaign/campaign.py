@@ -19,6 +19,7 @@ from bkgflow.campaign.status import CampaignStatus, Standing, status_of
 from bkgflow.clusters.handover import revived
 from bkgflow.errors import RunError, UsageError
 from bkgflow.io.fits.as_table import as_table
+from bkgflow.io.storage.folders import folder_of
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.planning.frames import Row, frame_of
 from bkgflow.planning.plan import Plan
@@ -62,7 +63,7 @@ class Campaign:
         LedgerError
             If there is none.
         """
-        found = cls(Location.of(output))
+        found = cls(folder_of(output))
         found.status()
         return found
 

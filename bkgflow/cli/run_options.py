@@ -6,12 +6,16 @@ from typing import Annotated
 
 import typer
 
+from bkgflow.io.storage.folders import without_detours
+
 __all__ = ["CampaignFolder", "CheckSpace", "Format", "Output", "Pictures", "Store"]
 
 Output = Annotated[
     str,
     typer.Option(
-        help="Folder of the products: a path, or a URL such as s3://bucket/out.", metavar="DIR"
+        help="Folder of the products: a path, or a URL such as s3://bucket/out.",
+        metavar="DIR",
+        callback=without_detours,
     ),
 ]
 Pictures = Annotated[bool, typer.Option("--pictures", help="Draw every target before and after.")]
@@ -38,5 +42,8 @@ Store = Annotated[
     ),
 ]
 CampaignFolder = Annotated[
-    str, typer.Argument(help="The output folder of a campaign.", metavar="OUT")
+    str,
+    typer.Argument(
+        help="The output folder of a campaign.", metavar="OUT", callback=without_detours
+    ),
 ]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from bkgflow.errors import BackgroundError, PlanError, UsageError
+from bkgflow.io.storage.folders import folder_of
 from bkgflow.io.storage.lists import split_list
 from bkgflow.io.storage.location import Location, PathLike, real_paths
 from bkgflow.io.storage.publish import check_writable
@@ -53,7 +54,7 @@ def make_plan(
     OutputError
         If the output folder cannot be written to, or an object store not be used.
     """
-    folder, backgrounds = Location.of(output), _backgrounds(bkg_list)
+    folder, backgrounds = folder_of(output), _backgrounds(bkg_list)
     if dithers is not None and backgrounds:
         raise _two_kinds(backgrounds)
     found = load_program(program, planner.search, exposures=dithers is not None)

@@ -1,5 +1,6 @@
 """Campaigns whose folder was moved or copied: they go on in the folder that is given."""
 
+import os
 import shlex
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from bkgflow.campaign.asked import Asked
 from bkgflow.campaign.status import status_of
 from bkgflow.clusters.local import Threads
 from bkgflow.errors import UsageError
+from bkgflow.io.storage.folders import folder_of, without_detours
 from bkgflow.io.storage.location import Location
 from tests.helpers.drivers import COMMAND, command, environment, no_driver_left, products_in
 
@@ -132,3 +134,33 @@ def test_retry_without_the_folder_of_the_command_says_the_command(folder, out, t
     assert f"bkgflow run --retry-failed {program} --output {out} --cluster threads" in said
     with pytest.raises(UsageError, match="must be there to retry it"):
         bkgflow.Campaign.open(out).retry()
+
+
+@pytest.mark.slow
+def test_a_folder_that_was_given_with_dots_needs_no_folder_beside_it(folder, out, bkgflow_):
+    beside = folder / "beside"
+    beside.mkdir()
+    os.chdir(beside)
+    given = ("--output", "../out", "--cluster", "threads", "--quiet")
+    assert bkgflow_("run", "../program", *given)[0] == 0
+    code, said, _ = bkgflow_("status", "../out")
+    assert code == 0 and f"is complete: {out}\n" in said
+    assert bkgflow.plan("../program", "../out").output == Location.of(out)
+    assert bkgflow.Campaign.open("../out").output == out
+    os.chdir(folder)
+    beside.rmdir()
+    code, _, said = bkgflow_("retry", out)
+    assert code == 2 and f"--output {out} --cluster threads" in said.replace("\n", " ")
+
+
+def test_dots_behind_a_link_stay(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "a" / "b")
+    assert folder_of("a/b/../../x").path == tmp_path / "x"
+    assert folder_of("link/../x").path == tmp_path / "link" / ".." / "x"
+    assert folder_of("none/../x").path == tmp_path / "x"
+    assert folder_of("s3://bucket/a/../x").url == "s3://bucket/a/../x"
+    assert folder_of("a/../\0").name == "\0"
+    assert without_detours("a/../x") == str(tmp_path / "x")
+    assert without_detours("a/x..y") == "a/x..y"
