@@ -59,6 +59,7 @@ def as_command(work: Callable[[], object]) -> None:
     with stoppable(at_once=True):
         try:
             work()
+            code = 0
         except BkgflowError as error:
             _say(str(error))
             code = 2 if isinstance(error, UsageError | OutputError) else 1
