@@ -8,8 +8,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag
 
 from bkgflow.detector import bits_of, names_of_bits
-from bkgflow.io.storage.given import as_given
 from bkgflow.matching import known_names
+from bkgflow.upaths import as_given
 
 __all__ = [
     "DEFAULT_PERCENTILES", "Bits", "File", "Files", "Flags", "Keywords", "Percentiles", "Several",

@@ -13,12 +13,12 @@ from bkgflow.explore.exposure import lazy_exposure
 from bkgflow.explore.lazy import DEFAULT_CHUNK
 from bkgflow.explore.look import each_inspected
 from bkgflow.io.exposures.facts import ExposureFacts
-from bkgflow.io.storage.given import as_given
 from bkgflow.io.storage.lists import expanded
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.storage.tree import walk
 from bkgflow.programs.content import names_exposure
 from bkgflow.programs.program import Program, load_program
+from bkgflow.upaths import as_given
 from bkgflow.version import VERSION
 
 __all__ = ["open_program", "select", "table"]

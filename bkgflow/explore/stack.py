@@ -28,7 +28,6 @@ from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.from_fits import inspect
 from bkgflow.io.exposures.source import Layer, Pixels, Source
 from bkgflow.io.products.writer import Plane
-from bkgflow.io.storage.given import as_given
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.kinds.backgrounds import check_together
 from bkgflow.kinds.fill import without_gaps
@@ -36,6 +35,7 @@ from bkgflow.kinds.imprints import imprint_of, without_imprint
 from bkgflow.methods import clip
 from bkgflow.rules import StackRule
 from bkgflow.settings import STACK_ARGUMENTS, StepSettings
+from bkgflow.upaths import as_given
 
 __all__ = ["Chosen", "combine", "locations_of", "open_stack", "said_of"]
 

@@ -11,6 +11,7 @@ from bkgflow.errors import BackgroundError, ConflictError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.storage.location import Location, real_paths
 from bkgflow.planning.unit import Unit
+from bkgflow.texts import listed
 from bkgflow.verdict import State, Verdict
 
 __all__ = ["already_subtracted", "own_background", "without_conflicts", "without_repeats"]
@@ -55,6 +56,22 @@ def without_repeats(units: Iterable[Unit]) -> list[Unit]:
     return list(first.values())
 
 
+def _same_file(unit: Unit, name: str, writers: Sequence[Unit]) -> ConflictError:
+    """Return why several units cannot write a file: associations that ask for it, or targets."""
+    askers = sorted({Path(other.association).name for other in writers if other.association})
+    cure = "Run these associations into different output folders, or remove what is out of date"
+    if len(askers) < 2:
+        askers = sorted({str(other.target) for other in writers})
+        cure = "Give one of these exposures another name, or run them into different output folders"
+    what = f"{len(writers)} different units would write {name}"
+    return ConflictError(
+        "Every unit must write a file of its own",
+        file=unit.target,
+        value=f"{what} ({listed(askers)})",
+        cure=cure,
+    )
+
+
 def without_conflicts(
     units: Sequence[Unit], output: Location, exposures: Iterable[Location]
 ) -> list[Unit]:
@@ -70,14 +87,7 @@ def without_conflicts(
     def conflicts(unit: Unit) -> Iterator[ConflictError]:
         for name in unit.files:
             if len(writers[name]) > 1:
-                askers = sorted({Path(other.association).name for other in writers[name]})
-                what = f"{len(writers[name])} different units would write {name}"
-                yield ConflictError(
-                    "Every unit must write a file of its own",
-                    file=unit.target,
-                    value=f"{what} ({', '.join(askers)})",
-                    cure="Run these associations into different output folders",
-                )
+                yield _same_file(unit, name, writers[name])
             if outputs[name] in inputs:
                 yield ConflictError(
                     "No product must be written over an exposure of the program",

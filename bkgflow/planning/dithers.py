@@ -70,8 +70,8 @@ class FromDithers:
     passed_over: tuple[PassedOver, ...]
     rule: DitherRule
 
-    def notes(self) -> tuple[str, ...]:
-        """Say in a few sentences what the groups are, and what stays as it is."""
+    def notes(self, *, left: bool = True) -> tuple[str, ...]:
+        """Say in a few sentences what the groups are; and what stays as it is, if it is done."""
         made = [each.choice for each in self.dithered if isinstance(each.choice, Choice)]
         sizes = [len(each.group.members) for each in {id(e.group): e for e in made}.values()]
         asked = f" ({self.rule})" if str(self.rule) else ""
@@ -81,7 +81,7 @@ class FromDithers:
                 f"{many(same, 'exposure has', 'exposures have')} backgrounds that point to the "
                 "same place, whose sources are subtracted as well: min_offset leaves them out"
             )
-        if self.left:
+        if self.left and left:
             lines.append(f"{many(len(self.left), 'product')} of other exposures as without dithers")
         return tuple(lines)
 

@@ -9,7 +9,6 @@ from bkgflow.errors import AssociationError, UsageError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.exposures.from_model import model_facts
 from bkgflow.io.models import is_model
-from bkgflow.io.storage.given import as_given
 from bkgflow.io.storage.lists import expanded, split_list
 from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.planning.conflicts import own_background
@@ -19,6 +18,7 @@ from bkgflow.planning.program import check_text
 from bkgflow.programs.association import Product
 from bkgflow.programs.content import claims
 from bkgflow.programs.program import load_association
+from bkgflow.upaths import as_given
 
 __all__ = ["plan_single"]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from bkgflow.errors import BkgflowError, OutputError, PlanError
+from bkgflow.errors import BkgflowError, FileError, OutputError, PlanError
 from bkgflow.io.exposures.facts import ExposureFacts
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.publish import check_writable, write_text
@@ -17,9 +17,10 @@ from bkgflow.planning.dither_types import DITHERED
 from bkgflow.planning.dithers import Dithered, FromDithers
 from bkgflow.planning.planner import Planner
 from bkgflow.programs.association import Product
+from bkgflow.programs.content import ASSOCIATE
 from bkgflow.programs.passed_over import summed_up
-from bkgflow.programs.program import Program
-from bkgflow.texts import many
+from bkgflow.programs.program import REGROUPED, Program
+from bkgflow.texts import listed, many
 
 __all__ = ["Associated", "write_associations"]
 
@@ -30,6 +31,9 @@ MOST_LINES = 20
 """Of files, and of errors, that are told one by one."""
 
 ROOT = re.compile(r"_rate(ints)?\.fits?(\.gz)?$|\.fits?(\.gz)?$", re.IGNORECASE)
+
+MOST_LETTERS = 200
+"""Of a file's name, which may have 255 bytes: the rest is an ending, and a draft's."""
 
 UNSAFE = re.compile(r"[^a-z0-9]+")
 
@@ -84,7 +88,14 @@ def write_associations(
     lines = [each.line for each in drafts]
     if len(lines) > MOST_LINES:
         lines[MOST_LINES:] = [f"and {many(len(lines) - MOST_LINES, 'more association')}"]
-    lines += [*made.notes(), *_not_in_them(made, found, planner)]
+    lines += [*made.notes(left=False), *_not_in_them(made, found, planner)]
+    written = {each.location for each in drafts}
+    lines += [
+        f"{each.location}, of an earlier bkgflow associate, is still there, and a run of this "
+        "folder takes it as well: remove it if it asks for the same exposures"
+        for each in found.passed_over
+        if each.reason == REGROUPED and each.location not in written
+    ]
     return Associated(folder, tuple(each.location for each in drafts), tuple(lines))
 
 
@@ -121,15 +132,26 @@ def _drafts(made: FromDithers, folder: Location) -> Iterator[_Draft]:
         location = folder / _name(group, taken)
         members = tuple(products.values())
         text = json.dumps(_content(group, members, made, folder), indent=4) + "\n"
-        yield _Draft(location, text, members, location.read_text() if location.exists() else None)
+        yield _Draft(location, text, members, _before(location))
+
+
+def _before(location: Location) -> str | None:
+    """Return what a file holds that is there; None for nothing. What is no text is another one."""
+    if not location.exists():
+        return None
+    try:
+        return location.read_text()
+    except FileError as problem:
+        return f"not readable: {problem.value}"
 
 
 def _name(group: DitherGroup, taken: set[str]) -> str:
     """Return the name of a group's file: the same group has the same name again."""
     first = group.members[0]
     words = (UNSAFE.sub("-", each.lower()) for each in group.words if "program" not in each)
-    ends = f"jw{_program(first)}-{CANDIDATE}", DITHERED[first.exp_type][0]
-    root = "_".join((ends[0], *words, ends[1]))
+    program = UNSAFE.sub("-", _program(first).lower()).strip("-")
+    ends = f"jw{program}-{CANDIDATE}", DITHERED[first.exp_type][0]
+    root = "_".join((ends[0], *words, ends[1]))[:MOST_LETTERS]
     names = (root if number == 1 else f"{root}_{number}" for number in count(1))
     name = next(each for each in names if each not in taken)
     taken.add(name)
@@ -150,7 +172,7 @@ def _content(
         "asn_type": asn_type,
         "asn_rule": rule,
         "version_id": None,
-        "code_version": "bkgflow associate",
+        "code_version": ASSOCIATE,
         "degraded_status": "No known degraded exposures in association.",
         "program": _program(first),
         "constraints": f"backgrounds from dithers: {made.rule}".rstrip(": "),
@@ -183,14 +205,21 @@ def _expname(location: Location, folder: Location) -> str:
 def _not_in_them(made: FromDithers, found: Program, planner: Planner) -> Iterator[str]:
     """Say what is in no association, and why."""
     errors = [each.choice for each in made.dithered if isinstance(each.choice, BkgflowError)]
+    others = list[str]()
     for _, product in made.left:
         known = product.problem or planner.known(product.science)
-        errors += [known] if isinstance(known, BkgflowError) else []
+        if isinstance(known, BkgflowError):
+            errors.append(known)
+        else:
+            others.append(product.science.name)
+    if others:
+        yield f"in no association, for they are no dithers: {listed(others, MOST_LINES)}"
     errors += [error for _, error in found.refused]
     yield from (f"in no association: {error.message}" for error in errors[:MOST_LINES])
     if len(errors) > MOST_LINES:
         yield f"and {many(len(errors) - MOST_LINES, 'more error')}"
-    yield from summed_up((*found.passed_over, *made.passed_over))
+    shown = [each for each in found.passed_over if each.reason != REGROUPED]
+    yield from summed_up((*shown, *made.passed_over))
 
 
 def _nothing(made: FromDithers) -> PlanError:

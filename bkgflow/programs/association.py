@@ -46,6 +46,11 @@ class Product:
     notes: tuple[str, ...] = ()
     problem: InputError | None = None
 
+    @property
+    def members(self) -> tuple[Location, ...]:
+        """Where all its members are."""
+        return (self.science, *self.backgrounds, *(location for _, location in self.others))
+
     def expnames(self, kind: str) -> tuple[str, ...]:
         """Return the expnames of one kind of members."""
         return tuple(name for each, name in self.names if each == kind)

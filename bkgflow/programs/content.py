@@ -15,6 +15,7 @@ from bkgflow.errors import AssociationError, FileError
 from bkgflow.io.storage.location import Location
 
 __all__ = [
+    "ASSOCIATE",
     "MADE_AGAIN",
     "Content",
     "checked",
@@ -26,6 +27,9 @@ __all__ = [
     "short",
     "tell",
 ]
+
+ASSOCIATE = "bkgflow associate"
+"""The ``code_version`` of associations that bkgflow has written out of dithers."""
 
 MADE_AGAIN = "Write it again with the association generator"
 

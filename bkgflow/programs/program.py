@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from bkgflow.errors import AssociationError, BkgflowError, FileError, PlanError
-from bkgflow.io.storage.given import as_given
 from bkgflow.io.storage.lists import expanded
 from bkgflow.io.storage.location import Location
+from bkgflow.io.storage.tree import Tree
 from bkgflow.programs.association import Association, level_of, parsed
 from bkgflow.programs.candidates import one_for_each_exposure
 from bkgflow.programs.content import (
+    ASSOCIATE,
     Content,
     checked,
     claims,
@@ -25,10 +27,18 @@ from bkgflow.programs.content import (
 from bkgflow.programs.members import Finder
 from bkgflow.programs.passed_over import PassedOver, summed_up
 from bkgflow.programs.search_path import SearchPath, check_confined
+from bkgflow.upaths import as_given
 
-__all__ = ["LEVEL_3", "Program", "load_association", "load_program"]
+__all__ = ["LEVEL_3", "REGROUPED", "Program", "load_association", "load_program"]
 
 LEVEL_3 = "it is an association of level 3, whose exposures have had their background step"
+
+REGROUPED = "bkgflow associate wrote it, and its exposures are grouped anew"
+
+LATER = (
+    "it is in none of the associations here, which bkgflow associate wrote: if it is a new dither, "
+    "write them again with --overwrite"
+)
 
 CURE = "Give an association, a folder of them, or exposures with their backgrounds (bkg_list)"
 
@@ -123,7 +133,7 @@ def load_program(
             loader.take(_there(item) if len(items) == 1 else Location.of(item))
     program = loader.placed()
     if program.empty:
-        raise _nothing(given, program)
+        raise _nothing(given, program, exposures=exposures)
     return program
 
 
@@ -134,6 +144,7 @@ class _Loader:
         self.exposures = exposures
         self.finder = Finder(search)
         self.found = Program(missing=self.finder.missing)
+        self._grouped: list[Tree] = []
 
     def take(self, location: Location, content: Mapping[object, object] | None = None) -> None:
         """Take a folder, an exposure or an association that somebody gave."""
@@ -168,31 +179,61 @@ class _Loader:
             PassedOver(folder, f"it may not be read ({why})")
             for folder, why in self.finder.unread()
         ]
-        found.passed_over = [*found.passed_over, *gone, *unread]
+        found.passed_over = [*found.passed_over, *gone, *unread, *self._later(placed)]
         return found
+
+    def _later(self, placed: Iterable[Association]) -> Iterator[PassedOver]:
+        """Yield exposures that came to a folder after its dithers were grouped."""
+        if not self._grouped:
+            return
+        products = [product for each in placed for product in each.products]
+        known = {member for each in products for member in each.members}
+        for tree in self._grouped:
+            for location in rates(tree.files()):
+                if location not in known:
+                    yield PassedOver(location, LATER)
 
     def _take_folder(self, folder: Location) -> None:
         before = len(self.found.associations) + len(self.found.refused)
         tree = self.finder.add(folder)
+        own = dict[Location, Content]()
         for location in filter(claims, tree.files()):
-            try:
+            with self._refusing(location):
                 check_confined(location, self.finder.search.confine)
                 content = tell(location)
                 if isinstance(content, str):
                     self.found.passed_over.append(PassedOver(location, content))
-                else:
+                    continue
+                if content.text("code_version") == ASSOCIATE:
+                    own[location] = content
+                if location not in own or not self.exposures:
                     self.take_content(location, content)
-            except BkgflowError as error:
-                if named_so(location) or isinstance(error, AssociationError):
-                    self.found.refused.append((str(location), _refused(error)))
-                else:
-                    self.found.passed_over.append(PassedOver(location, error.rule))
-        if before < len(self.found.associations) + len(self.found.refused):
-            return
-        there = list(rates(tree.files())) if self.exposures else []
+        others = before < len(self.found.associations) + len(self.found.refused)
+        there = list(rates(tree.files())) if self.exposures and not others else []
         self.found.in_folders += there
-        if not there:
-            self.found.passed_over.append(PassedOver(folder, "it holds no association of level 2"))
+        if not self.exposures:
+            self._grouped += [tree] if own else []
+        elif others or there:
+            self.found.passed_over += [PassedOver(location, REGROUPED) for location in own]
+        else:  # their exposures lie elsewhere
+            for location, content in own.items():
+                with self._refusing(location):
+                    self.take_content(location, content)
+        if not (own or others or there):
+            which = ", and no exposure that is called so (_rate.fits, _rateints.fits)"
+            words = f"it holds no association of level 2{which if self.exposures else ''}"
+            self.found.passed_over.append(PassedOver(folder, words))
+
+    @contextmanager
+    def _refusing(self, location: Location) -> Iterator[None]:
+        """Keep what is wrong with a file of a folder; the others count."""
+        try:
+            yield
+        except BkgflowError as error:
+            if named_so(location) or isinstance(error, AssociationError):
+                self.found.refused.append((str(location), _refused(error)))
+            else:
+                self.found.passed_over.append(PassedOver(location, error.rule))
 
 
 def _named(given: Mapping[object, object], name: str) -> Location:
@@ -251,7 +292,7 @@ def _is_folder(location: Location) -> bool:
         ) from None
 
 
-def _nothing(given: object, program: Program) -> PlanError:
+def _nothing(given: object, program: Program, *, exposures: bool = False) -> PlanError:
     if not program.passed_over:
         rule = "A program must be an association, a folder of associations, or several of these"
         return PlanError(rule, value=repr(given)[:200], cure=CURE)
@@ -259,5 +300,7 @@ def _nothing(given: object, program: Program) -> PlanError:
         "A program must hold an association of level 2 at least (*_asn.json, or any JSON)",
         file=Location.of(given) if isinstance(given, str | os.PathLike) else None,
         value="; ".join(summed_up(program.passed_over)),
-        cure=f"{CURE}; backgrounds=dithers needs no association",
+        cure="Give the exposures themselves, such as FOLDER/*.fits, or associations of them"
+        if exposures
+        else f"{CURE}; backgrounds=dithers needs no association",
     )

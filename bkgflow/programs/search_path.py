@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bkgflow.errors import FileError, PlanError
-from bkgflow.io.storage.given import as_given
 from bkgflow.io.storage.location import Location, PathLike
+from bkgflow.upaths import as_given
 
 __all__ = ["SearchPath", "check_confined"]
 

@@ -367,3 +367,78 @@ def test_what_is_in_no_association_is_said(four):
     assert "bad_rate.fits" in said
     assert "w_rate.fits" in said
     assert "x_rate.fits" in said
+
+
+@pytest.mark.parametrize("program", ["/../../../own", "../../up", "a b*c", "1" * 300])
+def test_an_association_is_written_into_its_folder_whatever_headers_say(here, program):
+    for number in (1, 2, 3):
+        dither(here / "program", f"d{number}", number, number, PROGRAM=program)
+    (here / "below" / "asn").mkdir(parents=True)
+    [path] = bkgflow.associate("program", "below/asn").files
+    assert [*(here / "below" / "asn").iterdir()] == [path.path]
+    assert not {*"/ *."} & {*path.name.removesuffix("_asn.json")} and len(path.name) < 230
+    assert bkgflow.plan("below/asn", "out").counts() == {"PLANNED": 3}
+
+
+@pytest.mark.slow
+def test_an_exposure_that_comes_later_is_grouped_or_named(four):
+    """Also where the associations lie beside the exposures."""
+    bkgflow.associate("program", "program")
+    dither(four / "program", "later", 16, 5)
+    plan = bkgflow.plan("program", "out")
+    assert len(plan.units) == 4
+    [passed] = [each for each in plan.passed_over if each.location.name == "later_rate.fits"]
+    assert "bkgflow associate" in passed.reason and "--overwrite" in passed.reason
+    assert "later_rate.fits" in str(plan)
+    grouped = bkgflow.plan("program", "out", backgrounds="dithers")
+    assert grouped.counts() == {"PLANNED": 5}
+    with pytest.raises(OutputError, match="overwrite"):
+        bkgflow.associate("program", "program")
+    made = bkgflow.associate("program", "program", overwrite=True)
+    assert "(written over): 5 products" in str(made)
+    assert keys(bkgflow.plan("program", "out")) == keys(grouped)
+
+
+def test_associations_of_another_choice_are_named(four):
+    [old] = bkgflow.associate("program", "program").files
+    choice = {"narrower": "visit", "min_offset": 1.5}
+    [new] = bkgflow.associate("program", "program", **choice).files
+    assert old != new
+    said = str(bkgflow.associate("program", "program", **choice))
+    assert f"{old}, of an earlier bkgflow associate, is still there" in said
+    assert "(unchanged)" in said and str(new) in said
+    units = bkgflow.plan("program", "out").units
+    [cure] = {unit.verdict.error.cure for unit in units if unit.verdict.error is not None}
+    assert "remove what is out of date" in cure
+
+
+def test_exposures_by_other_names_are_asked_for(four):
+    for path in (four / "program").iterdir():
+        path.rename(path.with_name(path.name.replace("_rate", "")))
+    for made in (bkgflow.associate, bkgflow.plan):
+        given = {"backgrounds": "dithers"} if made is bkgflow.plan else {}
+        with pytest.raises(
+            PlanError, match=r"called so \(_rate\.fits, _rateints\.fits\)"
+        ) as caught:
+            made("program", "asn", **given)
+        assert "FOLDER/*.fits" in caught.value.cure
+    assert len(bkgflow.plan(["program/*.fits"], "out", backgrounds="dithers").units) == 4
+
+
+def test_exposures_of_one_name_are_told_by_their_folders(four):
+    (four / "program" / "below").mkdir()
+    dither(four / "program" / "below", "a", 16, 5)
+    plan = bkgflow.plan("program", "out", backgrounds="dithers")
+    wrong = [unit.verdict.error for unit in plan.units if unit.verdict.error is not None]
+    assert len(wrong) == 2
+    for error in wrong:
+        assert "program/a_rate.fits" in error.value and "program/below/a_rate.fits" in error.value
+        assert "another name" in error.cure
+
+
+def test_what_is_there_and_no_text_is_refused_or_written_over(four):
+    [path] = bkgflow.associate("program", "asn").files
+    path.path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(OutputError, match="written over unasked"):
+        bkgflow.associate("program", "asn")
+    assert "(written over)" in str(bkgflow.associate("program", "asn", overwrite=True))

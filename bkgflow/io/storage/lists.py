@@ -9,9 +9,9 @@ from itertools import chain
 from typing import Any
 
 from bkgflow.errors import FileError, StorageError
-from bkgflow.io.storage.given import as_given
 from bkgflow.io.storage.remote import Remote
 from bkgflow.io.storage.web import is_web, path_of
+from bkgflow.upaths import as_given
 
 __all__ = ["expanded", "parted", "split_list"]
 

@@ -24,7 +24,6 @@ from bkgflow.io.storage.checksum import (
     checksum_of_version,
     checksums_wanted,
 )
-from bkgflow.io.storage.given import as_given
 from bkgflow.io.storage.identity import Identity, Stamp
 from bkgflow.io.storage.many_files import stamp_of
 from bkgflow.io.storage.opening import not_readable, opened
@@ -34,6 +33,7 @@ from bkgflow.io.storage.reading import unpacked
 from bkgflow.io.storage.remote import Remote
 from bkgflow.io.storage.versions import Version, expect, found_plain
 from bkgflow.io.storage.web import name_of, path_of
+from bkgflow.upaths import as_given
 
 __all__ = ["Location", "PathLike", "real_paths"]
 
