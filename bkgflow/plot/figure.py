@@ -11,6 +11,7 @@ from bkgflow.errors import UsageError
 from bkgflow.texts import how_to_install
 
 if TYPE_CHECKING:
+    from matplotlib.backend_bases import RendererBase
     from matplotlib.figure import Figure
 
 __all__ = ["DPI", "check_drawing", "new_figure"]
@@ -59,6 +60,12 @@ def _picture() -> type[Figure]:
 
     class Picture(Figure):
         """A figure that a notebook shows, without pyplot and its list of open figures."""
+
+        def draw(self, renderer: RendererBase) -> None:
+            # A colour bar has other ticks, and wider labels, once the layout has made it longer.
+            if self.axes and (layout := self.get_layout_engine()) is not None:
+                layout.execute(self)
+            super().draw(renderer)
 
         def _repr_png_(self) -> bytes:
             stream = io.BytesIO()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from bkgflow.plot.figure import new_figure
 from bkgflow.plot.stretch import Stretch, as_wide, norm_of, sky_limits
+from bkgflow.texts import wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,6 +34,9 @@ FLAGGED = (1.0, 0.65, 0.0)
 MOST_PIXELS = {"beside": (400, 400), "stacked": (200, 1000)}
 """Rows and columns of an image as it is drawn, as many as the picture has room for: of more, some
 would be left out, traces among them."""
+
+LETTERS = 11
+"""Of a title, in an inch."""
 
 SIDES = (("left", "tab:blue"), ("right", "tab:red"))
 
@@ -186,7 +190,7 @@ def picture_of(
     figure = new_figure(*(9.0, height) if stacked else (4.6 * count, 4.4))
     if any(not np.isfinite(panel.image).all() for panel in panels):
         title += "; red: no valid value"
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(_in_lines(title, int(LETTERS * figure.get_figwidth())), fontsize=11)
     rows = count + (series is not None)
     axes = figure.subplots(rows if stacked else 1, 1 if stacked else count, squeeze=False).flat
     for axis, panel in zip(axes, panels, strict=False):
@@ -194,6 +198,10 @@ def picture_of(
     if series is not None:
         _draw_scales(axes[count], series)
     return figure
+
+
+def _in_lines(title: str, width: int) -> str:
+    return "\n".join(wrapped(line, width) for line in title.splitlines())
 
 
 def draw_image(axis: Axes, panel: Panel, *, stacked: bool = False, bar: bool = True) -> AxesImage:
