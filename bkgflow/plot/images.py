@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -15,9 +15,11 @@ from bkgflow.errors import ShapeError, UsageError
 from bkgflow.explore.exposure import open_exposure
 from bkgflow.explore.restored import restored
 from bkgflow.io.storage.location import Location, PathLike
+from bkgflow.plot.cubes import check_pixels, integrations_of, mean_of, said_of
 from bkgflow.plot.figure import new_figure
-from bkgflow.plot.panels import Panel, draw_image
-from bkgflow.plot.stretch import Stretch, limits_of
+from bkgflow.plot.panels import MISSING, Panel, draw_image
+from bkgflow.plot.stretch import Stretch, checked_limits, limits_of
+from bkgflow.texts import many
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -81,7 +83,8 @@ def exposure(
     stretch : str
         "asinh" shows faint and bright, "linear" the sky around its median, "zscale" is IRAF's.
     limits : (float, float), optional
-        The values that are drawn black and white, instead of those that fit the image.
+        The values that are drawn black and white, instead of those that fit the image: two
+        finite numbers, the lower one first.
     flags : int
         Pixels whose DQ has one of these bits are marked orange; 0 for none.
     title : str, optional
@@ -98,26 +101,27 @@ def exposure(
     ------
     InputError
         If the file is bad, or there is no image in it.
+    ShapeError
+        If it is no image, or has no pixels.
     UsageError
-        If matplotlib is not installed, or there is no such stretch.
+        If matplotlib is not installed, there is no such stretch, or the limits are none.
     """
     opened = data if isinstance(data, xr.Dataset | xr.DataArray) else open_exposure(data)
-    image, dq = _image_of(opened, layer, integration)
+    image, dq, said = _image_of(opened, layer, integration)
     ny, nx = image.shape
     values = image.values.astype(np.float64)
     flagged = None if dq is None or not flags else (dq.values & np.uint32(flags)) != 0
-    some = flagged is not None and bool(flagged.any())
     if title is None:
-        title = _title(opened, integration)
-        if some and flagged is not None:
-            title += f"\norange: flagged, {flagged.mean():.1%} of the pixels"
+        lines = _title(opened, integration, said), *_colours(values, flagged)
+        title = "\n".join(filter(None, lines))
+    fitting = limits_of(values if flagged is None else values[~flagged], stretch)
     panel = Panel(
         title,
         values,
-        limits or limits_of(values if flagged is None else values[~flagged], stretch),
+        fitting if limits is None else checked_limits(limits),
         str(image.attrs.get("units", "")),
         stretch=stretch,
-        flagged=flagged if some else None,
+        flagged=flagged if flagged is not None and flagged.any() else None,
         corner=_corner(image),
     )
     stacked = nx > 3 * ny
@@ -149,7 +153,7 @@ def stack(
     Raises
     ------
     ShapeError
-        If this is no stack.
+        If this is no stack, or it has no pixels.
     UsageError
         If matplotlib is not installed.
     """
@@ -196,9 +200,10 @@ def _side_by_side(
             cure="Open one with bkgflow.open_stack, or draw it with bkgflow.plot.exposure",
         )
     array = data[layer].transpose("exposure", ..., "y", "x")
+    check_pixels(array)
     number = array.sizes["exposure"]
     shown = np.unique(np.linspace(0, number - 1, min(number, MOST)).round().astype(int))
-    chosen = _mean(array.isel(exposure=shown)).compute()
+    chosen = mean_of(array.isel(exposure=shown)).compute()
     images = chosen.values.astype(np.float64)
     over = None
     if masked is not None:
@@ -226,15 +231,20 @@ def _side_by_side(
         label = str(array.attrs.get("units", ""))
         figure.colorbar(drawn, ax=axes, shrink=0.7, label=label)
     left_out = f", {len(shown)} of them" if len(shown) < number else ""
-    words = "one grey scale" if over is None else "orange: masked"
-    figure.suptitle(f"{number} exposures{left_out}, {words}", fontsize=11)
+    means = "means of their integrations" if number > 1 else "mean of its integrations"
+    mean = means if array.sizes.get("integration", 1) > 1 else ""
+    scale = ("one grey scale" if number > 1 else "") if over is None else "orange: masked"
+    words = ", ".join(filter(None, [f"{many(number, 'exposure')}{left_out}", mean, scale]))
+    seen = np.isfinite(images) if over is None else np.isfinite(images) | over
+    lines = [words, *([] if seen.all() else [MISSING])]
+    figure.suptitle("\n".join(lines), fontsize=11)
     return figure
 
 
 def _image_of(
     data: xr.Dataset | xr.DataArray, layer: str, integration: int | None
-) -> tuple[xr.DataArray, xr.DataArray | None]:
-    """Return the image, and the flags of its pixels where there are any."""
+) -> tuple[xr.DataArray, xr.DataArray | None, str]:
+    """Return the image, the flags of its pixels where there are any, and of what it is a mean."""
     if isinstance(data, xr.DataArray):
         image, dq = data, None
     elif layer not in data:
@@ -248,7 +258,9 @@ def _image_of(
     if integration is not None and "integration" in image.dims:
         image = image.isel(integration=integration)
         dq = None if dq is None else dq.isel(integration=integration)
-    image = _mean(image)
+    check_pixels(image)
+    said = said_of(integrations_of(image))
+    image = mean_of(image)
     if dq is not None and "integration" in dq.dims:
         # What is bad in every integration.
         dq = dq.compute().reduce(np.bitwise_and.reduce, "integration")
@@ -258,13 +270,7 @@ def _image_of(
             value=f"dims {', '.join(map(str, image.dims))}",
             cure="Select one exposure, or draw a stack with bkgflow.plot.stack",
         )
-    return image.compute(), None if dq is None else dq.compute()
-
-
-def _mean(array: xr.DataArray) -> xr.DataArray:
-    if "integration" not in array.dims:
-        return array
-    return array.mean("integration", keep_attrs=True)
+    return image.compute(), None if dq is None else dq.compute(), said
 
 
 def _corner(image: xr.DataArray) -> tuple[int, int]:
@@ -273,13 +279,23 @@ def _corner(image: xr.DataArray) -> tuple[int, int]:
     return (int(image["x"].values[0]), int(image["y"].values[0])) if indexed else (0, 0)
 
 
-def _title(data: xr.Dataset | xr.DataArray, integration: int | None) -> str:
+def _title(data: xr.Dataset | xr.DataArray, integration: int | None, said: str) -> str:
     path = data.attrs.get("path")
     name = Location.of(str(path)).name if path else str(data.attrs.get("long_name", ""))
     words = [str(data[each].values) for each in TOLD if each in data.coords and not data[each].dims]
     if integration is not None:
         words.append(f"integration {integration}")
-    return "\n".join(filter(None, (name, ", ".join(words))))
+    return "\n".join(filter(None, (name, ", ".join(filter(None, [*words, said])))))
+
+
+def _colours(values: NDArray[np.float64], flagged: NDArray[np.bool_] | None) -> Iterator[str]:
+    """Say what the colours mean that there are in a picture."""
+    missing = ~np.isfinite(values)
+    if flagged is not None and flagged.any():
+        missing &= ~flagged  # drawn over
+        yield f"orange: flagged, {flagged.mean():.1%} of the pixels"
+    if missing.any():
+        yield MISSING
 
 
 def _name(data: xr.Dataset, place: int) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
 __all__ = [
+    "MISSING",
     "Panel",
     "SkyScales",
     "averaged",
@@ -27,6 +28,9 @@ __all__ = [
     "picture_of",
     "subtraction_panels",
 ]
+
+MISSING = "red: no valid value"
+"""What a title says where there are such pixels."""
 
 FLAGGED = (1.0, 0.65, 0.0)
 """Red, green and blue of what is flagged: orange."""
@@ -189,7 +193,7 @@ def picture_of(
     height = 0.8 + 2.0 * count + (0.0 if series is None else 2.2)
     figure = new_figure(*(9.0, height) if stacked else (4.6 * count, 4.4))
     if any(not np.isfinite(panel.image).all() for panel in panels):
-        title += "; red: no valid value"
+        title += f"; {MISSING}"
     figure.suptitle(_in_lines(title, int(LETTERS * figure.get_figwidth())), fontsize=11)
     rows = count + (series is not None)
     axes = figure.subplots(rows if stacked else 1, 1 if stacked else count, squeeze=False).flat

@@ -19,6 +19,7 @@ from bkgflow.io.storage.location import Location, PathLike
 from bkgflow.io.zarr.stream import walk_product
 from bkgflow.kinds.segments import SEGMENT
 from bkgflow.methods.soss.regions import fit_regions
+from bkgflow.plot.cubes import check_pixels, integrations_of, mean_of, said_of
 from bkgflow.plot.panels import Panel, SkyScales, fit_panels, picture_of, subtraction_panels
 from bkgflow.record import Found, ImageFound, Scale, SlitlessFound, SossFound, TemplateFound
 from bkgflow.texts import many
@@ -54,7 +55,8 @@ def residual(target: PathLike | xr.Dataset, product: PathLike | xr.Dataset) -> F
         If matplotlib is not installed.
     """
     before, after = (_dataset(each) for each in (target, product))
-    sci, changed = (_mean(each["sci"]).transpose("y", "x") for each in (before, after))
+    check_pixels(before["sci"])
+    sci, changed = (mean_of(each["sci"]).transpose("y", "x") for each in (before, after))
     if sci.shape != changed.shape:
         raise ShapeError(
             "A target and its product must have the same pixels",
@@ -66,7 +68,9 @@ def residual(target: PathLike | xr.Dataset, product: PathLike | xr.Dataset) -> F
     name = Location.of(str(after.attrs.get("path") or before.attrs.get("path", ""))).name
     panels = subtraction_panels(sci.values, sci.values - left, left, unit)
     corner = int(sci["x"].values[0]), int(sci["y"].values[0])
-    return picture_of([each._replace(corner=corner) for each in panels], name)
+    words = said_of(integrations_of(before["sci"]))
+    title = "\n".join(filter(None, [name, words]))
+    return picture_of([each._replace(corner=corner) for each in panels], title)
 
 
 def slitless(target: PathLike, product: PathLike) -> Figure:
@@ -128,10 +132,12 @@ def product_picture(target: PathLike, product: PathLike) -> Figure:
         If a file is bad.
     """
     product = Location.of(product)
+    _, _, integrations = found_in(product)
     panels, series = panels_of(target, product)
     window = inspect(target).window
     panels = [each._replace(corner=(window.x0, window.y0)) for each in panels]
-    return picture_of(panels, f"{product.name}\n{', '.join(_words(target, product))}", series)
+    lines = product.name, ", ".join(_words(target, product)), said_of(integrations)
+    return picture_of(panels, "\n".join(filter(None, lines)), series)
 
 
 def _dataset(given: PathLike | xr.Dataset) -> xr.Dataset:
@@ -166,9 +172,9 @@ def panels_of(target: PathLike, product: Location) -> tuple[list[Panel], list[Sk
         If a file is bad.
     """
     exposure = open_exposure(target)
-    sci = _mean(exposure["sci"])
+    sci = mean_of(exposure["sci"])
     unit = sci.attrs.get("units", "")
-    before, after = sci.values, _mean(open_exposure(product)["sci"]).values
+    before, after = sci.values, mean_of(open_exposure(product)["sci"]).values
     sky = before - after
     found, _, _ = found_in(product)
     if isinstance(found, SossFound) and found.source_threshold is not None:
@@ -182,10 +188,6 @@ def panels_of(target: PathLike, product: Location) -> tuple[list[Panel], list[Sk
     title = f"mask: {mask.mean():.0%} background"
     fitted = Panel(title, mask.astype(np.float32), (0.0, 1.0), "0: source, 1: background")
     return fit_panels(before, fitted, sky, after, unit, mask), None
-
-
-def _mean(sci: xr.DataArray) -> xr.DataArray:
-    return sci.mean("integration", keep_attrs=True) if "integration" in sci.dims else sci
 
 
 def _regions(
@@ -202,7 +204,7 @@ def _regions(
 def _dark_share(exposure: xr.Dataset, threshold: float) -> NDArray[np.float32]:
     """Share of the integrations in which a pixel is good and below the threshold: (ny, nx)."""
     good = (exposure["dq"] & np.uint32(DO_NOT_USE | REFERENCE_PIXEL)) == 0
-    share: NDArray[np.float32] = _mean((good & (exposure["sci"] < threshold)).astype("f4")).values
+    share: NDArray[np.float32] = mean_of((good & (exposure["sci"] < threshold)).astype("f4")).values
     return share
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -12,7 +13,7 @@ from bkgflow.errors import UsageError
 if TYPE_CHECKING:
     from matplotlib.colors import Normalize
 
-__all__ = ["Stretch", "as_wide", "limits_of", "norm_of", "sky_limits"]
+__all__ = ["Stretch", "as_wide", "checked_limits", "limits_of", "norm_of", "sky_limits"]
 
 Stretch = Literal["linear", "asinh", "zscale"]
 """``linear``: some robust standard deviations around the median, so that the sky is seen;
@@ -47,6 +48,27 @@ def as_wide(limits: Limits, image: Image) -> Limits:
     middle = float(np.nanmedian(image)) if np.isfinite(image).any() else 0.0
     half = (limits[1] - limits[0]) / 2
     return middle - half, middle + half
+
+
+def checked_limits(limits: Limits) -> Limits:
+    """Return limits that somebody gave as two numbers.
+
+    Raises
+    ------
+    UsageError
+        If they are not finite, or the first is not below the second.
+    """
+    try:
+        low, high = map(float, limits)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if math.isfinite(low) and math.isfinite(high) and low < high:
+        return low, high
+    raise UsageError(
+        "limits must be two finite numbers, the first of them below the second",
+        value=repr(limits),
+        cure="Give the value that is drawn black, then the one that is drawn white",
+    )
 
 
 def limits_of(image: Image, stretch: Stretch) -> Limits:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 import bkgflow
 from bkgflow.errors import ShapeError, UsageError
 from bkgflow.plot.stretch import limits_of, norm_of
-from bkgflow.simulate import simulate_imaging, simulate_soss, simulate_wfss
+from bkgflow.simulate import simulate_imaging, simulate_soss, simulate_tso, simulate_wfss
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +98,68 @@ def test_a_stack_in_one_grey_scale(stack):
     shown = bkgflow.plot.stack(many)
     assert len([axis for axis in shown.axes if axis.get_images()]) == 16
     assert "40 exposures, 16 of them" in shown.get_suptitle()
+
+
+def test_a_title_says_what_red_is_where_there_is_some(stack):
+    one = stack.isel(exposure=0).compute()
+    one["dq"][:] = 0
+    one["sci"][:] = 1.0
+    assert "red" not in bkgflow.plot.exposure(one).axes[0].get_title()
+    one["sci"][3, 4] = np.inf
+    assert bkgflow.plot.exposure(one).axes[0].get_title().endswith("\nred: no valid value")
+    one["dq"][3, 4] = 1  # orange lies over it
+    assert "red" not in bkgflow.plot.exposure(one).axes[0].get_title()
+    assert "red: no valid value" in bkgflow.plot.exposure(one, flags=0).axes[0].get_title()
+    alone = one.expand_dims("exposure")
+    assert bkgflow.plot.stack(alone).get_suptitle() == "1 exposure\nred: no valid value"
+    alone["sci"][:] = 1.0
+    assert bkgflow.plot.stack(alone).get_suptitle() == "1 exposure"
+
+
+def test_a_title_says_that_a_cube_is_drawn_as_a_mean(tmp_path):
+    simulated = simulate_tso(tmp_path, integrations=3, backgrounds=2, size=32)
+    target, *backgrounds = simulated.exposures
+    assert "mean of 3 integrations" in bkgflow.plot.exposure(target).axes[0].get_title()
+    title = bkgflow.plot.exposure(target, integration=1).axes[0].get_title()
+    assert "integration 1" in title
+    assert "mean" not in title
+    assert "mean of 3 integrations" in bkgflow.plot.residual(target, target).get_suptitle()
+    cubes = bkgflow.open_stack(backgrounds)
+    drawn = bkgflow.plot.stack(cubes).get_suptitle()
+    assert drawn.startswith("2 exposures, means of their integrations, one grey scale")
+    drawn = bkgflow.plot.stack(cubes.isel(exposure=[0])).get_suptitle()
+    assert drawn.startswith("1 exposure, mean of its integrations")
+    shorter = bkgflow.plot.exposure(cubes.isel(exposure=0))  # it has one less than the other
+    assert cubes.sizes["integration"] == 3
+    assert "mean of 2 integrations" in shorter.axes[0].get_title()
+
+
+@pytest.mark.parametrize(
+    "limits", [(0.2, 0.1), (1.0, 1.0), (0.0, np.nan), (-np.inf, 1.0), (), (1, 2, 3), 5, "ab"]
+)
+def test_limits_that_are_none_are_refused(stack, limits):
+    with pytest.raises(UsageError, match="limits must be two finite numbers"):
+        bkgflow.plot.exposure(stack.isel(exposure=0), limits=limits)
+
+
+def test_limits_are_drawn_black_and_white(stack):
+    figure = bkgflow.plot.exposure(stack.isel(exposure=0), limits=np.array([0.1, 0.2]))
+    assert figure.axes[0].get_images()[0].get_clim() == (0.1, 0.2)
+
+
+@pytest.mark.parametrize("part", [{"y": slice(0, 0)}, {"x": slice(0, 0)}])
+def test_a_part_without_pixels_is_refused(stack, part):
+    one = stack.isel(exposure=0, **part)
+    for draw in (bkgflow.plot.exposure, lambda data: bkgflow.plot.residual(data, data)):
+        with pytest.raises(ShapeError, match=r"one pixel at least .*(x|y) 0"):
+            draw(one)
+    with pytest.raises(ShapeError, match="one pixel at least"):
+        bkgflow.plot.stack(stack.isel(part))
+
+
+def test_a_stack_without_exposures_is_refused(stack):
+    with pytest.raises(ShapeError, match=r"one pixel at least .*exposure 0"):
+        bkgflow.plot.stack(stack.isel(exposure=slice(0, 0)))
 
 
 @pytest.mark.slow
