@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from bkgflow.campaign.events import Event, Notice, RunStarted, UnitEnded, UnitStarted, UnitTried
 from bkgflow.planning.plan import Plan
-from bkgflow.report.tables import counted, human_bytes
+from bkgflow.report.tables import counted, human_bytes, per_minute
 from bkgflow.texts import many
 from bkgflow.verdict import State, Verdict
 
@@ -114,7 +114,7 @@ class Standing:
         """Return how fast it goes, how long it will take, the bytes, and what it waits for."""
         rate, left = self.rate, self.left
         words = [
-            *([] if rate is None else [f"{_number(rate)} units/min"]),
+            *([] if rate is None else [per_minute(rate)]),
             *([] if left is None else [f"{timedelta(seconds=round(left))} left"]),
             *([f"{human_bytes(self.written)} written"] if self.written else []),
         ]
@@ -138,7 +138,3 @@ def written(verdict: Verdict) -> int:
 def never_tried(verdict: Verdict) -> bool:
     """Whether a unit shares its end with all that were left: the end of the run says it once."""
     return verdict.state == State.BLOCKED and verdict.error is None
-
-
-def _number(rate: float) -> str:
-    return f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}"

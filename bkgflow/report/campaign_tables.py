@@ -69,12 +69,12 @@ def _first(status: CampaignStatus) -> str:
 
 
 def _figures(status: CampaignStatus) -> Iterator[str]:
-    from bkgflow.report.tables import counted, human_bytes
+    from bkgflow.report.tables import counted, human_bytes, per_minute
 
     counts = f" ({counted(status.counts)})" if status.counts else ""
     yield f"{status.done:,} of {many(status.total, 'unit')} done{counts}"
     if status.rate is not None:
-        yield f"{status.rate:.3g} units/min"
+        yield per_minute(status.rate)
     if status.seconds_left is not None:
         yield f"{duration(status.seconds_left)} left"
     yield f"{human_bytes(status.written)} written"

@@ -20,6 +20,7 @@ __all__ = [
     "fits",
     "human_bytes",
     "make_table",
+    "per_minute",
     "print_table",
     "width_here",
 ]
@@ -96,3 +97,9 @@ def human_bytes(number: int) -> str:
             return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
         amount /= 1024
     return f"{amount:.1f} TiB"
+
+
+def per_minute(rate: float) -> str:
+    """Write how many units end in a minute: "0.25 units/min", "1,170 units/min"."""
+    number = f"{rate:,.0f}" if rate >= 10 else f"{rate:.1f}" if rate >= 1 else f"{rate:.2g}"
+    return f"{number} units/min"

@@ -98,6 +98,14 @@ def test_units_that_were_not_computed_make_no_pace(plan):
     assert standing.rate == pytest.approx(2)
 
 
+def test_a_slow_pace_is_not_rounded_to_none(plan):
+    standing = Standing(plan)
+    for number in range(3):
+        standing.take(UnitStarted("r", f"u{number}", at=1.0))
+        standing.take(UnitEnded("r", f"u{number}", good(), at=3001.0))
+    assert standing.facts().startswith("0.06 units/min, ")
+
+
 def test_what_is_waited_for_is_said_until_something_happens(plan):
     standing = Standing(plan)
     standing.take(RunStarted("r", 4, "here"))

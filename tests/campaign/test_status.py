@@ -140,6 +140,16 @@ def test_pace_and_time_left_are_those_of_the_last_minutes(in_flight):
     assert (found.seconds_left, found.counts["PLANNED"]) == (0, 1)
 
 
+@pytest.mark.parametrize(
+    ("rate", "words"),
+    [(1171.4, "1,171"), (60.2, "60"), (3.46, "3.5"), (0.25, "0.25"), (0.0213, "0.021")],
+)
+def test_a_rate_is_written_in_one_way(campaign, rate, words):
+    found = replace(status_of(Location.of(campaign)), rate=rate)
+    for text in (str(found), campaign_html(found, time.time())):
+        assert f" {words} units/min" in text
+
+
 @pytest.mark.slow
 def test_the_status_of_ten_thousand_units_comes_within_a_second(in_flight):
     """Of a run that goes on; what Python itself takes to start is not counted."""
