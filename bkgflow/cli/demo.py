@@ -27,11 +27,16 @@ def demo(
     """Simulate a small mixed program, run it, and draw what it did."""
     from bkgflow.cli.drawing import draw_pictures
     from bkgflow.cli.run import execute
+    from bkgflow.clusters.choose import choose
     from bkgflow.io.storage.location import Location
     from bkgflow.io.storage.publish import copy_file
     from bkgflow.plot.figure import check_drawing
+    from bkgflow.simulate.arguments import check
+    from bkgflow.simulate.instruments import load_instrument
 
     check_drawing()
+    check(load_instrument("NRC_IMAGE").frame, size, 0)
+    cluster = choose(**where)
     program, references = out / "program", out / "references"
     typer.echo(f"Simulating a program in {program}: some ten seconds")
     written = _simulated(program, size)
@@ -42,7 +47,7 @@ def demo(
     result = execute(
         [str(path) for each in written for path in each.associations],
         out / "products",
-        where=where,
+        where={"cluster": cluster},
         references=references,
         arguments={"save_combined_background": True, "soss_fit": "integration"},
     )

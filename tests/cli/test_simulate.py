@@ -77,6 +77,22 @@ def test_demo(tmp_path, bkgflow_):
         assert len(np.unique(grey[inked])) > 100
 
 
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("--size=10", "size must be a whole number from 16 to 2048"),
+        ("--size=2049", "size must be a whole number from 16 to 2048"),
+        ("--cluster=nope", "A cluster must be one of"),
+        ("--slurm-queue=fast", "A setting must be one that the cluster has"),
+    ],
+)
+def test_a_demo_that_cannot_be_is_refused_before_it_is_simulated(option, words, tmp_path, bkgflow_):
+    code, out, err = bkgflow_("demo", tmp_path / "demo", option)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert not (tmp_path / "demo").exists()
+
+
 def test_warm_up(bkgflow_):
     assert bkgflow_("warm-up", "image")[0] == 0  # it may be the first time on this machine
     assert bkgflow_("warm-up", "image") == (0, "Compiled: nothing, all was there\n", "")
