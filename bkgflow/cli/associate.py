@@ -9,7 +9,7 @@ import typer
 
 from bkgflow.cli.dither_options import dither_options
 from bkgflow.cli.given import takes
-from bkgflow.cli.options import Confine, Data, Program, Values
+from bkgflow.cli.options import Confine, Data, Members, Values
 from bkgflow.errors import UsageError
 
 __all__ = ["associate"]
@@ -21,7 +21,7 @@ def _takes_choice(command: Callable[..., None]) -> Callable[..., None]:
 
 @_takes_choice
 def associate(
-    program: Program,
+    program: Members,
     output: Annotated[str, typer.Option(help="Folder of the associations.", metavar="DIR")],
     from_dithers: Annotated[
         bool,

@@ -23,6 +23,7 @@ __all__ = [
     "Confine",
     "Data",
     "Imprints",
+    "Members",
     "Program",
     "Quiet",
     "References",
@@ -39,12 +40,21 @@ STEP = "Step arguments"
 Values = dict[str, Any]
 """What was given, by the names of options."""
 
+SEVERAL = "one or several; patterns and @FILE, a file of lines, as well."
+
 Program = Annotated[
     list[str],
     typer.Argument(
         metavar="PROGRAM",
-        help="Folders of associations, associations (JSON), or exposures with --bkg-list: one or "
-        "several; patterns and @FILE, a file of lines, as well.",
+        help="Folders of associations, associations (JSON), or exposures with --bkg-list: "
+        f"{SEVERAL}",
+    ),
+]
+Members = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PROGRAM",
+        help=f"Exposures, folders of them, or associations that have them as members: {SEVERAL}",
     ),
 ]
 Quiet = Annotated[

@@ -29,7 +29,7 @@ CheckSpace = Annotated[
 Format = Annotated[
     str | None,
     typer.Option(
-        help="What the products are: fits, or zarr; zarr, too, where there is a --store.",
+        help="What the products are: fits, or zarr.",
         metavar="WORD",
         show_default="fits",
     ),
@@ -37,7 +37,8 @@ Format = Annotated[
 Store = Annotated[
     str | None,
     typer.Option(
-        help="A zarr store for all products, a group each; icechunk://URL makes each a commit.",
+        help="A zarr store for all products, a group each, without --format as well; "
+        "icechunk://URL makes each a commit.",
         metavar="STORE",
     ),
 ]

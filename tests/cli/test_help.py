@@ -1,6 +1,7 @@
 """The help of every command, and how light it is."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -12,6 +13,13 @@ from bkgflow.cli import app
 from bkgflow.cli.commands import COMMANDS
 
 HEAVY = ("dask", "distributed", "astropy", "numba", "stdatamodels", "xarray", "numpy", "matplotlib")
+
+OF_RUNS = {
+    ("export-fits",): {"--format"},
+    ("clusters", "show"): {"--cluster"},
+    ("clusters", "check"): {"--cluster"},
+}
+"""Options of another command, which made or takes what these are given."""
 
 
 def commands():
@@ -86,6 +94,15 @@ def test_help_names_every_option(words, flag, bkgflow_, monkeypatch):
             assert parameter.metavar in out
     for name in getattr(command, "commands", ()):
         assert name in out
+
+
+@pytest.mark.parametrize("words", [words for words, _ in commands()], ids=" ".join)
+def test_what_is_said_of_a_parameter_names_options_that_the_command_has(words):
+    (command,) = (each for found, each in commands() if found == words)
+    known = {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
+    for parameter in command.params:
+        named = re.findall(r"(?<![\w-])--[a-z][a-z-]*", parameter.help or "")
+        assert set(named) <= known | OF_RUNS.get(words, set()), parameter.name
 
 
 @pytest.mark.slow
