@@ -12,7 +12,7 @@ from bkgflow.explore.rejected import rejected
 from bkgflow.explore.stack import combine
 from bkgflow.plot.figure import new_figure
 from bkgflow.plot.images import short_names
-from bkgflow.plot.panels import Panel, draw_image
+from bkgflow.plot.panels import MISSING, Panel, draw_image
 from bkgflow.plot.stretch import limits_of
 from bkgflow.settings import StepSettings
 
@@ -65,7 +65,8 @@ def clip(stack: xr.Dataset, **arguments: Unpack[StackArguments]) -> Figure:
     corner = int(mean["x"].values[0]), int(mean["y"].values[0])
     unit = str(mean.attrs.get("units", ""))
     stacked = nx > 3 * ny
-    shown = Panel("combined", mean.values, limits_of(mean.values, "linear"), unit, corner=corner)
+    title = "combined" if np.isfinite(mean.values).all() else f"combined; {MISSING}"
+    shown = Panel(title, mean.values, limits_of(mean.values, "linear"), unit, corner=corner)
     draw_image(one, shown, stacked=stacked)
     most = max(1, int(count.max()))
     title = f"rejected: {away.values.mean():.2%} of the values"

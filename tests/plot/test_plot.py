@@ -173,6 +173,7 @@ def test_a_clip_shows_where_how_often_and_of_whom(stack, sigma):
     np.testing.assert_array_equal(where.get_images()[0].get_array(), count)
     mean = bkgflow.combine(stack, sigma=sigma).sci.values
     np.testing.assert_array_equal(combined.get_images()[0].get_array().filled(np.nan), mean)
+    assert ("red: no valid value" in combined.get_title()) == (not np.isfinite(mean).all())
     assert [bar.get_height() for bar in often.patches] == list(np.bincount(count.ravel()))
     shares = [bar.get_width() for bar in whom.patches]
     np.testing.assert_allclose(shares, 100 * rejected.mean(("y", "x")))
