@@ -136,16 +136,16 @@ def test_a_campaign_that_cannot_be_read_just_now_is_not_replaced(store, hasty, t
     assert bkgflow.run(plan, "threads").ok
     before = store.get("out/bkgflow-campaign.json")
     store.proxy.fault = lambda request, number: "throttle" if file in request.path else ""
-    asked = {
-        "run": lambda: bkgflow.run(plan, "threads"),
-        "rebuild": lambda: bkgflow.rebuild(out, anew=True),
-        "verify": lambda: bkgflow.verify(out),
-        "status": lambda: bkgflow.Campaign.open(out),
-    }
-    for name, ask in asked.items():
+    asked = (
+        lambda: bkgflow.run(plan, "threads"),
+        lambda: bkgflow.rebuild(out, anew=True),
+        lambda: bkgflow.verify(out),
+        lambda: bkgflow.Campaign.open(out),
+    )
+    for ask in asked:
         with pytest.raises(OutputError, match="SlowDown") as caught:
             ask()
-        assert file in caught.value.file or name in ("run", "rebuild")
+        assert caught.value.file.startswith(out)
     store.proxy.fault = lambda request, number: ""
     assert store.get("out/bkgflow-campaign.json") == before
     assert len(bkgflow.run(plan, "threads").kept) == 3
