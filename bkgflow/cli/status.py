@@ -62,15 +62,16 @@ def status(
     from bkgflow.io.storage.location import Location
 
     folder = Location.of(out)
-    while True:
-        found = status_of(folder)
-        if as_json:
-            typer.echo(json.dumps(found.to_dict(), indent=None if watch else 1))
-        else:
-            if watch and sys.stdout.isatty():
-                typer.echo(CLEAR, nl=False)
-            typer.echo(str(found))
-        if not watch or not found.state.going:
-            raise typer.Exit(exit_code_of(found))
-        with onlooker(out):
+    with onlooker(out):
+        while True:
+            found = status_of(folder)
+            if as_json:
+                typer.echo(json.dumps(found.to_dict(), indent=None if watch else 1))
+            else:
+                if watch and sys.stdout.isatty():
+                    typer.echo(CLEAR, nl=False)
+                typer.echo(str(found))
+            if not watch or not found.state.going:
+                break
             time.sleep(every)
+    raise typer.Exit(exit_code_of(found))

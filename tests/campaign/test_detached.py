@@ -5,7 +5,6 @@ import os
 import shlex
 import signal
 import subprocess
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -271,7 +270,6 @@ def test_waiting_has_an_end(crowd, out):
             text=True,
         )
         onlooker.stdout.readline()
-        time.sleep(1)  # now it sleeps between two looks
         onlooker.send_signal(signal.SIGINT)
         said = onlooker.communicate(timeout=60)[1]
         assert onlooker.returncode == 130
