@@ -7,11 +7,11 @@ from contextlib import contextmanager
 
 from bkgflow.campaign.log import log
 from bkgflow.campaign.result import RunResult
-from bkgflow.errors import OutputError, StorageError
-from bkgflow.io.storage.location import Location
+from bkgflow.errors import OutputError
+from bkgflow.io.storage.refused import asking_about
 from bkgflow.planning.plan import Plan
 
-__all__ = ["answering", "check_answers", "listed", "prepare_store"]
+__all__ = ["answering", "listed", "prepare_store"]
 
 
 @contextmanager
@@ -23,23 +23,11 @@ def answering(plan: Plan) -> Iterator[None]:
     StorageError
         If it does not answer.
     """
-    if plan.outputs.store is not None:
-        check_answers(plan.outputs.store)
+    store = plan.outputs.store
+    if store is not None:
+        with asking_about(store):
+            store.exists()
     yield
-
-
-def check_answers(store: Location) -> None:
-    """See that a store can be asked what it holds; `StorageError` if not."""
-    try:
-        store.exists()
-    except OSError as problem:
-        raise StorageError(
-            "The store of the products must say what it holds",
-            file=store,
-            value=problem.strerror or problem,
-            cure="Correct its URL, its endpoint or its credentials (AWS_ENDPOINT_URL, "
-            "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, or fsspec's configuration)",
-        ) from problem
 
 
 def prepare_store(plan: Plan) -> None:

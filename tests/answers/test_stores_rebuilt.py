@@ -52,11 +52,11 @@ def test_a_store_that_is_gone_is_no_campaign_without_units(made, bkgflow_):
     code, said, err = bkgflow_("rebuild", out)
     # A process that has met a repository of icechunk wonders what has become of it.
     assert code == 2 and not said
-    assert "tells of 3 products" in err or "must say what it holds" in err
+    assert "tells of 3 products" in err or "must say what is in it" in err
     assert not (out / LEDGER).exists()
     for name in (PLACE, RESULT):
         (out / name).unlink()
-    with pytest.raises(OutputError, match=r"none is there|must say what it holds"):
+    with pytest.raises(OutputError, match=r"none is there|must say what is in it"):
         bkgflow.rebuild(out, store=store)
 
 

@@ -140,7 +140,7 @@ def test_a_repository_that_does_not_answer_is_refused_before_the_first_unit(
     forget_stores()
     url, out = f"icechunk://{store.url}/all.icechunk", tmp_path / "out"
     code, said, err = bkgflow_("run", tmp_path / "p", "--output", out, "--store", url)
-    assert code == 2 and "must say what it holds" in err and "AWS_ENDPOINT_URL" in err
+    assert code == 2 and "must say what is in it" in err and "AWS_ENDPOINT_URL" in err
     assert "BLOCKED" not in said + err and not out.exists()
     monkeypatch.setenv("AWS_ENDPOINT_URL", store.proxy.url)
     forget_stores()

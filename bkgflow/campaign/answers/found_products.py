@@ -11,11 +11,11 @@ from bkgflow.campaign.answers.asked import Tell, side_by_side
 from bkgflow.campaign.ledger.restore import Product
 from bkgflow.campaign.ledger.rows import KeptFile
 from bkgflow.campaign.result import RESULT_FILE
-from bkgflow.campaign.store import check_answers
 from bkgflow.errors import BkgflowError
 from bkgflow.io.products.said import Said, file_called, read_said
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.many_files import METADATA
+from bkgflow.io.storage.refused import asking_about
 from bkgflow.io.storage.space import name_in, stamps_in
 from bkgflow.io.zarr.stream import check_whole
 from bkgflow.kinds.table import KINDS
@@ -124,7 +124,8 @@ def products_of(
     """
     there = stamps_in(output)
     for store in stores:
-        check_answers(store)
+        with asking_about(store):
+            store.exists()
         inside = {name: each for name, each in stamps_in(store).items() if name != METADATA}
         there |= {name_in(output, store / name): each for name, each in inside.items()}
     stamps = {
