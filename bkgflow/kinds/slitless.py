@@ -66,7 +66,7 @@ class SlitlessKind(Kind):
     """Wide-field slitless spectroscopy: a fit for each exposure, whose mask is in the product."""
 
     name = "slitless"
-    version = 3
+    version = 4
     verb = "fit"
     noun = "fit"
     arguments = (

@@ -64,7 +64,7 @@ class TemplateKind(Kind):
     """Imaging with ``override_bkg``: a fit for each exposure, of templates and a constant."""
 
     name = "template"
-    version = 1
+    version = 2
     verb = "fit"
     noun = "fit"
     beside = " and a constant"

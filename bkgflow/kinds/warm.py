@@ -181,12 +181,13 @@ def _combine(rule: StackRule, real: type[np.floating]) -> None:
 
 
 def _slitless() -> None:
-    from bkgflow.methods.slitless import fit_scale, subtract_scaled
+    from bkgflow.methods.slitless import fit_background, subtract_scaled
 
     # Enough pixels for a choice of them: those that are far out are taken from all.
     image, mask = np.ones((128, 256), np.float32), np.ones((128, 256), bool)
     image[::7, ::3] = 2.0
-    fit_scale(image, image, mask, image, ScaleRule(rms_stop=1.0), dispersion_axis=1)
+    rule, flags = ScaleRule(rms_stop=1.0), np.zeros(image.shape, np.uint32)
+    fit_background(image, image, flags, mask, image, rule, dispersion_axis=1, template_dq=flags)
     subtract_scaled(image, image.copy(), np.ones(1))
 
 
@@ -224,6 +225,6 @@ _TASKS: dict[Kind, _Task] = {
     "cube": _Task(partial(_combine, USUAL, np.float64), 7, AVERAGE),
     "rules": _Task(partial(_combine, ANOTHER, np.float32), 12, BY_RULE),
     "cube-rules": _Task(partial(_combine, ANOTHER, np.float64), 12, BY_RULE),
-    "slitless": _Task(_slitless, 3, "bkgflow.methods.slitless._kernels:take_pixels"),
+    "slitless": _Task(_slitless, 3, "bkgflow.methods.slitless._kernels:mark_pixels"),
     "soss": _Task(_soss, 4, "bkgflow.methods.soss._stream:collect_sky"),
 }

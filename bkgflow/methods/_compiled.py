@@ -123,12 +123,14 @@ def _folders_before(used: str, function: Callable[..., object]) -> list[Path]:
     return [Path(path) for path in takewhile(used.__ne__, paths)]
 
 
-def inlined(function: Function) -> Function:
+def inlined(function: Function, fastmath: Set[str] = frozenset()) -> Function:
     """Compile a kernel that only kernels call: it becomes a part of them.
 
     It gets no wrapper for Python and no place on disk: half of the time that compiling takes.
     """
-    return cast(Function, njit(no_cpython_wrapper=True, **OPTIONS)(function))
+    return cast(
+        Function, njit(no_cpython_wrapper=True, fastmath=set(fastmath), **OPTIONS)(function)
+    )
 
 
 def cache_folders(kernel: Callable[..., object]) -> tuple[Path, ...]:

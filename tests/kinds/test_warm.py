@@ -18,11 +18,11 @@ from tests.helpers.warm import USE
 SLITLESS = """
 import numpy as np
 from bkgflow.methods.slitless import fit_scale
-from bkgflow.methods.slitless._kernels import take_pixels
+from bkgflow.methods.slitless._kernels import mark_pixels
 from bkgflow.rules import ScaleRule
 image, mask = np.ones((8, 16), np.float32), np.ones((8, 16), bool)
 fit_scale(image, image, mask, image, ScaleRule(rms_stop=1.0), dispersion_axis=1)
-print(len(take_pixels.stats.cache_hits), len(take_pixels.stats.cache_misses))
+print(len(mark_pixels.stats.cache_hits), len(mark_pixels.stats.cache_misses))
 """
 
 WARM = "from bkgflow.kinds.warm import warm_up; print(warm_up({kinds}, print))"
@@ -150,7 +150,7 @@ def test_processes_that_compile_for_different_types_keep_both(tmp_path: Path) ->
     """Numba alone would keep one of them, or one under the name of the other."""
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     code = (
-        "import sys, numpy as np; from bkgflow.methods.slitless._kernels import take_pixels as k\n"
+        "import sys, numpy as np; from bkgflow.methods.slitless._kernels import mark_pixels as k\n"
         "print('here', flush=True); sys.stdin.read(); cache = k._cache._cache_file\n"
         "for i in range(50): cache.save((sys.argv[1], i), 0)\n"
     )
@@ -165,7 +165,7 @@ def test_processes_that_compile_for_different_types_keep_both(tmp_path: Path) ->
         each.stdin.close()
     assert [each.wait() for each in both] == [0, 0]
     read = (
-        "from bkgflow.methods.slitless._kernels import take_pixels as k\n"
+        "from bkgflow.methods.slitless._kernels import mark_pixels as k\n"
         "found = k._cache._cache_file._own._load_index()\n"
         "print(len(found), len(set(found.values())))"
     )

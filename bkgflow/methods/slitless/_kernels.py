@@ -1,8 +1,8 @@
-"""The compiled loops behind ``scale``: background pixels gathered once, summed, and cut.
+"""The compiled loops behind ``scale``: background pixels marked once, summed, and cut.
 
-All arrays are one-dimensional over the background pixels. A rejected pixel's SCI becomes NaN,
-which every comparison and sum passes over, so that a round of rejection costs one pass to find
-the tails and a look at these alone. Sums are in float64.
+All arrays are one-dimensional over the pixels. SCI is NaN where a pixel is not background, and
+becomes NaN where it is rejected: every comparison and sum passes over it, so that a round of
+rejection costs one pass to find the tails and a look at these alone. Sums are in float64.
 """
 
 from __future__ import annotations
@@ -13,59 +13,49 @@ from bkgflow.methods._compiled import compiled, inlined
 from bkgflow.methods.arrays import Bools, Doubles, Integers, Reals, Words
 
 __all__ = [
-    "add_dropped", "drop", "normal_sums", "profile_squares", "residuals", "subtract_one", "tails",
-    "take_far", "take_pixels",
+    "add_dropped", "drop", "leave_out", "mark_pixels", "normal_sums", "profile_squares",
+    "residuals", "subtract_one", "tails", "take_far",
 ]  # fmt: skip
 
+
+SIDE_BY_SIDE = frozenset({"reassoc", "nsz"})
+"""What a compiler must be allowed before it adds up in several lanes."""
 
 BLOCK = 1024
 """Pixels whose residuals are looked at together: they stay in a core's nearest cache."""
 
 
 @compiled
-def take_pixels(
-    sci: Reals, err: Reals, mask: Bools, templates: Reals, by_columns: bool, start: int, stop: int,
-    s: Reals, b: Reals, v: Reals, counts: Integers,
-) -> int:  # fmt: skip
-    """Copy the usable pixels into s, b (k, n) and v = ERR²; return how many there are.
+def leave_out(usable: Bools, dq: Words, bits: int) -> None:
+    """Take the pixels with some flags out of a mask."""
+    for i in range(usable.size):
+        usable[i] &= (dq[i] & bits) == 0
 
-    They come row by row, or column by column, from the line ``start`` up to ``stop``, without
-    it; ``counts`` gets how many each of these lines gave. A pixel
-    is usable where SCI and all templates are finite and ERR is not 0. Where ERR is not finite,
-    v is infinite: it takes part in the percentiles, as in the reference step, but in no sum.
+
+@compiled
+def mark_pixels(
+    sci: Reals, err: Reals, mask: Bools, templates: Reals, start: int, stop: int,
+    s: Reals, v: Reals, largest: Reals,
+) -> int:  # fmt: skip
+    """Copy some rows into s, NaN where a pixel is not usable, and v = ERR²; count the usable.
+
+    A pixel is usable where SCI and all templates are finite and ERR is not 0. Where ERR is not
+    finite, v is infinite: it takes part in the percentiles, as in the reference step, but in no
+    sum. ``largest`` (k, nx), given as zeros, gets the largest value of each template in a column,
+    whatever its sign.
+
+    Unusable pixels keep their places: to move the others together takes longer than to pass
+    over them, for as many as a usual mask leaves out.
     """
-    n = 0
-    ny, nx = sci.shape
-    if by_columns:
-        for column in range(start, stop):
-            before = n
-            for row in range(ny):
-                variance = err[row, column] * err[row, column]
-                good = mask[row, column] and np.isfinite(sci[row, column]) and variance != 0.0
-                for k in range(templates.shape[0]):
-                    good = good and np.isfinite(templates[k, row, column])
-                if good:
-                    s[n] = sci[row, column]
-                    v[n] = variance if variance > 0.0 else np.inf
-                    for k in range(templates.shape[0]):
-                        b[k, n] = templates[k, row, column]
-                    n += 1
-            counts[column - start] = n - before
-        return n
-    places, usable = np.empty(nx, np.uint32), np.empty(nx, np.bool_)
+    n, nx = 0, sci.shape[1]
+    usable = np.empty(nx, np.bool_)
     for row in range(start, stop):
-        # Along the SIMD, and then without a branch: nobody foretells which one comes next.
         _mark(sci[row], err[row], mask[row], templates, row, usable)
-        found = 0
-        for column in range(nx):
-            places[found] = column
-            found += usable[column]
-        _gather(
-            sci[row], err[row], templates, row, places[:found],
-            s[n : n + found], b, v[n : n + found], n,
-        )  # fmt: skip
-        counts[row - start] = found
-        n += found
+        _keep(sci[row], err[row], usable, s[row - start], v[row - start])
+        for k in range(templates.shape[0]):
+            _enlarge(templates[k, row], usable, largest[k])
+        for i in range(nx):
+            n += usable[i]
     return n
 
 
@@ -83,34 +73,44 @@ def _mark(
 
 
 @inlined
-def _gather(
-    sci: Reals, err: Reals, templates: Reals, row: int, places: Words,
-    s: Reals, b: Reals, v: Reals, first: int,
-) -> None:  # fmt: skip
-    """Copy the usable pixels of a row, of one array after the other: the cache holds a row."""
-    for i in range(places.size):
-        s[i] = sci[places[i]]
-    for i in range(places.size):
-        variance = err[places[i]] * err[places[i]]
+def _keep(sci: Reals, err: Reals, usable: Bools, s: Reals, v: Reals) -> None:
+    """Copy a row."""
+    for i in range(sci.size):
+        s[i] = sci[i] if usable[i] else np.nan
+    for i in range(sci.size):
+        variance = err[i] * err[i]
         v[i] = variance if variance > 0.0 else np.inf
-    for k in range(templates.shape[0]):
-        template, taken = templates[k, row], b[k, first : first + places.size]
-        for i in range(places.size):
-            taken[i] = template[places[i]]
+
+
+@inlined
+def _enlarge(template: Reals, usable: Bools, largest: Reals) -> None:
+    """Have each column know the largest value so far: a single one could not go along the SIMD."""
+    for i in range(template.size):
+        value = abs(template[i]) if usable[i] else largest[i]
+        largest[i] = value if value > largest[i] else largest[i]
+
+
+def _sums_of_one_sky(s: Reals, b: Reals, v: Reals, n: int) -> tuple[int, float, float]:
+    """Return how many pixels have a weight, and the sums with and of one sky, in one pass."""
+    used, data, square = 0, 0.0, 0.0
+    for i in range(n):
+        kept = not np.isnan(s[i])
+        share = b[i] / np.float64(v[i])
+        data += share * s[i] if kept else 0.0
+        square += share * b[i] if kept else 0.0
+        used += kept and v[i] < np.inf
+    return used, data, square
+
+
+_sums_of_one = inlined(_sums_of_one_sky, SIDE_BY_SIDE)
 
 
 def _normal_sums(s: Reals, b: Reals, v: Reals, n: int, matrix: Doubles, vector: Doubles) -> int:
     """Fill the normal equations from the first n pixels; return how many have a weight."""
     used = 0
-    for i in range(n):
-        used += v[i] < np.inf and not np.isnan(s[i])
     for k in range(b.shape[0]):
-        total = 0.0
-        for i in range(n):
-            kept = not np.isnan(s[i])
-            total += b[k, i] / np.float64(v[i]) * s[i] if kept else 0.0
-        vector[k] = total
-        for j in range(k + 1):
+        used, vector[k], matrix[k, k] = _sums_of_one(s, b[k], v, n)
+        for j in range(k):
             total = 0.0
             for i in range(n):
                 kept = not np.isnan(s[i])
@@ -120,7 +120,7 @@ def _normal_sums(s: Reals, b: Reals, v: Reals, n: int, matrix: Doubles, vector: 
     return used
 
 
-normal_sums = compiled(_normal_sums, fastmath={"reassoc", "nsz"})
+normal_sums = compiled(_normal_sums, SIDE_BY_SIDE)
 
 
 @inlined
@@ -295,23 +295,17 @@ def subtract_one(sci: Reals, sky: Reals, factor: float) -> None:
 
 
 @compiled
-def profile_squares(
-    s: Reals, b: Reals, counts: Integers, factors: Doubles
-) -> tuple[float, int]:  # fmt: skip
+def profile_squares(s: Reals, b: Reals, length: int, factors: Doubles) -> tuple[float, int]:
     """Return the sum of the squared medians of the residuals of each line, and of how many."""
-    most = 0
-    for line in range(counts.size):
-        most = max(most, counts[line])
-    scratch = np.empty(most, np.float64)
-    total, lines, first = 0.0, 0, 0
-    for line in range(counts.size):
+    scratch = np.empty(length, np.float64)
+    total, lines = 0.0, 0
+    for first in range(0, s.size, length):
         n = 0
-        for i in range(first, first + counts[line]):
+        for i in range(first, first + length):
             residual = _residual(s, b, factors, i)
             if not np.isnan(residual):
                 scratch[n] = residual
                 n += 1
-        first += counts[line]
         if n > 0:
             total += np.median(scratch[:n]) ** 2
             lines += 1

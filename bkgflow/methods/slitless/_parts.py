@@ -1,4 +1,4 @@
-"""Parts of the background pixels, each worked on in a thread of its own."""
+"""Parts of the pixels, each worked on in a thread of its own."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import TypeVar
 
 import numpy as np
 
+from bkgflow.methods._compiled import read_only
 from bkgflow.methods.arrays import Bools, Doubles, Integers, Reals
 from bkgflow.methods.slitless._kernels import (
     drop,
+    mark_pixels,
     normal_sums,
     residuals,
     tails,
     take_far,
-    take_pixels,
 )
 from bkgflow.scratch import Scratch
 
@@ -28,16 +29,16 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class Part:
-    """The background pixels of some lines of the image.
+    """The pixels of some lines of the image.
 
     Attributes
     ----------
     s, v : (≥ n,) float
-        SCI, NaN once it is rejected; and ERR².
+        SCI, NaN where it is no background and once it is rejected; and ERR².
     b : (n_templates, ≥ n) float
-        The reference skies.
-    counts : (n_lines,) int64
-        How many pixels each line gave.
+        The reference skies, read-only: kernels are compiled for such.
+    n, usable : int
+        How many pixels there are, and how many of them are background, rejected or not.
     first : int
         How many pixels the parts before have.
     """
@@ -45,23 +46,22 @@ class Part:
     s: Reals
     b: Reals
     v: Reals
-    counts: Integers
     n: int
+    usable: int
     first: int = 0
 
     @classmethod
     def of(
-        cls, sci: Reals, err: Reals, mask: Bools, templates: Reals, lines: slice,
-        by_columns: bool, scratch: Scratch,
-    ) -> Part:  # fmt: skip
-        """Copy the pixels of the mask out of some lines: row by row or column by column."""
-        size = len(templates)
-        most = int(np.count_nonzero(mask[:, lines] if by_columns else mask[lines]))
-        start, stop, real = int(lines.start), int(lines.stop), sci.dtype
-        s, b, v = (scratch.array(shape, real) for shape in ((most,), (size, most), (most,)))
-        counts = np.empty(stop - start, np.int64)
-        n = take_pixels(sci, err, mask, templates, by_columns, start, stop, s, b, v, counts)
-        return cls(s, b, v, counts, n)
+        cls, sci: Reals, err: Reals, mask: Bools, templates: Reals, lines: slice, scratch: Scratch
+    ) -> tuple[Part, Doubles]:
+        """Take some lines; return beside them the largest value of each sky, whatever its sign."""
+        start, stop, length, real = int(lines.start), int(lines.stop), sci.shape[1], sci.dtype
+        s, v = (scratch.array((stop - start, length), real) for _ in range(2))
+        largest = np.zeros((len(templates), length), real)
+        usable = mark_pixels(sci, err, mask, templates, start, stop, s, v, largest)
+        b = read_only(templates[:, lines].reshape(len(templates), -1), real)
+        most = largest.max(axis=1, initial=0).astype(np.float64)
+        return cls(s.reshape(-1), b, v.reshape(-1), s.size, usable, start * length), most
 
     def sums(self) -> tuple[int, Doubles, Doubles]:
         """Return how many pixels have a weight, and their normal equations."""
@@ -72,6 +72,12 @@ class Part:
     def every(self, step: int) -> slice:
         """Return which pixels an even choice takes that goes through all parts."""
         return slice(-self.first % step, self.n, step)
+
+    def sample(self, step: int) -> tuple[Reals, Reals, Reals]:
+        """Return every ``step``-th of s, b and v that is background, copied."""
+        those = self.every(step)
+        good = ~np.isnan(self.s[those])
+        return self.s[those][good], self.b[:, those][:, good], self.v[those][good]
 
     def residuals(self, factors: Doubles, step: int) -> Doubles:
         """Return every ``step``-th residual, counted through all parts, of what is not rejected."""
@@ -86,15 +92,7 @@ class Part:
         )
         where = scratch.array((room,), np.dtype(np.int64))
         n = take_far(self.s, self.b, self.v, self.n, factors, low, high, s, b, v, where)
-        return Far(s, b, v, self.counts, n, where=where)
-
-    def largest(self) -> Doubles:
-        """Return the largest value of each reference sky, whatever its sign: float64."""
-        b = self.b[:, : self.n]
-        if not self.n:
-            return np.zeros(len(b))
-        largest: Doubles = np.maximum(b.max(axis=1), -b.min(axis=1)).astype(np.float64)
-        return largest
+        return Far(s, read_only(b, b.dtype), v, n, n, where=where)
 
     def outer(self, factors: Doubles, low: float, high: float, room: int) -> Outer:
         """Return the residuals below and above two bounds, as far as there is room for them."""

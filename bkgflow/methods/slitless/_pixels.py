@@ -1,4 +1,4 @@
-"""The background pixels of one exposure: gathered, summed, solved, and trimmed.
+"""The background pixels of one exposure: marked, summed, solved, and trimmed.
 
 In two parts of the image side by side, each in a thread of its own. They are always two, and
 added up in their order, so that the numbers do not depend on how many threads there are.
@@ -74,12 +74,15 @@ class BackgroundPixels:
 
     parts: list[Part]
     pool: ThreadPoolExecutor
-    n: int  # how many were gathered
+    n: int  # how many there are
     left: int  # how many of these are not rejected
     used: int  # how many of those have a weight
     matrix: Doubles
     vector: Doubles
     scratch: Scratch
+    largest: Doubles  # value of each reference sky, whatever its sign
+    length: int  # of a line
+    rounds: int = 0  # of rejection
     far: FarOnes | None = None  # pixels outside all others, which do not know what was rejected
     takes: int = 3  # how often such may be taken out: each time takes memory
 
@@ -88,25 +91,27 @@ class BackgroundPixels:
     def of(
         cls, sci: Reals, err: Reals, mask: Bools, templates: Reals, *, by_columns: bool
     ) -> Iterator[BackgroundPixels]:
-        """Copy the pixels of the mask out of the images, row by row or column by column.
+        """Take the pixels of the mask out of the images, along rows or columns.
 
         They are there for the time of a ``with``.
         """
         narrow = np.result_type(sci.dtype, err.dtype, templates.dtype).itemsize <= 4
         real: np.dtype[np.floating] = np.dtype(np.float32 if narrow else np.float64)
+        if by_columns:
+            sci, err, templates = (np.swapaxes(each, -1, -2) for each in (sci, err, templates))
+            mask = mask.T
         sci, err, templates = (read_only(array, real) for array in (sci, err, templates))
         mask = read_only(mask, np.bool_)
 
         with Scratch() as scratch, ThreadPoolExecutor(PARTS - 1) as pool:
 
-            def part(lines: slice) -> Part:
-                return Part.of(sci, err, mask, templates, lines, by_columns, scratch)
+            def part(lines: slice) -> tuple[Part, Doubles]:
+                return Part.of(sci, err, mask, templates, lines, scratch)
 
-            parts = each_of(pool, part, _parts(mask.shape[1 if by_columns else 0]))
-            for before, after in pairwise(parts):
-                after.first = before.first + before.n
-            n, size = sum(each.n for each in parts), len(templates)
-            pixels = cls(parts, pool, n, n, 0, np.empty((size, size)), np.empty(size), scratch)
+            parts, most = zip(*each_of(pool, part, _parts(len(mask))), strict=True)
+            n, size, length = sum(each.usable for each in parts), len(templates), mask.shape[1]
+            sums, largest = (np.empty((size, size)), np.empty(size)), np.max(most, axis=0)
+            pixels = cls(list(parts), pool, n, n, 0, *sums, scratch, largest, length)
             pixels.add_up()
             yield pixels
 
@@ -138,6 +143,7 @@ class BackgroundPixels:
         """Drop the residuals below the given percentile and above its counterpart."""
         if not self.left:
             return
+        self.rounds += 1
         parts, outer, low, high = self._outer(factors, percent)
         matrix, vector = np.zeros_like(self.matrix), np.zeros_like(self.vector)
         pairs, before = list(zip(parts, outer, strict=True)), self.left
@@ -167,7 +173,9 @@ class BackgroundPixels:
         if self.far and (found := self._beyond(self.far.parts, factors, ends, self.far)):
             return found
         self._hand_back()
-        self.far = self._take_far(factors, percent / 100)
+        # The first round drops what does not belong to the sky, and moves the factors by more
+        # than any margin: what is far out now need not be in the next.
+        self.far = self._take_far(factors, percent / 100) if self.rounds > 1 else None
         if self.far and (found := self._beyond(self.far.parts, factors, ends, self.far)):
             return found
         self.far = None
@@ -177,7 +185,8 @@ class BackgroundPixels:
             self.pool, lambda part: part.outer(factors, np.inf, np.inf, part.n), self.parts
         )
         lows = [each.lows for each in outer]
-        return self.parts, outer, ranked(lows, ends[0]), ranked(lows, ends[1])
+        low, high = each_of(self.pool, lambda end: ranked(lows, end), ends)
+        return self.parts, outer, low, high
 
     def _beyond(
         self,
@@ -199,8 +208,10 @@ class BackgroundPixels:
             return None
         if self.left - above > int(ends[1]):
             return None
-        upper = ranked([each.highs for each in outer], ends[1] - (self.left - above))
-        return parts, outer, ranked([each.lows for each in outer], ends[0]), upper
+        lows, highs = [each.lows for each in outer], [each.highs for each in outer]
+        asked = (lows, ends[0]), (highs, ends[1] - (self.left - above))
+        lower, upper = each_of(self.pool, lambda each: ranked(*each), asked)
+        return parts, outer, lower, upper
 
     def _guess(
         self, parts: Sequence[Part], factors: Doubles, share: float, left: int
@@ -215,7 +226,7 @@ class BackgroundPixels:
 
     def _sampled(self, parts: Sequence[Part], factors: Doubles) -> tuple[int, Doubles]:
         """Return an even choice of residuals, and of how many pixels it takes one."""
-        step = -(-sum(part.n for part in parts) // SAMPLE) | 1
+        step = -(-sum(part.usable for part in parts) // SAMPLE) | 1
         return step, np.concatenate([part.residuals(factors, step) for part in parts])
 
     def _take_far(self, factors: Doubles, share: float) -> FarOnes | None:
@@ -229,7 +240,7 @@ class BackgroundPixels:
         if step == 1 or not sample.size or not share:
             return None
         low, high = map(float, np.quantile(sample, (share, 1 - share)))
-        rooms = [int(2.5 * share * part.n) for part in self.parts]
+        rooms = [int(2.5 * share * part.usable) for part in self.parts]
         pairs = list(zip(self.parts, rooms, strict=True))
         taken = each_of(
             self.pool, lambda pair: pair[0].far(factors, low, high, pair[1], self.scratch), pairs
@@ -239,8 +250,7 @@ class BackgroundPixels:
             return None
         for before, after in pairwise(taken):
             after.first = before.first + before.n
-        largest = np.max([part.largest() for part in self.parts], axis=0)
-        return FarOnes(taken, sum(each.n for each in taken), factors, low, high, largest)
+        return FarOnes(taken, sum(each.n for each in taken), factors, low, high, self.largest)
 
     def _hand_back(self) -> None:
         """Have all pixels know what was rejected."""
@@ -251,18 +261,18 @@ class BackgroundPixels:
     def sample(self) -> tuple[Reals, Reals, Reals]:
         """Return an even choice of s, b and v, copied."""
         step = -(-self.n // NOISE_SAMPLE) | 1
-        chosen = [(part, part.every(step)) for part in self.parts]
+        chosen = [part.sample(step) for part in self.parts]
         return (
-            np.concatenate([part.s[those] for part, those in chosen]),
-            np.concatenate([part.b[:, those] for part, those in chosen], axis=1),
-            np.concatenate([part.v[those] for part, those in chosen]),
+            np.concatenate([s for s, _, _ in chosen]),
+            np.concatenate([b for _, b, _ in chosen], axis=1),
+            np.concatenate([v for _, _, v in chosen]),
         )
 
     def profile_rms(self, factors: Doubles) -> float:
         """Return the rms of the medians of the residuals in each line; NaN without any."""
         self._hand_back()
         found = each_of(
-            self.pool, lambda p: profile_squares(p.s, p.b, p.counts, factors), self.parts
+            self.pool, lambda p: profile_squares(p.s, p.b, self.length, factors), self.parts
         )
         lines = sum(each for _, each in found)
         return float(np.sqrt(sum(total for total, _ in found) / lines)) if lines else np.nan

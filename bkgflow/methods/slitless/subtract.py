@@ -10,7 +10,7 @@ import numpy as np
 from bkgflow.detector import DO_NOT_USE
 from bkgflow.methods._compiled import read_only
 from bkgflow.methods.arrays import Bools, Doubles, Flags, Reals
-from bkgflow.methods.slitless._kernels import subtract_one
+from bkgflow.methods.slitless._kernels import leave_out, subtract_one
 from bkgflow.methods.slitless.scale import ScaleFit, fit_scale
 from bkgflow.rules import ScaleRule
 
@@ -51,7 +51,7 @@ def fit_background(
     usable = usable_pixels(mask, dq)
     reason = _too_few(usable, templates, users=users)
     if reason is None and template_dq is not None:
-        usable = usable_pixels(usable, template_dq)
+        leave_out(usable.reshape(-1), read_only(template_dq.reshape(-1), np.uint32), DO_NOT_USE)
         if not usable.any():
             reason = "No finite factor: the reference is DO_NOT_USE at every background pixel"
     if reason is not None:
@@ -61,10 +61,8 @@ def fit_background(
 
 def usable_pixels(mask: Bools, dq: Flags) -> Bools:
     """Return the pixels of a mask that are without DO_NOT_USE: bool, a new array of its shape."""
-    usable = np.empty(mask.shape, np.bool_)
-    for rows in _blocks(dq.shape):
-        np.equal(dq[rows] & DO_NOT_USE, 0, out=usable[rows])
-    usable &= mask
+    usable = mask.copy()
+    leave_out(usable.reshape(-1), read_only(dq.reshape(-1), np.uint32), DO_NOT_USE)
     return usable
 
 
