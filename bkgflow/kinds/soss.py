@@ -164,6 +164,7 @@ class SossKind(Kind):
         if reason:
             return Change.ended(work, State.FAILED, found, reason=reason)
         changes = Changes({"SCI": subtract})
+        settle(changes, threads=2)  # the one array that is left: in two bands, not in one piece
         return Change.ended(work, State.COMPLETE, found, changes)
 
 
