@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bkgflow.io.exposures.facts import ExposureFacts
     from bkgflow.settings import StepSettings
 
-__all__ = ["TOLD", "adjusted", "adjusting", "change"]
+__all__ = ["TOLD", "adjusted", "adjusting", "change", "unmasked"]
 
 TOLD = ("mask_sources", "bkg_scale")
 """Attributes of a stack that say what was done, where something was."""
@@ -208,10 +208,23 @@ def change(stack: xr.Dataset) -> tuple[list[xr.DataArray], list[list[str]], list
     return arrays, [dims[name] for name in names], names
 
 
+def unmasked(sci: Plane, names: Sequence[str], arrays: Sequence[Plane]) -> Plane:
+    """Return SCI of exposures, (n, rows, nx), or of such with integrations, NaN where masked.
+
+    For a mean of integrations before it is taken. See `adjusted` for the arguments.
+    """
+    given = dict(zip(names, arrays, strict=True))
+    if "mask" not in given:
+        return sci
+    masked = np.moveaxis(given["mask"], -1, 0)
+    shape = (len(sci), *(1,) * (sci.ndim - masked.ndim), *masked.shape[1:])
+    return np.where(masked.reshape(shape), np.array(np.nan, sci.dtype), sci)
+
+
 def adjusted(
     sci: Plane, err: Plane | None, names: Sequence[str], arrays: Sequence[Plane]
 ) -> tuple[Plane, Plane | None]:
-    """Return SCI and ERR of exposures, (n, rows, nx), with sources masked and levels changed.
+    """Return SCI and ERR of exposures, (n, rows, nx), with their levels changed.
 
     Parameters
     ----------
@@ -220,11 +233,6 @@ def adjusted(
         `xarray.Dataset.where` went over has rows and columns before.
     """
     given = dict(zip(names, arrays, strict=True))
-    if not given:
-        return sci, err
-    sci = sci.copy()
-    if "mask" in given:
-        sci[np.moveaxis(given["mask"], -1, 0)] = np.nan
     if "scale_factor" not in given:
         return sci, err
     out, errors = np.empty(sci.shape), None if err is None else np.empty(sci.shape)

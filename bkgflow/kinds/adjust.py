@@ -42,10 +42,10 @@ class Adjusted:
 def hide(sci: Plane, mask: Mask, window: Window) -> int:
     """Make the masked pixels of an exposure NaN in a window, in place; return how many they are.
 
-    ``sci`` is (ny, nx) float.
+    ``sci`` is (ny, nx) float, or a cube of such.
     """
     masked = mask.over(window)
-    sci[masked] = np.nan
+    sci[..., masked] = np.nan
     return int(np.count_nonzero(masked))
 
 
@@ -76,12 +76,16 @@ class Adjustments:
         self._sci: Plane | None = None
         self._err: Plane | None = None
 
-    def hide(self, sci: Plane, sources: Sequence[Source], strip: Window) -> None:
-        """Make the masked pixels of a strip NaN, in place: sci is (n, rows, nx)."""
-        for i, mask in enumerate(self.masks):
-            self._masked[i] += hide(sci[i], mask, strip)
-            held = sources[i].window.overlap(strip)
-            self._seen[i] += held.nx * held.ny if held else 0
+    def hide(self, number: int, source: Source, sci: Plane, strip: Window) -> None:
+        """Make the masked pixels of an exposure's strip NaN, in place: (rows, nx) or a cube.
+
+        Of a cube before its mean is taken: flags of what takes no part are joined, whatever
+        share of its integrations must have them.
+        """
+        if self.masks:
+            self._masked[number] += hide(sci, self.masks[number], strip)
+            held = source.window.overlap(strip)
+            self._seen[number] += held.nx * held.ny if held else 0
 
     def levelled(
         self, number: int, members: Sequence[int], sci: Plane, err: Plane | None, strip: Window

@@ -158,8 +158,9 @@ def combine_band(
         for each in expecting:
             each.expect(buffers.layers, band)
         for strip in strips:
-            sci, err, dq = read_strip(sources, readers, strip, rule, buffers, shared, joined=joined)
-            adjust.hide(sci, sources, strip)
+            sci, err, dq = read_strip(
+                sources, readers, strip, rule, buffers, shared, joined=joined, hide=adjust.hide
+            )
             levels.look(sci)
             at, _ = strip.slices_in(band)
             flags, counts = buffers.take_output(strip.shape)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,9 @@ SUBTRACTED: tuple[Layer, ...] = ("sci", "dq")
 
 Layers = dict[Layer, Plane]
 """Rows of an exposure's arrays."""
+
+Hide = Callable[[int, Source, Plane, Window], object]
+"""Makes what is masked in an exposure's strip NaN: its number, the exposure, SCI, the strip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +83,13 @@ def read_strip(
     imprints: Sequence[tuple[Imprint, Reader]] = (),
     *,
     joined: bool = False,
+    hide: Hide = lambda *_: None,
 ) -> tuple[Plane, Plane | None, Plane]:
     """Read SCI, ERR where it is wanted, and DQ of a strip of all exposures, without imprints.
 
-    A cube is collapsed to its clipped mean on the way. The means of cubes stay float64, so that
-    the second clip decides as if it had the truth. DQ is (1, ny, nx) if it is to be ``joined``.
+    What is masked is hidden; then a cube is collapsed to its clipped mean. The means of cubes stay
+    float64, so that the second clip decides as if it had the truth. DQ is (1, ny, nx) if it is to
+    be ``joined``.
     """
     cubes = any(source.n_integrations is not None for source in sources)
     shape = (len(sources), *strip.shape)
@@ -101,11 +106,13 @@ def read_strip(
         }
         if source.n_integrations is None:
             _read_exposure(source, reader, strip, image, imprint)
+            hide(i, source, image["sci"], strip)
             if cubes and rule.bad_bits:  # as is done to the others before their means
                 image["sci"][image["dq"] & np.uint32(rule.bad_bits) != 0] = np.nan
         else:
             cube = buffers.take("cube", (source.n_integrations, *strip.shape), np.float32)
             _read_exposure(source, reader, strip, cube, imprint)
+            hide(i, source, cube["sci"], strip)
             mean = collapse(cube["sci"], cube.get("err"), cube["dq"], rule)
             for layer, array in image.items():
                 array[...] = getattr(mean, layer)

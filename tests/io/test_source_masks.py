@@ -77,6 +77,22 @@ def test_the_boxes_of_the_pipelines_catalog(field, tmp_path):
     assert_truth(field, tmp_path / "a_cat.ecsv", wrong=5e-4)
 
 
+@pytest.mark.parametrize("change", [str.upper, str.title])
+@pytest.mark.parametrize("end", ["fits", "csv"])
+def test_columns_of_a_catalog_are_told_whatever_their_case(tmp_path, change, end):
+    table = Table({change(name): [value] for name, value in (("ra", 1), ("dec", 2), ("radius", 3))})
+    table.write(tmp_path / f"a.{end}")
+    found = read_positions(tmp_path / f"a.{end}")
+    assert (found.ra, found.dec, found.radius) == ([1], [2], [3])
+
+
+@pytest.mark.parametrize("radius", [np.inf, -99.0])
+def test_a_radius_that_is_none_is_refused(tmp_path, radius):
+    Table({"ra": [1.0, 2], "dec": [3.0, 4], "radius": [np.nan, radius]}).write(tmp_path / "a.fits")
+    with pytest.raises(FileError, match=f"1 of 2, the first {radius:g}.*NaN: mask_grow"):
+        read_positions(tmp_path / "a.fits")
+
+
 @pytest.mark.slow
 def test_a_segmentation_image_with_a_wcs_in_its_header(field, tmp_path):
     write_map(tmp_path / "my.fits", field)

@@ -19,7 +19,7 @@ from bkgflow.kinds.looks import Look, Mask, look_at, look_at_rows
 from bkgflow.settings import MASK_ARGUMENTS, StepSettings
 from bkgflow.simulate import simulate_dithers
 from tests.helpers.crowded import SHAPE, write_field, write_map
-from tests.helpers.exposures import write_association
+from tests.helpers.exposures import make_model, write_association
 
 LEVELS = [0.0, 3.0, -2.0, 5.0, 1.5]
 
@@ -397,6 +397,28 @@ def test_a_cube_is_looked_at_as_the_mean_of_what_is_good(field):
     np.testing.assert_allclose(seen, wanted, rtol=1e-6)
     rows = look_at_rows(look, [3, 50], look.source.window)
     np.testing.assert_array_equal(rows, seen[[3, 50]])
+
+
+@pytest.mark.parametrize("share", ["any", "50", "all"])
+def test_a_masked_pixel_of_a_cube_keeps_the_flags_that_few_integrations_have(tmp_path, share):
+    """As one that is NaN does: what takes no part has no share."""
+    shape = (4, 12, 14)
+    sci, dq = np.ones(shape, np.float32), np.zeros(shape, np.uint32)
+    dq[0, 3, 4] = dq[0, 5, 6] = 4
+    sci[:, 5, 6] = np.nan
+    cube, target = tmp_path / "b_rateints.fits", tmp_path / "t_rate.fits"
+    make_model(sci, dq=dq).save(cube)
+    make_model(np.ones(shape[1:], np.float32)).save(target)
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    mask = np.zeros(shape[1:], np.uint8)
+    mask[3, 4] = 1
+    for path in (cube, target):
+        fits.PrimaryHDU(mask).writeto(folder / f"{path.stem}_mask.fits")
+    rule = {"mask_sources": str(folder), "bkg_dq": share}
+    stack = bkgflow.open_stack([cube], target=target, mask_sources=str(folder))
+    for found in (bkgflow.subtract(target, [cube], **rule), bkgflow.combine(stack, bkg_dq=share)):
+        assert int(found.dq[3, 4]) == int(found.dq[5, 6]) == 4
 
 
 @pytest.mark.slow

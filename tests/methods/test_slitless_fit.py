@@ -127,6 +127,58 @@ def test_pixels_that_cannot_be_far_out_are_passed_over_without_a_difference(
     assert taken or by_far[-1] < 2  # none before the second round
 
 
+def plainly(sci, err, mask, templates, rule):
+    """Return the factors and how many pixels they rest on, or None: as the rule is written."""
+    with np.errstate(all="ignore"):
+        variance = np.where((v := err.astype(float) ** 2) > 0, v, np.inf)
+    left = mask & np.isfinite(sci) & (err != 0) & np.isfinite(templates).all(axis=0)
+    for iteration in range(rule.maxiter + 1):
+        used = left & np.isfinite(variance)
+        if used.sum() < len(templates):
+            return None
+        root = np.sqrt(variance[used])
+        factors = np.linalg.lstsq((templates[:, used] / root).T, sci[used] / root)[0]
+        if iteration < rule.maxiter:
+            residual = sci - np.tensordot(factors, templates, 1)
+            low, high = np.percentile(
+                residual[left], [rule.outlier_percent, 100 - rule.outlier_percent]
+            )
+            left &= (residual >= low) & (residual <= high)
+    return factors, used.sum()
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_several_skies_are_fitted_as_the_rule_is_written(seed, number):
+    rng = np.random.default_rng(seed)
+    shape = [(3, 5), (40, 37), (130, 260)][seed % 3]
+    skies = 1 + 0.3 * rng.normal(size=(number, *shape))
+    sci = np.tensordot(rng.uniform(-1, 3, number), skies, 1) + 0.1 * rng.normal(size=shape)
+    err = rng.uniform(0.05, 0.2, shape)
+    for array, value in ((sci, np.nan), (err, np.nan), (err, 0.0), (skies, np.nan)):
+        array[rng.random(array.shape) < 0.03] = value
+    mask = rng.random(shape) < [1, 0.5, 0.05][seed % 5 % 3]
+    rule = ScaleRule(maxiter=seed % 4, outlier_percent=[0.5, 5, 20][seed % 3])
+    mirrored = [array[..., ::-1, :].copy()[..., ::-1, :] for array in (sci, err, mask, skies)]
+    fit, wanted = fit_scale(*mirrored, rule), plainly(sci, err, mask, skies, rule)
+    if wanted is None:
+        assert fit.reason
+        return
+    np.testing.assert_allclose(fit.coefficients, wanted[0], rtol=1e-9)
+    assert fit.n_used == wanted[1]
+
+
+@pytest.mark.parametrize("number", [2, 3])
+@pytest.mark.parametrize("seed", range(4))
+def test_fewer_pixels_than_skies_fit_nothing(number, seed):
+    rng = np.random.default_rng(seed)
+    skies = rng.uniform(0.5, 2, (number, 20, 30)) * 10.0 ** rng.integers(-6, 6)
+    sci, mask = skies.sum(axis=0), np.zeros(skies.shape[1:], bool)
+    mask.flat[rng.choice(mask.size, number - 1, replace=False)] = True
+    fit = fit_scale(sci, np.full(sci.shape, 0.1), mask, skies)
+    assert fit.reason is not None and "No unique factors" in fit.reason
+
+
 def test_a_sky_is_subtracted_alike_in_one_pass_and_in_blocks():
     rng = np.random.default_rng(1)
     sky, factor = rng.normal(1, 1, (1, 70, 90)).astype(np.float32), np.array([0.37])

@@ -103,7 +103,7 @@ def read_positions(path: PathLike) -> Positions:
                                 for axis in zip(*corners, strict=True)))  # fmt: skip
         elif (centres := _centres(path, table)) is not None:
             ra, dec = map(_plain, centres)
-            found = Positions(ra, dec, _radii(table, len(ra)))
+            found = Positions(ra, dec, _radii(path, table, len(ra)))
         else:
             raise FileError(
                 "A catalog of sources must have their positions: the corners of their boxes "
@@ -131,18 +131,32 @@ def _of_boxes(ra: NDArray[np.float64], dec: NDArray[np.float64]) -> Positions:
 def _centres(file: PathLike, table: QTable) -> tuple[ArrayLike, ArrayLike] | None:
     if (centroid := _pair(file, table, "sky_centroid")) is not None:
         return centroid
-    named = {name.lower(): name for name in reversed(table.colnames)}
+    named = _named(table)
     if "ra" in named and "dec" in named:
         return _degrees(table[named["ra"]]), _degrees(table[named["dec"]])
     return None
 
 
-def _radii(table: QTable, number: int) -> NDArray[np.float64]:
-    if "radius" not in table.colnames:
+def _named(table: QTable) -> dict[str, str]:
+    """Return what a table calls its columns, by their names in small letters; the first counts."""
+    return {name.lower(): name for name in reversed(table.colnames)}
+
+
+def _radii(file: PathLike, table: QTable, number: int) -> NDArray[np.float64]:
+    if (name := _named(table).get("radius")) is None:
         return np.full(number, np.nan)
-    column = table["radius"]
+    column = table[name]
     unit = getattr(column, "unit", None)
-    return _plain(column.to_value("arcsec") if unit and hasattr(column, "to_value") else column)
+    radii = _plain(column.to_value("arcsec") if unit and hasattr(column, "to_value") else column)
+    wrong = np.isinf(radii) | (radii < 0)
+    if wrong.any():
+        raise FileError(
+            "The radii of a catalog must be finite and not negative",
+            file=file,
+            value=f"{np.count_nonzero(wrong)} of {number}, the first {radii[wrong][0]:g}",
+            cure="Leave a radius that is not known empty, or NaN: mask_grow then is its radius",
+        )
+    return radii
 
 
 def read_catalog(path: PathLike) -> SourceCatalog:

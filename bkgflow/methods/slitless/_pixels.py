@@ -36,7 +36,7 @@ SINGULAR = 1e-10
 """Templates whose normalised normal matrix has a smaller eigenvalue are taken as one."""
 
 CANCELLED = 1e4
-"""Sums are added up anew where what a round rejected was this much more than what it left."""
+"""Sums are added up anew where what was rejected since was this much more than what is left."""
 
 ROUNDS_AHEAD, MOST_FAR = 6, 0.15
 """For so many rounds pixels at each end are taken out, but no more than this share of all."""
@@ -79,6 +79,7 @@ class BackgroundPixels:
     used: int  # how many of those have a weight
     matrix: Doubles
     vector: Doubles
+    weight: Doubles  # the diagonal of the matrix when all was added up
     scratch: Scratch
     largest: Doubles  # value of each reference sky, whatever its sign
     length: int  # of a line
@@ -110,8 +111,11 @@ class BackgroundPixels:
 
             parts, most = zip(*each_of(pool, part, _parts(len(mask))), strict=True)
             n, size, length = sum(each.usable for each in parts), len(templates), mask.shape[1]
-            sums, largest = (np.empty((size, size)), np.empty(size)), np.max(most, axis=0)
-            pixels = cls(list(parts), pool, n, n, 0, *sums, scratch, largest, length)
+            matrix, vector, weight, largest = np.empty((size, size)), *np.empty((3, size))
+            largest[:] = np.max(most, axis=0)
+            pixels = cls(
+                list(parts), pool, n, n, 0, matrix, vector, weight, scratch, largest, length
+            )
             pixels.add_up()
             yield pixels
 
@@ -122,6 +126,7 @@ class BackgroundPixels:
         self.used = sum(used for used, _, _ in found)
         self.matrix = np.sum([matrix for _, matrix, _ in found], axis=0)
         self.vector = np.sum([vector for _, _, vector in found], axis=0)
+        self.weight = np.diagonal(self.matrix).copy()
 
     def solve(self) -> tuple[Doubles, Doubles, str | None]:
         """Return the factors, their covariance, and why there are none."""
@@ -133,7 +138,7 @@ class BackgroundPixels:
             reason = "No finite factor: a template has no weight at the background pixels"
         else:
             scaled = self.matrix / np.outer(norm, norm)
-            if np.linalg.eigvalsh(scaled)[0] >= SINGULAR:
+            if self.used >= len(norm) and np.linalg.eigvalsh(scaled)[0] >= SINGULAR:
                 inverse = np.linalg.inv(scaled)
                 return inverse @ (self.vector / norm) / norm, inverse / np.outer(norm, norm), None
             reason = "No unique factors: a template is a combination of the others"
@@ -158,6 +163,7 @@ class BackgroundPixels:
         self.matrix -= matrix
         self.vector -= vector
         cancelled = np.abs(matrix) > CANCELLED * np.abs(self.matrix)
+        cancelled |= self.weight > CANCELLED * np.diagonal(self.matrix)  # in several rounds
         if cancelled.any() or (np.abs(vector) > CANCELLED * np.abs(self.vector)).any():
             self.add_up()
 
