@@ -243,6 +243,9 @@ def _adjusted(prepared: Prepared, settings: StepSettings) -> Iterator[tuple[str,
     """Yield what a key says of masks and scales; nothing where there are none."""
     if prepared.masking is not None:
         yield from mask_parts(prepared.masking, settings)
+        cubes = any(facts.n_integrations is not None for facts in prepared.used)
+        if cubes and settings.stack_rule.dq_percent:
+            yield "flags of masked pixels", "all"  # version 2 once lost those of few integrations
     if settings.bkg_scale != "none":
         yield from scale_parts(settings)
         yield "scaled to the level of", prepared.target.identity
