@@ -15,6 +15,7 @@ from bkgflow.clusters.local import Here, Local, Threads
 from bkgflow.clusters.pbs import Pbs
 from bkgflow.clusters.profiles import Profile, find_profile, made_of, read_profile
 from bkgflow.clusters.slurm import Slurm
+from bkgflow.clusters.typed import typed
 from bkgflow.errors import UsageError
 from bkgflow.io.storage.location import Location
 from bkgflow.texts import nearest
@@ -172,7 +173,7 @@ def choose(cluster: object, **options: object) -> Cluster:
     meant = _meant(cluster)
     own = _settings(given, meant.name, option_names(meant.kind))
     make: Callable[..., Cluster] = meant.kind
-    return make(**{**meant.subject, **own})
+    return make(**{**meant.subject, **typed(meant.kind, own)})
 
 
 def _profile(cluster: object) -> Profile | None:

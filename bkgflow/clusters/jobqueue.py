@@ -13,7 +13,6 @@ from bkgflow.clusters.options import (
     arguments_of,
     engine_of,
     given_options,
-    is_on,
     lines_of,
     refuse_secrets,
     refuse_unknown,
@@ -164,7 +163,6 @@ class JobQueue(Started):
     def __post_init__(self) -> None:
         """Refuse settings that cannot be meant."""
         super().__post_init__()
-        object.__setattr__(self, "tls", is_on(self.tls))
         for name in ("prologue", "directives"):
             object.__setattr__(self, name, lines_of(name, getattr(self, name)))
         refuse_secrets((), (*self.prologue, *self.directives))

@@ -16,7 +16,6 @@ __all__ = [
     "arguments_of",
     "engine_of",
     "given_options",
-    "is_on",
     "lines_of",
     "refuse_secrets",
     "refuse_unknown",
@@ -76,17 +75,20 @@ def given_options(value: object) -> dict[str, object]:
     import yaml
 
     found: dict[str, object] = {}
-    for each in value if isinstance(value, Iterable) else ():
+    given: Iterable[object] = () if value is None else (value,)
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        given = value
+    for each in given:
         name, equals, text = str(each).partition("=")
         try:
             found[name.strip()] = yaml.safe_load(text)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):  # a date that is none is a ValueError
             equals = ""
         if not (equals and name.strip()):
             raise UsageError(
                 "An option of an engine must be KEY=VALUE, with the value in YAML",
                 value=each,
-                cure="Give, for example, nanny=true, or 'env=[\"A=1\"]'",
+                cure="Give, for example, shebang=/bin/sh, or 'env=[\"A=1\"]'",
             )
     return found
 
@@ -143,15 +145,6 @@ def refuse_secrets(names: Iterable[str], lines: Iterable[str] = ()) -> None:
             cure="Keep it in the environment of the driver, or in a file that you alone may read, "
             "and have the script source that file",
         )
-
-
-def is_on(value: object) -> bool:
-    """Return what on and off mean: YAML has made a truth of them, the command line has not."""
-    words = {"on": True, "off": False, "true": True, "false": False}
-    found = value if isinstance(value, bool) else words.get(str(value).lower())
-    if found is None:
-        raise SettingsError("TLS must be on or off", value=f"tls={value}", cure="Give one of these")
-    return found
 
 
 def lines_of(name: str, value: object) -> tuple[str, ...]:

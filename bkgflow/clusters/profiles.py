@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast, get_type_hints
 
 from bkgflow.clusters.base import Configured, options_of
 from bkgflow.clusters.options import given_options, refuse_secrets, refuse_unknown
+from bkgflow.clusters.typed import typed
 from bkgflow.errors import BkgflowError, UsageError
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.user_settings import files_in, settings_folders
@@ -36,11 +36,14 @@ class Profile:
         By which it is found, if it lies in a folder of profiles.
     settings : mapping
         With its ``kind``.
+    trouble : UsageError or None
+        Why the file cannot be read.
     """
 
     name: str
     file: Location
     settings: Mapping[str, object]
+    trouble: UsageError | None = None
 
     @property
     def kind(self) -> str:
@@ -60,8 +63,10 @@ class Profile:
         Raises
         ------
         UsageError
-            If a setting is wrong: with the file's name.
+            If it cannot be read, or a setting is wrong: with the file's name.
         """
+        if self.trouble is not None:
+            raise self.trouble
         try:
             return made_of({**self.settings, **over}, kinds)
         except UsageError as error:
@@ -90,7 +95,7 @@ def read_profile(file: Location) -> Profile:
             value=problem.value or problem.rule,
             cure="Give the path of a YAML file, or a name that bkgflow clusters list shows",
         ) from None
-    except yaml.YAMLError as problem:
+    except (yaml.YAMLError, ValueError) as problem:  # a date that is none is a ValueError
         said = " ".join(str(problem).split())[:200]
         raise UsageError(
             "A profile must be YAML", file=file, value=said, cure="Mend it there"
@@ -114,7 +119,7 @@ def _is_number(value: object) -> bool:
 def profiles() -> list[Profile]:
     """Return the profiles in all folders, by their names; a name counts once.
 
-    One that cannot be read has no settings.
+    One that cannot be read has no settings, and says why.
     """
     found: dict[str, Profile] = {}
     for folder in settings_folders("clusters", FOLDERS):
@@ -123,8 +128,8 @@ def profiles() -> list[Profile]:
             if name not in found:
                 try:
                     found[name] = read_profile(file)
-                except UsageError:
-                    found[name] = Profile(name, file, {})
+                except UsageError as problem:
+                    found[name] = Profile(name, file, {}, problem)
     return [found[name] for name in sorted(found)]
 
 
@@ -183,25 +188,4 @@ def made_of(settings: Mapping[str, object], kinds: Kinds) -> Configured:
         where += "; what its engine has beside that stands under options" * ("options" in known)
         refuse_unknown(word, others, known, where)
     mine = {name: value for name, value in given.items() if name in known and value is not None}
-    for name, value in mine.items():
-        _check_type(kind, name, value)
-    return kind(**mine)
-
-
-def _check_type(kind: type[Configured], name: str, value: object) -> None:
-    """Refuse a value that a setting cannot have."""
-    from pydantic import TypeAdapter, ValidationError
-
-    if name in {"adaptive", "options", "environment", "prologue", "directives"}:
-        return  # these have several forms, and are held against them by the cluster itself
-    hint = get_type_hints(kind)[name]
-    try:
-        if isinstance(value, bool) and "bool" not in str(hint):
-            value = str(value)  # true is no number, whatever Python says
-        cast("TypeAdapter[object]", TypeAdapter(hint)).validate_python(value, strict=False)
-    except ValidationError as problem:
-        raise UsageError(
-            "A setting of a cluster must have a value of its kind",
-            value=f"{name}: {value!r} ({problem.errors()[0]['msg']})",
-            cure="See docs/clusters.md for what it may be",
-        ) from None
+    return kind(**typed(kind, mine))

@@ -23,6 +23,15 @@ def test_list_shows_kinds_and_profiles_and_what_is_wrong_with_one(profiles, bkgf
     assert "Use queue" in lines[-1]
 
 
+def test_a_profile_that_is_wrong_leaves_the_list_whole(profiles, bkgflow_):
+    for name, setting in {"a": "cores: four", "b": "wait: 2020-13-45", "c": "kind: pbs"}.items():
+        (profiles / f"{name}.yaml").write_text(f"kind: slurm\n{setting}\n")
+    code, out, _ = bkgflow_("clusters", "list")
+    assert code == 0
+    for words in ("cores: 'four'", "month must be in 1..12", "kind is there twice", "site.yaml"):
+        assert words in out
+
+
 def test_show_says_all_settings_and_the_jobs(profiles, bkgflow_):
     code, out, _ = bkgflow_("clusters", "show", "site", "--slurm-account", "me")
     assert code == 0

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,32 @@ def test_a_profile_of_every_kind(profile):
     assert {type(each) for each in wanted.values()} == set(KINDS.values())
 
 
+@pytest.mark.parametrize(
+    ("text", "cluster"),
+    [
+        ('kind: slurm\nallow_skew: "no"\n', Slurm(allow_skew=False)),
+        ("kind: slurm\nallow_skew: y\ntls: n\n", Slurm(allow_skew=True, tls=False)),
+        ('kind: slurm\ncores: "4"\nprocesses: 2.0\n', Slurm(cores=4, processes=2)),
+        ('kind: pbs\nwait: "60"\n', Pbs(wait=60)),
+        ('kind: local\nworkers: "2"\n', Local(2)),
+        ("kind: gateway\nworkers: 2.0\n", Gateway(workers=2)),
+        ('kind: address\naddress: tcp://h:1\nwait: "60"\n', Address("tcp://h:1", wait=60)),
+    ],
+)
+def test_a_text_is_taken_for_what_it_says(text, cluster, profile):
+    made = choose(profile(text))
+    assert made == choose(yaml.safe_load(text)) == cluster
+    assert repr(made) == repr(replace(cluster, wait=60.0) if "wait" in text else cluster)
+
+
+def test_a_setting_from_python_is_taken_for_what_it_says():
+    made = choose("slurm", slurm_cores="4", allow_skew="no", slurm_tls="off", slurm_logs=Path("x"))
+    assert made == Slurm(cores=4, allow_skew=False, tls=False, logs="x")
+    assert choose("tcp://h:1", allow_skew="n").allow_skew is False
+    with pytest.raises(UsageError, match=r"tls: 'maybe'.*Give true or false"):
+        choose("slurm", slurm_tls="maybe")
+
+
 def test_what_the_engine_has_is_passed_on_to_it(profile):
     cluster = choose(profile("kind: slurm\njob_directives_skip: [mem]\noptions: {shebang: x}\n"))
     assert cluster.options == {"job_directives_skip": ["mem"], "shebang": "x"}
@@ -113,6 +140,10 @@ def test_profiles_are_found_by_their_names(profile, tmp_path, monkeypatch):
         ("kind: slurm\nwall_time: x\n", "wall_time.*Use walltime"),
         ("kind: slurm\nqueu: x\n", "queu.*Use queue"),
         ("kind: slurm\nworkers: many\n", "workers: 'many'"),
+        ("kind: slurm\nqueue: 12\n", "queue: 12.*in quotes"),
+        ("kind: slurm\nmemory: 4\n", "memory: 4.*such as 4GiB"),
+        ("kind: slurm\noptions: 5\n", "KEY=VALUE.*found: 5"),
+        ("kind: slurm\nqueue: 2020-13-45\n", "must be YAML"),
         ("kind: slurm\nworkers: 0\n", "at least one worker"),
         ("kind: slurm\nworkers: 2\nadaptive: {minimum: 1, maximum: 2}\n", "Leave one of them out"),
         ("kind: slurm\nadaptive: {minimum: 0, maximum: 2}\n", "at least 1"),
