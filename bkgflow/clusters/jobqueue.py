@@ -17,6 +17,7 @@ from bkgflow.clusters.options import (
     refuse_secrets,
     refuse_unknown,
 )
+from bkgflow.clusters.ours import OF_JOBS, OF_SCHEDULERS, OF_WORKERS, refuse_ours
 from bkgflow.clusters.walltime import lifetime_of, seconds_of, written
 from bkgflow.errors import SettingsError
 from bkgflow.io.storage.location import Location
@@ -198,15 +199,18 @@ class JobQueue(Started):
         return newest_words(Location.of(self.logs)) if self.logs else ""
 
     def check_options(self) -> None:
-        """Refuse options that the engine does not have."""
-        if self.options:
-            refuse_unknown(
-                self.WORD,
-                self.options,
-                self.known(),
-                "docs/clusters.md lists them",
-                options_of(type(self)),
-            )
+        """Refuse options that the engine does not have, or that would replace a setting."""
+        if not self.options:
+            return
+        settings = options_of(type(self))
+        theirs = {name: to for name, to in OF_JOBS.items() if not to or to in settings}
+        refuse_ours(self.options, {each: each for each in settings} | theirs)
+        where = "docs/clusters.md lists them"
+        refuse_unknown(self.WORD, self.options, self.known(), where, settings)
+        words = " ".join(self._lines("worker_extra_args")).replace("=", " ").split()
+        refuse_ours(words, OF_WORKERS, "worker_extra_args")
+        listens = given_options(self.options.get("scheduler_options"))
+        refuse_ours(listens, OF_SCHEDULERS, "scheduler_options")
 
     @classmethod
     def known(cls) -> set[str]:
@@ -251,11 +255,6 @@ class JobQueue(Started):
             "interface": self.interface,
             "nanny": True,
             "death_timeout": 120,
-            "job_script_prologue": [
-                *(f"export {name}={value}" for name, value in ENVIRONMENT.items()),
-                *self.prologue,
-            ],
-            "job_extra_directives": list(self.directives),
             "log_directory": self.logs,
             "local_directory": self.scratch,
         }
@@ -263,10 +262,19 @@ class JobQueue(Started):
             told["python"] = self.python
         if self.tls:
             told |= {"protocol": "tls://", "shared_temp_directory": self.logs}
-        more = lines_of("worker_extra_args", self.options.get("worker_extra_args", ()))
+        fixed = [f"export {name}={value}" for name, value in ENVIRONMENT.items()]
         listens = self._scheduler() | given_options(self.options.get("scheduler_options"))
-        merged = {"worker_extra_args": [*words, *more], "scheduler_options": listens}
+        merged = {
+            "job_script_prologue": [*fixed, *self.prologue, *self._lines("job_script_prologue")],
+            "job_extra_directives": [*self.directives, *self._lines("job_extra_directives")],
+            "worker_extra_args": [*words, *self._lines("worker_extra_args")],
+            "scheduler_options": listens,
+        }
         return told | dict(self.options) | merged
+
+    def _lines(self, option: str) -> tuple[str, ...]:
+        """Return the lines of an option, which come after ours."""
+        return lines_of(option, self.options.get(option) or ())
 
     def _scheduler(self) -> dict[str, object]:
         """Return where the scheduler listens: where workers come from, and nowhere else."""

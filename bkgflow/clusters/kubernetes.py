@@ -17,13 +17,11 @@ from bkgflow.clusters.options import (
     refuse_secrets,
     refuse_unknown,
 )
+from bkgflow.clusters.ours import OF_PODS, refuse_ours
 
 __all__ = ["Kubernetes"]
 
-OURS = frozenset({
-    "asynchronous", "custom_cluster_spec", "env", "image", "jupyter", "loop", "n_workers", "name",
-    "namespace", "resources", "scheduler_cls", "shutdown_on_close", "worker_command",
-})  # fmt: skip
+OURS = frozenset({"asynchronous", "image", "jupyter", "loop", "name", "namespace", *OF_PODS})
 """What the library is told by us."""
 
 WAIT = 600.0
@@ -100,17 +98,14 @@ class Kubernetes(Started):
         refuse_secrets(self.environment)
 
     def check_options(self) -> None:
-        """Refuse options that the engine does not have."""
+        """Refuse options that the engine does not have, or that would replace a setting."""
         if self.options:
+            settings = options_of(type(self))
+            refuse_ours(self.options, {each: each for each in settings} | OF_PODS)
             operator = engine_of("dask_kubernetes.operator", "kubernetes")
             known = arguments_of(operator.KubeCluster.__init__) - OURS  # type: ignore[attr-defined]
-            refuse_unknown(
-                self.WORD,
-                self.options,
-                known,
-                "docs/clusters.md lists them",
-                options_of(type(self)),
-            )
+            where = "docs/clusters.md lists them"
+            refuse_unknown(self.WORD, self.options, known, where, settings)
 
     def spec(self) -> Tree:
         """Return the manifest of the cluster: a ``DaskCluster`` of the operator."""

@@ -93,6 +93,43 @@ def test_what_the_engine_has_is_passed_on_to_it(profile):
     assert cluster.arguments()["shebang"] == "x"
 
 
+def test_lines_among_the_options_come_after_ours():
+    more = {"job_script_prologue": ["module load y"], "job_extra_directives": ["--nice"]}
+    more["worker_extra_args"] = ["--resources", "A=1"]
+    script = Slurm(
+        prologue=["module load x"], directives=["--begin=now"], options=more
+    ).job_script()
+    for lines in (
+        ["export OMP_NUM_THREADS=1", "module load x", "module load y"],
+        ["#SBATCH --begin=now", "#SBATCH --nice"],
+    ):
+        assert [each for each in script.splitlines() if each in lines] == lines
+    assert "--dashboard-address 127.0.0.1:0" in script and "--resources A=1" in script
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "words"),
+    [
+        ("slurm", ["queue=b"], "queue.*Give queue"),
+        ("slurm", ["cores=2"], "Give cores"),
+        ("slurm", ["log_directory=/x"], "log_directory.*Give logs"),
+        ("slurm", ["protocol=tcp://"], "Give tls"),
+        ("slurm", ["nanny=false"], "nanny.*Leave it out"),
+        ("slurm", ['worker_extra_args=["--nthreads=4"]'], "worker_extra_args: --nthreads.*cores"),
+        ("slurm", ["worker_extra_args=--memory-limit 1GiB"], "Give memory"),
+        ("slurm", ["scheduler_options={protocol: 'tcp://'}"], "scheduler_options: protocol.*tls"),
+        ("pbs", ["resource_spec=select=2"], "Give resources"),
+        ("slurm", ["resource_spec=select=2"], "kind slurm has.*resource_spec"),
+        ("kubernetes", ["image=x"], "Give image"),
+        ("kubernetes", ["n_workers=2"], "Give workers"),
+        ("kubernetes", ["quiet=false"], "Leave it out"),
+    ],
+)
+def test_an_option_replaces_no_setting(kind, options, words):
+    with pytest.raises(UsageError, match=words):
+        choose(kind, **{f"{kind}_options": options})
+
+
 def test_the_command_line_goes_before_the_file(profile):
     path = profile("kind: slurm\nqueue: normal\nworkers: 2\n")
     over = choose(path, workers=7, slurm_queue="debug", slurm_options=["shebang='#!/bin/sh'"])
