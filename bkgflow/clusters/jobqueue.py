@@ -166,7 +166,7 @@ class JobQueue(Started):
         super().__post_init__()
         for name in ("prologue", "directives"):
             object.__setattr__(self, name, lines_of(name, getattr(self, name)))
-        refuse_secrets((), (*self.prologue, *self.directives))
+        refuse_secrets(self.prologue, self.directives)
         for each in (self.walltime, self.driver_walltime):
             if each is not None:
                 seconds_of(each)

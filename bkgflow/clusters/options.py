@@ -6,7 +6,7 @@ import inspect
 import re
 import signal
 import threading
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 
 from bkgflow.errors import SettingsError, UsageError
@@ -24,7 +24,7 @@ __all__ = [
 SECRET = re.compile(r"(?i)(password|passwd|secret|token|private_?key|credential)")
 """What the name of something secret has in it."""
 
-SET_IN_SHELL = re.compile(r"(?:export\s+)?(\w+)=(?!\$|[\"']?\$)\S")
+SET_IN_SHELL = re.compile(r"(?:export\s+)?(\w+)=(?!\$|[\"']?\$)(?=\S)")
 """A line of a shell script that gives a variable a value, which stands there."""
 
 
@@ -121,30 +121,40 @@ def refuse_unknown(
             )
 
 
-def refuse_secrets(names: Iterable[str], lines: Iterable[str] = ()) -> None:
+def refuse_secrets(*told: object) -> None:
     """Refuse secrets in settings: they would stand in scripts, plans, ledgers and logs.
 
     Parameters
     ----------
-    names : iterable of str
-        Of settings.
-    lines : iterable of str
-        Of a shell script.
+    *told : mappings, sequences and texts, within each other
+        Settings by their names, and lines of a shell script.
 
     Raises
     ------
     UsageError
         If a name is that of a secret, or a line gives a value to a variable of such a name.
     """
-    found = [each for each in names if SECRET.search(each)]
-    found += [m[1] for each in lines for m in SET_IN_SHELL.finditer(each) if SECRET.search(m[1])]
-    if found:
+    if found := list(_secrets(told)):
         raise UsageError(
             "Settings of a cluster must hold no secrets",
             value=", ".join(found),
             cure="Keep it in the environment of the driver, or in a file that you alone may read, "
             "and have the script source that file",
         )
+
+
+def _secrets(told: object) -> Iterator[str]:
+    """Give the names of what is secret."""
+    match told:
+        case str():
+            names = (each[1] for each in SET_IN_SHELL.finditer(told))
+            yield from (name for name in names if SECRET.search(name))
+        case Mapping():
+            yield from (str(name) for name in told if SECRET.search(str(name)))
+            yield from _secrets(tuple(told.values()))
+        case Sequence():
+            for each in told:
+                yield from _secrets(each)
 
 
 def lines_of(name: str, value: object) -> tuple[str, ...]:

@@ -173,7 +173,7 @@ def made_of(settings: Mapping[str, object], kinds: Kinds) -> Configured:
         )
     kind = kinds[word]
     known = {*options_of(kind), *kind.NEEDS}
-    refuse_secrets(name for name in given if name not in known)
+    refuse_secrets({name: each for name, each in given.items() if name not in known})
     if lacking := [each for each in kind.NEEDS if each not in given]:
         raise UsageError(
             f"A cluster of the kind {word} must have all that it needs",
