@@ -165,7 +165,7 @@ def choose(cluster: object, **options: object) -> Cluster:
     if isinstance(cluster, Mapping):
         kind = KINDS.get(str(cluster.get("kind")))
         over = _settings(given, str(cluster.get("kind")), option_names(kind) if kind else {})
-        return made_of({**cluster, **over}, KINDS)
+        return made_of(cluster, KINDS, over)
     if isinstance(profile := _profile(cluster), Profile):
         kind = KINDS.get(profile.kind)
         over = _settings(given, str(cluster), option_names(kind) if kind else {})

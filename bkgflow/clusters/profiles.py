@@ -23,6 +23,9 @@ SUFFIXES = (".yaml", ".yml")
 TIMES = {"walltime", "driver_walltime", "driver-walltime"}
 """Settings that say how long a job may take."""
 
+MANY = {"workers", "adaptive"}
+"""Settings that say how many workers there are, of which a cluster has one."""
+
 Kinds = Mapping[str, type[Configured]]
 
 
@@ -68,7 +71,7 @@ class Profile:
         if self.trouble is not None:
             raise self.trouble
         try:
-            return made_of({**self.settings, **over}, kinds)
+            return made_of(self.settings, kinds, over)
         except UsageError as error:
             kind = type(error)
             raise kind(error.rule, file=self.file, value=error.value, cure=error.cure) from None
@@ -152,17 +155,24 @@ def find_profile(name: str) -> Profile | None:
     return None
 
 
-def made_of(settings: Mapping[str, object], kinds: Kinds) -> Configured:
+def made_of(
+    settings: Mapping[str, object], kinds: Kinds, over: Mapping[str, object] | None = None
+) -> Configured:
     """Return the cluster of some settings: those of a profile.
 
     Settings that its kind does not have are the engine's own, where there is one.
+
+    Parameters
+    ----------
+    over : mapping, optional
+        Settings that go before these.
 
     Raises
     ------
     UsageError
         If there is no such kind, or a setting is wrong.
     """
-    given = {name.replace("-", "_"): value for name, value in settings.items()}
+    given = _over(_named(settings), over or {})
     word = given.pop("kind", None)
     if not isinstance(word, str) or word not in kinds:
         close = nearest(str(word), kinds)
@@ -189,3 +199,26 @@ def made_of(settings: Mapping[str, object], kinds: Kinds) -> Configured:
         refuse_unknown(word, others, known, where)
     mine = {name: value for name, value in given.items() if name in known and value is not None}
     return kind(**typed(kind, mine))
+
+
+def _named(settings: Mapping[str, object]) -> dict[str, object]:
+    """Return settings by their names, which may be written with hyphens."""
+    written: dict[str, str] = {}
+    for name in settings:
+        first = written.setdefault(name.replace("-", "_"), name)
+        if first != name:
+            raise UsageError(
+                "A setting of a cluster must be given once",
+                value=f"{first} and {name}",
+                cure="Leave one of them out",
+            )
+    return {name: settings[each] for name, each in written.items()}
+
+
+def _over(settings: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:
+    """Return settings with others that go before them: how many workers is said in one way."""
+    said = over.keys() & MANY
+    return {
+        **{name: value for name, value in settings.items() if not (said and name in MANY)},
+        **over,
+    }

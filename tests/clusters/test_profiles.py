@@ -138,6 +138,18 @@ def test_the_command_line_goes_before_the_file(profile):
         choose(path, pbs_queue="x")
 
 
+@pytest.mark.parametrize("kind", ["slurm", "local"])
+def test_how_many_workers_the_command_line_says_goes_before_the_file(kind, profile):
+    adaptive = {"kind": kind, "adaptive": "4:64"}
+    for given in (adaptive, profile(yaml.safe_dump(adaptive))):
+        made = choose(given, workers=3)
+        assert (made.workers, made.adaptive) == (3, None)
+    made = choose(profile(f"kind: {kind}\nworkers: 3\n"), adaptive="4:64")
+    assert (made.workers, made.adaptive) == (None, Adaptive(4, 64))
+    with pytest.raises(UsageError, match="Leave one of them out"):
+        choose(profile(f"kind: {kind}\n"), workers=3, adaptive="4:64")
+
+
 def test_options_have_the_prefix_of_their_kind():
     assert option_names(Slurm)["slurm_queue"] == "queue"
     assert option_names(Slurm)["workers"] == "workers"
@@ -189,6 +201,10 @@ def test_profiles_are_found_by_their_names(profile, tmp_path, monkeypatch):
         ("kind: slurm\nwalltime: long\n", "walltime=long"),
         ("kind: slurm\nworkers: true\n", "workers: 'True'"),
         ("kind: slurm\nworkers: 1\nworkers: 2\n", "workers is there twice"),
+        (
+            "kind: slurm\ndriver-walltime: 1:00\ndriver_walltime: 2:00\n",
+            "once.*driver-walltime and driver_walltime",
+        ),
         ("kind: address\naddress: tcp://h\n", "its host and its port.*tcp://h"),
         ("kind: slurm\ncores: 3\nprocesses: 2\n", "multiple of processes"),
         ("kind: slurm\ndriver: nowhere\n", "driver=nowhere"),
