@@ -16,6 +16,7 @@ from bkgflow.clusters.address import There
 from bkgflow.clusters.base import Option
 from bkgflow.clusters.defaults import libraries
 from bkgflow.clusters.options import given_options, refuse_secrets
+from bkgflow.clusters.sizing import bytes_of, check_size
 from bkgflow.errors import BkgflowError, RunError, SettingsError
 
 if TYPE_CHECKING:
@@ -121,12 +122,8 @@ class Started(There):
                 value=f"workers={self.workers}, adaptive={self.adaptive}",
                 cure="Leave one of them out",
             )
-        if self.memory is not None and not self.worker_memory:
-            raise SettingsError(
-                "A worker's memory must be a size",
-                value=f"memory={self.memory}",
-                cure="Give a size such as 4GiB",
-            )
+        if self.memory is not None:
+            check_size("A worker's memory", "memory", self.memory)
         self.check_options()
 
     def check_options(self) -> None:
@@ -134,15 +131,8 @@ class Started(There):
 
     @property
     def worker_memory(self) -> int | None:
-        """The memory of a worker in bytes; 0 where it cannot be read, None if nothing is said."""
-        if self.memory is None:
-            return None
-        from dask.utils import parse_bytes
-
-        try:
-            return int(parse_bytes(self.memory))
-        except (ValueError, OverflowError):
-            return 0
+        """The memory of a worker in bytes; None if nothing is said."""
+        return None if self.memory is None else bytes_of(self.memory)
 
     @property
     def bounds(self) -> Adaptive:

@@ -18,6 +18,7 @@ from bkgflow.clusters.options import (
     refuse_unknown,
 )
 from bkgflow.clusters.ours import OF_JOBS, OF_SCHEDULERS, OF_WORKERS, refuse_ours
+from bkgflow.clusters.sizing import check_size
 from bkgflow.clusters.walltime import lifetime_of, seconds_of, written
 from bkgflow.errors import SettingsError
 from bkgflow.io.storage.location import Location
@@ -167,6 +168,7 @@ class JobQueue(Started):
         for name in ("prologue", "directives"):
             object.__setattr__(self, name, lines_of(name, getattr(self, name)))
         refuse_secrets(self.prologue, self.directives)
+        check_size("The memory of the driver's job", "driver_memory", self.driver_memory)
         for each in (self.walltime, self.driver_walltime):
             if each is not None:
                 seconds_of(each)
@@ -176,7 +178,10 @@ class JobQueue(Started):
                 value=f"driver={self.driver}",
                 cure="Give job for a job of the batch system, or here for a process of this host",
             )
-        if self.cores < 1 or self.threads * self.workers_of_a_job != self.cores:
+        if (
+            min(self.cores, self.workers_of_a_job) < 1
+            or self.threads * self.workers_of_a_job != self.cores
+        ):
             raise SettingsError(
                 "The threads of a job must be shared evenly by its workers",
                 value=f"cores={self.cores}, processes={self.processes}",

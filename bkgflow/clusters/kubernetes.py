@@ -18,6 +18,7 @@ from bkgflow.clusters.options import (
     refuse_unknown,
 )
 from bkgflow.clusters.ours import OF_PODS, refuse_ours
+from bkgflow.errors import SettingsError
 
 __all__ = ["Kubernetes"]
 
@@ -96,6 +97,12 @@ class Kubernetes(Started):
         super().__post_init__()
         object.__setattr__(self, "environment", given_options(self.environment))
         refuse_secrets(self.environment)
+        if self.cores < 1:
+            raise SettingsError(
+                "A worker must have at least one thread",
+                value=f"cores={self.cores}",
+                cure="Give 1 or more",
+            )
 
     def check_options(self) -> None:
         """Refuse options that the engine does not have, or that would replace a setting."""

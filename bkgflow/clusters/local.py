@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from bkgflow.clusters.adaptive import Adaptive
 from bkgflow.clusters.base import Configured, Option
 from bkgflow.clusters.listening import LOOPBACK, Endpoint
+from bkgflow.clusters.sizing import bytes_of, check_size, fitted
 from bkgflow.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ __all__ = ["Here", "Local", "Threads"]
 FEW_UNITS, FEW_BYTES = 24, 256 << 20
 """Units, and bytes that they read and write, which threads have done before worker processes
 have been started."""
-
-LEAST_MEMORY = 256 << 20
-"""Bytes: with less a worker cannot even import what it needs."""
 
 
 @dataclass(frozen=True)
@@ -128,13 +126,8 @@ class Local(Here):
                 value=f"workers={self.workers}, adaptive={self.adaptive}",
                 cure="Leave one of them out",
             )
-        limit = self.worker_memory
-        if limit is not None and limit < LEAST_MEMORY:
-            raise SettingsError(
-                f"A worker's memory limit must be a size of at least {LEAST_MEMORY >> 20} MiB",
-                value=self.memory,
-                cure="Give a size such as 4GiB",
-            )
+        if self.memory is not None and self.memory != "auto":
+            check_size("A worker's memory limit", "memory", self.memory)
         Endpoint.of(self.dashboard)
 
     def one(self) -> Self:
@@ -148,15 +141,8 @@ class Local(Here):
 
     @property
     def worker_memory(self) -> int | None:
-        """The memory limit in bytes; 0 where it cannot be read, None where dask chooses it."""
-        if self.memory in {None, "auto"}:
-            return None
-        from dask.utils import parse_bytes
-
-        try:
-            return int(parse_bytes(self.memory))
-        except (ValueError, OverflowError):
-            return 0
+        """The memory limit in bytes; None where dask chooses it."""
+        return None if self.memory is None or self.memory == "auto" else bytes_of(self.memory)
 
     @contextmanager
     def open(self) -> Iterator[ClientExecutor]:
@@ -189,8 +175,6 @@ class Local(Here):
             return Threads(), "few small units: computed by threads of this process"
         if self.memory is not None:
             return self, ""
-        from bkgflow.clusters.sizing import fitted
-
         fits = fitted(plan.costs.task, self.adaptive.maximum if self.adaptive else self.workers)
         if fits is None:
             return self, ""

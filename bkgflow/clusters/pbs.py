@@ -10,12 +10,11 @@ from typing import Annotated, ClassVar
 from bkgflow.clusters.base import Option
 from bkgflow.clusters.batch import Batch, DriverJob, called
 from bkgflow.clusters.jobqueue import JobQueue
+from bkgflow.clusters.sizing import mebibytes_of
 from bkgflow.clusters.walltime import written
 from bkgflow.errors import RunError
 
 __all__ = ["Pbs", "PbsSystem"]
-
-MIB = 1 << 20
 
 SCRIPT = """\
 #!/usr/bin/env bash
@@ -74,16 +73,13 @@ class PbsSystem(Batch):
 
     def script(self, job: DriverJob) -> str:
         """Return the script of a driver's job."""
-        from dask.utils import parse_bytes
-
         of = self.settings
-        memory = -(-int(parse_bytes(of.driver_memory)) // MIB)
         lines = [
             f"-N {job.name[:15]}",
             "-r y",
             "-j oe",
             "-o /dev/null",
-            f"-l select=1:ncpus=1:mem={memory}mb",
+            f"-l select=1:ncpus=1:mem={mebibytes_of(of.driver_memory)}mb",
             *([f"-q {of.queue}"] if of.queue else []),
             *([f"-A {of.account}"] if of.account else []),
             *([f"-l walltime={written(of.driver_walltime)}"] if of.driver_walltime else []),

@@ -1,13 +1,18 @@
-"""How many workers a machine has room for, where each must hold the largest task of a plan."""
+"""Memory of workers: what a size must be, and how many fit, each with a plan's largest task."""
 
 from __future__ import annotations
 
 import os
 from typing import NamedTuple
 
-__all__ = ["Fit", "fitted", "needed"]
+from bkgflow.errors import SettingsError
+
+__all__ = ["Fit", "bytes_of", "check_size", "fitted", "mebibytes_of", "needed"]
 
 MIB = 1 << 20
+
+LEAST = 256 * MIB
+"""Bytes: with less a process cannot even import what it needs."""
 
 BASE = 512 * MIB
 """Bytes that a worker process holds beside its tasks: libraries, kernels, what is read ahead."""
@@ -69,3 +74,41 @@ def fitted(
     return Fit(
         number, f"{each}B", f"{why} of {each // MIB} MiB: a task holds up to {task // MIB} MiB"
     )
+
+
+def bytes_of(size: str) -> int:
+    """Return the bytes of a size as dask writes it ("4GiB"); 0 where it is none."""
+    from dask.utils import parse_bytes
+
+    try:
+        return max(0, int(parse_bytes(size)))
+    except (ValueError, OverflowError):
+        return 0
+
+
+def mebibytes_of(size: str) -> int:
+    """Return the MiB of a size, as whole ones that it has room in."""
+    return -(-bytes_of(size) // MIB)
+
+
+def check_size(rule: str, name: str, size: str) -> None:
+    """Refuse a size in which no process has room.
+
+    Parameters
+    ----------
+    rule : str
+        What must be a size.
+    name : str
+        Of the setting.
+
+    Raises
+    ------
+    SettingsError
+        If it is no size, or too small.
+    """
+    if bytes_of(size) < LEAST:
+        raise SettingsError(
+            f"{rule} must be a size of at least {LEAST // MIB} MiB",
+            value=f"{name}={size}",
+            cure="Give a size such as 4GiB",
+        )

@@ -8,11 +8,10 @@ from typing import ClassVar
 
 from bkgflow.clusters.batch import Batch, DriverJob, called
 from bkgflow.clusters.jobqueue import JobQueue
+from bkgflow.clusters.sizing import mebibytes_of
 from bkgflow.clusters.walltime import written
 
 __all__ = ["Slurm", "SlurmSystem"]
-
-MIB = 1 << 20
 
 NOTICE = 300
 """Seconds before the end of a job in which its driver ends its run in order."""
@@ -67,8 +66,6 @@ class SlurmSystem(Batch):
 
     def script(self, job: DriverJob) -> str:
         """Return the script of a driver's job."""
-        from dask.utils import parse_bytes
-
         of = self.settings
         lines = [
             f"-J {shlex.quote(job.name)}",
@@ -78,7 +75,7 @@ class SlurmSystem(Batch):
             f"--signal=B:USR1@{NOTICE}",
             "-n 1",
             "--cpus-per-task=1",
-            f"--mem={-(-int(parse_bytes(of.driver_memory)) // MIB)}M",
+            f"--mem={mebibytes_of(of.driver_memory)}M",
             *([f"-p {of.queue}"] if of.queue else []),
             *([f"-A {of.account}"] if of.account else []),
             *([f"-t {written(of.driver_walltime)}"] if of.driver_walltime else []),
