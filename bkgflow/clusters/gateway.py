@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol, Self, cast
+from urllib.parse import urlsplit
 
 from bkgflow.clusters.base import Option
 from bkgflow.clusters.engine import Engine, Started
@@ -24,6 +26,12 @@ GATEWAY = "gateway://"
 
 PASSWORD = "BKGFLOW_GATEWAY_PASSWORD"
 """Variable of the environment that holds the password of ``auth: basic``."""
+
+AUTHS = ("basic", "jupyterhub", "kerberos")
+"""How a user may prove who they are."""
+
+PROXIES = ("gateway", "http", "https", "tcp", "tls")
+"""How the address of a gateway's schedulers may begin; only host and port are looked at."""
 
 WAIT = 600.0
 
@@ -102,6 +110,13 @@ class Gateway(Started):
                 value=f"memory={self.memory}",
                 cure="Give it under options:, by the name that bkgflow clusters check shows",
             )
+        if self.auth not in {None, *AUTHS}:
+            raise SettingsError(
+                f"The auth of a gateway must be one of: {', '.join(AUTHS)}",
+                value=f"auth={self.auth}",
+                cure="Give one of these; any other, dask's own configuration may name "
+                "(gateway.auth.type)",
+            )
         address = self.address or ""
         if address.startswith(GATEWAY):
             where, _, name = address.removeprefix(GATEWAY).partition("/")
@@ -114,6 +129,18 @@ class Gateway(Started):
                 )
             object.__setattr__(self, "address", f"http://{where}")
             object.__setattr__(self, "cluster", name.strip("/") or self.cluster)
+        if self.address is not None and not _is_url(self.address, ("http", "https")):
+            raise UsageError(
+                f"The address of a gateway must be https://HOST, http://HOST or {GATEWAY}HOST:PORT",
+                value=f"address={address}",
+                cure="Give it as who runs the gateway says it",
+            )
+        if self.proxy is not None and not _is_place(self.proxy):
+            raise UsageError(
+                f"The address of a gateway's schedulers must be {GATEWAY}HOST:PORT, or HOST:PORT",
+                value=f"proxy={self.proxy}",
+                cure="Give it as who runs the gateway says it, or leave it out",
+            )
 
     def fitted(self, plan: Plan) -> Self:
         """Return it as it is: how much memory workers have, its gateway knows."""
@@ -179,6 +206,22 @@ class Gateway(Started):
         if password is None and self.user is None:
             return self.auth  # dask's configuration has both, or the server asks for neither
         return library.BasicAuth(self.user, password)  # type: ignore[attr-defined]
+
+
+def _is_url(text: str, schemes: Collection[str]) -> bool:
+    """Whether a text names a host, and a port that may be one if it names any."""
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+
+
+def _is_place(text: str) -> bool:
+    """Whether a text says where schedulers are reached: host and port are all that counts."""
+    if "://" in text:
+        return _is_url(text, PROXIES)
+    return ":" in text and not text.endswith(":") and _is_url(GATEWAY + text, PROXIES)
 
 
 def _forget(server: object) -> None:

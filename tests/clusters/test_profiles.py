@@ -226,6 +226,10 @@ def test_profiles_are_found_by_their_names(profile, tmp_path, monkeypatch):
         ("kind: gateway\nworker_cores: 2\n", "worker_cores.*options"),
         ("kind: gateway\nmemory: 4GiB\n", "as the gateway wants it"),
         ("kind: gateway\naddress: gateway://\n", "gateway://HOST:PORT"),
+        ("kind: gateway\naddress: gateway://h:port\n", "https://HOST.*gateway://h:port"),
+        ("kind: gateway\naddress: notanurl\n", "https://HOST.*address=notanurl"),
+        ("kind: gateway\nproxy: notanurl\n", "HOST:PORT.*proxy=notanurl"),
+        ("kind: gateway\nauth: foo\n", "one of: basic, jupyterhub, kerberos.*auth=foo"),
         ("kind: kubernetes\nenvironment: {AWS_SECRET_ACCESS_KEY: x}\n", "no secrets"),
         ("kind: [\n", "must be YAML"),
         ("- kind\n", "settings by their names"),
@@ -260,6 +264,8 @@ def test_a_library_that_is_not_installed_is_said_with_the_command(monkeypatch):
 
 
 def test_the_address_of_a_gateway():
+    for proxy in ("gateway://h:1", "tls://h:1", "h:1"):
+        assert Gateway(address="https://h/services/dask", proxy=proxy, auth="kerberos")
     assert choose("gateway://host:8000") == Gateway(address="http://host:8000")
     there = choose("gateway://host:8000/abc")
     assert (there.address, there.cluster) == ("http://host:8000", "abc")
