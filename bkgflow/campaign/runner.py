@@ -25,6 +25,7 @@ from bkgflow.clusters.executor import POLICY, Executor
 from bkgflow.clusters.local import Threads
 from bkgflow.clusters.policy import RetryPolicy
 from bkgflow.errors import BkgflowError, RunError, UsageError
+from bkgflow.graph.guard import MORE_MEMORY
 from bkgflow.io.storage.leftovers import clear_run
 from bkgflow.io.storage.lines import Lines
 from bkgflow.io.storage.lock import hold
@@ -309,8 +310,7 @@ def check_memory(plan: Plan, workers: Executor | Cluster) -> None:
             "A task must fit into the memory of a worker",
             value=f"a task of this plan holds up to {task / MIB:.0f} MiB, "
             f"a worker may have {limit / MIB:.0f} MiB",
-            cure="Give the workers more memory (--memory), "
-            "or plan for less (bkgflow.plan(…, memory=BYTES))",
+            cure=MORE_MEMORY,
         )
 
 

@@ -16,7 +16,8 @@ __all__ = ["MORE_MEMORY", "PATIENCE", "Patience", "guarded"]
 T = TypeVar("T")
 
 MORE_MEMORY = (
-    "Give the workers more memory (--memory), or plan for less (bkgflow.plan(…, memory=BYTES))"
+    "Give the workers more memory (--memory; those at an address are started with "
+    "--memory-limit of dask worker), or, from Python, plan for less (bkgflow.plan(…, memory=BYTES))"
 )
 """The cure where memory is what is missing."""
 

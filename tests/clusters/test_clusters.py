@@ -293,7 +293,7 @@ def test_a_plan_that_does_not_fit_its_workers_is_refused(tmp_path, write_exposur
     write_exposure("b_rate.fits", [[1.0] * 40] * 40)
     path = write_association(tmp_path / "x_asn.json", [("p", "t_rate.fits", ["b_rate.fits"])])
     plan = bkgflow.plan(path, tmp_path / "out")
-    with pytest.raises(UsageError, match=r"memory of a worker.*holds up to 64 MiB.*--memory"):
+    with pytest.raises(UsageError, match=r"memory of a worker.*64 MiB.*--memory; .*--memory-limit"):
         bkgflow.run(plan, SmallCluster())
     assert not (tmp_path / "out").exists()
     check_memory(plan, type("Unknown", (), {"worker_memory": None}))
