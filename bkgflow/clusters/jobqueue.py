@@ -308,7 +308,8 @@ class JobQueue(Started):
             if name not in {"scheduler_options", "shared_temp_directory"}
         }
         made = getattr(library, self.ENGINE).job_cls
-        return str(made("tcp://SCHEDULER:PORT", name="WORKER", **told).job_script())
+        where = f"{'tls' if self.tls else 'tcp'}://SCHEDULER:PORT"
+        return str(made(where, name="WORKER", **told).job_script())
 
     def rendered(self) -> dict[str, str]:
         """Return the scripts of a worker's job, and of the driver's."""

@@ -335,8 +335,10 @@ def test_the_job_of_a_worker_of_slurm():
         "--lifetime 6480s --lifetime-stagger 360s",
         "--preload bkgflow.clusters.on_start --preload bkgflow.clusters.on_job",
         "--interface lo",
+        " tls://SCHEDULER:PORT ",
     ):
         assert word in script
+    assert " tcp://SCHEDULER:PORT " in Slurm(tls=False).job_script()
     assert_is_bash(script)
 
 
