@@ -85,6 +85,8 @@ class Plan:
         What the products are stored as.
     notes : tuple of str
         What a user should know about all of it.
+    folders : tuple of Location
+        Those that the program was given as: all below them was looked at.
     """
 
     version: str
@@ -98,6 +100,7 @@ class Plan:
     passed_over: tuple[PassedOver, ...] = ()
     outputs: Outputs = field(default_factory=Outputs)
     notes: tuple[str, ...] = ()
+    folders: tuple[Location, ...] = ()
 
     def facts(self) -> Facts:
         """Return the exposures by where they lie."""

@@ -66,7 +66,16 @@ def make_plan(
     check_writable(folder)
     planner.looked_at |= found.missing
     if dithers is not None:
-        return _plan_from_dithers(found, folder, planner, dithers)
+        planned = _plan_from_dithers(found, folder, planner, dithers)
+    else:
+        planned = _plan_as_asked(found, folder, planner, backgrounds)
+    return replace(planned, folders=tuple(found.folders))
+
+
+def _plan_as_asked(
+    found: Program, folder: Location, planner: Planner, backgrounds: Sequence[Location]
+) -> Plan:
+    """Decide what is done where associations, or a list, name the backgrounds."""
     planner.look_at([*found.exposures, *backgrounds, *_members(found.associations)])
     several = len(found.exposures) + sum(len(each.products) for each in found.associations) > 1
     asked = [Asked(path, "", error) for path, error in found.refused]

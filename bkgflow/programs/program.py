@@ -62,6 +62,8 @@ class Program:
         Files that are no part of it.
     missing : dict
         Members that are nowhere, by where they would be, and the error that says so.
+    folders : list of Location
+        Those that were searched, with all below them.
     """
 
     associations: list[Association] = field(default_factory=list)
@@ -70,6 +72,7 @@ class Program:
     refused: list[tuple[str, AssociationError]] = field(default_factory=list)
     passed_over: list[PassedOver] = field(default_factory=list)
     missing: dict[Location, BkgflowError] = field(default_factory=dict)
+    folders: list[Location] = field(default_factory=list)
 
     @property
     def empty(self) -> bool:
@@ -196,6 +199,7 @@ class _Loader:
     def _take_folder(self, folder: Location) -> None:
         before = len(self.found.associations) + len(self.found.refused)
         tree = self.finder.add(folder)
+        self.found.folders.append(folder)
         own = dict[Location, Content]()
         for location in filter(claims, tree.files()):
             with self._refusing(location):

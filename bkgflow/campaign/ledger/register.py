@@ -6,11 +6,11 @@ import json
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
+from bkgflow.campaign.ledger.leaving import Asker, have_left
 from bkgflow.campaign.ledger.rows import RunRow
 from bkgflow.campaign.ledger.schema import campaigns, results, runs, units
 from bkgflow.planning.plan import Plan
@@ -95,22 +95,27 @@ class _Register:
     names: Mapping[str, str]
 
     def units(self, plan: Plan, taken_up: Mapping[str, str]) -> None:
-        """Take down every unit of a plan; those that it has no more stay, and are not listed.
+        """Take down every unit of a plan; those that its program has no more are not listed.
 
-        A plan that has no association with the campaign in common is another program, which
-        joins it: then those that were there before are listed as well.
+        Those of other programs, which ran into the same folder, stay as they are.
         """
         own = units.c
-        query = select(own.unit, own.position, own.listed, own.association)
-        before_all = self.connection.execute(query.where(own.campaign == self.campaign)).all()
-        there = {row.unit: (row.position, row.listed) for row in before_all}
-        known = {PurePath(row.association).name for row in before_all}
-        joins = known.isdisjoint(PurePath(unit.association).name for unit in plan.units)
-        new, again, moved = [], [], []
+        query = select(
+            own.unit, own.position, own.listed, own.association, own.target, own.kind
+        ).where(own.campaign == self.campaign)
+        before_all = {row.unit: row for row in self.connection.execute(query)}
+        there = {name: (row.position, row.listed) for name, row in before_all.items()}
+        askers = {
+            name: Asker(row.association, row.target, bool(row.kind))
+            for name, row in before_all.items()
+        }
+        new, again, moved, taken = [], [], [], []
         for position, unit in enumerate(plan.units):
             name = self.names[unit.digest]
             place = {"position": position, "listed": 1}
             before = there.pop(name, None)
+            if before is not None:
+                taken.append((askers[name], Asker.of(unit)))
             if before is None:
                 why = taken_up.get(unit.digest, "new")
                 new.append({"campaign": self.campaign, "unit": name} | place | self._row(unit, why))
@@ -120,9 +125,8 @@ class _Register:
                 moved.append((name, place))
         if new:
             self.connection.execute(insert(units), new)
-        gone = [
-            (name, {"listed": 0}) for name, (_, listed) in there.items() if listed and not joins
-        ]
+        left = {name: askers[name] for name, (_, listed) in there.items() if listed}
+        gone = [(name, {"listed": 0}) for name in have_left(left, plan, taken)]
         for rows in (again, moved, gone):
             self._update(rows)
 
