@@ -70,6 +70,23 @@ def test_a_run_that_could_not_say_its_end_is_ended_by_the_next(url, plan):
         ]
 
 
+def test_the_latest_run_is_the_last_one_whatever_its_clock_says(url, plan, monkeypatch):
+    now, unit = time.time(), plan.units[0]
+    least = {"number": 1, "worker": "", "host": "", "state": "", "reason": "", "log": ""}
+    for name, ahead in (("run1", 600.0), ("run2", 0.0), ("run3", -600.0)):
+        monkeypatch.setattr(time, "time", lambda at=now + ahead: at)
+        writer = begin(writer_of(url, name), plan, started=now + ahead)
+        writer.tried(unit.digest, least | {"started": now + ahead})
+        complete(writer, [unit])
+        writer.end("")
+    wanted = ["run1", "run2", "run3"]
+    with read(url, plan) as reader:
+        assert [each.run for each in reader.runs()] == wanted
+        assert [each.number for each in reader.runs()] == [1, 2, 3]
+        assert [each["run"] for each in reader.attempts(unit.output)] == wanted
+        assert [each["run"] for each in reader.events(unit.output)] == sorted(2 * wanted)
+
+
 def test_labels_of_several_runs_come_together(url, plan):
     begin(writer_of(url, "run1"), plan, labels={"a": "1", "b": "1"}).end("")
     begin(writer_of(url, "run2"), plan, labels={"b": "2"}).end("")

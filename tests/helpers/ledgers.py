@@ -33,16 +33,21 @@ def plan_of(folder: Path, units: int = 3) -> Plan:
     return bkgflow.plan(folder / "program", folder / "out")
 
 
-def row_of(run: str, to_do: int = 0) -> RunRow:
-    return RunRow(run, "1", Owner.me(), "ada", 1.0, to_do, 0)
+def row_of(run: str, to_do: int = 0, started: float = 1.0) -> RunRow:
+    return RunRow(run, "1", Owner.me(), "ada", started, to_do, 0)
 
 
 def begin(
-    writer: Writer, plan: Plan, why: str = "new", labels: dict[str, str] | None = None
+    writer: Writer,
+    plan: Plan,
+    why: str = "new",
+    labels: dict[str, str] | None = None,
+    started: float = 1.0,
 ) -> Writer:
     """Begin a run that takes up every unit of a plan."""
     entries = [Entry(unit, why) for unit in plan.units]
-    writer.begin(row_of(writer.run, len(entries)), plan, str(plan.output), entries, labels or {})
+    row = row_of(writer.run, len(entries), started)
+    writer.begin(row, plan, str(plan.output), entries, labels or {})
     return writer
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, Select, func, select
 from sqlalchemy.exc import DBAPIError
 
 from bkgflow.campaign.ledger.opening import Database
-from bkgflow.campaign.ledger.rows import Kept, KeptFile, RunRow, verdict_from
+from bkgflow.campaign.ledger.rows import NUMBER, Kept, KeptFile, RunRow, verdict_from
 from bkgflow.campaign.ledger.schema import attempts, campaigns, events, products, results, runs
 from bkgflow.campaign.ledger.schema import units as units_table
 from bkgflow.campaign.ledger.trouble import damaged, not_usable
@@ -23,6 +23,9 @@ from bkgflow.io.storage.owner import Owner
 from bkgflow.verdict import State
 
 __all__ = ["Reader", "campaigns_in"]
+
+Query = Select[Any]
+Record = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class Reader:
         return cls(database, campaign or found[0], output)
 
     @contextmanager
-    def _rows(self, query: Select[Any]) -> Iterator[Iterator[Row[Any]]]:
+    def _rows(self, query: Query) -> Iterator[Iterator[Row[Any]]]:
         with _answering(self.database) as connection:
             yield iter(connection.execute(query))
 
@@ -85,9 +88,10 @@ class Reader:
 
     def runs(self) -> list[RunRow]:
         """Return the campaign's runs, the latest last."""
-        query = select(runs).where(runs.c.campaign == self.campaign).order_by(runs.c.started)
+        query = select(runs).where(runs.c.campaign == self.campaign)
         with self._rows(query) as rows:
-            return [_run(row) for row in rows]
+            found = [_run(row) for row in rows]
+        return sorted(found, key=lambda each: (each.number, each.started))
 
     def units(
         self, *names: str, states: tuple[str, ...] = (), all_of_them: bool = False
@@ -123,18 +127,12 @@ class Reader:
         with self._rows(query) as rows:
             return {str(row.digest): str(row.key) for row in rows}
 
-    def attempts(self, unit: str) -> list[dict[str, Any]]:
+    def attempts(self, unit: str) -> list[Record]:
         """Return every attempt at a unit, the latest last."""
         own = attempts.c
-        query = (
-            select(attempts)
-            .where(own.campaign == self.campaign, own.unit == unit)
-            .order_by(own.started, own.number)
-        )
-        with self._rows(query) as rows:
-            return [dict(row._mapping) for row in rows]
+        return self._by_run(select(attempts).where(own.campaign == self.campaign, own.unit == unit))
 
-    def events(self, unit: str | None = None, run: str | None = None) -> list[dict[str, Any]]:
+    def events(self, unit: str | None = None, run: str | None = None) -> list[Record]:
         """Return what happened, in order: to a unit, in a run, or at all."""
         own = events.c
         query = select(events).where(own.campaign == self.campaign)
@@ -142,8 +140,14 @@ class Reader:
             query = query.where(own.unit == unit)
         if run is not None:
             query = query.where(own.run == run)
-        with self._rows(query.order_by(own.time, own.number)) as rows:
-            return [dict(row._mapping) for row in rows]
+        return self._by_run(query)
+
+    def _by_run(self, query: Query) -> list[Record]:
+        """Return rows in the order in which they came to be, whatever the clocks said."""
+        with self._rows(query) as rows:
+            found = [dict(row._mapping) for row in rows]
+        order = {each.run: place for place, each in enumerate(self.runs())}
+        return sorted(found, key=lambda row: (order.get(row["run"], len(order)), row["number"]))
 
 
 def campaigns_in(database: Database) -> list[str]:
@@ -170,6 +174,8 @@ def _answering(database: Database) -> Iterator[Connection]:
 def _run(row: Row[Any]) -> RunRow:
     owner = Owner.read(row.process)
     assert owner is not None
+    asked = json.loads(row.asked)
+    number = int(asked.pop(NUMBER, 0))
     return RunRow(
         row.run,
         row.version,
@@ -179,9 +185,10 @@ def _run(row: Row[Any]) -> RunRow:
         row.to_do,
         row.kept,
         json.loads(row.settings),
-        json.loads(row.asked),
+        asked,
         row.ended,
         row.stopped,
+        number,
     )
 
 

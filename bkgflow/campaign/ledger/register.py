@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from bkgflow.campaign.ledger.leaving import Asker, have_left
-from bkgflow.campaign.ledger.rows import RunRow
+from bkgflow.campaign.ledger.rows import NUMBER, RunRow
 from bkgflow.campaign.ledger.schema import campaigns, results, runs, units
 from bkgflow.planning.plan import Plan
 from bkgflow.planning.unit import Unit
@@ -72,6 +72,8 @@ def _campaign(
 def _runs(connection: Connection, campaign: str, row: RunRow) -> None:
     left = (runs.c.campaign == campaign, runs.c.ended.is_(None))
     connection.execute(update(runs).where(*left).values(ended=row.started, stopped=DIED))
+    before = select(func.count()).where(runs.c.campaign == campaign)
+    number = int(connection.execute(before).scalar_one()) + 1
     values = {
         "campaign": campaign,
         "run": row.run,
@@ -82,7 +84,7 @@ def _runs(connection: Connection, campaign: str, row: RunRow) -> None:
         "to_do": row.to_do,
         "kept": row.kept,
         "settings": json.dumps(dict(row.settings), default=list),
-        "asked": json.dumps(dict(row.asked), default=str),
+        "asked": json.dumps(dict(row.asked) | {NUMBER: number}, default=str),
     }
     connection.execute(insert(runs), [values])
 

@@ -13,7 +13,10 @@ from bkgflow.planning.keys import Key
 from bkgflow.planning.unit import Unit
 from bkgflow.verdict import State, Verdict
 
-__all__ = ["Kept", "KeptFile", "RunRow", "names_of", "verdict_from", "verdict_to"]
+__all__ = ["NUMBER", "Kept", "KeptFile", "RunRow", "names_of", "verdict_from", "verdict_to"]
+
+NUMBER = "number"
+"""What, beside a run's command, says the how manieth of its campaign it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,8 @@ class RunRow:
     ----------
     asked : mapping
         The command that makes such a run again: program, arguments, cluster.
+    number : int
+        The how manieth of its campaign it is: clocks may be wrong. 0 where nobody has counted.
     """
 
     run: str
@@ -94,6 +99,7 @@ class RunRow:
     asked: Mapping[str, object] = field(default_factory=dict)
     ended: float | None = None
     stopped: str | None = None
+    number: int = 0
 
 
 def names_of(units: Iterable[Unit]) -> dict[str, str]:

@@ -99,7 +99,8 @@ runs = Table(
     ForeignKeyConstraint(["campaign"], ["campaigns.campaign"]),
 )
 """``process`` is the driver's, as `Owner` writes it; times are seconds since 1970, UTC; ``asked``
-is JSON of the command that makes such a run again."""
+is JSON of the command that makes such a run again, and has the ``number`` of the run: clocks are
+set, and no order is told by them."""
 
 units = Table(
     "units",
