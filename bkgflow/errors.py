@@ -29,6 +29,8 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import Any, ClassVar
 
+from bkgflow.texts import without_password
+
 __all__ = [
     "AssociationError",
     "BackgroundError",
@@ -58,7 +60,7 @@ class BkgflowError(Exception):
     rule : str
         What must hold, as a sentence without a full stop.
     value : object, optional
-        What was found instead.
+        What was found instead; a password of a URL is not repeated.
     cure : str
         What the user can do about it.
     file : path-like, optional
@@ -71,9 +73,9 @@ class BkgflowError(Exception):
         self, rule: str, *, cure: str, value: object = None, file: str | PathLike[str] | None = None
     ) -> None:
         self.rule = rule
-        self.value = None if value is None else str(value)
+        self.value = None if value is None else without_password(str(value))
         self.cure = cure
-        self.file = None if file is None else str(file)
+        self.file = None if file is None else without_password(str(file))
         super().__init__(self.message)
 
     @property

@@ -1,7 +1,8 @@
-"""Words that every room needs: numbers with their nouns, and how something is installed here."""
+"""Words that every room needs: numbers with their nouns, URLs that may be repeated, and more."""
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 import sys
@@ -12,13 +13,29 @@ from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from typing import TextIO
 
-__all__ = ["columns_of", "how_to_install", "listed", "many", "nearest", "wrapped"]
+__all__ = [
+    "columns_of",
+    "has_password",
+    "how_to_install",
+    "listed",
+    "many",
+    "nearest",
+    "without_password",
+    "wrapped",
+]
 
 LEAST = 40
 """Columns: with fewer, every line would be a word."""
 
 MOST = 3
 """Names in a sentence; the others are counted."""
+
+URL = re.compile(r"\s*(--[\w-]+=)?[A-Za-z][A-Za-z0-9+.-]*://")
+"""How a word begins that is a URL, or an option with one: it may have blanks in it."""
+
+IN_URL = re.compile(r"(?<=://)([^:/?#@]*):[^/?#]*@")
+IN_TEXT = re.compile(r"(?<=://)([^\s:/?#@]*):[^\s/?#]*@")
+"""A user and a password: these end with the last ``@`` before the path, as servers read it."""
 
 
 def many(number: int, noun: str, nouns: str = "") -> str:
@@ -31,6 +48,19 @@ def listed(names: Iterable[str], most: int = MOST) -> str:
     names = list(names)
     shown = ", ".join(names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
+
+
+def has_password(url: str) -> bool:
+    """Whether a URL has a password in it."""
+    return without_password(url) != url
+
+
+def without_password(text: str) -> str:
+    """Return a text without the passwords of the URLs in it; the users' names stay."""
+    if "://" not in text:
+        return text
+    pattern = IN_URL if URL.match(text) else IN_TEXT
+    return pattern.sub(lambda found: f"{found[1]}@" if found[1] else "", text)
 
 
 def nearest(name: str, known: Collection[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.space import moved
 from bkgflow.strun import FALSE, TRUE
+from bkgflow.texts import without_password
 
 __all__ = ["PLAN_FILE", "Asked", "options_without_passwords", "without_passwords"]
 
@@ -27,8 +27,6 @@ OUTPUT, STORE, LEDGER = ("--output", "--output-dir"), "--store", "--ledger"
 
 SAID = TRUE | FALSE
 """What may stand behind such an option."""
-
-PASSWORD = re.compile(r"(?<=://)([^:/@\s]+):[^@\s]*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +158,7 @@ class Asked:
 
 def without_passwords(words: Iterable[str]) -> tuple[str, ...]:
     """Return words of a command line without the passwords of URLs: those stand nowhere."""
-    return tuple(PASSWORD.sub(r"\1@", each) for each in words)
+    return tuple(map(without_password, words))
 
 
 def options_without_passwords(options: Mapping[str, object]) -> dict[str, object]:
@@ -168,7 +166,7 @@ def options_without_passwords(options: Mapping[str, object]) -> dict[str, object
     kept = dict(options)
     for name, value in options.items():
         if isinstance(value, str):
-            [kept[name]] = without_passwords([value])
-        elif isinstance(value, list):
+            kept[name] = without_password(value)
+        elif isinstance(value, list | tuple):
             kept[name] = list(without_passwords(map(str, value)))
     return kept

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from bkgflow.clusters.base import Configured, Option
 from bkgflow.clusters.security import Secured, not_secure
 from bkgflow.errors import SettingsError, UsageError
+from bkgflow.texts import has_password
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -163,6 +164,12 @@ class Connected(There):
 
 def _check(address: str) -> None:
     """Raise UsageError where an address of a network has no host, or no port."""
+    if has_password(address):
+        raise UsageError(
+            "The address of a scheduler must have no password in it",
+            value=address,
+            cure="Give it without: a scheduler asks for certificates (tls://), and for no password",
+        )
     if not address.startswith(SCHEMES):
         return
     try:

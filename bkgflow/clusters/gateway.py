@@ -13,6 +13,7 @@ from bkgflow.clusters.base import Option
 from bkgflow.clusters.engine import Engine, Started
 from bkgflow.clusters.options import engine_of, refuse_unknown
 from bkgflow.errors import SettingsError, UsageError
+from bkgflow.texts import has_password
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -118,6 +119,12 @@ class Gateway(Started):
                 "(gateway.auth.type)",
             )
         address = self.address or ""
+        if told := [each for each in (address, self.proxy or "") if has_password(each)]:
+            raise UsageError(
+                "The address of a gateway must have no password in it",
+                value=told[0],
+                cure=f"Give user and auth, and the password in the environment ({PASSWORD})",
+            )
         if address.startswith(GATEWAY):
             where, _, name = address.removeprefix(GATEWAY).partition("/")
             if not where or (name and self.cluster not in {None, name}):

@@ -170,6 +170,10 @@ def test_what_is_no_database_is_refused(told):
         "postgresql://ada:secret@h/d",
         "postgres://ada:secret@h/d",
         "postgresql://h/d?password=secret",
+        "postgresql://h/d?sslpassword=secret",
+        "postgresql://:secret@h/d",
+        "postgresql://ada:p@secret@h/d",
+        "postgresql://ada:p/@secret@h/d",
     ],
 )
 def test_a_password_in_a_url_is_refused_and_not_repeated(told):

@@ -12,10 +12,11 @@ import pytest
 from sqlalchemy import insert, update
 
 import bkgflow
-from bkgflow.campaign.asked import Asked, without_passwords
+from bkgflow.campaign.asked import Asked, options_without_passwords, without_passwords
 from bkgflow.campaign.ledger.opening import LEDGER, database_of, open_database
 from bkgflow.campaign.ledger.schema import attempts, runs, units
 from bkgflow.campaign.status import status_of
+from bkgflow.errors import UsageError
 from bkgflow.io.storage.holder import LOCK, Holder
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.owner import Owner
@@ -24,6 +25,7 @@ from tests.helpers.drivers import COMMAND, command, environment
 
 HEAVY = ("dask", "distributed", "astropy", "numba", "stdatamodels", "xarray", "numpy", "pandas")
 MANY = 10_000
+RULE = "It must be so"
 ELSEWHERE = Owner("another-host", 17, 5, 3)
 
 pytestmark = pytest.mark.usefixtures("compiled")
@@ -212,10 +214,32 @@ def test_the_command_that_goes_on_can_be_pasted():
     assert asked.words("/") == "cd '/data/a b' && bkgflow run 'my prog' --output=out"
     assert Asked.from_dict(json.loads(json.dumps(asked.to_dict()))) == asked
     assert Asked.from_dict({}) == Asked() and Asked().words("/") == ""
-    given = ("--ledger", "postgresql://ada:secret@host/db", "--cluster=tcp://host:8786")
-    assert without_passwords(given) == (
-        "--ledger", "postgresql://ada@host/db", "--cluster=tcp://host:8786",
-    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("postgresql://ada:secret@host/db", "postgresql://ada@host/db"),
+        ("--notify=https://:secret@h.example/x", "--notify=https://h.example/x"),
+        ("https://u:p@ss@h.example:80/x", "https://u@h.example:80/x"),
+        ("HTTPS://u:p ss@[::1]:80?x", "HTTPS://u@[::1]:80?x"),
+        ("curl -s https://u:secret@h/ https://v:@h", "curl -s https://u@h/ https://v@h"),
+        ("icechunk://s3://u:secret@b/x.icechunk", "icechunk://s3://u@b/x.icechunk"),
+        *(
+            (each, each)
+            for each in (
+                "--cluster=tcp://host:8786", "https://token@h/x", "https://h:80/@team/a:b@c",
+                "http://[::1]:80/x@y", "s3://arn:aws:s3:us:1:accesspoint/p/k@2", "mail a:b@c",
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_no_password_of_a_url_is_kept(given, kept):
+    assert without_passwords([given]) == (kept,)
+    told = {"notify": given, "only": [given], "fresh": True}
+    assert options_without_passwords(told) == {"notify": kept, "only": [kept], "fresh": True}
+    error = UsageError(RULE, value=given, file=given, cure="Do")
+    assert (error.value, error.file) == (kept, kept)
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from bkgflow.clusters.address import Address, Attached, Connected
 from bkgflow.clusters.base import Cluster
 from bkgflow.clusters.choose import CLUSTERS, all_options, choose
 from bkgflow.clusters.executor import LOST, Executor
+from bkgflow.clusters.gateway import Gateway
 from bkgflow.clusters.listening import Endpoint
 from bkgflow.clusters.local import Local, Threads
 from bkgflow.clusters.on_worker import MOST_BESIDE
@@ -401,6 +402,20 @@ def test_an_address_without_host_or_port_is_refused_at_once(address):
         Address(address)
     assert caught.value.value == address
     Address("tcp://[::1]:8786")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        lambda: Address("tcp://ada:secret@host:8786"),
+        lambda: Gateway(address="gateway://ada:p@secret@host:80"),
+        lambda: Gateway(address="http://host", proxy="gateway://:secret@host:80"),
+    ],
+)
+def test_an_address_with_a_password_is_refused_and_not_repeated(told):
+    with pytest.raises(UsageError, match="must have no password in it") as caught:
+        told()
+    assert "secret" not in str(caught.value)
 
 
 def test_something_that_is_no_scheduler():

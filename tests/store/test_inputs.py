@@ -141,9 +141,10 @@ def test_an_open_bucket_is_read_without_credentials(store, tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("place", ["program", "output", "data", "bkg_list"])
-def test_a_url_with_a_password_is_refused_and_not_repeated(place, tmp_path):
+@pytest.mark.parametrize("user", ["me:hunter2", ":hunter2", "me:p@hunter2"])
+def test_a_url_with_a_password_is_refused_and_not_repeated(user, place, tmp_path):
     write_program(tmp_path / "p")
-    url = "s3://me:hunter2@bucket/x"
+    url = f"s3://{user}@bucket/x"
     given = {"program": str(tmp_path / "p"), "output": tmp_path / "out", place: url}
     with pytest.raises(UsageError, match="no password in it") as caught:
         bkgflow.plan(given.pop("program"), given.pop("output"), **given)

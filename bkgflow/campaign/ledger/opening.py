@@ -38,6 +38,9 @@ PATIENCE, NETWORK_PATIENCE = 10.0, 60.0
 DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
 """What people write before ``://``, and what reaches the database."""
 
+SECRETS = {"password", "sslpassword"}
+"""What a URL of PostgreSQL may say in its query, and must not."""
+
 AWAY = 200
 """Milliseconds that putting away the write-ahead log waits for those who read."""
 
@@ -117,10 +120,10 @@ def database_of(output: Location, where: str = "") -> URL:
             cure="Give a path, or postgresql://USER@HOST/DATABASE; the password goes into "
             "~/.pgpass or PGPASSWORD",
         )
-    if url.password is not None or "password" in url.query:
+    if url.password is not None or SECRETS & url.query.keys():
         raise UsageError(
             "A ledger's URL must have no password in it",
-            value=f"{scheme}://{url.username or ''}:…@{url.host or ''}/{url.database}",
+            value=f"{scheme}://{url.username or ''}:…",  # where it ends is read in several ways
             cure="Put it into ~/.pgpass or the variable PGPASSWORD: everybody on this machine "
             "sees what a command is given",
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bkgflow.errors import UsageError
+from bkgflow.texts import has_password, without_password
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -46,9 +46,6 @@ CONFIG: Mapping[str, object] = {
 }
 """Of the S3 client, where fsspec's configuration does not say otherwise."""
 
-SECRET = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/@]*:[^/@]*@")
-"""How a URL begins that has a password in it."""
-
 
 def check_url(url: str) -> None:
     """Refuse a URL with a password: plans, logs and products would carry it.
@@ -59,11 +56,10 @@ def check_url(url: str) -> None:
         If it has one; it is not said which.
     """
     inner = url.removeprefix(ICECHUNK)
-    if SECRET.match(inner):
-        scheme, _, rest = inner.partition("://")
+    if has_password(inner):
         raise UsageError(
             "A URL must have no password in it",
-            value=f"{scheme}://…@{rest.rpartition('@')[2]}"[:200],
+            value=without_password(inner)[:200],
             cure="Put credentials into the environment (AWS_ACCESS_KEY_ID, "
             "AWS_SECRET_ACCESS_KEY) or into ~/.aws/credentials",
         )
