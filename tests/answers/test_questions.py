@@ -2,12 +2,15 @@
 
 import json
 import os
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 from astropy.table import Table
 
 import bkgflow
+from bkgflow.campaign.answers.asked import asked
+from bkgflow.campaign.answers.inputs_now import key_parts
 from bkgflow.campaign.ledger.opening import open_database
 from bkgflow.campaign.place import Place
 from bkgflow.errors import LedgerError, OutputError, UsageError
@@ -16,6 +19,7 @@ from bkgflow.io.storage.location import Location
 from bkgflow.simulate import simulate_wfss
 from tests.helpers.answers import ledger_of, make_campaign, plan_campaign, run_campaign
 from tests.helpers.exposures import write_association
+from tests.helpers.web import web_of
 
 
 def spoil_pixels(path):
@@ -94,6 +98,21 @@ def test_references_that_were_named_by_relative_paths_are_looked_at(
         assert words in unit.standing
         assert "it is not where it may lie" in str(unit)
     assert moved.exists()
+
+
+def test_no_server_is_asked_but_those_that_have_inputs(campaign):
+    out = Location.of(campaign / "out")
+    with asked(out) as reader, web_of(campaign) as web:
+        [run], kept = reader.runs(), reader.units()[0]
+        command = ["run", "program", "--notify", f"{web.url}/a/b", f"--ledger={web.url}/c/d"]
+        command += ["--fresh", f"{web.url}/e", "--cluster", "tcp://127.0.0.1:9"]
+        given = {"folder": str(campaign), "cluster": {"settings": {"address": f"{web.url}/f"}}}
+        given |= {"options": {"notify": f"{web.url}/g"}}
+        for more in ([], ["--references", f"{web.url}/program"], [f"--data={web.url}/program"]):
+            key_parts(kept, replace(run, asked=given | {"command": command + more}), {})
+            paths = {path.rpartition("/")[0] for _, path, _ in web.requests}
+            assert paths <= {"", "/program"} and bool(paths) == bool(more)
+            web.requests.clear()
 
 
 @pytest.mark.slow

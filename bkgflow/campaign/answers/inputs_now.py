@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from bkgflow.campaign.asked import Asked
 from bkgflow.campaign.ledger.rows import Kept, RunRow
 from bkgflow.errors import BkgflowError
 from bkgflow.io.exposures.kept import KeptFacts
@@ -18,6 +19,9 @@ __all__ = ["KeyPart", "Places", "key_parts", "places_of"]
 
 HIDDEN = {"shared result"}
 """Parts of keys that are digests: what they stand for is told."""
+
+INPUTS = {"--bkg-list", "--data", "--references"}
+"""Options whose values name inputs, beside those that are settings."""
 
 SECONDS = 1e9
 
@@ -131,9 +135,27 @@ def _folders(kept: Kept, run: RunRow | None) -> Iterator[Location]:
     for origin in (record.reference_origins or {}).values() if record is not None else ():
         yield from _named(origin.partition(" ")[2], "")
     if run is not None:
-        where = str(run.asked.get("folder") or "")
-        yield from _named(run.settings, where)
-        yield from _named(run.asked, where)
+        asked = Asked.from_dict(run.asked)
+        yield from _named(run.settings, asked.folder)
+        yield from _named(list(_inputs(asked.command)), asked.folder)
+
+
+def _inputs(command: Sequence[str]) -> Iterator[str]:
+    """Yield the words of a command that may name inputs.
+
+    A word behind another option may be its value, or a program behind a flag: no server is asked
+    for it. What a program's URL names is known by its units.
+    """
+    before = ""
+    for word in command:
+        name, equals, value = word.partition("=")
+        option = word.startswith("-") and before != "--"
+        if option and equals and name.replace("_", "-") in INPUTS:
+            yield value
+        elif not option and (before in {"", "--", *INPUTS} or "://" not in word):
+            yield word
+        if before != "--":
+            before = name.replace("_", "-") if option and not equals else ""
 
 
 def _named(value: object, where: str) -> Iterator[Location]:
@@ -148,8 +170,7 @@ def _named(value: object, where: str) -> Iterator[Location]:
         for each in value:
             yield from _named(each, where)
     elif isinstance(value, str) and "\n" not in value:
-        option, _, given = value.partition("=")
-        for name in (given if option.startswith("--") else value).split(","):
+        for name in value.split(","):
             if name.startswith("/") or "://" in name:
                 location = Location.of(name)
             elif where and name and not name.startswith("-"):
