@@ -11,13 +11,14 @@ from bkgflow.campaign.asked import Asked
 from bkgflow.campaign.detached import Request, Submitted
 from bkgflow.campaign.driver_job import submit_request
 from bkgflow.campaign.ledger.rows import Kept
+from bkgflow.campaign.looking import look_again
 from bkgflow.campaign.place import Place, open_campaign
 from bkgflow.campaign.progress import Cell, notebook_cell
 from bkgflow.campaign.queued import cancel_campaign
 from bkgflow.campaign.retrying import again, submit_again
 from bkgflow.campaign.status import CampaignStatus, Standing, status_of
 from bkgflow.clusters.handover import revived
-from bkgflow.errors import RunError, UsageError
+from bkgflow.errors import LedgerError, RunError, UsageError
 from bkgflow.io.fits.as_table import as_table
 from bkgflow.io.storage.folders import folder_of
 from bkgflow.io.storage.location import Location, PathLike
@@ -197,9 +198,10 @@ class Campaign:
         going = True
         while going:
             time.sleep(EVERY)
-            status = self.status()
-            going = status.state.going
-            cell(status._repr_html_())
+            found = look_again(self._output)
+            if isinstance(found, CampaignStatus):
+                going = found.state.going
+                cell(found._repr_html_())
 
 
 def wait_for(output: Location, timeout: float | None = None) -> CampaignStatus:
@@ -213,14 +215,17 @@ def wait_for(output: Location, timeout: float | None = None) -> CampaignStatus:
     deadline = None if timeout is None else time.monotonic() + timeout
     pause = 0.1
     while True:
-        status = status_of(output)
-        if not status.state.going:
-            return status
+        found = look_again(output)
+        queued = isinstance(found, CampaignStatus) and found.state == Standing.QUEUED
+        if isinstance(found, CampaignStatus) and not found.state.going:
+            return found
         left = pause if deadline is None else min(pause, deadline - time.monotonic())
         if left <= 0:
-            return status
+            if isinstance(found, LedgerError):
+                raise found
+            return found
         time.sleep(left)
-        pause = min(2 * pause, EVERY if status.state == Standing.RUNNING else SELDOM)
+        pause = min(2 * pause, SELDOM if queued else EVERY)
 
 
 def retry_plan(output: Location, asked: Asked) -> Submitted:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from bkgflow.campaign.asked import Asked
 from bkgflow.campaign.cancel import ended_at_once
 from bkgflow.campaign.ledger.figures import LATELY, Figures, Running, figures_of
+from bkgflow.campaign.ledger.reader import not_made_yet
 from bkgflow.campaign.ledger.rows import RunRow
 from bkgflow.campaign.place import PLACE_FILE, Place, open_campaign
 from bkgflow.campaign.queued import queued_job
@@ -192,8 +193,8 @@ def status_of(output: Location) -> CampaignStatus:
         return _beginning(output, holder)
     try:
         database, reader = open_campaign(output)
-    except LedgerError:
-        if holder is None:
+    except LedgerError as error:
+        if holder is None or not not_made_yet(error):
             raise
         return _beginning(output, holder)
     now = time.time()

@@ -58,13 +58,19 @@ def status(
     cannot be read; 3: it runs, or waits as a job; 4: it was stopped, its driver died, or some
     units were never taken up.
     """
+    from bkgflow.campaign.looking import look_again
     from bkgflow.campaign.status import status_of
+    from bkgflow.errors import LedgerError
     from bkgflow.io.storage.location import Location
 
     folder = Location.of(out)
     with onlooker(out):
         while True:
-            found = status_of(folder)
+            found = look_again(folder) if watch else status_of(folder)
+            if isinstance(found, LedgerError):
+                typer.echo(f"bkgflow: {found}", err=True)
+                time.sleep(every)
+                continue
             if as_json:
                 typer.echo(json.dumps(found.to_dict(), indent=None if watch else 1))
             else:

@@ -15,12 +15,15 @@ import bkgflow
 from bkgflow.campaign.asked import Asked, options_without_passwords, without_passwords
 from bkgflow.campaign.ledger.opening import LEDGER, database_of, open_database
 from bkgflow.campaign.ledger.schema import attempts, runs, units
+from bkgflow.campaign.looking import look_again
+from bkgflow.campaign.place import PLACE_FILE, Place
 from bkgflow.campaign.status import status_of
-from bkgflow.errors import UsageError
+from bkgflow.errors import LedgerError, UsageError
 from bkgflow.io.storage.holder import LOCK, Holder
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.owner import Owner
 from bkgflow.report.campaign_tables import campaign_html, duration
+from tests.helpers.clusters import free_port
 from tests.helpers.drivers import COMMAND, command, environment
 
 HEAVY = ("dask", "distributed", "astropy", "numba", "stdatamodels", "xarray", "numpy", "pandas")
@@ -102,6 +105,56 @@ def test_a_run_that_has_not_begun_yet_is_told(tmp_path):
     found = status_of(Location.of(tmp_path))
     assert (found.state, found.campaign, found.total) == ("running", "", 0)
     assert "it waits for its cluster" in str(found)
+
+
+def nothing(out):
+    (out / LEDGER).unlink()
+
+
+def empty(out):
+    nothing(out)
+    (out / LEDGER).touch()
+    for each in out.glob("*.fits"):
+        each.unlink()
+
+
+def other(out):
+    place = Place.found(Location.of(out))
+    (out / PLACE_FILE).unlink()
+    replace(place, campaign="0" * 12).save()
+
+
+@pytest.mark.parametrize("lacks", [nothing, empty, other])
+def test_a_run_that_has_a_place_and_no_ledger_yet_has_not_begun(lacks, in_flight):
+    out, first = in_flight
+    locked_by(out, ELSEWHERE, first["run"])
+    lacks(out)
+    assert "it waits for its cluster" in status_of(Location.of(out)).words
+
+
+def away(out):
+    (out / PLACE_FILE).unlink()
+    told = f"postgresql://ada@127.0.0.1:{free_port()}/x"
+    Place.of(Location.of(out), told).save()
+
+
+def damaged(out):
+    (out / LEDGER).write_bytes(b"SQLite format 3\0" + bytes(5000))
+
+
+@pytest.mark.parametrize(("spoil", "rule"), [(away, "must answer"), (damaged, "must be whole")])
+def test_a_ledger_that_cannot_be_read_while_a_run_goes_on_is_said(spoil, rule, in_flight, bkgflow_):
+    out, first = in_flight
+    locked_by(out, ELSEWHERE, first["run"])
+    spoil(out)
+    for words in (("status", out), ("wait", out, "--timeout", "0.2")):
+        code, said, error = bkgflow_(*words)
+        assert (code, said) == (2, "") and rule in error
+    found = look_again(Location.of(out))
+    assert isinstance(found, LedgerError) and rule in found.rule
+    (out / LOCK).unlink()
+    with pytest.raises(LedgerError, match=rule):
+        look_again(Location.of(out))
 
 
 def test_the_status_as_json_has_every_value(in_flight, bkgflow_):

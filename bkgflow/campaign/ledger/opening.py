@@ -27,7 +27,7 @@ from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.mirror import own_folder
 from bkgflow.io.storage.sqlite import sqlite, which_file
 
-__all__ = ["LEDGER", "Database", "database_of", "open_database"]
+__all__ = ["LEDGER", "NO_TABLES", "Database", "database_of", "open_database"]
 
 LEDGER = "bkgflow-ledger.sqlite"
 """Name of the file in an output folder, where no other place is told; see `own_folder`."""
@@ -46,6 +46,8 @@ AWAY = 200
 
 TABLES_LOCK = 0x626B67666C6F77
 """What is locked in PostgreSQL while tables are made: "bkgflow" as a number."""
+
+NO_TABLES = "A ledger must have its tables"
 
 WHOLE = "ok"
 """What SQLite says of a file that is whole."""
@@ -243,7 +245,7 @@ def _check_version(connection: Connection, where: str, *, write: bool) -> None:
     if not write:
         value = "nothing in it" if not names else f"version {found}"
         cure = "Run the campaign with this bkgflow, which renews it"
-        raise LedgerError("A ledger must have its tables", file=where, value=value, cure=cure)
+        raise LedgerError(NO_TABLES, file=where, value=value, cure=cure)
     _renew(connection, found)
 
 

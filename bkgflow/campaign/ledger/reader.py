@@ -12,17 +12,19 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, select
 from sqlalchemy.exc import DBAPIError
 
-from bkgflow.campaign.ledger.opening import Database
+from bkgflow.campaign.ledger.opening import NO_TABLES, Database
 from bkgflow.campaign.ledger.rows import NUMBER, Kept, KeptFile, RunRow, verdict_from
 from bkgflow.campaign.ledger.schema import attempts, campaigns, events, products, results, runs
 from bkgflow.campaign.ledger.schema import units as units_table
-from bkgflow.campaign.ledger.trouble import damaged, not_usable
+from bkgflow.campaign.ledger.trouble import NO_LEDGER, damaged, not_usable
 from bkgflow.errors import LedgerError
 from bkgflow.io.storage.location import Location
 from bkgflow.io.storage.owner import Owner
 from bkgflow.verdict import State
 
-__all__ = ["Reader", "campaigns_in"]
+__all__ = ["Reader", "campaigns_in", "not_made_yet"]
+
+NO_CAMPAIGN = "A ledger must have the campaign"
 
 Query = Select[Any]
 Record = dict[str, Any]
@@ -50,7 +52,7 @@ class Reader:
             found = []
         if not found or (not campaign and len(found) > 1):
             raise LedgerError(
-                "A ledger must have the campaign",
+                NO_CAMPAIGN,
                 file=database.where,
                 value=campaign or f"{len(found)} campaigns",
                 cure="Give the output folder of a campaign that is in it",
@@ -154,6 +156,13 @@ def campaigns_in(database: Database) -> list[str]:
     """Return the ids of the campaigns that a ledger knows."""
     with _answering(database) as connection:
         return list(connection.execute(select(campaigns.c.campaign)).scalars())
+
+
+def not_made_yet(error: LedgerError) -> bool:
+    """Whether an error says of a ledger that it is not there, and not that it cannot be read."""
+    if error.rule == NO_LEDGER:
+        return not Location.of(error.file or "").exists()
+    return error.rule in {NO_TABLES, NO_CAMPAIGN}
 
 
 @contextmanager

@@ -15,7 +15,16 @@ from sqlalchemy.exc import (
 
 from bkgflow.errors import LedgerError
 
-__all__ = ["Hope", "damaged", "hope_of", "not_usable", "unexpected"]
+__all__ = [
+    "NO_LEDGER",
+    "Hope",
+    "damaged",
+    "hope_of",
+    "not_usable",
+    "unexpected",
+]
+
+NO_LEDGER = "A campaign must have its ledger"
 
 DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
@@ -56,7 +65,7 @@ def not_usable(problem: DBAPIError, where: str) -> LedgerError:
         return damaged(where, said)
     if code == sqlite3.SQLITE_CANTOPEN:
         return LedgerError(
-            "A campaign must have its ledger",
+            NO_LEDGER,
             file=where,
             value="it cannot be opened: no such file, or this user may not",
             cure="Give the output folder of a campaign, or run one; or give a ledger that may be "
