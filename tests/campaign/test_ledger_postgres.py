@@ -1,6 +1,7 @@
 """A ledger in PostgreSQL: several campaigns and users, a server that goes away, passwords."""
 
 import os
+import re
 import shutil
 import threading
 import time
@@ -176,6 +177,33 @@ def test_a_copy_of_the_folder_is_no_second_driver_of_the_campaign(database, tmp_
     plan = made.plan()
     with pytest.raises(LedgerError, match="one output folder"), open_session(plan, "r", Resume()):
         pass
+
+
+def refused(url, tmp_path):
+    with pytest.raises(LedgerError) as caught:
+        open_database(database_of(Location.of(tmp_path), url), write=True)
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+def test_rights_that_are_missing_are_granted_as_the_cure_says(server, database, tmp_path):
+    name, user = database.rpartition("/")[2], "carl"
+    if not server.ask("SELECT 1 FROM pg_roles WHERE rolname = 'carl'"):
+        server.ask("CREATE ROLE carl LOGIN")
+    server.ask("REVOKE ALL ON SCHEMA public FROM PUBLIC", name)
+    url = database.replace("postgres@", f"{user}@")
+    of_schema, of_tables = re.findall(r"GRANT .*? TO USER", refused(url, tmp_path).cure)
+    server.ask(of_schema.replace("USER", user), name)
+    made = Campaign(tmp_path, ledger=database)
+    made.run()
+    assert refused(url, tmp_path).value.startswith("permission denied for table")
+    server.ask(of_tables.replace("USER", user), name)
+    assert made.done(ledger=url) == []
+
+
+def test_an_option_that_nobody_knows_is_to_be_left_out(database, tmp_path):
+    error = refused(f"{database}?foo=bar", tmp_path)
+    assert error.value == 'invalid connection option "foo"' and "Leave it out" in error.cure
 
 
 # Passwords.

@@ -182,6 +182,14 @@ def test_a_password_in_a_url_is_refused_and_not_repeated(told):
     assert "secret" not in str(caught.value) and "PGPASSWORD" in caught.value.cure
 
 
+@pytest.mark.parametrize("driver", ["psycopg2", "asyncpg", "unknown"])
+def test_another_driver_of_postgresql_is_refused_with_the_url_that_is_meant(driver):
+    with pytest.raises(UsageError, match=f"psycopg, which.*found: postgresql.{driver}:") as caught:
+        database_of(Location.of("/tmp"), f"postgresql+{driver}://ada:secret@h/d")
+    assert caught.value.cure == "Write postgresql://USER@HOST/DATABASE"
+    assert "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "content", [b"this is no database at all" * 100, b"SQLite format 3\0" + bytes(5000)]
 )

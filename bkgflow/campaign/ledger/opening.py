@@ -122,6 +122,12 @@ def database_of(output: Location, where: str = "") -> URL:
             cure="Give a path, or postgresql://USER@HOST/DATABASE; the password goes into "
             "~/.pgpass or PGPASSWORD",
         )
+    if url.get_backend_name() == "postgresql" and url.drivername != DRIVERS["postgresql"]:
+        raise UsageError(
+            "A ledger in PostgreSQL must be reached by psycopg, which bkgflow brings",
+            value=f"{url.drivername}://…",
+            cure="Write postgresql://USER@HOST/DATABASE",
+        )
     if url.password is not None or SECRETS & url.query.keys():
         raise UsageError(
             "A ledger's URL must have no password in it",

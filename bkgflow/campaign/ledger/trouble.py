@@ -34,6 +34,13 @@ FULL = "53100"
 """What PostgreSQL calls a full disk."""
 
 
+NO_RIGHT = {"42501", "3F000"}
+"""What it calls rights that somebody lacks, and that no schema is left in which he has any."""
+
+NO_OPTION = "invalid connection option"
+"""How its library says that it does not know a word behind the question mark of a URL."""
+
+
 class Hope(Enum):
     """Whether the same may succeed when it is tried again."""
 
@@ -53,13 +60,13 @@ def hope_of(problem: DBAPIError) -> Hope:
     code = _code(problem)
     if code in DAMAGED:
         return Hope.NONE
-    faint = code in HINDERED or getattr(problem.orig, "sqlstate", None) == FULL
+    faint = code in HINDERED or _sqlstate(problem) == FULL
     return Hope.FAINT if faint else Hope.GOOD
 
 
 def not_usable(problem: DBAPIError, where: str) -> LedgerError:
     """Return what bkgflow says of an error of the database."""
-    said = (str(problem.orig or problem).strip() or type(problem.orig).__name__).splitlines()[0]
+    said = _first_line(problem.orig or problem)
     code = _code(problem)
     if code in DAMAGED:
         return damaged(where, said)
@@ -70,6 +77,22 @@ def not_usable(problem: DBAPIError, where: str) -> LedgerError:
             value="it cannot be opened: no such file, or this user may not",
             cure="Give the output folder of a campaign, or run one; or give a ledger that may be "
             "written (--ledger)",
+        )
+    if _sqlstate(problem) in NO_RIGHT:
+        return LedgerError(
+            "A ledger must let its user make tables and write to them",
+            file=where,
+            value=said,
+            cure="Give a database of your own, or have the owner of this one grant what is "
+            "missing: GRANT USAGE, CREATE ON SCHEMA public TO USER, and, where the tables are "
+            "there already, GRANT ALL ON ALL TABLES IN SCHEMA public TO USER",
+        )
+    if said.startswith(NO_OPTION):
+        return LedgerError(
+            "A ledger's URL must have no option that PostgreSQL does not know",
+            file=where,
+            value=said,
+            cure="Leave it out, or correct it, in what stands behind the question mark",
         )
     if hope_of(problem) == Hope.NONE:
         return unexpected(problem, where)
@@ -87,7 +110,7 @@ def unexpected(problem: Exception, where: str) -> LedgerError:
     return LedgerError(
         "A ledger must take what a run does",
         file=where,
-        value=f"{type(told).__name__}: {told}"[:300],
+        value=f"{type(told).__name__}: {_first_line(told)}"[:300],
         cure="Run again; if it fails again, report it with the log",
     )
 
@@ -100,6 +123,16 @@ def damaged(where: str, said: object) -> LedgerError:
         value=said,
         cure="Make it again from the products: bkgflow rebuild OUT",
     )
+
+
+def _first_line(problem: BaseException | None) -> str:
+    """Return what an error says, without the lines that show the statement."""
+    return (str(problem).strip() or type(problem).__name__).splitlines()[0]
+
+
+def _sqlstate(problem: DBAPIError) -> str | None:
+    """Return PostgreSQL's code of an error; None where it has none."""
+    return getattr(problem.orig, "sqlstate", None)
 
 
 def _code(problem: DBAPIError) -> int | None:
