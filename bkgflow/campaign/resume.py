@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 
 from bkgflow.campaign.causes import CAUSES, Cause
-from bkgflow.campaign.ledger.rows import Kept, KeptFile, names_of
+from bkgflow.campaign.ledger.rows import Kept, KeptFile, names_of, refused_name
 from bkgflow.errors import UsageError
 from bkgflow.io.storage.identity import Stamp
 from bkgflow.io.storage.location import Location
@@ -176,7 +176,8 @@ def choose_units(
     stamps = stamps_of(plan.output, files) if there is None else there
     names = names_of(plan.units)
     shared = {each.digest: each.key for each in plan.shared}
-    look = _Look(plan.output, stamps, resume, shared)
+    refused = {name: each for name, each in known.items() if each.verdict and not each.kind}
+    look = _Look(plan.output, stamps, resume, shared, refused)
     return Choices(
         tuple(
             look.choice(unit, known.get(names[unit.digest]))
@@ -192,6 +193,7 @@ class _Look:
     there: Mapping[str, Stamp]
     resume: Resume
     shared: Mapping[str, Key]
+    refused: Mapping[str, Kept]
 
     def choice(self, unit: Unit, kept: Kept | None) -> Choice:
         """Decide on a unit that the ledger has like this, or not at all."""
@@ -217,12 +219,14 @@ class _Look:
         if kept is None:
             unknown = [name for name in unit.files if name in self.there]
             words = f"{unknown[0]} is there, but not in the ledger" if unknown else ""
+            if not unknown and (before := self.refused.get(refused_name(unit))) is not None:
+                return Cause.INPUTS, _refused_before(before)
             return (Cause.UNKNOWN, (words,)) if unknown else (Cause.NEW, ())
         if kept.verdict is None or kept.state == State.BLOCKED:
             return Cause.LEFT, (_left_off(kept),)
         if kept.state == State.QUARANTINED and (kept.begun is None or not kept.kind):
             # Its headers were refused, or other units: nothing of it was ever computed.
-            return Cause.INPUTS, (f"refused before: {kept.verdict.reason}",)
+            return Cause.INPUTS, _refused_before(kept)
         return None
 
     def _valid(self, unit: Unit, kept: Kept, excused: tuple[str, ...]) -> Choice:
@@ -276,6 +280,11 @@ class _Look:
             words = "backgrounds: " + ("some, none before" if unit.shared else "none, some before")
             found.append(("inputs", words))
         return list(dict.fromkeys(found))
+
+
+def _refused_before(kept: Kept) -> tuple[str, ...]:
+    assert kept.verdict is not None
+    return (f"refused before: {kept.verdict.reason}",)
 
 
 def _left_off(kept: Kept) -> str:

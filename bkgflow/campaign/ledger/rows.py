@@ -13,7 +13,16 @@ from bkgflow.planning.keys import Key
 from bkgflow.planning.unit import Unit
 from bkgflow.verdict import State, Verdict
 
-__all__ = ["NUMBER", "Kept", "KeptFile", "RunRow", "names_of", "verdict_from", "verdict_to"]
+__all__ = [
+    "NUMBER",
+    "Kept",
+    "KeptFile",
+    "RunRow",
+    "names_of",
+    "refused_name",
+    "verdict_from",
+    "verdict_to",
+]
 
 NUMBER = "number"
 """What, beside a run's command, says the how manieth of its campaign it is."""
@@ -113,10 +122,15 @@ def names_of(units: Iterable[Unit]) -> dict[str, str]:
     for unit in units:
         if unit.digest in names:
             continue
-        name = unit.output or f"{PurePath(unit.association).name}: {unit.product or unit.name}"
+        name = unit.output or refused_name(unit)
         seen[name] += 1
         names[unit.digest] = name if seen[name] == 1 else f"{name} ({seen[name]})"
     return names
+
+
+def refused_name(unit: Unit) -> str:
+    """Return what a ledger calls a unit that is refused: it has no product."""
+    return f"{PurePath(unit.association).name}: {unit.product or unit.name}"
 
 
 def verdict_to(verdict: Verdict) -> str:
