@@ -217,17 +217,21 @@ class _Look:
         if self.resume.fresh:
             return Cause.FRESH, ()
         if kept is None:
-            unknown = [name for name in unit.files if name in self.there]
-            words = f"{unknown[0]} is there, but not in the ledger" if unknown else ""
-            if not unknown and (before := self.refused.get(refused_name(unit))) is not None:
-                return Cause.INPUTS, _refused_before(before)
-            return (Cause.UNKNOWN, (words,)) if unknown else (Cause.NEW, ())
+            return self._not_kept(unit)
         if kept.verdict is None or kept.state == State.BLOCKED:
             return Cause.LEFT, (_left_off(kept),)
         if kept.state == State.QUARANTINED and (kept.begun is None or not kept.kind):
             # Its headers were refused, or other units: nothing of it was ever computed.
             return Cause.INPUTS, _refused_before(kept)
         return None
+
+    def _not_kept(self, unit: Unit) -> tuple[Cause, tuple[str, ...]]:
+        """Return why a unit is taken up that the ledger does not have."""
+        if unknown := [name for name in unit.files if name in self.there]:
+            return Cause.UNKNOWN, (f"{unknown[0]} is there, but not in the ledger",)
+        if (before := self.refused.get(refused_name(unit))) is not None:
+            return Cause.INPUTS, _refused_before(before)
+        return Cause.NEW, ()
 
     def _valid(self, unit: Unit, kept: Kept, excused: tuple[str, ...]) -> Choice:
         """Choose for a unit of which nothing that counts has changed."""
