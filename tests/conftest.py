@@ -15,7 +15,7 @@ import pytest
 from hypothesis import settings
 
 from tests.helpers.exposures import make_model
-from tests.helpers.pace import FAST
+from tests.helpers.pace import EVERY, FAST
 from tests.helpers.schemas import keep_parsed_schemas
 from tests.helpers.warm import compile_kernels
 
@@ -26,7 +26,7 @@ os.environ.pop("COLUMNS", None)
 os.environ["STPIPE_DISABLE_CRDS_STEPPARS"] = "true"
 
 # How long an example takes is the machine's affair: others work beside it.
-for profile in ("default", FAST):
+for profile in ("default", FAST, EVERY):
     settings.register_profile(profile, deadline=None)
 settings.load_profile(settings.get_current_profile_name())
 keep_parsed_schemas()

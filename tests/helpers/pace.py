@@ -1,4 +1,4 @@
-"""How much of a test the fast subset runs: fewer random examples, fewer of many parameters."""
+"""How much of a test is run: how many random examples, and how many of many parameters."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-__all__ = ["FAST", "examples", "few_fast"]
+__all__ = ["EVERY", "FAST", "examples", "few_fast"]
 
-FAST = "fast"
-"""The Hypothesis profile of ``make test-fast``; any other profile means every example."""
+FAST, EVERY = "fast", "every"
+"""Hypothesis profiles: that of ``make test-fast``, and one for every example."""
 
-SHARE, LEAST = 20, 5
+SHARES, LEAST = {FAST: 20, EVERY: 1}, 5
 
 
 def examples(number: int) -> int:
-    """Return how many random examples to try: ``number``, or a twentieth in the fast subset."""
-    if settings.get_current_profile_name() == FAST:
-        return min(number, max(LEAST, number // SHARE))
-    return number
+    """Return how many random examples to try, of a number that leaves little to chance.
+
+    Half of them: every run draws others. A twentieth in the fast subset, and all with
+    ``--hypothesis-profile every``.
+    """
+    share = SHARES.get(settings.get_current_profile_name(), 2)
+    return min(number, max(LEAST, number // share))
 
 
 def few_fast(parameters: Iterable[Any], number: int) -> list[Any]:
