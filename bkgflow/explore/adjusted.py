@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bkgflow.io.exposures.facts import ExposureFacts
     from bkgflow.settings import StepSettings
 
-__all__ = ["TOLD", "adjusted", "adjusting", "change", "unmasked"]
+__all__ = ["TOLD", "adjusted", "adjusting", "change", "hidden"]
 
 TOLD = ("mask_sources", "bkg_scale")
 """Attributes of a stack that say what was done, where something was."""
@@ -208,7 +208,7 @@ def change(stack: xr.Dataset) -> tuple[list[xr.DataArray], list[list[str]], list
     return arrays, [dims[name] for name in names], names
 
 
-def unmasked(sci: Plane, names: Sequence[str], arrays: Sequence[Plane]) -> Plane:
+def hidden(sci: Plane, names: Sequence[str], arrays: Sequence[Plane]) -> Plane:
     """Return SCI of exposures, (n, rows, nx), or of such with integrations, NaN where masked.
 
     For a mean of integrations before it is taken. See `adjusted` for the arguments.

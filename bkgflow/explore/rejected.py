@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bkgflow.arguments import StackArguments, shows_stack_arguments
 from bkgflow.errors import ShapeError
-from bkgflow.explore.adjusted import adjusted, change, unmasked
+from bkgflow.explore.adjusted import adjusted, change, hidden
 from bkgflow.explore.restored import restored
 from bkgflow.explore.stack import said_of
 from bkgflow.io.products.writer import Plane
@@ -85,7 +85,7 @@ def _rejected(
     moved = [np.moveaxis(each, range(-number, 0), range(number)) for each in layers]
     first, *others_first = map(np.ascontiguousarray, moved)
     err, dq = others_first if len(others_first) == 2 else (None, others_first[0])
-    first = unmasked(first, names, others[len(others) - len(names) :])
+    first = hidden(first, names, others[len(others) - len(names) :])
     if number == 2:
         means = [
             clip.collapse(first[i], None if err is None else err[i], dq[i], rule)

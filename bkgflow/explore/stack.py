@@ -19,7 +19,7 @@ from bkgflow.arguments import (
 from bkgflow.detector import Window, enclosing
 from bkgflow.errors import SettingsError, WindowError
 from bkgflow.explore import accessor
-from bkgflow.explore.adjusted import adjusted, adjusting, change, unmasked
+from bkgflow.explore.adjusted import adjusted, adjusting, change, hidden
 from bkgflow.explore.described import described, named
 from bkgflow.explore.lazy import DEFAULT_CHUNK, DTYPES, banded, read_one, with_units
 from bkgflow.explore.look import inspect_all
@@ -265,7 +265,7 @@ def _combine_last_axes(
     sci, err, dq = (
         np.ascontiguousarray(np.moveaxis(array, (0, 1), (-2, -1))) for array in (sci, err, dq)
     )
-    sci = unmasked(sci, names, more)
+    sci = hidden(sci, names, more)
     if sci.ndim == 4:
         means = [clip.collapse(*exposure, rule=rule) for exposure in zip(sci, err, dq, strict=True)]
         sci, err, dq = (np.stack([getattr(mean, layer) for mean in means]) for layer in DTYPES)

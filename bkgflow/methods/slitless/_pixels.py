@@ -111,8 +111,8 @@ class BackgroundPixels:
 
             parts, most = zip(*each_of(pool, part, _parts(len(mask))), strict=True)
             n, size, length = sum(each.usable for each in parts), len(templates), mask.shape[1]
-            matrix, vector, weight, largest = np.empty((size, size)), *np.empty((3, size))
-            largest[:] = np.max(most, axis=0)
+            matrix, vector, weight = np.empty((size, size)), *np.empty((2, size))
+            largest = np.max(most, axis=0)
             pixels = cls(
                 list(parts), pool, n, n, 0, matrix, vector, weight, scratch, largest, length
             )
